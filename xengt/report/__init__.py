@@ -1,0 +1,1 @@
+"""What a run or a comparison looks like: on a terminal, and as a page."""

@@ -1,0 +1,36 @@
+"""Quantities in words: three significant digits and the unit that suits them."""
+
+_TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+_COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def duration(ns: float) -> str:
+    """Write a time.
+
+    Args:
+        ns: nanoseconds.
+    """
+    number, unit = _scaled(ns, _TIMES)
+    return f"{number} {unit}"
+
+
+def rate(per_s: float) -> str:
+    """Write a number of operations per second.
+
+    Args:
+        per_s: operations per second.
+    """
+    number, unit = _scaled(per_s, _COUNTS)
+    return f"{number} {unit}/s" if unit else f"{number}/s"
+
+
+def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> tuple[str, str]:
+    # 999.6 ns is 1.00 µs, not 1000 ns: choose the unit after rounding.
+    rounded = float(f"{value:.3g}")
+    size, unit = next((each for each in units if abs(rounded) >= each[0]), units[-1])
+    return _three_digits(rounded / size), unit
+
+
+def _three_digits(number: float) -> str:
+    size = abs(number)
+    return f"{number:.{0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3}f}"  # noqa: PLR2004
