@@ -1,0 +1,230 @@
+"""How a domain says which of its pages it shares: the content of the pages and a publication.
+
+Both sides use this module: `xengt share` publishes, the guest granter reads.
+A publication is below the sharer's own `data` directory of XenStore, the one a
+guest may write to (libxl makes it so):
+
+    /local/domain/<granter>/data/xengt/share/<mapper>/
+        pages            how many pages
+        references/<n>   the grant references, as ranges "8-263,300", in pieces
+                         below XenStore's limit on a value
+        writable         1, or 0 for pages granted read-only
+        pid              the process that shares, in the granter's own numbering
+        state            "ready"; written last and removed first
+"""
+
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from xengt.errors import UnmetError
+from xengt.store import XenStore
+
+#: "xngt" in the upper half, so that no page of zeros or of ones passes for shared.
+MAGIC = 0x786E_6774_0000_0000
+WORD = struct.Struct("<Q")
+
+#: As many as 256 frames of a version 1 grant table hold; Xen's default is 64 frames.
+MAX_REFERENCES = 131_072
+#: xenstored refuses values above 2,048 bytes in a guest.
+PIECE_BYTES = 1_900
+MAX_PIECES = 1_000
+
+_RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
+_GREF_END = 1 << 32
+
+
+class Reference(NamedTuple):
+    """A grant reference, and what the page behind it begins and ends with."""
+
+    domid: int
+    gref: int
+    pattern: int
+
+
+def pattern(domid: int, gref: int) -> int:
+    """Give the 64-bit word that the first and the last 8 bytes of a shared page hold.
+
+    It is MAGIC ^ (domid << 32) ^ gref, stored little endian: different for any two
+    references of any two domains, so a mapper that reads it knows which page it has.
+
+    Args:
+        domid: the granter's domid, 0 to 0x7fff.
+        gref: the grant reference, 0 to 0xffffffff.
+    """
+    return MAGIC ^ (domid << 32) ^ gref
+
+
+def stamp(page: memoryview, domid: int, gref: int) -> None:
+    """Write a page's pattern to its first and last 8 bytes."""
+    word = pattern(domid, gref)
+    WORD.pack_into(page, 0, word)
+    WORD.pack_into(page, page.nbytes - WORD.size, word)
+
+
+def encode(grefs: Sequence[int]) -> str:
+    """Write references as ranges in the order given: "8-263,300"."""
+    ranges: list[list[int]] = []
+    for gref in grefs:
+        if ranges and ranges[-1][1] + 1 == gref:
+            ranges[-1][1] = gref
+        else:
+            ranges.append([gref, gref])
+    return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges)
+
+
+def decode(text: str, limit: int = MAX_REFERENCES) -> list[int]:
+    """Read references back from ranges; the text is another domain's and may be anything.
+
+    Args:
+        text: what `encode` wrote.
+        limit: how many references at most; none are made before they are counted.
+
+    Raises:
+        ValueError: not ranges, a reference twice, or more than `limit` of them.
+    """
+    if not text:
+        return []
+    bounds = [_bounds(part) for part in text.split(",", maxsplit=limit)]
+    count = sum(high - low + 1 for low, high in bounds)
+    if count > limit:
+        raise ValueError(f"{count} references, {limit} at most")
+    grefs = [gref for low, high in bounds for gref in range(low, high + 1)]
+    if len(set(grefs)) < count:
+        raise ValueError("a reference is there twice")
+    return grefs
+
+
+def _bounds(part: str) -> tuple[int, int]:
+    """Read one range's two ends."""
+    match = _RANGE.fullmatch(part)
+    if match is None:
+        raise ValueError(f"{part[:40]!r} is no range of references")
+    low = int(match[1])
+    high = int(match[2] or match[1])
+    if not low <= high < _GREF_END:
+        raise ValueError(f"{part!r} is no range of references")
+    return low, high
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut ranges into pieces that each fit a XenStore value."""
+    while len(text) > PIECE_BYTES:
+        cut = text.rindex(",", 0, PIECE_BYTES)
+        yield text[:cut]
+        text = text[cut + 1 :]
+    yield text
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a domain shares with another.
+
+    Args:
+        granter: domid of the domain whose pages they are.
+        mapper: domid of the domain that may map them.
+        grefs: the grant references, one for each page.
+        writable: False where they are granted read-only.
+        pid: the process that shares, in the granter's own numbering.
+    """
+
+    granter: int
+    mapper: int
+    grefs: tuple[int, ...]
+    writable: bool
+    pid: int
+
+    @property
+    def references(self) -> list[Reference]:
+        """The references, each with the pattern of its page."""
+        return [Reference(self.granter, gref, pattern(self.granter, gref)) for gref in self.grefs]
+
+
+def directory(granter: int, mapper: int) -> str:
+    """Give the XenStore directory of a publication."""
+    return f"/local/domain/{granter}/data/xengt/share/{mapper}"
+
+
+def publish(store: XenStore, publication: Publication) -> None:
+    """Publish, in place of whatever was published from this granter to this mapper."""
+    base = directory(publication.granter, publication.mapper)
+    withdraw(store, publication.granter, publication.mapper)
+    store.write(f"{base}/pages", str(len(publication.grefs)))
+    for number, piece in enumerate(_pieces(encode(publication.grefs))):
+        store.write(f"{base}/references/{number}", piece)
+    store.write(f"{base}/writable", str(int(publication.writable)))
+    store.write(f"{base}/pid", str(publication.pid))
+    store.write(f"{base}/state", "ready")
+
+
+def withdraw(store: XenStore, granter: int, mapper: int) -> None:
+    """Remove a publication, and the directories above it that it leaves empty."""
+    base = directory(granter, mapper)
+    store.remove(f"{base}/state")
+    store.remove(base)
+    for above in (base.rsplit("/", 1)[0], base.rsplit("/", 2)[0]):
+        if store.exists(above) and not store.children(above):
+            store.remove(above)
+
+
+def read(store: XenStore, granter: int, mapper: int) -> Publication | None:
+    """Read what a domain publishes for another; None where it publishes nothing.
+
+    Raises:
+        UnmetError: it is not ready, or what is there makes no sense.
+    """
+    base = directory(granter, mapper)
+    if not store.exists(base):
+        return None
+    try:
+        publication = _read(store, granter, mapper)
+    except ValueError as malformed:
+        raise UnmetError(
+            f"domain {granter} publishes references that make no sense: {malformed}",
+            f"Stop `xengt share` in domain {granter} and start it again; see `xenstore-ls {base}`.",
+        ) from malformed
+    # the state first and last: a publication that was replaced while it was read is not ready
+    if publication is None or store.read(f"{base}/state") != "ready":
+        raise UnmetError(
+            f"domain {granter} is not ready: its `xengt share` is just starting or stopping",
+            f"Wait for its line `ready: ...`; see `xenstore-ls {base}`.",
+        )
+    return publication
+
+
+def _read(store: XenStore, granter: int, mapper: int) -> Publication | None:
+    """Read a publication that is ready.
+
+    Raises:
+        ValueError: what is there makes no sense.
+    """
+    base = directory(granter, mapper)
+    if store.read(f"{base}/state") != "ready":
+        return None
+    pages = _number(store.read(f"{base}/pages"), "pages", MAX_REFERENCES)
+    grefs: list[int] = []
+    for number in range(MAX_PIECES):
+        if len(grefs) >= pages:
+            break
+        piece = store.read(f"{base}/references/{number}")
+        grefs += decode(piece or "", pages - len(grefs))
+        if not piece:
+            break
+    if len(grefs) != pages or len(set(grefs)) != pages:
+        raise ValueError(f"{len(set(grefs))} references for {pages} pages")
+    return Publication(
+        granter=granter,
+        mapper=mapper,
+        grefs=tuple(grefs),
+        writable=_number(store.read(f"{base}/writable"), "writable", 1) == 1,
+        pid=_number(store.read(f"{base}/pid"), "pid", 1 << 31),
+    )
+
+
+def _number(text: str | None, name: str, limit: int) -> int:
+    """Read a whole number that another domain wrote."""
+    if text is None or re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) is None or int(text) > limit:
+        raise ValueError(f"{name} is {text[:40] if text else text!r}")
+    return int(text)
