@@ -1,0 +1,156 @@
+/*
+ * libxengnttab on /dev/xen/gntdev: what user-space backends really do.
+ *
+ * A map is an ioctl and an mmap. An unmap is an ioctl, a munmap and an ioctl;
+ * since Linux 5.19 it returns before the hypervisor has been asked, so its
+ * time is the caller's, not the grant table's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <xengnttab.h>
+#include <xen/gntdev.h>
+
+#include "kept_log.h"
+#include "loop.h"
+
+#define PAGE_BYTES 4096u
+
+struct gntdev_state {
+    xengnttab_handle *gnttab;
+    uint32_t *domids;
+    uint32_t *grefs;
+    unsigned char *pages;
+    const struct target *batch;
+};
+
+static bool open_gntdev(struct worker *w)
+{
+    struct gntdev_state *s = calloc(1, sizeof(*s));
+
+    w->state = s;
+    if (!s)
+        return worker_fails(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
+    s->domids = calloc(w->loop->batch, sizeof(*s->domids));
+    s->grefs = calloc(w->loop->batch, sizeof(*s->grefs));
+    if (!s->domids || !s->grefs)
+        return worker_fails(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
+    s->gnttab = xengnttab_open(kept_log(), 0);
+    if (!s->gnttab)
+        return worker_fails(w, LOOP_ERRNO, "xengnttab_open", errno, w->targets);
+    return true;
+}
+
+static void close_gntdev(struct worker *w)
+{
+    struct gntdev_state *s = w->state;
+
+    if (!s)
+        return;
+    if (s->gnttab)
+        xengnttab_close(s->gnttab);
+    free(s->domids);
+    free(s->grefs);
+    free(s);
+    w->state = NULL;
+}
+
+static void prepare(struct worker *w, const struct target *batch)
+{
+    struct gntdev_state *s = w->state;
+
+    s->batch = batch;
+    for (size_t i = 0; i < w->loop->batch; i++) {
+        s->domids[i] = batch[i].domid;
+        s->grefs[i] = batch[i].gref;
+    }
+}
+
+static bool map(struct worker *w)
+{
+    struct gntdev_state *s = w->state;
+
+    s->pages = xengnttab_map_grant_refs(s->gnttab, (uint32_t)w->loop->batch, s->domids,
+                                        s->grefs,
+                                        PROT_READ | (w->loop->readonly ? 0 : PROT_WRITE));
+    if (s->pages)
+        return true;
+    return worker_fails(w, LOOP_ERRNO, "xengnttab_map_grant_refs", errno, s->batch);
+}
+
+static bool check_contents(struct worker *w)
+{
+    struct gntdev_state *s = w->state;
+
+    if (!s->pages)
+        return false;
+    for (size_t i = 0; i < w->loop->batch; i++) {
+        const volatile uint64_t *page = (void *)(s->pages + i * PAGE_BYTES);
+
+        if (page[0] != s->batch[i].pattern ||
+            page[PAGE_BYTES / sizeof(*page) - 1] != s->batch[i].pattern)
+            return worker_fails(w, LOOP_CONTENTS, "xengnttab_map_grant_refs", 0,
+                                &s->batch[i]);
+    }
+    return true;
+}
+
+static bool unmap(struct worker *w)
+{
+    struct gntdev_state *s = w->state;
+
+    if (!s->pages || !xengnttab_unmap(s->gnttab, s->pages, (uint32_t)w->loop->batch))
+        return true;
+    return worker_fails(w, LOOP_ERRNO, "xengnttab_unmap", errno, s->batch);
+}
+
+static bool settle(struct worker *w)
+{
+    (void)w;
+    return true;
+}
+
+const struct engine gntdev_engine = {
+    .open = open_gntdev,
+    .close = close_gntdev,
+    .prepare = prepare,
+    .map = map,
+    .check = check_contents,
+    .unmap = unmap,
+    .settle = settle,
+};
+
+/* One ioctl about no reference at all: the way into the driver and back. */
+static bool map_nothing(struct worker *w)
+{
+    struct gntdev_state *s = w->state;
+    struct ioctl_gntdev_map_grant_ref nothing = { .count = 0 };
+
+    if (ioctl(xengnttab_fd(s->gnttab), IOCTL_GNTDEV_MAP_GRANT_REF, &nothing))
+        return true;
+    return worker_fails(w, LOOP_ERRNO, "IOCTL_GNTDEV_MAP_GRANT_REF (to be refused)", 0,
+                        s->batch);
+}
+
+static bool unmap_nothing(struct worker *w)
+{
+    struct gntdev_state *s = w->state;
+    struct ioctl_gntdev_unmap_grant_ref nothing = { .count = 0 };
+
+    if (ioctl(xengnttab_fd(s->gnttab), IOCTL_GNTDEV_UNMAP_GRANT_REF, &nothing))
+        return true;
+    return worker_fails(w, LOOP_ERRNO, "IOCTL_GNTDEV_UNMAP_GRANT_REF (to be refused)", 0,
+                        s->batch);
+}
+
+const struct engine refused_gntdev_engine = {
+    .open = open_gntdev,
+    .close = close_gntdev,
+    .prepare = prepare,
+    .map = map_nothing,
+    .check = settle,
+    .unmap = unmap_nothing,
+    .settle = settle,
+};

@@ -1,0 +1,193 @@
+/*
+ * GNTTABOP_map_grant_ref and unmap_grant_ref, issued by this process itself.
+ *
+ * A device map only: no page-table entry is touched, so Linux need not know,
+ * and what is timed is the grant table's own path.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "grant_ops.h"
+#include "kept_log.h"
+#include "loop.h"
+
+#define PAGE_BYTES 4096u
+/* The handle that Xen itself never gives out. */
+#define NO_HANDLE 0xffffffffu
+
+struct hypercall_state {
+    xencall_handle *call;
+    gnttab_map_grant_ref_t *map;
+    gnttab_unmap_grant_ref_t *unmap;
+    size_t pages;
+    unsigned int mapped;          /* operations of `unmap` that hold something */
+    const struct target *batch;
+};
+
+static size_t pages_for(size_t bytes)
+{
+    return (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+}
+
+static bool open_call(struct worker *w)
+{
+    struct hypercall_state *s = calloc(1, sizeof(*s));
+    size_t map_pages = pages_for(w->loop->batch * sizeof(*s->map));
+    size_t unmap_pages = pages_for(w->loop->batch * sizeof(*s->unmap));
+    char *buffer;
+
+    w->state = s;
+    if (!s)
+        return worker_fails(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
+    /* One handle a worker: threads on one file descriptor share its count. */
+    s->call = xencall_open(kept_log(), 0);
+    if (!s->call)
+        return worker_fails(w, LOOP_ERRNO, "xencall_open", errno, w->targets);
+    s->pages = map_pages + unmap_pages;
+    buffer = xencall_alloc_buffer_pages(s->call, s->pages);
+    if (!buffer)
+        return worker_fails(w, LOOP_ERRNO, "xencall_alloc_buffer_pages", errno,
+                            w->targets);
+    s->map = (void *)buffer;
+    s->unmap = (void *)(buffer + map_pages * PAGE_BYTES);
+    return true;
+}
+
+static void close_call(struct worker *w)
+{
+    struct hypercall_state *s = w->state;
+
+    if (!s)
+        return;
+    if (s->map)
+        xencall_free_buffer_pages(s->call, s->map, s->pages);
+    if (s->call)
+        xencall_close(s->call);
+    free(s);
+    w->state = NULL;
+}
+
+static void prepare(struct worker *w, const struct target *batch)
+{
+    struct hypercall_state *s = w->state;
+    uint32_t flags = GNTMAP_device_map | (w->loop->readonly ? GNTMAP_readonly : 0);
+
+    s->batch = batch;
+    for (size_t i = 0; i < w->loop->batch; i++)
+        s->map[i] = (gnttab_map_grant_ref_t){
+            .flags = flags,
+            .ref = batch[i].gref,
+            .dom = (domid_t)batch[i].domid,
+            .status = STATUS_UNTOUCHED,
+        };
+}
+
+static bool map(struct worker *w)
+{
+    struct hypercall_state *s = w->state;
+
+    if (!grant_map(s->call, s->map, (unsigned int)w->loop->batch))
+        return true;
+    return worker_fails(w, LOOP_ERRNO, "GNTTABOP_map_grant_ref", errno, s->batch);
+}
+
+/* Whatever was mapped is unmapped, also beside an operation that failed. */
+static bool check_mapped(struct worker *w)
+{
+    struct hypercall_state *s = w->state;
+    bool fine = true;
+
+    s->mapped = 0;
+    for (size_t i = 0; i < w->loop->batch; i++) {
+        const gnttab_map_grant_ref_t *op = &s->map[i];
+
+        if (op->status == GNTST_okay)
+            s->unmap[s->mapped++] = (gnttab_unmap_grant_ref_t){
+                .dev_bus_addr = op->dev_bus_addr,
+                .handle = op->handle,
+                .status = STATUS_UNTOUCHED,
+            };
+        else
+            fine = worker_fails(w, LOOP_STATUS, "GNTTABOP_map_grant_ref", op->status,
+                                &s->batch[i]);
+    }
+    return fine;
+}
+
+static bool unmap(struct worker *w)
+{
+    struct hypercall_state *s = w->state;
+
+    if (!s->mapped || !grant_unmap(s->call, s->unmap, s->mapped))
+        return true;
+    return worker_fails(w, LOOP_ERRNO, "GNTTABOP_unmap_grant_ref", errno, s->batch);
+}
+
+static bool check_unmapped(struct worker *w)
+{
+    struct hypercall_state *s = w->state;
+
+    for (unsigned int i = 0; i < s->mapped; i++)
+        if (s->unmap[i].status != GNTST_okay)
+            return worker_fails(w, LOOP_STATUS, "GNTTABOP_unmap_grant_ref",
+                                s->unmap[i].status, &s->batch[i]);
+    return true;
+}
+
+const struct engine hypercall_engine = {
+    .open = open_call,
+    .close = close_call,
+    .prepare = prepare,
+    .map = map,
+    .check = check_mapped,
+    .unmap = unmap,
+    .settle = check_unmapped,
+};
+
+/* No kind of mapping is asked for: refused before a table is looked at. */
+static void prepare_refused(struct worker *w, const struct target *batch)
+{
+    struct hypercall_state *s = w->state;
+
+    prepare(w, batch);
+    for (size_t i = 0; i < w->loop->batch; i++)
+        s->map[i].flags = 0;
+}
+
+static bool check_map_refused(struct worker *w)
+{
+    struct hypercall_state *s = w->state;
+
+    for (size_t i = 0; i < w->loop->batch; i++) {
+        if (s->map[i].status >= GNTST_okay)
+            return worker_fails(w, LOOP_STATUS, "GNTTABOP_map_grant_ref (to be refused)",
+                                s->map[i].status, &s->batch[i]);
+        s->unmap[i] = (gnttab_unmap_grant_ref_t){
+            .handle = NO_HANDLE,
+            .status = STATUS_UNTOUCHED,
+        };
+    }
+    s->mapped = (unsigned int)w->loop->batch;
+    return true;
+}
+
+static bool check_unmap_refused(struct worker *w)
+{
+    struct hypercall_state *s = w->state;
+
+    for (unsigned int i = 0; i < s->mapped; i++)
+        if (s->unmap[i].status >= GNTST_okay)
+            return worker_fails(w, LOOP_STATUS, "GNTTABOP_unmap_grant_ref (to be refused)",
+                                s->unmap[i].status, &s->batch[i]);
+    return true;
+}
+
+const struct engine refused_hypercall_engine = {
+    .open = open_call,
+    .close = close_call,
+    .prepare = prepare_refused,
+    .map = map,
+    .check = check_map_refused,
+    .unmap = unmap,
+    .settle = check_unmap_refused,
+};

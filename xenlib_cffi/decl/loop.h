@@ -1,0 +1,50 @@
+/* csrc/loop.h */
+struct target {
+    uint32_t domid;
+    uint32_t gref;
+    uint64_t pattern;
+};
+
+enum loop_trouble { LOOP_FINE, LOOP_ERRNO, LOOP_STATUS, LOOP_CONTENTS };
+
+struct loop_failure {
+    enum loop_trouble trouble;
+    const char *call;
+    int errnum;
+    int status;
+    uint32_t domid;
+    uint32_t gref;
+};
+
+struct engine { ...; };
+extern const struct engine hypercall_engine, gntdev_engine;
+extern const struct engine refused_hypercall_engine, refused_gntdev_engine;
+
+struct worker {
+    int cpu;
+    const struct target *targets;
+    size_t n_targets;
+    volatile uint64_t *cursor;
+    struct histogram *map;
+    struct histogram *unmap;
+    volatile uint64_t rounds;
+    uint64_t elapsed_ns;
+    struct loop_failure failure;
+    ...;
+};
+
+struct loop {
+    const struct engine *engine;
+    struct worker *workers;
+    size_t n_workers;
+    size_t batch;
+    bool readonly;
+    uint64_t warmup;
+    uint64_t rounds;
+    uint64_t duration_ns;
+    uint64_t interval_ns;
+    volatile int stop;
+    ...;
+};
+
+int loop_run(struct loop *loop);
