@@ -58,8 +58,8 @@ class _Top(TypedDict):
     schema: str
     xengt: str
     created: str
-    host: Host
-    plan: Plan
+    host: Any
+    plan: Any
     results: list[Any]
 
 

@@ -195,7 +195,7 @@ def _warnings(
 ) -> Iterator[str]:
     if spread >= _SPREAD:
         yield (
-            f"the standard deviation is {spread:.0%} of the mean: "
+            f"the standard deviation is {100 * spread:.0f} % of the mean: "
             "compare medians, and quiet the host"
         )
     short = [(name, need) for name, need in _ENOUGH if samples < need]
@@ -204,7 +204,7 @@ def _warnings(
         yield f"{samples:,} samples are too few for {names}: take {short[0][1]:,} (--samples)"
     if floor_ns is not None and floor_ns > latency.p50 / 2:
         yield (
-            f"the instrument's floor is {floor_ns / latency.p50:.0%} of the median: "
+            f"the instrument's floor is {100 * floor_ns / latency.p50:.0f} % of the median: "
             "raise --batch to share it among more operations"
         )
     if latency.p99_9 > 10 * latency.p50:
@@ -214,6 +214,6 @@ def _warnings(
         )
     if clamped:
         yield (
-            f"{clamped:,} samples were longer than the histogram reaches: "
+            f"{clamped:,} of the samples lay beyond the histogram: "
             "max and mean are too low; find out what stalled the calls"
         )

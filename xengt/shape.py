@@ -7,7 +7,7 @@ written: a reader and a writer that both check against it cannot drift apart.
 import math
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 Positive = Annotated[int, 1]
 """A whole number of at least 1; every other number is only required not to be negative."""
@@ -26,7 +26,7 @@ def check(value: object, declared: type, where: str, *, extra: bool = False) -> 
         value: what the JSON decoder returned.
         declared: a dataclass or a TypedDict. Its annotations are the keys; a
             field that is itself such a class is an object, `tuple[X, ...]`
-            and `list[X]` are arrays.
+            and `list[X]` are arrays, and what is `Any` is checked elsewhere.
         where: what to call the value in a message, such as `results[3]`.
         extra: whether keys that are not declared are let through.
 
@@ -51,7 +51,7 @@ def check(value: object, declared: type, where: str, *, extra: bool = False) -> 
 
 def _check(value: object, hint: Any, where: str) -> None:  # noqa: ANN401 (a type is any object)
     origin, of = get_origin(hint), get_args(hint)
-    if origin is UnionType:
+    if origin in (Union, UnionType):
         if value is not None:
             _check(value, next(each for each in of if each is not NoneType), where)
     elif origin is Literal:
@@ -65,7 +65,7 @@ def _check(value: object, hint: Any, where: str) -> None:  # noqa: ANN401 (a typ
     elif origin is Annotated or hint in _WORDS:
         kind, least = of or (hint, 0)
         _check_scalar(value, kind, least, where)
-    else:
+    elif hint is not Any:
         check(value, hint, where)
 
 

@@ -6,6 +6,8 @@ from dataclasses import fields
 from xengt.samples import Case
 
 DIMENSIONS = tuple(field.name for field in fields(Case))
+WORDS = ("engine", "operation", "granter")
+"""The dimensions whose values are words; the others are numbers."""
 
 
 def varying(cases: Iterable[Case]) -> tuple[str, ...]:

@@ -24,6 +24,16 @@ def rate(per_s: float) -> str:
     return f"{number} {unit}/s" if unit else f"{number}/s"
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """Write where a ratio's interval begins and ends.
+
+    Args:
+        low: where it begins, or None when there is none.
+        high: where it ends, or None likewise.
+    """
+    return "-" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
+
+
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> tuple[str, str]:
     # 999.6 ns is 1.00 µs, not 1000 ns: choose the unit after rounding.
     rounded = float(f"{value:.3g}")

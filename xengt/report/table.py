@@ -1,15 +1,16 @@
 """A run on a terminal, or as plain lines where there is none."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from xengt.document import Document, Host
-from xengt.report.cases import constants, varying, word
+from xengt.report.cases import WORDS, constants, varying, word
 from xengt.report.quantity import duration, rate
+from xengt.report.warned import warnings
 from xengt.samples import Result
 
 # Wider than any table of ours: a column is never cut, wherever the output goes.
@@ -22,7 +23,17 @@ READ_AS = (
     "Latency and floor are per operation: the time of a call divided by its batch. "
     "Outliers lie beyond p75 + 3 IQR; every figure includes them."
 )
-_WORDS = ("engine", "operation", "granter")
+
+
+def console_on(stream: TextIO) -> Console:
+    """Make the console reports are printed on.
+
+    Args:
+        stream: standard output or standard error.
+    """
+    # Where there is no terminal to be as wide as, lines are left whole.
+    width = None if stream.isatty() else _UNBOUNDED
+    return Console(file=stream, width=width, markup=False, highlight=False)
 
 
 def show(document: Document, console: Console) -> None:
@@ -38,7 +49,7 @@ def show(document: Document, console: Console) -> None:
         return
     lines(console, [constants(result.case for result in document.results)])
     print_table(console, _table(document.results))
-    lines(console, _notes(document.results))
+    lines(console, [READ_AS, *(f"warning, {text}" for text in warnings(document.results))])
 
 
 def host_line(host: Host) -> str:
@@ -71,29 +82,14 @@ def print_table(console: Console, table: Table) -> None:
 
 
 def lines(console: Console, texts: Iterable[str]) -> None:
-    """Print lines, wrapped on a terminal and whole elsewhere.
+    """Print lines, wrapped between words where they are longer than the terminal.
 
     Args:
         console: where to.
-        texts: one for each line; brackets in them are only brackets.
+        texts: one for each line.
     """
     for text in texts:
-        console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-
-
-def numbered(notes: Mapping[str, Sequence[int]]) -> list[str]:
-    """Write notes once each, with the rows they hold for: `rows 1-3, 7: ...`.
-
-    Args:
-        notes: for each text the numbers of its rows, ascending.
-    """
-    return [f"row{'s' * (len(rows) > 1)} {_ranges(rows)}: {text}" for text, rows in notes.items()]
-
-
-def _ranges(rows: Sequence[int]) -> str:
-    breaks = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(rows)) if b != a + 1), len(rows)]
-    runs = [rows[start:end] for start, end in pairwise(breaks)]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+        console.print(Text(text))
 
 
 def _table(results: Sequence[Result]) -> Table:
@@ -101,7 +97,7 @@ def _table(results: Sequence[Result]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right", style="dim")
     for name in differ:
-        table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in WORDS else "right", no_wrap=True)
     for name in ("floor", *(title for title, _ in PERCENTILES), "throughput", "outliers"):
         table.add_column(name, justify="right", no_wrap=True, style="bold" * (name == "p50"))
     for number, result in enumerate(results, 1):
@@ -124,11 +120,3 @@ def outliers(result: Result) -> str:
     """
     far = result.outliers
     return f"{far.count:,} > {duration(far.above_ns)}" if far.count else "none"
-
-
-def _notes(results: Sequence[Result]) -> list[str]:
-    warned: dict[str, list[int]] = {}
-    for number, result in enumerate(results, 1):
-        for text in result.warnings:
-            warned.setdefault(text, []).append(number)
-    return [READ_AS, *(f"warning, {text}" for text in numbered(warned))]

@@ -1,0 +1,107 @@
+"""Bench documents as a run makes them, of samples drawn instead of measured.
+
+The samples go through the same histogram and the same folding as measured
+ones; only the clock is missing.
+"""
+
+from itertools import product
+from random import Random
+from typing import Any
+
+from xengt.document import Document, build
+from xengt.samples import Case, Result, summarise
+from xenlib_cffi.histogram import Histogram
+
+HOST: dict[str, Any] = {
+    "xen_version": "4.20.3",
+    "xen_build_id": "a1b2c3d4",
+    "xen_commandline": "placeholder com1=115200,8n1 console=com1 dom0_mem=1024M,max:1024M",
+    "xen_debug": False,
+    "kernel": "6.12.48+deb13-amd64",
+    "dom0": "PV",
+    "dom0_vcpus": 2,
+    "pcpus": 2,
+    "cpu": "QEMU TCG CPU version 2.5+",
+    "emulated": True,
+    "iommu": "none",
+    "boot_id": "5f0c1d2e-0000-4000-8000-000000000001",
+}
+# ns of a call: what entering costs, what an operation adds; floors likewise.
+_COST = {
+    ("hypercall", "map"): (1_800, 560),
+    ("hypercall", "unmap"): (1_950, 530),
+    ("gntdev", "map"): (21_000, 2_300),
+    ("gntdev", "unmap (asynchronous)"): (16_500, 900),
+}
+_FLOOR = (1_850, 165)
+
+
+def case_result(case: Case, random: Random, samples: int = 2_000, scale: float = 1.0) -> Result:
+    """Draw the samples of one case and fold them as the bench does."""
+    enter, each = _COST[case.engine, case.operation]
+    calls = Histogram()
+    elapsed_ns = 0
+    typical = (enter + each * case.batch * scale) * (1 + 0.22 * (case.threads - 1))
+    for _ in range(samples):
+        value = typical * random.lognormvariate(0, 0.025)
+        if random.random() < 0.004:
+            value += random.expovariate(1 / 45_000)
+        calls.record(round(value))
+        elapsed_ns += round(value)
+    floor = (_FLOOR[0] + _FLOOR[1] * case.batch) / case.batch
+    return summarise(
+        case,
+        calls,
+        samples=samples,
+        elapsed_s=elapsed_ns / case.threads / 1e9,
+        floor_ns=floor if case.engine == "hypercall" else None,
+    )
+
+
+def document(
+    *,
+    seed: int = 1,
+    engines: tuple[str, ...] = ("hypercall", "gntdev"),
+    granters: tuple[str, ...] = ("empty",),
+    batches: tuple[int, ...] = (1, 8, 32),
+    threads: tuple[int, ...] = (1, 2),
+    samples: int = 2_000,
+    scale: float = 1.0,
+    **host: object,
+) -> Document:
+    """Make a run's document.
+
+    Args:
+        seed: of the samples.
+        engines: as the plan's.
+        granters: as the plan's.
+        batches: as the plan's.
+        threads: as the plan's.
+        samples: calls of each case.
+        scale: what each operation costs, against the usual.
+        host: facts that differ from `HOST`.
+    """
+    random = Random(seed)  # noqa: S311 (samples, not secrets)
+    typical = random.lognormvariate(0, 0.004) * scale
+    cases = [
+        Case(engine, operation, granter, batch, threads=thread, references=256)
+        for engine, granter, batch, thread in product(engines, granters, batches, threads)
+        for operation in (each for of, each in _COST if of == engine)
+    ]
+    plan = {
+        "engine": list(engines),
+        "granter": list(granters),
+        "granters": [1],
+        "references": [256],
+        "batch": list(batches),
+        "threads": list(threads),
+        "mappings": [1],
+        "readonly": [False],
+        "hold": [0],
+        "rate": [None],
+        "samples": samples,
+        "duration_s": None,
+        "digits": 3,
+    }
+    results = [case_result(case, random, samples, typical) for case in cases]
+    return build({**HOST, **host}, plan, results)
