@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -282,8 +283,13 @@ def test_bad_encodings_are_refused(text, complaint):
 
 def test_an_encoding_does_not_inflate_beyond_its_range():
     bomb = wrapped(v2(b"\0" * 50_000_000, size=10))
-    with pytest.raises(ValueError, match="not the 10 bytes"):
-        Histogram.decode(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="not the 10 bytes"):
+            Histogram.decode(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @unhurried
