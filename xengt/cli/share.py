@@ -1,0 +1,81 @@
+"""`xengt share`: the granter's side, in a guest or in dom0."""
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from xengt.published import published
+from xengt.references import MAX_REFERENCES, Publication, encode
+from xengt.share import own_domid, shared_pages
+from xengt.store import XenStore
+
+SCHEMA = "xengt.share/1"
+#: The highest domid of an ordinary domain is below DOMID_FIRST_RESERVED (xen.h).
+_LAST_DOMID = 0x7FEF
+_ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+def share(
+    to: Annotated[
+        int,
+        typer.Option(
+            min=0, max=_LAST_DOMID, metavar="DOMID", show_default=False, help="Who may map them."
+        ),
+    ],
+    pages: Annotated[
+        int, typer.Option(min=1, max=MAX_REFERENCES, help="How many pages of 4 KiB.")
+    ] = 256,
+    readonly: Annotated[bool, typer.Option("--readonly", help="Grant them read-only.")] = False,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="S", show_default=False, help="End after S seconds, not at Ctrl-C."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, on one line.")] = False,
+) -> None:
+    """Share pages with another domain, publish their references, wait, and revoke them.
+
+    Runs in a guest or in dom0, which may share with itself. `xengt bench
+    --granter guest` in the other domain finds what is published here in
+    XenStore. Ends at Ctrl-C or SIGTERM.
+
+    Example: xengt share --to 0 --pages 512
+    """
+    # Blocked from the first on: whenever it comes, it is taken below, and everything undone.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+    try:
+        with XenStore() as store:
+            own = own_domid(store)
+            with shared_pages(to, pages, own=own, writable=not readonly) as references:
+                grefs = tuple(reference.gref for reference in references)
+                with published(store, Publication(own, to, grefs, not readonly, os.getpid())):
+                    _tell(own, to, grefs, readonly=readonly, as_json=as_json)
+                    if duration is None:
+                        signal.sigwait(_ENDINGS)
+                    else:
+                        signal.sigtimedwait(_ENDINGS, duration)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _tell(own: int, to: int, grefs: Sequence[int], *, readonly: bool, as_json: bool) -> None:
+    """Print the one line that says the pages can be mapped from now on."""
+    ranges = encode(grefs)
+    if as_json:
+        facts = {
+            "schema": SCHEMA,
+            "granter": own,
+            "mapper": to,
+            "pages": len(grefs),
+            "writable": not readonly,
+            "references": list(grefs),
+        }
+        print(json.dumps(facts), flush=True)
+    else:
+        kind = "read-only references" if readonly else "references"
+        print(f"ready: {len(grefs)} {kind} to domain {to}: {ranges}", flush=True)
