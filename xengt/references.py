@@ -164,7 +164,9 @@ def withdraw(store: XenStore, granter: int, mapper: int) -> None:
     base = directory(granter, mapper)
     store.remove(f"{base}/state")
     store.remove(base)
-    for above in (base.rsplit("/", 1)[0], base.rsplit("/", 2)[0]):
+    # a guest's `data` is the toolstack's and the guest could not make it again; dom0 has none
+    for levels in range(1, 4 if granter == 0 else 3):
+        above = base.rsplit("/", levels)[0]
         if store.exists(above) and not store.children(above):
             store.remove(above)
 

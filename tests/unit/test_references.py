@@ -144,6 +144,14 @@ def test_withdrawing_leaves_nothing_and_only_its_own(store, daemon):
     assert left == {"/local", "/local/domain", "/local/domain/7", "/local/domain/7/data"}
 
 
+def test_dom0_is_left_without_a_data_directory(store, daemon):
+    store.write("/local/domain/0/name", "Domain-0")
+    before = dict(daemon.nodes)
+    publish(store, publication([8], granter=0))
+    withdraw(store, 0, 0)
+    assert daemon.nodes == before
+
+
 def test_publishing_again_replaces_every_piece(store):
     publish(store, publication(range(10_000, 40_000, 2)))
     publish(store, publication([8]))
