@@ -1,0 +1,1 @@
+"""The lab: a real Xen with a real dom0 under QEMU, on a machine that has neither."""

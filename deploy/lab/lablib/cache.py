@@ -1,0 +1,99 @@
+"""What was built once is kept under a name made of everything it was built from."""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lablib.work import as_root
+
+KEPT = 3
+"""Entries kept of each kind: the newest by use. A root is half a gigabyte."""
+
+
+def key(parts: Iterable[bytes]) -> str:
+    """Return a short name for exactly these bytes, in this order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def tree_parts(files: Iterable[Path], base: Path) -> Iterator[bytes]:
+    """Yield what makes up a set of files: each one's name, execute bit and content."""
+    for path in sorted(files):
+        yield str(path.relative_to(base)).encode()
+        yield b"x" if os.access(path, os.X_OK) else b"-"
+        yield path.read_bytes()
+
+
+class Cache:
+    """Directories by kind and key, each complete or not there.
+
+    Args:
+        root: where they live; made when missing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Make the place for entries and logs."""
+        self.root = root
+        self.logs = root / "log"
+        self.logs.mkdir(parents=True, exist_ok=True)
+
+    def log(self, kind: str) -> Path:
+        """Return the log file of one kind of entry."""
+        return self.logs / f"{kind}.log"
+
+    def entry(self, kind: str, name: str, make: Callable[[Path], None]) -> Path:
+        """Return the entry, made first when it is not there.
+
+        Args:
+            kind: what it is: `dom0`, `hypervisor`…
+            name: its key.
+            make: fills the empty directory it is given, or raises.
+        """
+        path = self.root / kind / name
+        if not path.is_dir():
+            with self.locked(kind):
+                if not path.is_dir():
+                    self._make(path, make)
+        os.utime(path)
+        return path
+
+    def _make(self, path: Path, make: Callable[[Path], None]) -> None:
+        half = path.parent / f".half-{path.name}"
+        self.log(path.parent.name).unlink(missing_ok=True)
+        for left in path.parent.glob(".half-*"):  # of a build that was killed
+            remove(left)
+        half.mkdir(parents=True)
+        try:
+            make(half)
+            half.rename(path)
+        except BaseException:
+            remove(half)
+            raise
+        self.prune(path.parent.name, KEPT)
+
+    @contextmanager
+    def locked(self, kind: str) -> Iterator[None]:
+        """Let one build of a kind run at a time."""
+        (self.root / kind).mkdir(parents=True, exist_ok=True)
+        with (self.root / f"{kind}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def prune(self, kind: str, kept: int) -> None:
+        """Remove the entries of a kind that were used longest ago."""
+        entries = [path for path in (self.root / kind).iterdir() if not path.name.startswith(".")]
+        for path in sorted(entries, key=lambda p: p.stat().st_mtime, reverse=True)[kept:]:
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a directory whose files may be root's."""
+    command = as_root(["rm", "-rf", "--one-file-system", "--", path])
+    subprocess.run(command, check=False, stdin=subprocess.DEVNULL)

@@ -1,0 +1,140 @@
+"""The virtual machine: QEMU's command line, and QEMU as a child process."""
+
+import ctypes
+import gzip
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from lablib.errors import EXIT_USAGE, LabError
+
+PROGRAM = "qemu-system-x86_64"
+XEN = "com1=115200,8n1 console=com1"
+LINUX = (
+    "root=/dev/vda console=hvc0 net.ifnames=0 loglevel=5 systemd.show_status=yes"
+    " systemd.condition-needs-update=no"
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What to boot, and on what.
+
+    Attributes:
+        xen: the hypervisor's image.
+        exact: one vCPU and the instruction clock: 1 ns of guest time is 1 instruction.
+        iommu: give the machine a VT-d IOMMU and dom0 strict mode.
+        guest_disk: attach the disk a second time, for a guest.
+        memory: MiB of the machine.
+        dom0_memory: MiB of dom0.
+        xen_args: further words for Xen's command line.
+    """
+
+    xen: Path
+    exact: bool = False
+    iommu: bool = False
+    guest_disk: bool = False
+    memory: int = 2048
+    dom0_memory: int = 768
+    xen_args: str = ""
+
+    def xen_line(self) -> str:
+        """Return Xen's command line."""
+        words = [XEN, f"dom0_mem={self.dom0_memory}M,max:{self.dom0_memory}M"]
+        if self.iommu:
+            words.append("iommu=on dom0-iommu=strict")
+        return " ".join([*words, self.xen_args]).strip()
+
+    def command(self, port: int, key: str, console: Path) -> list[str]:
+        """Return QEMU's command line, to be run in the image's directory.
+
+        Args:
+            port: of 127.0.0.1, forwarded to dom0's ssh.
+            key: the base64 of the ed25519 key that may log in.
+            console: the file for the serial console.
+        """
+        # smap=off: dom0 dies early with SMAP under software emulation. rdtscp=off: an HVM guest
+        # loops on its intercept. Two vCPUs: with more than the host has cores, TLB flushes crawl.
+        words = [PROGRAM, "-cpu", "max,smap=off,rdtscp=off", "-m", str(self.memory), "-no-reboot"]
+        words += ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]
+        words += ["-serial", f"file:{console}"]
+        if self.exact:
+            words += ["-accel", "tcg", "-smp", "1", "-icount", "shift=0,sleep=off"]
+        else:
+            words += ["-accel", "tcg,thread=multi", "-smp", "2"]
+        if self.iommu:
+            words += ["-M", "q35,kernel-irqchip=split"]
+            words += ["-device", "intel-iommu,intremap=on,caching-mode=off"]
+        else:
+            words += ["-M", "q35"]
+        words += ["-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"]
+        words += ["-device", "virtio-net-pci,netdev=net,romfile="]
+        for disk in ("dom0", "guest") if self.guest_disk else ("dom0",):
+            words += ["-drive", f"id={disk},file=disk.img,if=none,format=raw,snapshot=on"]
+            words += ["-device", f"virtio-blk-pci,drive={disk}"]
+        words += ["-kernel", str(self.xen), "-append", self.xen_line()]
+        words += ["-initrd", f"vmlinuz {LINUX} xengt.key={key},initramfs"]
+        return words
+
+
+def usable(xen: Path, directory: Path) -> Path:
+    """Return a hypervisor image as QEMU takes it: there, absolute, and unpacked.
+
+    Args:
+        xen: `xen` of a build, or Debian's /boot/xen-*.gz.
+        directory: where to unpack it.
+
+    Raises:
+        LabError: there is no such file.
+    """
+    try:
+        head = xen.open("rb").read(2)
+    except OSError as error:
+        what = f"the hypervisor {xen} cannot be read: {error.strerror}"
+        raise LabError(what, "give --xen the path of a Xen image", exit_code=EXIT_USAGE) from error
+    if head != b"\x1f\x8b":
+        return xen.resolve()
+    target = directory / "xen"
+    with gzip.open(xen) as packed, target.open("wb") as plain:
+        shutil.copyfileobj(packed, plain)
+    return target
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(command: list[str], cwd: Path, log: Path, *, stays: bool) -> subprocess.Popen[bytes]:
+    """Start QEMU.
+
+    Args:
+        command: from `Machine.command`.
+        cwd: the image's directory.
+        log: takes what QEMU itself says.
+        stays: QEMU outlives this process; otherwise it dies with it, however that ends.
+    """
+    libc = ctypes.CDLL(None)
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)
+
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=None if stays else die_with_parent,
+        )

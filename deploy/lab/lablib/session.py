@@ -1,0 +1,162 @@
+"""A lab's life: up, in use, down."""
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lablib import hypervisor, image, places, qemu, remote
+from lablib.cache import Cache
+from lablib.console import Console
+from lablib.errors import EXIT_USAGE, LabError
+from lablib.record import Record, birth, directory, load
+from lablib.work import say, step
+
+POLL = 0.1
+SILENCE = 120.0
+"""Seconds without a byte on the console after which a boot has hung."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for.
+
+    Attributes:
+        hypervisor: `stock` or `patched`.
+        xen: an image to boot instead.
+        exact: see `qemu.Machine`.
+        iommu: `strict` or nothing.
+        guest: start a guest that shares pages with dom0.
+        guest_pages: how many it shares.
+        xen_args: further words for Xen's command line.
+        boot_timeout: seconds until dom0 must be usable.
+    """
+
+    hypervisor: str = "stock"
+    xen: Path | None = None
+    exact: bool = False
+    iommu: str | None = None
+    guest: bool = False
+    guest_pages: int = 256
+    xen_args: str = ""
+    boot_timeout: float = 480.0
+    put: list[Path] = field(default_factory=list)
+
+
+def build(cache: Cache, options: Options) -> tuple[Path, Path]:
+    """Return the image's directory and the hypervisor, built as far as they are not in the cache."""
+    jobs = os.cpu_count() or 1
+    disk = image.build(cache, None)
+    if options.xen is not None:
+        return disk, options.xen
+    return disk, hypervisor.build(cache, options.hypervisor, jobs) / "xen"
+
+
+def up(name: str, options: Options, *, stays: bool) -> Record:
+    """Boot a lab and return once dom0 can be used.
+
+    Args:
+        name: free, or of a lab that died.
+        options: what to boot.
+        stays: it outlives this process.
+
+    Raises:
+        LabError: there is one of this name, or the boot failed; nothing is left then, but the console.
+    """
+    if load(name) is not None:
+        raise LabError(
+            f"a lab named {name} is up already",
+            f"use it (lab ssh --name {name}), end it (lab down --name {name}), or give another --name",
+            exit_code=EXIT_USAGE,
+        )
+    disk, xen = build(Cache(places.cache_root()), options)
+    home = directory(name)
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True, mode=0o700)
+    try:
+        record = _start(name, disk, qemu.usable(xen, home), options, stays=stays)
+        with step("booting Xen and dom0"):
+            _wait(record, options.boot_timeout)
+        if options.guest:
+            with step("starting the guest"):
+                _start_guest(record, options)
+    except BaseException:
+        down(name)
+        raise
+    return record
+
+
+def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -> Record:
+    home = directory(name)
+    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(home / "key")]
+    subprocess.run(keygen, check=True)
+    key = (home / "key.pub").read_text().split()[1]
+    machine = qemu.Machine(
+        xen=xen,
+        exact=options.exact,
+        iommu=options.iommu == "strict",
+        guest_disk=options.guest,
+        xen_args=options.xen_args,
+    )
+    port = qemu.free_port()
+    command = machine.command(port, key, home / "console.log")
+    process = qemu.start(command, disk, home / "qemu.log", stays=stays)
+    record = Record(
+        name=name,
+        pid=process.pid,
+        born=birth(process.pid) or 0,
+        port=port,
+        hypervisor=str(options.xen or options.hypervisor),
+        exact=options.exact,
+        iommu=options.iommu,
+        guest=options.guest,
+    )
+    record.save()
+    return record
+
+
+def _wait(record: Record, timeout: float) -> None:
+    """Wait for dom0 to say that it is ready; see how else a boot can end."""
+    console = Console(record.console)
+    begin = heard = time.monotonic()
+    while not console.ready:
+        alive = record.alive()
+        now = time.monotonic()
+        if console.read():
+            heard = now
+        if console.death:
+            raise _lost(record, f"the boot failed: {console.death}")
+        if not alive:
+            said = " ".join((record.directory / "qemu.log").read_text(errors="replace").split())
+            raise _lost(record, f"QEMU ended during the boot: {said or 'it said nothing'}")
+        if now - heard > SILENCE:
+            raise _lost(record, f"the boot hung: {SILENCE:.0f} s without a word on the console")
+        if now - begin > timeout:
+            raise _lost(record, f"dom0 was not usable after {timeout:.0f} s")
+        time.sleep(POLL)
+
+
+def _lost(record: Record, what: str) -> LabError:
+    kept = places.cache_root() / "log" / f"console-{record.name}.log"
+    shutil.copyfile(record.console, kept) if record.console.exists() else kept.write_text("")
+    return LabError(what, f"the whole console is in {kept}", kept)
+
+
+def _start_guest(record: Record, options: Options) -> None:
+    command = [*remote.ssh(record), f"/usr/lib/xengt-lab/guest {options.guest_pages}"]
+    started = subprocess.run(command, check=False, capture_output=True, text=True)
+    if started.returncode != 0:
+        for text in (started.stdout + started.stderr).splitlines()[-25:]:
+            say(f"  {text}")
+        raise _lost(record, "the guest did not start")
+
+
+def down(name: str) -> bool:
+    """End a lab; return whether there was one. Its directory goes too."""
+    record = load(name)
+    if record is not None:
+        record.kill()
+    shutil.rmtree(directory(name), ignore_errors=True)
+    return record is not None
