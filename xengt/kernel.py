@@ -52,3 +52,9 @@ def cpu_model(root: Path = ROOT) -> str:
 def is_emulated(cpu: str) -> bool:
     """Tell by its name a CPU that is software: QEMU's."""
     return "QEMU" in cpu
+
+
+def clocksource(root: Path = ROOT) -> str:
+    """Tell what Linux reads the time from; "tsc" is the one without a detour."""
+    path = "sys/devices/system/clocksource/clocksource0/current_clocksource"
+    return first_line(path, root) or "unknown"

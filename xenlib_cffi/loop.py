@@ -17,12 +17,12 @@ from xenlib_cffi.histogram import Histogram
 
 
 class Engine(Enum):
-    """What a round calls; the value is the C symbol of csrc/loop.h."""
+    """What a round calls; the value is its name in csrc/loop.h."""
 
-    HYPERCALL = "hypercall_engine"
-    GNTDEV = "gntdev_engine"
-    REFUSED_HYPERCALL = "refused_hypercall_engine"
-    REFUSED_GNTDEV = "refused_gntdev_engine"
+    HYPERCALL = "LOOP_HYPERCALL"
+    GNTDEV = "LOOP_GNTDEV"
+    REFUSED_HYPERCALL = "LOOP_REFUSED_HYPERCALL"
+    REFUSED_GNTDEV = "LOOP_REFUSED_GNTDEV"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Loop:
         self._loop = ffi.new(
             "struct loop *",
             {
-                "engine": ffi.addressof(lib, engine.value),
+                "engine": getattr(lib, engine.value),
                 "workers": self._workers,
                 "n_workers": len(shares),
                 "batch": batch,

@@ -4,21 +4,24 @@ No command imports what a machine without Xen lacks before it runs, so that
 `xengt --help` works everywhere.
 """
 
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from types import FrameType
+from typing import NoReturn, ParamSpec
 
 import typer
 
-from xengt.cli import handle
+from xengt.cli import bench, handle
 from xengt.errors import XengtError
 
 # As a shell reports a command that SIGINT ended.
 _INTERRUPTED = 130
 _P = ParamSpec("_P")
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+# A defect shows as a plain traceback: it goes into an issue, not onto a poster.
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
@@ -44,9 +47,17 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
     return run
 
 
+app.command("bench")(_command(bench.bench))
 app.command("handle")(_command(handle.handle))
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Let SIGTERM unwind like Ctrl-C, so that nothing of ours stays behind."""
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the `xengt` command."""
+    signal.signal(signal.SIGTERM, _terminated)
     app(prog_name="xengt")

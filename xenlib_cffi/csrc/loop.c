@@ -12,6 +12,13 @@
 /* Closer than this, sleeping would overshoot: spin. */
 #define SPIN_NS 100000ull
 
+static const struct engine *const engines[] = {
+    [LOOP_HYPERCALL] = &hypercall_engine,
+    [LOOP_GNTDEV] = &gntdev_engine,
+    [LOOP_REFUSED_HYPERCALL] = &refused_hypercall_engine,
+    [LOOP_REFUSED_GNTDEV] = &refused_gntdev_engine,
+};
+
 /* What the workers of one run share: how many have warmed up. */
 struct start_line {
     atomic_size_t arrived;
@@ -185,7 +192,7 @@ int loop_run(struct loop *loop)
         struct worker *w = &loop->workers[started];
 
         w->loop = loop;
-        w->engine = loop->engine;
+        w->engine = engines[loop->engine];
         runs[started] = (struct run){ .worker = w, .line = &line };
         rc = pthread_create(&threads[started], NULL, work, &runs[started]);
         if (!rc)

@@ -71,8 +71,15 @@ struct worker {
     void *state;                  /* the engine's own */
 };
 
+enum loop_engine {
+    LOOP_HYPERCALL,
+    LOOP_GNTDEV,
+    LOOP_REFUSED_HYPERCALL,
+    LOOP_REFUSED_GNTDEV,
+};
+
 struct loop {
-    const struct engine *engine;
+    enum loop_engine engine;
     struct worker *workers;
     size_t n_workers;
     size_t batch;

@@ -16,9 +16,12 @@ struct loop_failure {
     uint32_t gref;
 };
 
-struct engine { ...; };
-extern const struct engine hypercall_engine, gntdev_engine;
-extern const struct engine refused_hypercall_engine, refused_gntdev_engine;
+enum loop_engine {
+    LOOP_HYPERCALL,
+    LOOP_GNTDEV,
+    LOOP_REFUSED_HYPERCALL,
+    LOOP_REFUSED_GNTDEV,
+};
 
 struct worker {
     int cpu;
@@ -34,7 +37,7 @@ struct worker {
 };
 
 struct loop {
-    const struct engine *engine;
+    enum loop_engine engine;
     struct worker *workers;
     size_t n_workers;
     size_t batch;

@@ -14,9 +14,11 @@ from lablib.errors import EXIT_USAGE, LabError
 
 PROGRAM = "qemu-system-x86_64"
 XEN = "com1=115200,8n1 console=com1"
+# On emulated vCPUs the `xen` clock, to which Linux falls back when its watchdog dislikes the
+# TSC, drifts between them and then stands still for longer than a grant operation takes.
 LINUX = (
-    "root=/dev/vda console=hvc0 net.ifnames=0 loglevel=5 systemd.show_status=yes"
-    " systemd.condition-needs-update=no"
+    "root=/dev/vda console=hvc0 clocksource=tsc tsc=reliable net.ifnames=0 loglevel=5"
+    " systemd.show_status=yes systemd.condition-needs-update=no"
 )
 
 

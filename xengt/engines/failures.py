@@ -1,0 +1,56 @@
+"""What a refused grant operation means to whoever asked for it."""
+
+from xengt.errors import FailedError
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
+from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
+from xenlib_cffi.hypfs import HypFs
+
+#: `struct grant_mapping` is 16 bytes: handles in one maptrack frame
+HANDLES_A_FRAME = 256
+#: Xen's default for gnttab_max_maptrack_frames
+DEFAULT_FRAMES = 1024
+
+
+def maptrack_handles() -> int:
+    """How many mappings dom0 may have at once, by the limit Xen booted with."""
+    try:
+        with HypFs() as hypfs:
+            frames = int(hypfs.read("/params/gnttab_max_maptrack_frames"), 0)
+    except (XenLibraryError, ValueError):
+        frames = DEFAULT_FRAMES
+    return frames * HANDLES_A_FRAME
+
+
+def explain(error: GrantError) -> FailedError:
+    """Say what Xen's refusal of one operation means here.
+
+    Args:
+        error: with domain, reference and Xen's status.
+    """
+    if error.status == GrantStatus.NO_SPACE:
+        return FailedError(
+            str(error),
+            f"dom0's maptrack table is full: it may hold {maptrack_handles()} mappings, other "
+            "drivers' included; raise gnttab_max_maptrack_frames on Xen's command line, "
+            "or lower --hold, --mappings or --batch",
+        )
+    with Ctrl() as ctrl:
+        domain = ctrl.domain(error.domid)
+        if domain is None or domain.dying:
+            return FailedError(
+                f"{error}; domain {error.domid} is {'dying' if domain else 'gone'}",
+                "measure again when the domain is back",
+            )
+        frames, _ = ctrl.grant_size(error.domid)
+    if error.gref >= frames * ENTRIES_A_FRAME:
+        return FailedError(
+            f"{error}; its table has {frames} frames, references up to "
+            f"{frames * ENTRIES_A_FRAME - 1}",
+            "the granter published a reference it never made: restart `xengt share` there",
+        )
+    return FailedError(
+        str(error),
+        f"domain {error.domid} does not grant it any more (revoked?), or not to dom0 in this way: "
+        "restart `xengt share` there",
+    )

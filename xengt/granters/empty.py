@@ -1,0 +1,116 @@
+"""Granters without a guest OS: domains of ours whose grant tables are written from dom0.
+
+Upstream's tools/tests/resource/test-resource.c shows the method. No kernel, no
+gntalloc and no limit but memory: as many domains and references as are wanted.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Self
+
+from xengt import owner
+from xengt.errors import FailedError, UnmetError
+from xengt.references import Reference, pattern, stamp
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.errors import XenLibraryError
+from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME, ForeignMemory
+
+#: the first references are the toolstack's in any domain (xen/grant_table.h)
+FIRST_GREF = 8
+#: the domain that may map
+DOM0 = 0
+#: seconds; Linux gives gntdev's mappings back some time after it was asked
+GONE_WITHIN = 20.0
+
+
+class EmptyDomains:
+    """Some domains, each granting pages of its own to dom0.
+
+    Args:
+        count: of domains.
+    """
+
+    name = "empty"
+
+    def __init__(self, count: int) -> None:
+        """Only remember it: domains are made when references are asked for."""
+        self._count = count
+        self._domids: list[int] = []
+
+    def references(self, count: int) -> Sequence[Reference]:
+        """Create the domains, and grant `count` pages, equally many of each.
+
+        Raises:
+            UnmetError: the host has not that much memory, or runs no PV domains.
+        """
+        each = -(-count // self._count)
+        references: list[Reference] = []
+        for _ in range(self._count):
+            references += self._create(each)
+        return references
+
+    def _create(self, pages: int) -> list[Reference]:
+        frames = -(-(FIRST_GREF + pages) // ENTRIES_A_FRAME)
+        try:
+            domid = self._ctrl.create_empty(owner.uuid(), frames)
+            self._domids.append(domid)
+            mfns = self._ctrl.populate(domid, pages)
+        except XenLibraryError as error:
+            free = self._ctrl.physinfo().free_pages
+            raise UnmetError(
+                f"empty domain {len(self._domids)} of {self._count}, of {pages} pages, "
+                f"cannot be made: {error}",
+                f"Xen has {free} free pages: ask for fewer --granters or --references, "
+                "or give dom0 less memory (dom0_mem=)",
+            ) from error
+        references = [
+            Reference(domid, gref, pattern(domid, gref))
+            for gref in range(FIRST_GREF, FIRST_GREF + pages)
+        ]
+        with self._memory.map(domid, mfns) as mapped:
+            for index, reference in enumerate(references):
+                stamp(memoryview(mapped.page(index)), domid, reference.gref)
+        with self._memory.grant_table(domid, frames) as table:
+            for reference, mfn in zip(references, mfns, strict=True):
+                table.permit(reference.gref, DOM0, mfn)
+        return references
+
+    def __enter__(self) -> Self:
+        """Open Xen's libraries."""
+        with ExitStack() as stack:
+            self._ctrl = stack.enter_context(Ctrl())
+            self._memory = stack.enter_context(ForeignMemory())
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Destroy the domains and see them gone.
+
+        Raises:
+            FailedError: one stays, dying: something still maps its pages.
+        """
+        with self._open:
+            for domid in self._domids:
+                self._ctrl.destroy(domid)
+            gone(self._ctrl, self._domids)
+
+
+def gone(ctrl: Ctrl, domids: Sequence[int]) -> None:
+    """Wait until destroyed domains are no longer listed.
+
+    Args:
+        ctrl: open.
+        domids: which.
+
+    Raises:
+        FailedError: one stays for more than `GONE_WITHIN`.
+    """
+    deadline = time.monotonic() + GONE_WITHIN
+    while left := {domain.domid for domain in ctrl.domains()} & set(domids):
+        if time.monotonic() > deadline:
+            raise FailedError(
+                f"domains {sorted(left)} are destroyed but do not go: their pages are still mapped",
+                "find who maps them: xl debug-keys g, then xl dmesg",
+            )
+        time.sleep(0.05)

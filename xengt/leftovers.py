@@ -1,0 +1,138 @@
+"""What a killed run left behind, found and taken back by the next one.
+
+Two things outlive their process: mappings made by hypercall, which the journal
+tells of, and empty domains, which their UUID tells of.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from xengt import owner
+from xengt.engines.failures import maptrack_handles
+from xengt.errors import FailedError
+from xengt.granters.empty import gone
+from xengt.journal import Journal, Writer
+from xengt.references import Reference
+from xenlib_cffi.call import MAX_BATCH, Call
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.errors import GrantError, XenLibraryError
+from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """What was taken back.
+
+    Attributes:
+        held: mappings whose handle was known.
+        searched: references whose mappings had to be searched for.
+        domains: the domids of empty domains destroyed.
+    """
+
+    held: int
+    searched: int
+    domains: tuple[int, ...]
+
+    def __bool__(self) -> bool:
+        """Whether there was anything."""
+        return bool(self.held or self.searched or self.domains)
+
+    def __str__(self) -> str:
+        """One sentence for the user."""
+        return (
+            f"took back what a killed run left: {self.held + self.searched} mappings, "
+            f"{len(self.domains)} empty domains"
+        )
+
+
+def domains(ctrl: Ctrl) -> list[int]:
+    """The domids of empty domains whose maker is dead."""
+    return [
+        domain.domid
+        for domain in ctrl.domains()
+        if owner.is_ours(domain.uuid) and not owner.is_alive(domain.uuid)
+    ]
+
+
+def clear(journal: Journal) -> Cleared:
+    """Unmap what the journal tells of, and destroy empty domains whose maker is dead.
+
+    Args:
+        journal: locked, so whoever wrote it is dead or is this process.
+
+    Raises:
+        FailedError: a mapping cannot be taken back.
+        XenLibraryError: a library call failed.
+    """
+    left = journal.read()
+    with Ctrl() as ctrl:
+        with Call() as call:
+            # A handle that is stale by now names another page, or none: Xen leaves it.
+            call.unmap_device(left.held)
+            searched = _search(call, ctrl, list(_unsure(left.writers)))
+        ours = domains(ctrl)
+        for domid in ours:
+            ctrl.destroy(domid)
+        gone(ctrl, ours)
+    journal.clear()
+    return Cleared(len(left.held), searched, tuple(ours))
+
+
+def _unsure(writers: list[Writer]) -> Iterator[Reference]:
+    """The references of the batch that each writer was at."""
+    for writer in writers:
+        if writer.cursor:
+            yield from writer.references[writer.cursor - 1 :][: writer.batch]
+
+
+def _search(call: Call, ctrl: Ctrl, references: list[Reference]) -> int:
+    """Unmap references whose handles nobody wrote down; how many there were.
+
+    Their pages are known, so every handle of dom0 is offered to Xen as one of
+    such a page: it takes back those that are and leaves all others.
+    """
+    by_domain: dict[int, list[int]] = defaultdict(list)
+    for domid, gref, _ in references:
+        by_domain[domid].append(gref)
+    handles = maptrack_handles() if references else 0
+    searched = 0
+    for domid, grefs in by_domain.items():
+        with ExitStack() as stack:
+            in_use = _tells_use(stack, ctrl, domid)
+            for gref in grefs:
+                if in_use is None or in_use.in_use(gref):
+                    searched += 1
+                    _sweep(call, domid, gref, handles, in_use)
+    return searched
+
+
+def _tells_use(stack: ExitStack, ctrl: Ctrl, domid: int) -> GrantTable | None:
+    """The granter's own table, in which Xen marks what is mapped; not to be had of dom0's own."""
+    frames, _ = ctrl.grant_size(domid) if ctrl.domain(domid) else (0, 0)
+    if not frames:
+        return None
+    memory = stack.enter_context(ForeignMemory())
+    try:
+        return stack.enter_context(memory.grant_table(domid, frames, writable=False))
+    except XenLibraryError:
+        return None
+
+
+def _sweep(call: Call, domid: int, gref: int, handles: int, table: GrantTable | None) -> None:
+    try:
+        (mapping,) = call.map_device([(domid, gref)], readonly=True)
+    except GrantError as error:
+        if table is None:
+            return  # neither mapped, as far as can be seen, nor granted any more
+        raise FailedError(
+            f"reference {gref} of domain {domid}, which a killed run mapped, cannot be found: "
+            f"{error}",
+            "it goes with the domain if nothing else maps its pages, or with a reboot",
+        ) from error
+    call.unmap_device([mapping])
+    for first in range(0, handles, 16 * MAX_BATCH):
+        call.sweep(mapping.bus_addr, first, min(16 * MAX_BATCH, handles - first))
+        if table is not None and not table.in_use(gref):
+            return
