@@ -8,7 +8,7 @@ from rich.text import Text
 
 from xengt.compare import Comparison, Metric, Row
 from xengt.compare.comparison import mean
-from xengt.report.cases import DIMENSIONS, WORDS, constants, phrase, varying, word
+from xengt.report.cases import WORDS, constants, varying, word
 from xengt.report.quantity import duration, interval, rate
 from xengt.report.table import lines, print_table
 
@@ -37,8 +37,7 @@ def show(comparison: Comparison, console: Console) -> None:
         [
             "",
             READ_AS,
-            *(f"base only: {phrase(case, DIMENSIONS)}" for case in comparison.only_base),
-            *(f"new only: {phrase(case, DIMENSIONS)}" for case in comparison.only_new),
+            *comparison.unmatched,
             *(f"note: {note}" for note in comparison.notes),
         ],
     )
@@ -46,7 +45,7 @@ def show(comparison: Comparison, console: Console) -> None:
 
 READ_AS = (
     "Ratios are new/base, of the means over runs; in brackets the 95 % bootstrap interval, "
-    "whose sampling unit is a run."
+    "whose sampling unit is a run. About one interval in twenty leaves 1 out by chance."
 )
 
 

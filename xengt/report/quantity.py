@@ -24,6 +24,26 @@ def rate(per_s: float) -> str:
     return f"{number} {unit}/s" if unit else f"{number}/s"
 
 
+def duration_tick(ns: float) -> str:
+    """Write a round time on an axis, without digits it does not need.
+
+    Args:
+        ns: nanoseconds.
+    """
+    size, unit = _unit(ns, _TIMES)
+    return f"{ns / size:g} {unit}"
+
+
+def rate_tick(per_s: float) -> str:
+    """Write a round number of operations per second on an axis that names the unit.
+
+    Args:
+        per_s: operations per second.
+    """
+    size, unit = _unit(per_s, _COUNTS)
+    return f"{per_s / size:g} {unit}".rstrip()
+
+
 def interval(low: float | None, high: float | None) -> str:
     """Write where a ratio's interval begins and ends.
 
@@ -37,8 +57,12 @@ def interval(low: float | None, high: float | None) -> str:
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> tuple[str, str]:
     # 999.6 ns is 1.00 µs, not 1000 ns: choose the unit after rounding.
     rounded = float(f"{value:.3g}")
-    size, unit = next((each for each in units if abs(rounded) >= each[0]), units[-1])
+    size, unit = _unit(rounded, units)
     return _three_digits(rounded / size), unit
+
+
+def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    return next((each for each in units if abs(value) >= each[0]), units[-1])
 
 
 def _three_digits(number: float) -> str:

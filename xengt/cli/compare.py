@@ -1,0 +1,96 @@
+"""`xengt compare`: two sets of runs against each other."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from xengt.compare import compare as compare_runs
+from xengt.document import write_json, write_text
+from xengt.errors import Exit, UnmetError
+from xengt.report import compare_page, compare_table
+from xengt.report.table import console_on
+
+# What the parser is shown in place of `--`: no argument of a process can hold it.
+_SEPARATOR = "\0"
+
+
+class Sides(TyperCommand):
+    """A command whose operands are two lists with `--` between them.
+
+    To the parser `--` ends the options and is dropped. Here it is handed on
+    as an operand, so that the command sees where the new runs begin, and
+    options may stand on either side of it.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer carries its own click)
+        """Parse the arguments with the separator made an operand.
+
+        Args:
+            ctx: the parser's context.
+            args: the arguments of the command.
+        """
+        return super().parse_args(ctx, [_SEPARATOR if arg == "--" else arg for arg in args])
+
+
+def compare(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BASE.json... -- NEW.json...",
+            show_default=False,
+            help="What `xengt bench --json` wrote: base runs, `--`, new runs.",
+        ),
+    ],
+    at_most: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            show_default=False,
+            help="Exit with 1 when a map + unmap pair's ratio new/base is above RATIO.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        str | None,
+        typer.Option(
+            "--json", metavar="FILE", show_default=False, help="Write JSON; - is standard output."
+        ),
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", show_default=False, help="Write a page.")
+    ] = None,
+) -> None:
+    """Compare two sets of runs: ratios new/base, each with an interval.
+
+    One document is one run, and runs are what is sampled: reboot between
+    them, at least five a side. The ratio is that of the means over runs; its
+    95 % interval comes from drawing the runs again, 10,000 times from a fixed
+    seed. Where it holds 1, no difference is shown.
+
+    Example: xengt compare stock-*.json -- patched-*.json --at-most 0.80 --html compare.html
+    """
+    base, new = _sides(files)
+    found = compare_runs(base, new)
+    compare_table.show(found, console_on(sys.stderr if as_json == "-" else sys.stdout))
+    if as_json:
+        write_json(found.to_json(), as_json)
+    if html:
+        write_text(compare_page.render(found), html)
+    if at_most is not None and (above := found.pairs_above(at_most)):
+        print(
+            f"xengt: {len(above)} map + unmap pair{'s' * (len(above) > 1)} "
+            f"above the ratio {at_most:g} asked for",
+            file=sys.stderr,
+        )
+        raise typer.Exit(Exit.BELOW_BOUND)
+
+
+def _sides(files: list[str]) -> tuple[list[str], list[str]]:
+    if files.count(_SEPARATOR) != 1:
+        raise UnmetError(
+            "the base runs and the new runs need one `--` between them",
+            "for example `xengt compare stock-*.json -- patched-*.json`",
+        )
+    middle = files.index(_SEPARATOR)
+    return files[:middle], files[middle + 1 :]

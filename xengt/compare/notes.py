@@ -1,0 +1,107 @@
+"""What to know of two sets of runs before trusting their ratios."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xengt.document import Document
+from xengt.report.cases import DIMENSIONS, phrase
+
+# Of fewer runs the bootstrap sees too little of what a boot can change.
+_ENOUGH_RUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One bench document of a side.
+
+    Args:
+        path: the file it was read from.
+        document: what the file holds.
+    """
+
+    path: str
+    document: Document
+
+    @property
+    def boot_id(self) -> str:
+        """Return the boot the run was made in."""
+        return self.document.host["boot_id"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what tells the run from another."""
+        return {
+            "file": self.path,
+            "created": self.document.created,
+            "host": dict(self.document.host),
+        }
+
+
+def notes(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
+    """Say what limits the comparison.
+
+    Args:
+        base: the base runs, at least one.
+        new: the new runs, at least one.
+
+    Yields:
+        One sentence for each finding, with what to do about it.
+    """
+    fewest = min(len(base), len(new))
+    if fewest == 1:
+        yield (
+            "one run on a side gives a ratio but no interval: "
+            "reboot and bench again, at least five runs a side"
+        )
+    elif fewest < _ENOUGH_RUNS:
+        yield (
+            f"the intervals rest on {len(base)} and {len(new)} runs and are rough: "
+            f"make at least {_ENOUGH_RUNS} runs a side"
+        )
+    yield from _shared_boots(base, new)
+    for part, names in (
+        ("host", [name for name in base[0].document.host if name != "boot_id"]),
+        ("plan", list(base[0].document.plan)),
+    ):
+        for name in names:
+            yield from _differing(name, _values(base, part, name), _values(new, part, name))
+    for side, runs in (("base", base), ("new", new)):
+        yield from _incomplete(side, runs)
+
+
+def _shared_boots(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
+    for side, runs in (("base", base), ("new", new)):
+        for boot, count in Counter(run.boot_id for run in runs).items():
+            if count > 1:
+                yield (
+                    f"{count} of the {side} runs are of one boot ({boot[:8]}) and not independent: "
+                    "the intervals are too narrow; reboot between runs"
+                )
+    for boot in {run.boot_id for run in base} & {run.boot_id for run in new}:
+        yield f"both sides have runs of one boot ({boot[:8]}): it had one hypervisor only"
+
+
+def _values(runs: Sequence[Run], part: str, name: str) -> list[str]:
+    found = (getattr(run.document, part).get(name) for run in runs)
+    return list(dict.fromkeys(json.dumps(value, ensure_ascii=False) for value in found))
+
+
+def _differing(name: str, base: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    if len(base) == len(new) == 1:
+        if base != new:
+            yield f"{name} differs: base {base[0]}, new {new[0]}"
+        return
+    for side, values in (("base", base), ("new", new)):
+        if len(values) > 1:
+            yield f"{name} differs among the {side} runs: {', '.join(values)}"
+    if set(base) != set(new):
+        yield f"{name} differs: base {', '.join(base)}; new {', '.join(new)}"
+
+
+def _incomplete(side: str, runs: Sequence[Run]) -> Iterator[str]:
+    held = Counter(result.case for run in runs for result in run.document.results)
+    for case, count in held.items():
+        if count < len(runs):
+            yield f"only {count} of the {len(runs)} {side} runs have {phrase(case, DIMENSIONS)}"

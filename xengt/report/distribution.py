@@ -1,0 +1,97 @@
+"""The latency distribution as pictures: a panel a case, time by percentile."""
+
+import math
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element
+
+from xengt.report.cases import kind, panels, short
+from xengt.report.markup import el
+from xengt.report.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Level, Line, panel
+from xengt.report.quantity import duration, duration_tick
+from xengt.report.scale import Scale, log_range, log_ticks
+from xengt.samples import Result
+from xenlib_cffi.histogram import Histogram
+
+# No call takes no time: what is shown as 0 is too short for a logarithmic axis.
+_SHORTEST = 0.01
+_PERCENTILES = (50, 90, 99, 99.9, 99.99, 99.999, 99.9999)
+
+
+def distributions(engine: str, results: Sequence[Result]) -> Element:
+    """Draw an engine's results, all on the same axes.
+
+    Args:
+        engine: the name that keeps its panels apart from another's.
+        results: of one engine, at least one.
+    """
+    curves = {result: _curve(result) for result in results}
+    times = [ns for curve in curves.values() for _, ns in curve]
+    floors = [max(result.floor_ns, _SHORTEST) for result in results if result.floor_ns is not None]
+    low, high = log_range([*times, *floors])
+    furthest = max(curve[-1][0] for curve in curves.values())
+    axes = (
+        Axis(
+            Scale(0, furthest, LEFT, RIGHT),
+            [(_depth(q), f"{q:g}") for q in _PERCENTILES if _depth(q) <= furthest],
+            "percentile of the calls",
+        ),
+        Axis(
+            Scale(low, high, BOTTOM, TOP, log=True),
+            [(each, duration_tick(each)) for each in log_ticks(low, high)],
+            "time per operation",
+        ),
+    )
+    return el(
+        "div",
+        *(
+            el(
+                "figure",
+                el("figcaption", caption),
+                panel(
+                    f"latency-{engine}-{number}",
+                    f"Latency per operation, {engine}, {caption}",
+                    _in_words(shown),
+                    axes,
+                    lines=[Line(short(r.case), kind(r.case), curves[r], steps=True) for r in shown],
+                    level=_floor(shown),
+                ),
+            )
+            for number, (caption, shown) in enumerate(panels(results, "operation"))
+        ),
+        class_="panels",
+    )
+
+
+def _depth(percent: float) -> float:
+    """Return how far out a percentile lies: one unit for each nine."""
+    return -math.log10(1 - percent / 100)
+
+
+def _curve(result: Result) -> list[tuple[float, float]]:
+    """Return the quantile function as steps: depth, and ns per operation from there on."""
+    calls = Histogram.decode(result.histogram)
+    batch = result.case.batch
+    below, points = 0, []
+    for _, highest, count in calls.buckets():
+        depth = math.log10(calls.count / (calls.count - below))
+        points.append((depth, max(min(highest, calls.max) / batch, _SHORTEST)))
+        below += count
+    # The slowest call holds for the last 1/n of the calls: show half of that.
+    return [*points, (math.log10(2 * calls.count), points[-1][1])]
+
+
+def _floor(results: Sequence[Result]) -> Level | None:
+    floors = [result.floor_ns for result in results if result.floor_ns is not None]
+    if not floors:
+        return None
+    floor = sum(floors) / len(floors)
+    return Level(max(floor, _SHORTEST), f"floor {duration(floor)}")
+
+
+def _in_words(results: Sequence[Result]) -> str:
+    return " ".join(
+        f"{result.case.operation}: median {duration(result.latency_ns.p50)}, "
+        f"99th percentile {duration(result.latency_ns.p99)}, "
+        f"slowest {duration(result.latency_ns.max)}."
+        for result in results
+    )
