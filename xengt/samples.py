@@ -23,7 +23,7 @@ class Case:
         mappings: how many mappings of each reference exist at once; the last is timed.
         readonly: whether the mappings are read-only.
         hold: mappings outstanding while measuring.
-        rate: calls asked for a second, or None for as fast as they go.
+        rate: calls a second asked of all threads, or None for as fast as they go.
     """
 
     engine: str

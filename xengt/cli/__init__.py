@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from xengt.cli import bench, handle
+from xengt.cli import bench, compare, handle
 from xengt.errors import XengtError
 
 # As a shell reports a command that SIGINT ended.
@@ -48,6 +48,7 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
 
 
 app.command("bench")(_command(bench.bench))
+app.command("compare", cls=compare.Sides)(_command(compare.compare))
 app.command("handle")(_command(handle.handle))
 
 
