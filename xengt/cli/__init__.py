@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from xengt.cli import bench, compare, handle
+from xengt.cli import bench, check, compare, handle, share
 from xengt.errors import XengtError
 
 # As a shell reports a command that SIGINT ended.
@@ -48,8 +48,10 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
 
 
 app.command("bench")(_command(bench.bench))
+app.command("check")(_command(check.check))
 app.command("compare", cls=compare.Sides)(_command(compare.compare))
 app.command("handle")(_command(handle.handle))
+app.command("share")(_command(share.share))
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
