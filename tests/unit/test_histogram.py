@@ -57,6 +57,15 @@ def test_layout_and_statistics_are_hdrhistograms(recorded, digits, q):
     assert ours.stdev == pytest.approx(oracle.get_stddev(), rel=1e-9, abs=1e-6)
 
 
+def test_ranks_round_as_hdrhistograms():
+    ours, oracle = Histogram(), HdrHistogram(1, HOUR_NS, 3)
+    for value in range(40):
+        ours.record(value)
+        oracle.record_value(value)
+        for q in (0, 1, 10, 25, 50, 75, 90, 99, 99.9, 100):
+            assert ours.percentile(q) == oracle.get_value_at_percentile(q)
+
+
 @unhurried
 @given(recorded=counted, digits=digits)
 def test_extremes_and_sum_are_exact(recorded, digits):

@@ -110,12 +110,11 @@ void histogram_record_missing(struct histogram *h, uint64_t value, uint64_t inte
     if (!interval || value / 2 < interval)
         return;
     extend(h, interval + value % interval, value - interval);
-    /* A bucket at a time: a stall of an hour at a million calls a second misses 3.6e9 values. */
+    /* A bucket at a time: a stall of an hour at a million calls a second misses 3.6e9 values.
+     * No bucket reaches from interval to below it by a whole interval: they are too narrow. */
     for (missing = value - interval; missing >= interval; missing = last - interval) {
         index = histogram_index(h, missing);
         lowest = histogram_lowest_at(h, index);
-        if (lowest < interval)
-            lowest = interval;
         last = missing - (missing - lowest) / interval * interval;
         count = (int64_t)((missing - last) / interval) + 1;
         h->counts[index] += count;
