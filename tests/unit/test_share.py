@@ -1,0 +1,286 @@
+"""Sharing pages: what is stamped, published, refused, and gone afterwards."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import stand_in
+from typer.testing import CliRunner
+from xenstored import FakeXenstored
+
+from xengt import cli, published, share
+from xengt.errors import FailedError, UnmetError
+from xengt.references import Publication, directory, pattern, read
+from xengt.store import XenStore
+from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+
+
+@pytest.fixture
+def daemon(tmp_path, monkeypatch):
+    daemon = FakeXenstored(tmp_path / "socket", domid=7)
+    monkeypatch.setattr("xengt.store.PLACES", (daemon.place,))
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def limit(tmp_path, monkeypatch):
+    """Stand in for the parameter file of gntalloc."""
+    file = tmp_path / "limit"
+    file.write_text("64\n")
+    monkeypatch.setattr(share, "LIMIT", file)
+    return file
+
+
+class FakeGntalloc(stand_in.Handle):
+    """Stand in for gntalloc, which only Linux on Xen has: pages that are bytes."""
+
+    def __init__(self, failure=None):
+        self.failure = failure
+        self.calls = []
+        self.released = False
+
+    def __call__(self):
+        return self
+
+    def share(self, domid, count, *, writable):
+        self.calls.append((domid, count, writable))
+        if self.failure:
+            raise XenLibraryError("xengntshr_share_pages", f"{count} pages", self.failure)
+        self.given = FakePages(self, count)
+        return self.given
+
+
+class FakePages(stand_in.Handle):
+    """Stand in for what it shares."""
+
+    def __init__(self, gntalloc, count):
+        self.gntalloc = gntalloc
+        # as the kernel hands them out after it was given others back
+        self.references = list(range(7 + count, 7, -1))
+        self.pages = [bytearray(4096) for _ in range(count)]
+
+    def __exit__(self, *_):
+        self.gntalloc.released = True
+
+    def page(self, index):
+        return self.pages[index]
+
+
+@pytest.fixture
+def gntalloc(monkeypatch, limit):
+    assert limit.exists()
+    fake = FakeGntalloc()
+    monkeypatch.setattr(share, "GrantShare", fake)
+    return fake
+
+
+def test_each_page_holds_the_pattern_of_its_own_reference(gntalloc):
+    with share.shared_pages(3, 5, own=7, writable=False) as references:
+        assert [gref for _, gref, _ in references] == [8, 9, 10, 11, 12]
+        for index, gref in enumerate(gntalloc.given.references):
+            page = gntalloc.given.pages[index]
+            assert page[:8] == page[-8:] == pattern(7, gref).to_bytes(8, "little")
+        assert {(domid, word == pattern(7, gref)) for domid, gref, word in references} == {
+            (7, True)
+        }
+        assert not gntalloc.released
+    assert gntalloc.released
+    assert gntalloc.calls == [(3, 5, False)]
+
+
+def test_more_pages_than_gntalloc_gives_are_refused_before_it_is_asked(gntalloc, limit):
+    with (
+        pytest.raises(UnmetError, match=r"64 pages at most .* and 65 are") as caught,
+        share.shared_pages(3, 65, own=7),
+    ):
+        pass
+    assert f"echo 65 > {limit}" in caught.value.remedy
+    assert gntalloc.calls == []
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "what"),
+    [
+        (errno.ENOSPC, UnmetError, "not 10 pages left to share of its 64"),
+        (errno.ENOMEM, UnmetError, "not 10 pages free"),
+        (errno.EINVAL, FailedError, "EINVAL"),
+    ],
+)
+def test_what_gntalloc_refuses_is_said_in_words(gntalloc, number, kind, what):
+    gntalloc.failure = number
+    with pytest.raises(kind, match=what) as caught, share.shared_pages(3, 10, own=7):
+        pass
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("failure", "what", "remedy"),
+    [
+        (XenLibraryError("xengntshr_open", "gntalloc", errno.EACCES), "EACCES", "root"),
+        (XenLibraryError("xengntshr_open", "gntalloc", errno.ENOENT), "ENOENT", "modprobe"),
+        (MissingLibraryError("Xen's C libraries cannot be used"), "libraries", ""),
+    ],
+)
+def test_without_gntalloc_it_says_what_to_do(monkeypatch, tmp_path, failure, what, remedy):
+    def refuse():
+        raise failure
+
+    monkeypatch.setattr(share, "GrantShare", refuse)
+    monkeypatch.setattr(share, "GNTALLOC", tmp_path / "none")
+    with pytest.raises(UnmetError, match=what) as caught, share.shared_pages(3, 1, own=7):
+        pass
+    assert remedy in caught.value.remedy
+
+
+def test_dom0_is_domain_0_without_asking_xenstore(monkeypatch, daemon):
+    monkeypatch.setattr(share, "is_control_domain", lambda: True)
+    with XenStore() as store:
+        assert share.own_domid(store) == 0
+    assert daemon.connections == 0
+    monkeypatch.setattr(share, "is_control_domain", lambda: False)
+    with XenStore() as store:
+        assert share.own_domid(store) == 7
+
+
+def sharer(daemon, *, then):
+    """Run a process that publishes and then does as told."""
+    code = (
+        "import os, sys, time, xengt.store\n"
+        "from pathlib import Path\n"
+        "from xengt.published import published\n"
+        "from xengt.references import Publication\n"
+        f"xengt.store.PLACES = (Path({str(daemon.place)!r}),)\n"
+        "with xengt.store.XenStore() as store:\n"
+        "    with published(store, Publication(7, 0, (8, 9), True, os.getpid())):\n"
+        "        print('ready', flush=True)\n"
+        f"        {then}\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, "xengt"], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def waits_until(condition):
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def published_nodes(daemon):
+    return [node for node in daemon.nodes if "xengt" in node]
+
+
+@pytest.fixture
+def withdrawer_place(daemon, monkeypatch, tmp_path):
+    """Have the second process find the fake daemon: it takes no options."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import xengt.store\nfrom pathlib import Path\n"
+        f"xengt.store.PLACES = (Path({str(daemon.place)!r}),)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{site}{os.pathsep}{Path.cwd()}")
+
+
+@pytest.mark.usefixtures("withdrawer_place")
+def test_a_killed_sharer_leaves_no_publication(daemon):
+    process = sharer(daemon, then="time.sleep(60)")
+    with process, XenStore() as store:
+        assert read(store, 7, 0).grefs == (8, 9)
+        process.kill()
+    assert waits_until(lambda: not published_nodes(daemon))
+
+
+@pytest.mark.usefixtures("withdrawer_place")
+def test_a_sharer_that_fails_leaves_no_publication(daemon):
+    with sharer(daemon, then="sys.exit(1)") as process:
+        assert process.wait(timeout=20) == 1
+        assert published_nodes(daemon) == []
+
+
+@pytest.mark.usefixtures("withdrawer_place")
+def test_one_mapper_has_one_sharer(daemon):
+    with sharer(daemon, then="time.sleep(60)") as process, XenStore() as store:
+        second = Publication(7, 0, (10,), True, os.getpid())
+        with (
+            pytest.raises(UnmetError, match=f"process {process.pid} shares with domain 0"),
+            published.published(store, second),
+        ):
+            pass
+        assert read(store, 7, 0).grefs == (8, 9)
+        process.kill()
+
+
+def test_what_a_dead_process_left_is_replaced(daemon):
+    with XenStore() as store:
+        store.write(f"{directory(7, 0)}/pid", str((1 << 22) + 1))
+        with published.published(store, Publication(7, 0, (10,), True, os.getpid())):
+            assert read(store, 7, 0).grefs == (10,)
+    assert published_nodes(daemon) == []
+
+
+def test_the_withdrawer_leaves_what_is_not_its_parents(daemon, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(writing)
+    with XenStore() as store, os.fdopen(reading) as closed:
+        monkeypatch.setattr(sys, "stdin", closed)
+        store.write(f"{directory(7, 0)}/pid", "5")
+        published.main(7, 0, 6)
+        assert published_nodes(daemon)
+        published.main(7, 0, 5)
+        assert not published_nodes(daemon)
+
+
+@pytest.mark.usefixtures("gntalloc")
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_command_ends_well_at_a_signal(daemon, ending):
+    def end():
+        waits_until(lambda: f"{directory(7, 3)}/state" in daemon.nodes)
+        time.sleep(0.05)
+        os.kill(os.getpid(), ending)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    # a thread would take the signal instead of the command, if it were not blocked there
+    signal.pthread_sigmask(signal.SIG_BLOCK, [ending])
+    try:
+        thread = threading.Thread(target=end)
+        thread.start()
+        result = CliRunner().invoke(cli.app, ["share", "--to", "3", "--pages", "4"])
+        thread.join()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert result.exit_code == 0, result.output
+    assert result.output == "ready: 4 references to domain 3: 8-11\n"
+    assert published_nodes(daemon) == []
+
+
+def test_the_command_tells_json_and_ends_in_time(daemon, gntalloc):
+    options = ["share", "--to", "3", "--pages", "4", "--readonly", "--json", "--duration", "0.1"]
+    result = CliRunner().invoke(cli.app, options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output) == {
+        "schema": "xengt.share/1",
+        "granter": 7,
+        "mapper": 3,
+        "pages": 4,
+        "writable": False,
+        "references": [8, 9, 10, 11],
+    }
+    assert gntalloc.calls == [(3, 4, False)]
+    assert gntalloc.released
+    assert published_nodes(daemon) == []
+
+
+@pytest.mark.usefixtures("daemon", "gntalloc")
+def test_the_command_exits_with_2_when_it_cannot_start():
+    result = CliRunner().invoke(cli.app, ["share", "--to", "3", "--pages", "65"])
+    assert result.exit_code == 2
