@@ -4,45 +4,49 @@ import os
 from pathlib import Path
 
 from lablib import initramfs, places
-from lablib.cache import Cache, key, remove
+from lablib.cache import Cache, key, remove, tree_parts
 from lablib.roots import dom0_root, inside
 from lablib.work import as_root, run, step
 
 SIZE = 2 << 30
 """Bytes of the file system. The file is sparse: what is free in it takes no room."""
 
+MAKE = ("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum")
+"""No journal, no checksums: the disk is thrown away after each run."""
 
-def build(cache: Cache, package: Path | None) -> Path:
+
+def build(cache: Cache, package: Path) -> Path:
     """Return the directory with `disk.img`, `vmlinuz` and `initramfs`.
 
     Args:
         cache: where it is kept.
-        package: the .deb to install; without one, dom0 has no xengt.
+        package: xengt's .deb.
 
     Raises:
         LabError: the package does not install on Debian 13's own libraries.
     """
     base = dom0_root(cache)
-    name = key([base.parent.name.encode(), package.read_bytes() if package else b"", str(SIZE).encode()])
+    recipe = places.LAB / "dom0"
+    parts = tree_parts([path for path in recipe.rglob("*") if path.is_file()], recipe)
+    name = key([base.parent.name.encode(), package.read_bytes(), " ".join(MAKE).encode(), *parts])
 
     def make(entry: Path) -> None:
         log = cache.log("image")
         root = entry / "root"
         with step("making the disk of dom0"):
             run(as_root(["cp", "-a", "--reflink=auto", base, root]), log)
-            if package is not None:
-                run(as_root(["cp", package, root / "xengt.deb"]), log)
-                inside(root, "dpkg --install /xengt.deb; rm /xengt.deb", log)
+            run(as_root([recipe / "customize", root]), log)
+            run(as_root(["cp", package, root / "xengt.deb"]), log)
+            inside(root, "dpkg --install /xengt.deb; rm /xengt.deb", log)
+            kernel = next((root / "boot").glob("vmlinuz-*"))
+            (entry / "vmlinuz").write_bytes(kernel.read_bytes())
+            (entry / "initramfs").write_bytes(initramfs.build(root, recipe / "initramfs-init"))
+            # A guest boots from the same two files: dom0 has them as well.
+            run(as_root(["cp", entry / "vmlinuz", entry / "initramfs", root / "boot"]), log)
             disk = entry / "disk.img"
             disk.touch()
             os.truncate(disk, SIZE)
-            # No journal and no lazy initialisation: the disk is thrown away after each run.
-            options = ["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1"]
-            run(as_root(["mke2fs", *options, "-d", root, disk]), log)
-            kernel = next((root / "boot").glob("vmlinuz-*"))
-            (entry / "vmlinuz").write_bytes(kernel.read_bytes())
-            script = places.LAB / "dom0/initramfs-init"
-            (entry / "initramfs").write_bytes(initramfs.build(root, script))
+            run(as_root([*MAKE, "-d", root, disk]), log)
             remove(root)
 
     return cache.entry("image", name, make)

@@ -18,7 +18,7 @@ XEN = "com1=115200,8n1 console=com1"
 # TSC, drifts between them and then stands still for longer than a grant operation takes.
 LINUX = (
     "root=/dev/vda console=hvc0 clocksource=tsc tsc=reliable net.ifnames=0 loglevel=5"
-    " systemd.show_status=yes systemd.condition-needs-update=no"
+    " systemd.show_status=yes TERM=dumb systemd.tty.term.console=dumb systemd.condition-needs-update=no"
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lablib import apt, places
-from lablib.cache import Cache, key, remove, tree_parts
+from lablib.cache import Cache, key, remove
 from lablib.work import as_root, run, step
 
 BUILD_PACKAGES = (
@@ -45,16 +45,14 @@ def build_root(cache: Cache) -> Path:
 
 
 def dom0_root(cache: Cache) -> Path:
-    """Return the directory with the files of a dom0 that has no xengt yet."""
-    recipe = places.LAB / "dom0"
+    """Return the directory with the Debian packages that dom0 is made of."""
+    slim = places.LAB / "dom0/slim"
     words = [word.encode() for word in (apt.SUITE, *DOM0_PACKAGES, *SLIM)]
-    files = [path for path in recipe.rglob("*") if path.is_file()]
-    name = key([*words, *tree_parts(files, recipe)])
+    name = key([*words, slim.read_bytes()])
 
     def make(entry: Path) -> None:
         with step("making the Debian root of dom0 (once)"):
-            hook = f"--customize-hook={recipe / 'customize'}"
-            _debootstrap(entry, DOM0_PACKAGES, cache.log("dom0"), hook)
+            _debootstrap(entry, DOM0_PACKAGES, cache.log("dom0"), f"--customize-hook={slim}")
 
     return cache.entry("dom0", name, make) / "root"
 

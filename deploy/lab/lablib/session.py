@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lablib import hypervisor, image, places, qemu, remote
+from lablib import hypervisor, image, package, places, qemu, remote
 from lablib.cache import Cache
 from lablib.console import Console
 from lablib.errors import EXIT_USAGE, LabError
@@ -48,7 +48,7 @@ class Options:
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
     """Return the image's directory and the hypervisor, built as far as they are not in the cache."""
     jobs = os.cpu_count() or 1
-    disk = image.build(cache, None)
+    disk = image.build(cache, package.build(cache, jobs))
     if options.xen is not None:
         return disk, options.xen
     return disk, hypervisor.build(cache, options.hypervisor, jobs) / "xen"
