@@ -276,7 +276,7 @@ def test_a_document_of_another_schema_is_named(runs: Runs, tmp_path: Path) -> No
     wrong.write_text('{"schema": "xengt.compare/1"}')
     done = CliRunner().invoke(app, ["compare", good, "--", str(wrong)])
     assert done.exit_code == 2
-    assert f"xengt: {wrong} is a xengt.compare/1 document" in done.stderr
+    assert f"xengt: {wrong} is a xengt.compare/1 document" in done.output
 
 
 def test_a_table_in_a_pipe_is_whole(runs: Runs) -> None:

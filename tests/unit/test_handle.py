@@ -110,5 +110,5 @@ def test_the_command_says_what_else_a_value_is(arguments: list[str], says: str) 
 def test_bad_input_ends_with_2_and_a_remedy(arguments: list[str]) -> None:
     done = CliRunner().invoke(app, ["handle", *arguments])
     assert done.exit_code == 2
-    assert done.stderr.startswith("xengt: ")
-    assert len(done.stderr.splitlines()) == 2
+    assert done.output.startswith("xengt: ")
+    assert len(done.output.splitlines()) == 2

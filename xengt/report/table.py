@@ -33,7 +33,7 @@ def console_on(stream: TextIO) -> Console:
     """
     # Where there is no terminal to be as wide as, lines are left whole.
     width = None if stream.isatty() else _UNBOUNDED
-    return Console(file=stream, width=width, markup=False, highlight=False)
+    return Console(file=stream, width=width, highlight=False)
 
 
 def show(document: Document, console: Console) -> None:
