@@ -87,9 +87,10 @@ def run() -> Iterator[Check]:
 
 def _refusal(refused: XenLibraryError) -> Check:
     """Say why Xen does not answer: EACCES is its word for another interface's version."""
+    answered = refused.call != "xc_interface_open"
     remedy = (
         "libxenctrl serves one version of Xen only: install the one of the running hypervisor."
-        if refused.errno == errno.EACCES
+        if answered and refused.errno == errno.EACCES
         else "Run this as root in dom0."
     )
     return missing("hypervisor", f"Xen does not answer: {refused}", remedy)
