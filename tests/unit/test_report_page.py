@@ -1,6 +1,7 @@
 """The pages, in a real browser: nothing empty, nothing spilling, nothing loaded, no errors."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import tostring
 
@@ -122,10 +123,23 @@ def test_figures_and_warnings_of_the_run_are_on_the_page(pages: dict[str, str]) 
     assert "rows 1-24: 500 samples are too few for p99 and p99.9" in text
 
 
+def test_one_line_stands_for_both_operations_where_they_take_turns(pages: dict[str, str]) -> None:
+    made = BENCHES["two engines"]
+    assert pages["two engines"].count(">both</text>") == 10
+    apart = replace(
+        made,
+        results=tuple(
+            replace(result, throughput_per_s=result.throughput_per_s * (1 + number % 2))
+            for number, result in enumerate(made.results)
+        ),
+    )
+    assert ">both</text>" not in page.render(apart)
+
+
 def test_text_is_escaped_wherever_it_stands() -> None:
     made = el("p", "a < b", el("b", "&"), "</p>", title='"<', data_x=1.5, lang=None)
     assert tostring(made, encoding="unicode", method="html") == (
-        '<p title="&quot;&lt;" data-x="1.5">a &lt; b<b>&amp;</b>&lt;/p&gt;</p>'
+        '<p title="&quot;<" data-x="1.5">a &lt; b<b>&amp;</b>&lt;/p&gt;</p>'
     )
 
 

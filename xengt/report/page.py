@@ -132,7 +132,8 @@ def _throughput(results: Sequence[Result]) -> Iterable[Element]:
     yield el("h2", "Throughput")
     yield el(
         "p",
-        "Operations (not calls) per second of wall-clock time, all threads together.",
+        "Operations (not calls) per second of wall-clock time, all threads together. Map and unmap "
+        "calls take turns, so one line may stand for both.",
         class_="note",
     )
     drawn = False

@@ -49,18 +49,21 @@ svg text { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-num
 .axis { stroke: var(--axis); }
 .level { stroke: var(--level); stroke-dasharray: 4 3; }
 .mark path { fill: none; stroke-width: 1.75; stroke-linejoin: round; }
+.both path { stroke: var(--ink); }
+.both circle { fill: var(--ink); }
 .map path, .map line { stroke: var(--map); }
 .unmap path, .unmap line { stroke: var(--unmap); }
 .map circle, .map rect { fill: var(--map); }
 .unmap circle, .unmap rect { fill: var(--unmap); }
 svg .label { font-size: 12px; font-weight: 600; }
+svg .label.both { fill: var(--ink); }
 svg .label.map { fill: var(--map); }
 svg .label.unmap { fill: var(--unmap); }
 .scroll { overflow-x: auto; margin-top: .5rem; }
 .scroll:focus-visible { outline: 2px solid var(--map); outline-offset: 2px; }
-table { border-collapse: collapse; font-size: .86rem; line-height: 1.35; min-width: 100%;
+table { border-collapse: collapse; font-size: .82rem; line-height: 1.35; min-width: 100%;
   font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .65rem; text-align: right; white-space: nowrap;
+th, td { padding: .3rem .5rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--hair); }
 th { font-weight: 600; color: var(--soft); }
 thead th { vertical-align: bottom; border-bottom-color: var(--axis); }

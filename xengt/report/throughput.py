@@ -1,6 +1,7 @@
 """Throughput as pictures: by batch and by threads, or as bars where neither varies."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from xengt.report.cases import kind, panels, phrase, short, varying, word
@@ -60,11 +61,14 @@ def _apart(values: Sequence[int], scale: Scale) -> list[tuple[float, str]]:
 
 
 def _lines(by: str, results: Sequence[Result]) -> list[Line]:
-    made = []
+    made: list[Line] = []
     for operation in dict.fromkeys(result.case.operation for result in results):
         of = [result for result in results if result.case.operation == operation]
         points = sorted((float(getattr(each.case, by)), each.throughput_per_s) for each in of)
-        made.append(Line(short(of[0].case), kind(of[0].case), points, dots=True))
+        if made and made[-1].points == points:
+            made[-1] = replace(made[-1], label="both", kind="both")
+        else:
+            made.append(Line(short(of[0].case), kind(of[0].case), points, dots=True))
     return made
 
 
