@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from xengt import owner
 from xengt.engines.failures import maptrack_handles
 from xengt.errors import FailedError
-from xengt.granters.empty import gone
+from xengt.granters.empty import destroy
 from xengt.journal import Journal, Writer
 from xengt.references import Reference
 from xenlib_cffi.call import MAX_BATCH, Call
@@ -73,9 +73,7 @@ def clear(journal: Journal) -> Cleared:
             call.unmap_device(left.held)
             searched = _search(call, ctrl, list(_unsure(left.writers)))
         ours = domains(ctrl)
-        for domid in ours:
-            ctrl.destroy(domid)
-        gone(ctrl, ours)
+        destroy(ctrl, ours)
     journal.clear()
     return Cleared(len(left.held), searched, tuple(ours))
 

@@ -4,6 +4,7 @@ Upstream's tools/tests/resource/test-resource.c shows the method. No kernel, no
 gntalloc and no limit but memory: as many domains and references as are wanted.
 """
 
+import errno
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -91,21 +92,26 @@ class EmptyDomains:
             FailedError: one stays, dying: something still maps its pages.
         """
         with self._open:
-            for domid in self._domids:
-                self._ctrl.destroy(domid)
-            gone(self._ctrl, self._domids)
+            destroy(self._ctrl, self._domids)
 
 
-def gone(ctrl: Ctrl, domids: Sequence[int]) -> None:
-    """Wait until destroyed domains are no longer listed.
+def destroy(ctrl: Ctrl, domids: Sequence[int]) -> None:
+    """Destroy domains, and wait until they are no longer listed.
 
     Args:
         ctrl: open.
-        domids: which.
+        domids: which; one that is gone already is as good as destroyed.
 
     Raises:
         FailedError: one stays for more than `GONE_WITHIN`.
+        XenLibraryError: one cannot be destroyed.
     """
+    for domid in domids:
+        try:
+            ctrl.destroy(domid)
+        except XenLibraryError as error:
+            if error.errno != errno.ESRCH:
+                raise
     deadline = time.monotonic() + GONE_WITHIN
     while left := {domain.domid for domain in ctrl.domains()} & set(domids):
         if time.monotonic() > deadline:

@@ -1,0 +1,46 @@
+"""Shared by the tests that run in dom0: domains without a guest OS, gone after the test."""
+
+import contextlib
+
+import pytest
+
+from xengt.granters.empty import EmptyDomains
+from xenlib_cffi.call import Call
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.foreignmemory import ForeignMemory
+
+
+@pytest.fixture
+def ctrl():
+    with Ctrl() as opened:
+        yield opened
+
+
+@pytest.fixture
+def call():
+    with Call() as opened:
+        yield opened
+
+
+@pytest.fixture
+def memory():
+    with ForeignMemory() as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty():
+    """References of one empty domain, 64 of them."""
+    with EmptyDomains(1) as domains:
+        yield domains.references(64)
+
+
+@pytest.fixture
+def raw_domain(ctrl):
+    """A domain with 4 pages and no entry in its grant table: (domid, mfns)."""
+    domid = ctrl.create_empty(b"xengt-test-12345", 4)
+    try:
+        yield domid, ctrl.populate(domid, 4)
+    finally:
+        with contextlib.suppress(OSError):
+            ctrl.destroy(domid)

@@ -1,0 +1,114 @@
+"""The three kinds of granters give references whose pages hold what they say."""
+
+import subprocess
+import time
+
+import pytest
+
+from xengt.errors import FailedError, UnmetError
+from xengt.granters import granter
+from xengt.granters.empty import FIRST_GREF
+from xengt.references import Reference, pattern
+from xenlib_cffi.gnttab import GrantMapper
+
+
+def words(reference: Reference) -> tuple[int, int]:
+    """What a page mapped through gntdev begins and ends with."""
+    with GrantMapper() as mapper, mapper.map([(reference.domid, reference.gref)]) as pages:
+        page = pages.page(0)
+        return int.from_bytes(page[0:8], "little"), int.from_bytes(page[4088:4096], "little")
+
+
+@pytest.mark.parametrize(
+    ("spec", "domains"), [("empty", 1), ("empty", 3), ("self", 1), ("guest", 1)]
+)
+def test_pages_hold_what_their_references_say(spec, domains):
+    with granter(spec, domains) as source:
+        references = source.references(30)
+        assert len(references) == len(set(references)) == 30
+        assert len({reference.domid for reference in references}) == domains
+        for reference in (references[0], references[13], references[-1]):
+            assert reference.pattern == pattern(reference.domid, reference.gref)
+            assert words(reference) == (reference.pattern, reference.pattern)
+
+
+def test_empty_domains_are_gone_afterwards(ctrl):
+    free = ctrl.physinfo().free_pages
+    with granter("empty", 4) as source:
+        domids = {reference.domid for reference in source.references(4000)}
+        assert len(domids) == 4
+        assert ctrl.physinfo().free_pages <= free - 4000
+    assert not domids & {domain.domid for domain in ctrl.domains()}
+    deadline = time.monotonic() + 10
+    while ctrl.physinfo().free_pages < free and time.monotonic() < deadline:
+        time.sleep(0.1)  # freed pages are scrubbed first
+    assert ctrl.physinfo().free_pages >= free
+
+
+def test_an_empty_domain_that_is_mapped_by_someone_else_is_told(ctrl, call, monkeypatch):
+    monkeypatch.setattr("xengt.granters.empty.GONE_WITHIN", 1.0)
+    with pytest.raises(FailedError, match="still mapped"), granter("empty", 1) as source:
+        (reference,) = source.references(1)
+        held = call.map_device([(reference.domid, reference.gref)])
+    assert ctrl.domain(reference.domid).dying
+    call.unmap_device(held)
+    deadline = time.monotonic() + 10
+    while ctrl.domain(reference.domid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert ctrl.domain(reference.domid) is None
+
+
+def test_references_begin_after_the_toolstacks():
+    with granter("empty", 1) as source:
+        assert source.references(1)[0].gref == FIRST_GREF == 8
+
+
+def test_too_much_memory_is_refused_and_leaves_nothing(ctrl):
+    wanted = ctrl.physinfo().free_pages + 1000
+    before = {domain.domid for domain in ctrl.domains()}
+    with pytest.raises(UnmetError, match=f"{wanted} pages"), granter("empty", 1) as source:
+        source.references(wanted)
+    assert {domain.domid for domain in ctrl.domains()} == before
+
+
+def test_more_than_a_guest_publishes():
+    with granter("guest", 1) as source, pytest.raises(UnmetError, match="256"):
+        source.references(257)
+
+
+def test_a_guest_by_name_and_by_domid():
+    with granter("guest:guest", 1) as source:
+        domid = source.references(1)[0].domid
+    with granter(f"guest:{domid}", 1) as source:
+        assert source.references(1)[0].domid == domid
+
+
+@pytest.mark.parametrize("spec", ["guest:nobody", "guest:4242", "guest:Domain-0"])
+def test_a_guest_that_is_not_there(spec):
+    with pytest.raises(UnmetError, match=spec.partition(":")[2]), granter(spec, 1):
+        pass
+
+
+def test_more_pages_than_gntalloc_gives():
+    limit = int(open("/sys/module/xen_gntalloc/parameters/limit").read())
+    with granter("self", 1) as source, pytest.raises(UnmetError, match=str(limit)):
+        source.references(limit + 1)
+
+
+def test_share_publishes_and_revokes(call):
+    share = subprocess.Popen(
+        ["xengt", "share", "--to", "0", "--pages", "40"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "40 references" in share.stdout.readline()
+        with granter("guest:0", 1) as source:
+            reference = source.references(40)[39]
+            assert reference.domid == 0
+            assert words(reference) == (reference.pattern, reference.pattern)
+    finally:
+        share.terminate()
+        share.wait(30)
+    with pytest.raises(UnmetError), granter("guest:0", 1):
+        pass
+    with pytest.raises(Exception, match=f"reference {reference.gref} of domain 0"):
+        call.map_device([(0, reference.gref)])
