@@ -11,6 +11,8 @@
 #define NS_PER_S 1000000000ull
 /* Closer than this, sleeping would overshoot: spin. */
 #define SPIN_NS 100000ull
+/* The longest nap between two looks at whether to stop. */
+#define NAP_NS 100000000ull
 
 static const struct engine *const engines[] = {
     [LOOP_HYPERCALL] = &hypercall_engine,
@@ -38,6 +40,31 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+/*
+ * `stop`, `rounds` and the cursors are shared with threads that are not ours,
+ * Python's among them: plain fields to those, atomic here. Nothing else hangs
+ * on their order.
+ */
+static bool stopped(const struct loop *loop)
+{
+    return __atomic_load_n(&loop->stop, __ATOMIC_RELAXED);
+}
+
+static void stop(struct loop *loop)
+{
+    __atomic_store_n(&loop->stop, 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * The cursor tells whoever cleans up after a kill which references may be
+ * mapped: one more than the index of the first of the batch, and 0 when none is.
+ */
+static void set_cursor(struct worker *w, uint64_t cursor)
+{
+    if (w->cursor)
+        __atomic_store_n(w->cursor, cursor, __ATOMIC_RELAXED);
+}
+
 bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call,
                   int code, const struct target *target)
 {
@@ -52,34 +79,30 @@ bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call,
         .domid = target->domid,
         .gref = target->gref,
     };
+    /* What the others still measured, nobody would be told. */
+    stop(w->loop);
     return false;
 }
 
-static uint64_t wait_until(uint64_t intended_ns)
+/* False when told to stop before then. */
+static bool wait_until(const struct loop *loop, uint64_t intended_ns)
 {
-    uint64_t now = now_ns();
-
-    while (now < intended_ns) {
+    for (uint64_t now = now_ns(); now < intended_ns; now = now_ns()) {
         uint64_t left = intended_ns - now;
 
+        if (stopped(loop))
+            return false;
         if (left > 2 * SPIN_NS) {
-            struct timespec nap = {
-                .tv_sec = (time_t)((left - SPIN_NS) / NS_PER_S),
-                .tv_nsec = (long)((left - SPIN_NS) % NS_PER_S),
-            };
+            uint64_t nap_ns = left - SPIN_NS < NAP_NS ? left - SPIN_NS : NAP_NS;
+            struct timespec nap = { .tv_nsec = (long)nap_ns };
 
             nanosleep(&nap, NULL);
         }
-        now = now_ns();
     }
-    return now;
+    return true;
 }
 
-/*
- * One map and one unmap of a batch. The cursor tells whoever cleans up after
- * a kill which references may be mapped: one more than the index of the first
- * of the batch, and 0 when none is.
- */
+/* One map and one unmap of a batch; false when it failed, or was not begun. */
 static bool one_round(struct worker *w, uint64_t intended_ns, bool record)
 {
     const struct engine *engine = w->engine;
@@ -89,17 +112,13 @@ static bool one_round(struct worker *w, uint64_t intended_ns, bool record)
     if (w->next + w->loop->batch > w->n_targets)
         w->next = 0;
     engine->prepare(w, w->targets + w->next);
-    if (w->cursor)
-        *w->cursor = w->next + 1;
+    if (intended_ns && !wait_until(w->loop, intended_ns))
+        return false;
+    set_cursor(w, w->next + 1);
     w->next += w->loop->batch;
 
-    if (intended_ns) {
-        /* A late start counts as latency: nothing is omitted by waiting. */
-        wait_until(intended_ns);
-        map_start = intended_ns;
-    } else {
-        map_start = now_ns();
-    }
+    /* A late start counts as latency: nothing is omitted by waiting. */
+    map_start = intended_ns ? intended_ns : now_ns();
     fine = engine->map(w);
     map_end = now_ns();
 
@@ -111,8 +130,7 @@ static bool one_round(struct worker *w, uint64_t intended_ns, bool record)
 
     if (!fine)
         return false;
-    if (w->cursor)
-        *w->cursor = 0;
+    set_cursor(w, 0);
     if (record) {
         histogram_record(w->map, map_end - map_start);
         histogram_record(w->unmap, unmap_end - unmap_start);
@@ -122,7 +140,7 @@ static bool one_round(struct worker *w, uint64_t intended_ns, bool record)
 
 static bool warm_up(struct worker *w)
 {
-    for (uint64_t i = 0; i < w->loop->warmup && !w->loop->stop; i++)
+    for (uint64_t i = 0; i < w->loop->warmup && !stopped(w->loop); i++)
         if (!one_round(w, 0, false))
             return false;
     return true;
@@ -131,27 +149,31 @@ static bool warm_up(struct worker *w)
 static void measure(struct worker *w)
 {
     const struct loop *loop = w->loop;
-    uint64_t start = now_ns(), now = start;
+    uint64_t start = now_ns(), now = start, due = 0;
 
-    while (!loop->stop && (!loop->rounds || w->rounds < loop->rounds) &&
-           (!loop->duration_ns || now - start < loop->duration_ns)) {
-        uint64_t intended =
-            loop->interval_ns ? start + w->rounds * loop->interval_ns : 0;
-
-        if (!one_round(w, intended, true))
+    while (!stopped(loop) && (!loop->rounds || w->rounds < loop->rounds)) {
+        if (loop->interval_ns)
+            due = start + w->rounds * loop->interval_ns;
+        if (loop->duration_ns &&
+            (due > now ? due : now) - start >= loop->duration_ns)
             break;
-        w->rounds++;
+        if (!one_round(w, due, true))
+            break;
+        __atomic_store_n(&w->rounds, w->rounds + 1, __ATOMIC_RELAXED);
         if (loop->duration_ns)
             now = now_ns();
     }
     w->elapsed_ns = now_ns() - start;
+    /* At a rate, the last round has its whole interval like all others. */
+    if (w->elapsed_ns < w->rounds * loop->interval_ns)
+        w->elapsed_ns = w->rounds * loop->interval_ns;
 }
 
 /* All of them measure at the same time, or contention goes unseen. */
 static void wait_for_the_others(struct start_line *line, const struct loop *loop)
 {
     atomic_fetch_add(&line->arrived, 1);
-    while (atomic_load(&line->arrived) < line->expected && !loop->stop)
+    while (atomic_load(&line->arrived) < line->expected && !stopped(loop))
         sched_yield();
 }
 
@@ -199,7 +221,7 @@ int loop_run(struct loop *loop)
             started++;
     }
     if (rc)
-        loop->stop = 1; /* those that started wait for one that never comes */
+        stop(loop); /* those that started wait for one that never comes */
     for (size_t i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
     free(runs);

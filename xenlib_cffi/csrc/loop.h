@@ -58,14 +58,14 @@ struct worker {
     int cpu;                      /* pinned to it; -1: wherever it runs */
     const struct target *targets;
     size_t n_targets;
-    volatile uint64_t *cursor;    /* or NULL; see loop.c */
+    uint64_t *cursor;             /* or NULL; see loop.c */
     struct histogram *map;        /* ns a call */
     struct histogram *unmap;
-    volatile uint64_t rounds;     /* done since the warm-up */
+    uint64_t rounds;              /* done since the warm-up */
     uint64_t elapsed_ns;          /* of those */
     struct loop_failure failure;
 
-    const struct loop *loop;
+    struct loop *loop;
     const struct engine *engine;
     size_t next;
     void *state;                  /* the engine's own */
@@ -88,12 +88,13 @@ struct loop {
     uint64_t rounds;              /* a worker; 0: until the time is up */
     uint64_t duration_ns;         /* 0: until the rounds are done */
     uint64_t interval_ns;         /* between intended starts; 0: flat out */
-    volatile int stop;            /* set by another thread: finish the round and end */
+    int stop;                     /* set by another thread, or a worker that failed */
 };
 
 /* Runs to the end of every worker. 0, or an errno: no thread could be started. */
 int loop_run(struct loop *loop);
 
+/* Keeps a worker's first failure, and has all of them finish their round and end. False. */
 bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call,
                   int code, const struct target *target);
 

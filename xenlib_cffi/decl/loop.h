@@ -27,10 +27,10 @@ struct worker {
     int cpu;
     const struct target *targets;
     size_t n_targets;
-    volatile uint64_t *cursor;
+    uint64_t *cursor;
     struct histogram *map;
     struct histogram *unmap;
-    volatile uint64_t rounds;
+    uint64_t rounds;
     uint64_t elapsed_ns;
     struct loop_failure failure;
     ...;
@@ -46,7 +46,7 @@ struct loop {
     uint64_t rounds;
     uint64_t duration_ns;
     uint64_t interval_ns;
-    volatile int stop;
+    int stop;
     ...;
 };
 
