@@ -1,0 +1,239 @@
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <xencall.h>
+#include <xengnttab.h>
+#include <xen/xen.h>
+#include <xen/grant_table.h>
+
+#include "fake_xen.h"
+
+#define PAGE 4096u
+#define NO_HANDLE 0xffffffffu
+
+struct fake_xen fake_xen = {
+    .refused_gref = FAKE_NEVER,
+    .changed_gref = FAKE_NEVER,
+    .map_breaks = FAKE_NEVER,
+    .unmap_breaks = FAKE_NEVER,
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Neither library's handle is looked into. */
+static char handle_of_ours;
+
+void fake_xen_reset(void)
+{
+    memset(&fake_xen, 0, sizeof(fake_xen));
+    fake_xen.refused_gref = fake_xen.changed_gref = FAKE_NEVER;
+    fake_xen.map_breaks = fake_xen.unmap_breaks = FAKE_NEVER;
+}
+
+uint64_t fake_xen_pattern(uint32_t domid, uint32_t gref)
+{
+    return (uint64_t)domid << 32 | gref;
+}
+
+uint64_t fake_xen_bus_addr(uint32_t domid, uint32_t gref)
+{
+    return ((uint64_t)domid << 32 | gref) * PAGE + ((uint64_t)1 << 50);
+}
+
+uint32_t fake_xen_map(bool device, uint32_t domid, uint32_t gref)
+{
+    if (fake_xen.handles == FAKE_MAPTRACK)
+        abort();
+    fake_xen.maptrack[fake_xen.handles] = (struct fake_mapping){
+        .device = device, .live = true, .domid = domid, .gref = gref,
+    };
+    fake_xen.live++;
+    fake_xen.mapped++;
+    return fake_xen.handles++;
+}
+
+static void *opened(void)
+{
+    if (fake_xen.no_device) {
+        errno = ENOENT;
+        return NULL;
+    }
+    __atomic_fetch_add(&fake_xen.open, 1, __ATOMIC_RELAXED);
+    return &handle_of_ours;
+}
+
+static void count(int64_t operations)
+{
+    fake_xen.calls++;
+    if (operations > fake_xen.largest)
+        fake_xen.largest = operations;
+}
+
+static int map_one(gnttab_map_grant_ref_t *op)
+{
+    if (!(op->flags & (GNTMAP_device_map | GNTMAP_host_map)) && !fake_xen.maps_anything)
+        return GNTST_bad_gntref;
+    if (op->ref == fake_xen.refused_gref)
+        return fake_xen.refused_status;
+    op->handle = fake_xen_map(true, op->dom, op->ref);
+    op->dev_bus_addr = fake_xen_bus_addr(op->dom, op->ref);
+    fake_xen.maptrack[op->handle].readonly = op->flags & GNTMAP_readonly;
+    return GNTST_okay;
+}
+
+static int unmap_one(const gnttab_unmap_grant_ref_t *op)
+{
+    struct fake_mapping *mapping = NULL;
+
+    if (op->handle < fake_xen.handles)
+        mapping = &fake_xen.maptrack[op->handle];
+    if (!mapping || !mapping->live) {
+        fake_xen.stale += op->handle != NO_HANDLE;
+        return GNTST_bad_handle;
+    }
+    if (op->dev_bus_addr &&
+        op->dev_bus_addr != fake_xen_bus_addr(mapping->domid, mapping->gref))
+        return GNTST_bad_dev_addr;
+    if (op->host_addr && !mapping->device)
+        return GNTST_bad_virt_addr;
+    if (op->dev_bus_addr && mapping->device) {
+        if (fake_xen.unmap_refused)
+            return GNTST_general_error;
+        mapping->live = false;
+        fake_xen.live--;
+    }
+    return GNTST_okay;
+}
+
+xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned int flags)
+{
+    (void)logger;
+    (void)flags;
+    return opened();
+}
+
+int xencall_close(xencall_handle *call)
+{
+    (void)call;
+    __atomic_fetch_sub(&fake_xen.open, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
+void *xencall_alloc_buffer_pages(xencall_handle *call, size_t pages)
+{
+    void *buffer = fake_xen.no_buffer ? NULL : aligned_alloc(PAGE, pages * PAGE);
+
+    (void)call;
+    if (!buffer) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    memset(buffer, 0xa5, pages * PAGE); /* what an earlier use left there */
+    __atomic_fetch_add(&fake_xen.buffers, 1, __ATOMIC_RELAXED);
+    return buffer;
+}
+
+void xencall_free_buffer_pages(xencall_handle *call, void *buffer, size_t pages)
+{
+    (void)call;
+    (void)pages;
+    free(buffer);
+    __atomic_fetch_sub(&fake_xen.buffers, 1, __ATOMIC_RELAXED);
+}
+
+int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t ops,
+             uint64_t n)
+{
+    bool map = command == GNTTABOP_map_grant_ref;
+    int64_t breaks = map ? fake_xen.map_breaks : fake_xen.unmap_breaks;
+    gnttab_map_grant_ref_t *maps = (void *)(uintptr_t)ops;
+    gnttab_unmap_grant_ref_t *unmaps = (void *)(uintptr_t)ops;
+
+    (void)call;
+    if (op != __HYPERVISOR_grant_table_op ||
+        (!map && command != GNTTABOP_unmap_grant_ref))
+        abort();
+    pthread_mutex_lock(&lock);
+    count((int64_t)n);
+    for (uint64_t i = 0; i < n; i++) {
+        if ((int64_t)i == breaks) {
+            pthread_mutex_unlock(&lock);
+            errno = EFAULT;
+            return -1;
+        }
+        if (map)
+            maps[i].status = (int16_t)map_one(&maps[i]);
+        else
+            unmaps[i].status = (int16_t)unmap_one(&unmaps[i]);
+    }
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned int flags)
+{
+    (void)logger;
+    (void)flags;
+    return opened();
+}
+
+int xengnttab_close(xengnttab_handle *gnttab)
+{
+    (void)gnttab;
+    __atomic_fetch_sub(&fake_xen.open, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
+int xengnttab_fd(xengnttab_handle *gnttab)
+{
+    (void)gnttab;
+    return -1; /* every ioctl on it is refused */
+}
+
+/* All or nothing, as gntdev has it. */
+void *xengnttab_map_grant_refs(xengnttab_handle *gnttab, uint32_t n, uint32_t *domids,
+                               uint32_t *grefs, int prot)
+{
+    size_t words = PAGE / sizeof(uint64_t);
+    uint64_t *pages;
+
+    (void)gnttab;
+    for (uint32_t i = 0; i < n; i++)
+        if (grefs[i] == fake_xen.refused_gref) {
+            errno = EINVAL;
+            return NULL;
+        }
+    pages = mmap(NULL, (size_t)n * PAGE, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    pthread_mutex_lock(&lock);
+    count(n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t word = fake_xen_pattern(domids[i], grefs[i]);
+
+        pages[i * words] = word;
+        pages[(i + 1) * words - 1] = word ^ (grefs[i] == fake_xen.changed_gref);
+    }
+    fake_xen.live += n;
+    fake_xen.mapped += n;
+    pthread_mutex_unlock(&lock);
+    if (mprotect(pages, (size_t)n * PAGE, prot))
+        abort();
+    return pages;
+}
+
+int xengnttab_unmap(xengnttab_handle *gnttab, void *pages, uint32_t n)
+{
+    (void)gnttab;
+    if (fake_xen.gntdev_stuck) {
+        errno = EBUSY;
+        return -1;
+    }
+    if (munmap(pages, (size_t)n * PAGE))
+        abort();
+    __atomic_fetch_sub(&fake_xen.live, n, __ATOMIC_RELAXED);
+    return 0;
+}
