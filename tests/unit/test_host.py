@@ -85,7 +85,7 @@ def test_without_its_banner_the_configuration_says_it(monkeypatch, config, expec
             return config
 
     monkeypatch.setattr(host, "HypFs", HypFs)
-    assert host.is_debug("(XEN) d1v0 something a guest did, debug=y\n") is expected
+    assert host.is_debug("(d1) (XEN) Xen version 4.20.3, says a guest, debug=y\n") is expected
 
 
 @pytest.mark.parametrize("mode", ["Passthrough", "Strict", "Relaxed"])

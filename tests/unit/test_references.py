@@ -156,6 +156,13 @@ def test_publishing_again_replaces_every_piece(store):
     publish(store, publication(range(10_000, 40_000, 2)))
     publish(store, publication([8]))
     assert read(store, 7, 0) == publication([8])
+    assert store.children(f"{directory(7, 0)}/references") == ["0"]
+
+
+def test_one_that_is_just_being_written_is_not_ready_rather_than_senseless(store):
+    store.write(f"{directory(7, 0)}/pages", "2")
+    with pytest.raises(UnmetError, match="not ready"):
+        read(store, 7, 0)
 
 
 def test_one_that_is_replaced_while_it_is_read_is_not_ready(store, daemon):

@@ -52,6 +52,7 @@ class FakeGntalloc(stand_in.Handle):
 
     def share(self, domid, count, *, writable):
         self.calls.append((domid, count, writable))
+        self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         if self.failure:
             raise XenLibraryError("xengntshr_share_pages", f"{count} pages", self.failure)
         self.given = FakePages(self, count)
@@ -124,7 +125,7 @@ def test_what_gntalloc_refuses_is_said_in_words(gntalloc, number, kind, what):
 @pytest.mark.parametrize(
     ("failure", "what", "remedy"),
     [
-        (XenLibraryError("xengntshr_open", "gntalloc", errno.EACCES), "EACCES", "root"),
+        (XenLibraryError("xengntshr_open", "gntalloc", errno.EACCES), "EACCES", "as root"),
         (XenLibraryError("xengntshr_open", "gntalloc", errno.ENOENT), "ENOENT", "modprobe"),
         (MissingLibraryError("Xen's C libraries cannot be used"), "libraries", ""),
     ],
@@ -240,6 +241,21 @@ def test_the_withdrawer_leaves_what_is_not_its_parents(daemon, monkeypatch):
         assert not published_nodes(daemon)
 
 
+def test_the_withdrawer_waits_for_its_parent_to_end(daemon, monkeypatch):
+    reading, writing = os.pipe()
+    with XenStore() as store, os.fdopen(reading) as parent:
+        monkeypatch.setattr(sys, "stdin", parent)
+        store.write(f"{directory(7, 0)}/pid", "5")
+        withdrawer = threading.Thread(target=published.main, args=(7, 0, 5))
+        withdrawer.start()
+        withdrawer.join(timeout=0.3)
+        assert withdrawer.is_alive()
+        assert published_nodes(daemon)
+        os.close(writing)
+        withdrawer.join(timeout=20)
+    assert not published_nodes(daemon)
+
+
 @pytest.mark.usefixtures("gntalloc")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_ends_well_at_a_signal(daemon, ending):
@@ -277,6 +293,9 @@ def test_the_command_tells_json_and_ends_in_time(daemon, gntalloc):
     }
     assert gntalloc.calls == [(3, 4, False)]
     assert gntalloc.released
+    # from before there was anything to undo, until it was undone
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= gntalloc.blocked
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert published_nodes(daemon) == []
 
 

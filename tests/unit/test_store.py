@@ -117,6 +117,8 @@ def test_a_daemon_that_comes_back_is_used_again(store, daemon):
     assert caught.value.exit_code == Exit.FAILED
     daemon.fault = None
     assert store.read("/x/y") == "1"
+    # a late answer to what was given up would come over the old one
+    assert daemon.connections == 2
 
 
 def test_no_thread_dies_aloud(store, daemon, capfd):
