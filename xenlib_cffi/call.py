@@ -104,6 +104,7 @@ class Call(Handle):
         flags = lib.GNTMAP_device_map | (lib.GNTMAP_readonly if readonly else 0)
         for i, (domid, gref) in enumerate(batch):
             ops[i] = {
+                "host_addr": 0,  # a field not named keeps what an earlier call left there
                 "dom": domid,
                 "ref": gref,
                 "flags": flags,
@@ -144,7 +145,11 @@ class Call(Handle):
         for start in range(0, len(mappings), MAX_BATCH):
             batch = mappings[start : start + MAX_BATCH]
             for i, mapping in enumerate(batch):
-                ops[i] = {"handle": mapping.handle, "dev_bus_addr": mapping.bus_addr}
+                ops[i] = {
+                    "host_addr": 0,
+                    "handle": mapping.handle,
+                    "dev_bus_addr": mapping.bus_addr,
+                }
             self.check(
                 self.lib.grant_unmap(self.pointer, ops, len(batch)),
                 "GNTTABOP_unmap_grant_ref",

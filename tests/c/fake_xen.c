@@ -44,14 +44,20 @@ uint64_t fake_xen_bus_addr(uint32_t domid, uint32_t gref)
 
 uint32_t fake_xen_map(bool device, uint32_t domid, uint32_t gref)
 {
-    if (fake_xen.handles == FAKE_MAPTRACK)
+    uint32_t handle = 0;
+
+    /* The lowest one free, so that a stale handle soon names something else. */
+    while (handle < fake_xen.handles && fake_xen.maptrack[handle].live)
+        handle++;
+    if (handle == FAKE_MAPTRACK)
         abort();
-    fake_xen.maptrack[fake_xen.handles] = (struct fake_mapping){
+    fake_xen.handles += handle == fake_xen.handles;
+    fake_xen.maptrack[handle] = (struct fake_mapping){
         .device = device, .live = true, .domid = domid, .gref = gref,
     };
     fake_xen.live++;
     fake_xen.mapped++;
-    return fake_xen.handles++;
+    return handle;
 }
 
 static void *opened(void)
@@ -234,6 +240,8 @@ int xengnttab_unmap(xengnttab_handle *gnttab, void *pages, uint32_t n)
     }
     if (munmap(pages, (size_t)n * PAGE))
         abort();
-    __atomic_fetch_sub(&fake_xen.live, n, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&lock);
+    fake_xen.live -= n;
+    pthread_mutex_unlock(&lock);
     return 0;
 }

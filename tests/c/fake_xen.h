@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define FAKE_NEVER (-1)
-#define FAKE_MAPTRACK 100000
+#define FAKE_MAPTRACK 4096
 
 struct fake_mapping {
     bool device;              /* else another driver's host map */
@@ -42,7 +42,7 @@ struct fake_xen {
     int64_t live;             /* mappings now */
     int64_t mapped;           /* ever */
     int64_t stale;            /* unmaps of what is not mapped */
-    uint32_t handles;
+    uint32_t handles;         /* ever given out */
     struct fake_mapping maptrack[FAKE_MAPTRACK];
 };
 
