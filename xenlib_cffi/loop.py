@@ -149,14 +149,15 @@ class Loop:
                 ended.append(error)
 
         thread = threading.Thread(target=body, name="xengt-loop")
-        thread.start()
         try:
+            thread.start()  # within: Ctrl-C may come before it returns, and the thread run on
             while thread.is_alive():
                 thread.join(timeout=0.5)
                 watch(self.rounds)
         finally:
             self.stop()
-            thread.join()
+            if thread.is_alive():
+                thread.join()
         if ended[0] is not None:
             raise ended[0]
 

@@ -1,0 +1,167 @@
+"""The timed loop as Python sees it: what it is told, what comes out, and how it ends early."""
+
+import pytest
+
+from xenlib_cffi.errors import XenLibraryError
+from xenlib_cffi.loop import Engine, Loop, Share
+
+LAY_OUT = """
+import signal, os, threading
+from xenlib_cffi.errors import GrantError, XenLibraryError
+from xenlib_cffi.loop import Engine, Loop, Share
+
+cursors = [bytearray(8), bytearray(8)]
+targets = [(7, gref, 7 << 32 | gref) for gref in range(100, 110)]
+shares = [Share(-1, targets, memoryview(cursor)) for cursor in cursors]
+
+def at(cursor):
+    return int.from_bytes(cursor, "little")
+"""
+
+
+def test_fewer_references_than_a_batch_are_refused():
+    with pytest.raises(ValueError, match="3 references cannot fill a batch of 4"):
+        Loop(Engine.HYPERCALL, [Share(0, [(7, gref, 0) for gref in range(3)])], batch=4)
+
+
+def test_a_cursor_that_cannot_be_written_is_refused():
+    with pytest.raises(BufferError, match="not writable"):
+        Loop(Engine.HYPERCALL, [Share(0, [(7, 8, 0)], memoryview(bytes(8)))], batch=1)
+
+
+@pytest.mark.parametrize("engine", list(Engine))
+def test_every_engine_runs_its_rounds(on_fake_xen, engine):
+    out = on_fake_xen(f"""{LAY_OUT}
+loop = Loop({engine}, shares, batch=4, warmup=3, rounds=50)
+loop.run()
+print(loop.rounds, loop.maps.count, loop.unmaps.count, loop.elapsed_s > 0)
+print(fake.mapped, fake.live, fake.open, fake.stale, [at(cursor) for cursor in cursors])
+""")
+    mapped = 0 if "REFUSED" in engine.name else 2 * 53 * 4
+    assert out == f"100 100 100 True\n{mapped} 0 0 0 [0, 0]\n"
+
+
+def test_a_duration_ends_it(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+loop = Loop(Engine.HYPERCALL, shares, batch=1, seconds=0.05)
+loop.run()
+print(loop.elapsed_s >= 0.05, loop.rounds == loop.maps.count > 2)
+""")
+    assert out == "True True\n"
+
+
+def test_maps_for_reading_alone_where_asked(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+for readonly in (False, True):
+    library.fake_xen_reset()
+    Loop(Engine.HYPERCALL, shares, batch=1, rounds=1, readonly=readonly).run()
+    print(all(fake.maptrack[i].readonly for i in range(fake.handles)))
+""")
+    assert out == "False\nTrue\n"
+
+
+def test_a_refusal_is_told_in_xens_words(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+fake.refused_gref, fake.refused_status = 106, -3
+try:
+    Loop(Engine.HYPERCALL, shares[:1], batch=4, rounds=5).run()
+except GrantError as error:
+    print(error)
+    print(error.domid, error.gref, error.status)
+print(fake.live, fake.mapped, at(cursors[0]))
+""")
+    assert out == (
+        "GNTTABOP_map_grant_ref of reference 106 of domain 7: "
+        "GNTST_bad_gntref: unrecognised or inappropriate grant reference\n"
+        "7 106 -3\n"
+        "0 7 5\n"
+    )
+
+
+def test_a_page_that_is_not_the_granted_one_is_told(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+fake.changed_gref = 103
+try:
+    Loop(Engine.GNTDEV, shares, batch=4, rounds=5).run()
+except GrantError as error:
+    print(error, error.status)
+print(fake.live)
+""")
+    assert out == (
+        "xengnttab_map_grant_refs of reference 103 of domain 7: "
+        "the page mapped is not the page granted None\n0\n"
+    )
+
+
+def test_a_call_that_fails_as_a_whole_is_told_with_its_errno(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+fake.map_breaks = 2
+try:
+    Loop(Engine.HYPERCALL, shares[:1], batch=4, rounds=5).run()
+except XenLibraryError as error:
+    print(error)
+print(fake.live)
+""")
+    assert out == "GNTTABOP_map_grant_ref on reference 100 of domain 7: EFAULT, Bad address\n0\n"
+
+
+def test_a_failure_comes_out_of_a_watched_run(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+fake.no_device = True
+try:
+    Loop(Engine.GNTDEV, shares, batch=1).run_watched(lambda rounds: None)
+except XenLibraryError as error:
+    print(error.call, error.errno)
+""")
+    assert out == "xengnttab_open 2\n"
+
+
+def test_a_watcher_sees_the_rounds_and_ctrl_c_unmaps_everything(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+seen = []
+def watch(rounds):
+    seen.append(rounds)
+    if len(seen) == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+
+loop = Loop(Engine.GNTDEV, shares, batch=4)
+try:
+    loop.run_watched(watch)
+except KeyboardInterrupt:
+    print("interrupted")
+print(0 < seen[0] < seen[1] <= loop.rounds == loop.maps.count)
+print(fake.live, fake.open, threading.active_count(), [at(cursor) for cursor in cursors])
+""")
+    assert out == "interrupted\nTrue\n0 0 1 [0, 0]\n"
+
+
+def test_ctrl_c_while_the_thread_is_being_started_ends_it_too(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+class Interrupted(threading.Thread):
+    def start(self):
+        super().start()
+        raise KeyboardInterrupt
+
+threading.Thread = Interrupted
+loop = Loop(Engine.HYPERCALL, shares, batch=1, seconds=5)
+try:
+    loop.run_watched(lambda rounds: None)
+except KeyboardInterrupt:
+    print("interrupted")
+print(threading.active_count(), fake.live, fake.open, loop.elapsed_s < 4)
+""")
+    assert out == "interrupted\n1 0 0 True\n"
+
+
+def test_a_rate_counts_from_the_intended_start(on_fake_xen):
+    out = on_fake_xen(f"""{LAY_OUT}
+loop = Loop(Engine.HYPERCALL, shares[:1], batch=1, rounds=20, interval_ns=2_000_000)
+loop.run()
+print(loop.rounds, loop.elapsed_s >= 0.04)
+""")
+    assert out == "20 True\n"
+
+
+def test_a_cpu_that_is_not_there_is_told():
+    with pytest.raises(XenLibraryError, match=r"pthread_setaffinity_np.*EINVAL"):
+        Loop(Engine.HYPERCALL, [Share(100_000, [(7, 8, 0)])], batch=1).run()
