@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from xengt.errors import UnmetError
@@ -63,18 +64,17 @@ class Journal:
         self._held_at = 0
 
     def read(self) -> Contents:
-        """What a run before this one left; nothing when it ended well."""
+        """What a run before this one left; nothing when it ended well.
+
+        Nothing also when the file is no whole journal: that is how a run
+        leaves it that was killed in `begin`, before it mapped a reference.
+        """
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
-        words = [word for (word,) in _WORD.iter_unpack(data[: len(data) // 8 * 8])]
-        if len(words) < 3 or words[0] != _MAGIC:  # noqa: PLR2004 (the header's words)
+        words = _WORD.iter_unpack(data[: len(data) // _WORD.size * _WORD.size])
+        try:
+            return _contents(word for (word,) in words)
+        except ValueError:
             return Contents()
-        rest = iter(words[3:])
-        shapes = [(next(rest), next(rest), next(rest)) for _ in range(words[1])]
-        writers = [
-            Writer([_reference(next(rest)) for _ in range(count)], batch, cursor)
-            for cursor, batch, count in shapes
-        ]
-        return Contents(writers, [Mapping(next(rest), next(rest)) for _ in range(words[2])])
 
     def begin(self, writers: Sequence[Writer], held: int) -> list[memoryview]:
         """Write who may map what from now on.
@@ -85,6 +85,9 @@ class Journal:
 
         Returns:
             The cursor of each writer, 8 bytes that it writes to.
+
+        Raises:
+            UnmetError: there is no room for it.
         """
         words = [_MAGIC, len(writers), 0]
         for writer in writers:
@@ -92,8 +95,16 @@ class Journal:
         for writer in writers:
             words += [domid << 32 | gref for domid, gref, _ in writer.references]
         self._held_at = len(words)
+        size = _WORD.size * (len(words) + 2 * held)
         os.ftruncate(self._descriptor, 0)
-        os.ftruncate(self._descriptor, 8 * (len(words) + 2 * held))
+        try:
+            # Room for all of it now: writing to a mapping of a full disk is a SIGBUS.
+            os.posix_fallocate(self._descriptor, 0, size)
+        except OSError as error:
+            raise UnmetError(
+                f"no {size} bytes for the journal of mappings: {error.strerror}",
+                f"make room on {PATH.parent.parent}, or ask for fewer --references or --hold",
+            ) from error
         self._map = mmap.mmap(self._descriptor, 0)
         struct.pack_into(f"<{len(words)}Q", self._map, 0, *words)
         view = memoryview(self._map)
@@ -120,8 +131,44 @@ class Journal:
         os.ftruncate(self._descriptor, 0)
 
 
+def _contents(words: Iterator[int]) -> Contents:
+    """Read a journal.
+
+    Raises:
+        ValueError: it is none, or not a whole one.
+    """
+    magic, writers, held = _take(words, 3)
+    if magic != _MAGIC:
+        raise ValueError("no journal")
+    shapes = [_take(words, 3) for _ in range(writers)]
+    return Contents(
+        [
+            Writer([_reference(word) for word in _take(words, count)], batch, cursor)
+            for cursor, batch, count in shapes
+        ],
+        [_mapping(*_take(words, 2)) for _ in range(held)],
+    )
+
+
+def _take(words: Iterator[int], count: int) -> list[int]:
+    taken = list(islice(words, count))
+    if len(taken) < count:
+        raise ValueError("the journal ends too early")
+    return taken
+
+
 def _reference(word: int) -> Reference:
-    return Reference(word >> 32, word & 0xFFFFFFFF, 0)
+    return Reference(_fits(word >> 32, 16), word & 0xFFFFFFFF, 0)
+
+
+def _mapping(handle: int, bus_addr: int) -> Mapping:
+    return Mapping(_fits(handle, 32), bus_addr)
+
+
+def _fits(value: int, bits: int) -> int:
+    if value >> bits:
+        raise ValueError(f"{value:#x} has more than {bits} bits")
+    return value
 
 
 @contextmanager
@@ -151,4 +198,6 @@ def opened(path: Path = PATH) -> Iterator[Journal]:
             ) from error
         yield Journal(descriptor)
     finally:
+        # Not left to close: a mapping of the file that lives on has a descriptor of its own.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
