@@ -31,10 +31,11 @@ def is_alive(uuid: bytes) -> bool:
 
 
 def _started(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 when there is none."""
+    """When a process started, in clock ticks since boot; 0 when there is none, or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return 0
     # The second field, the command, may hold spaces and parentheses.
-    return int(stat.rpartition(")")[2].split()[19])
+    state, *fields = stat.rpartition(")")[2].split()
+    return 0 if state in {"Z", "X"} else int(fields[18])
