@@ -24,6 +24,8 @@ DOM0 = 0
 #: seconds; Linux gives gntdev's mappings back some time after it was asked
 GONE_WITHIN = 20.0
 
+_MORE_MEMORY = "ask for fewer --granters or --references, or give dom0 less memory (dom0_mem=)"
+
 
 class EmptyDomains:
     """Some domains, each granting pages of its own to dom0.
@@ -45,6 +47,11 @@ class EmptyDomains:
         Raises:
             UnmetError: the host has not that much memory, or runs no PV domains.
         """
+        if count > (free := self._ctrl.physinfo().free_pages):
+            raise UnmetError(
+                f"{count} pages of empty domains are more than the {free} that Xen has free",
+                _MORE_MEMORY,
+            )
         each = -(-count // self._count)
         references: list[Reference] = []
         for _ in range(self._count):
@@ -62,8 +69,7 @@ class EmptyDomains:
             raise UnmetError(
                 f"empty domain {len(self._domids)} of {self._count}, of {pages} pages, "
                 f"cannot be made: {error}",
-                f"Xen has {free} free pages: ask for fewer --granters or --references, "
-                "or give dom0 less memory (dom0_mem=)",
+                f"Xen has {free} free pages: {_MORE_MEMORY}",
             ) from error
         references = [
             Reference(domid, gref, pattern(domid, gref))
