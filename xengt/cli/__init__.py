@@ -55,12 +55,14 @@ app.command("share")(_command(share.share))
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """Let SIGTERM unwind like Ctrl-C, so that nothing of ours stays behind."""
+    """Let it unwind like Ctrl-C, so that nothing of ours stays behind."""
     del number, frame
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the `xengt` command."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _terminated)
     app(prog_name="xengt")
