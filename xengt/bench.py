@@ -7,7 +7,7 @@ from itertools import groupby
 
 from xengt import kernel, leftovers
 from xengt.engines import Engine, engine
-from xengt.errors import FailedError
+from xengt.errors import FailedError, UnmetError
 from xengt.granters import granter
 from xengt.journal import Journal
 from xengt.plan import Plan, Setup
@@ -59,6 +59,11 @@ def run(plan: Plan, journal: Journal, show: Callable[[Progress], None]) -> Itera
         for (spec, domains), group in groupby(setups, lambda s: (s.granter, s.granters)):
             cases = list(group)
             with granter(spec, domains) as pages:
+                if not pages.writable and not all(setup.readonly for setup in cases):
+                    raise UnmetError(
+                        f"{spec} grants its pages for reading alone",
+                        "map them with --readonly yes, or share them without --readonly",
+                    )
                 references = pages.references(max(setup.needed for setup in cases))
                 for setup in cases:
                     where = Progress(index, len(setups), setup, 0.0)

@@ -48,6 +48,11 @@ class Contents:
     writers: list[Writer] = field(default_factory=list)
     held: list[Mapping] = field(default_factory=list)
 
+    @property
+    def mapped(self) -> bool:
+        """Whether anything may still be mapped."""
+        return bool(self.held or any(writer.cursor for writer in self.writers))
+
 
 class Journal:
     """The journal of this run, locked and empty until `begin`.

@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[2]
 LAB = ROOT / "deploy" / "lab" / "lab"
 #: few enough for a test to run dom0 out of mappings; 256 a frame
 MAPTRACK_FRAMES = 64
-OPTIONS = ("--guest", "--xen-args", f"gnttab_max_maptrack_frames={MAPTRACK_FRAMES}")
 
 
 @dataclass(frozen=True)
@@ -48,31 +47,34 @@ class Dom0:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--lab", metavar="NAME", help="use this lab, which is up, for the dom0 tests")
+    parser.addoption("--up", action="store_true", help="use the labs of these tests that are up")
 
 
-def boot(name: str, *options: str) -> Iterator[Dom0]:
-    subprocess.run([LAB, "down", "--name", name], check=True, capture_output=True)
-    subprocess.run([LAB, "up", "--name", name, *options], check=True)
+def boot(config: pytest.Config, name: str, *options: str) -> Iterator[Dom0]:
+    lab = Dom0(name)
+    stays = config.getoption("--up")
+    if not stays:
+        subprocess.run([LAB, "down", "--name", name], check=True, capture_output=True)
+        subprocess.run([LAB, "up", "--name", name, *options], check=True)
     try:
-        yield Dom0(name)
+        lab.put(Path(__file__).parent / "dom0")
+        yield lab
     finally:
-        subprocess.run([LAB, "down", "--name", name], check=True)
+        if not stays:
+            subprocess.run([LAB, "down", "--name", name], check=True)
 
 
 @pytest.fixture(scope="session")
 def dom0(request) -> Iterator[Dom0]:
     """Two vCPUs, wall-clock time, and a PV guest that shares 256 pages."""
-    if request.config.getoption("--lab"):
-        yield Dom0(request.config.getoption("--lab"))
-        return
-    yield from boot("tests", *OPTIONS)
+    frames = f"gnttab_max_maptrack_frames={MAPTRACK_FRAMES}"
+    yield from boot(request.config, "tests", "--guest", "--xen-args", frames)
 
 
 @pytest.fixture(scope="module")
-def exact() -> Iterator[Dom0]:
+def exact(request) -> Iterator[Dom0]:
     """One vCPU and the instruction clock, and a PV guest that shares 256 pages."""
-    yield from boot("tests-exact", "--exact", "--guest")
+    yield from boot(request.config, "tests-exact", "--exact", "--guest")
 
 
 def left_behind(dom0: Dom0) -> str:

@@ -131,7 +131,6 @@ def test_a_reference_revoked_in_mid_run(dom0, background, engine):
 
 
 def test_a_domain_dying_in_mid_run(dom0, background):
-    dom0.put(LAB.parents[2] / "tests" / "lab" / "dom0")
     running, _ = background(LONG.format(engine="hypercall", granter="empty"))
     domid = dom0.succeeds("python3 /root/dom0/destroy_ours.py").strip()
     said = running.stderr.read()

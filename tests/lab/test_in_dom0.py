@@ -8,17 +8,9 @@ from conftest import left_behind
 FILES = sorted((Path(__file__).parent / "dom0").glob("test_*.py"))
 
 
-@pytest.fixture(scope="session")
-def suite(dom0):
-    dom0.put(Path(__file__).parent / "dom0")
-    return dom0
-
-
 @pytest.mark.parametrize("name", [file.name for file in FILES])
-def test_in_dom0(suite, name):
-    done = suite.run(
-        "python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"/root/dom0/{name}"
-    )
+def test_in_dom0(dom0, name):
+    done = dom0.run("python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"/root/dom0/{name}")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert left_behind(suite) == ""
+    assert left_behind(dom0) == ""

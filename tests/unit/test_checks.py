@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from xenstored import FakeXenstored
 
 from xengt import checks, cli
-from xengt.checks import State, hypervisor, linux
+from xengt.checks import State, hypervisor, leftovers, linux
 from xengt.checks.check import missing, ok, warning
 from xengt.kernel import is_control_domain
 from xenlib_cffi.ctrl import Domain, PhysInfo, Version
@@ -30,6 +30,7 @@ def dom0(tmp_path, monkeypatch):
         "sys/hypervisor/guest_type": "PV\n",
         "proc/xen/capabilities": "control_d\n",
         "sys/module/xen_gntalloc/parameters/limit": "1024\n",
+        "sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
     } | {f"dev/xen/{device}": "" for device in DEVICES}
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +51,29 @@ def test_in_a_whole_dom0_nothing_is_missing(dom0):
     assert {check.state for check in found(dom0).values()} == {State.OK}
     assert found(dom0)["XenStore"].what == "it answers: this is domain 0"
     assert found(dom0)["gntalloc limit"].what.startswith("1024 pages")
+
+
+def test_another_clock_than_the_tsc(dom0):
+    (dom0 / "sys/devices/system/clocksource/clocksource0/current_clocksource").write_text("xen\n")
+    check = found(dom0)["clock"]
+    assert check.state is State.WARNING
+    assert "from xen:" in check.what
+    assert "clocksource=tsc" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("domids", "mapped", "said"),
+    [
+        ([], False, None),
+        ([3, 5], False, "empty domain 3, empty domain 5"),
+        ([], True, "left mappings"),
+        ([3], True, "empty domain 3, mappings"),
+    ],
+)
+def test_what_a_killed_run_left(domids, mapped, said):
+    check = leftovers.found(domids, mapped)
+    assert check.state is (State.WARNING if said else State.OK)
+    assert (said or "no killed benchmark") in check.what
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from xengt.checks import hypervisor, linux
+from xengt.checks import hypervisor, leftovers, linux
 from xengt.checks.check import Check, State
 
 __all__ = ["Check", "State", "run"]
@@ -12,3 +12,4 @@ def run() -> Iterator[Check]:
     """Check everything, from the ground up."""
     yield from linux.run()
     yield from hypervisor.run()
+    yield from leftovers.run()

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from xengt.checks.check import Check, missing, ok
+from xengt.checks.check import Check, missing, ok, warning
 from xengt.errors import XengtError
-from xengt.kernel import ROOT, dom0_kind, first_line, is_control_domain
+from xengt.kernel import ROOT, clocksource, dom0_kind, first_line, is_control_domain
 from xengt.store import XenStore
 from xenlib_cffi._handle import load
 from xenlib_cffi.errors import MissingLibraryError
@@ -41,6 +41,7 @@ def run(root: Path = ROOT) -> Iterator[Check]:
         for device, module, need in DEVICES:
             yield _device(root, device, module, need)
         yield from gntalloc_limit(root)
+        yield clock(root)
         yield xenstore()
 
 
@@ -120,6 +121,20 @@ def gntalloc_limit(root: Path) -> Iterator[Check]:
     limit = first_line("sys/module/xen_gntalloc/parameters/limit", root)
     if limit is not None:
         yield ok("gntalloc limit", f"{limit} pages may be shared from this domain at once")
+
+
+def clock(root: Path) -> Check:
+    """Check that Linux reads the time straight from the TSC."""
+    source = clocksource(root)
+    if source == "tsc":
+        return ok("clock", "tsc")
+    return warning(
+        "clock",
+        f"Linux takes the time from {source}: slower to read, and on some hosts it stands still "
+        "for longer than a grant operation takes",
+        "If the host's TSC is sound (`xl dmesg`), add clocksource=tsc tsc=reliable to dom0's "
+        "kernel command line.",
+    )
 
 
 def xenstore() -> Check:

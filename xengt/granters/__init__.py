@@ -15,9 +15,17 @@ from xengt.references import Reference
 
 
 class Granter(Protocol):
-    """Something that grants pages for as long as it is entered."""
+    """Something that grants pages for as long as it is entered.
+
+    Attributes:
+        name: what `--granter` calls it.
+    """
 
     name: str
+
+    @property
+    def writable(self) -> bool:
+        """False where its pages may be mapped for reading alone; known once it is entered."""
 
     def references(self, count: int) -> Sequence[Reference]:
         """Grant pages, or hand out references that are granted already.

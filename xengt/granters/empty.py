@@ -35,6 +35,7 @@ class EmptyDomains:
     """
 
     name = "empty"
+    writable = True
 
     def __init__(self, count: int) -> None:
         """Only remember it: domains are made when references are asked for."""

@@ -14,6 +14,7 @@ class OwnPages:
     """Pages that dom0 grants to itself, through gntalloc."""
 
     name = "self"
+    writable = True
 
     def __init__(self) -> None:
         """Nothing is granted yet."""
