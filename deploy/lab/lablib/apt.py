@@ -39,7 +39,9 @@ class Mirrors:
         suites = [(self.archive, SUITE), (self.archive, f"{SUITE}-updates")]
         if self.security:
             suites.append((self.security, f"{SUITE}-security"))
-        return [f"{kind} {uri} {suite} main" for kind in ("deb", "deb-src") for uri, suite in suites]
+        return [
+            f"{kind} {uri} {suite} main" for kind in ("deb", "deb-src") for uri, suite in suites
+        ]
 
 
 def parse_list(text: str) -> Iterator[Source]:
@@ -67,7 +69,9 @@ def parse_deb822(text: str) -> Iterator[Source]:
             continue
         for uri in fields.get("uris", "").split():
             yield Source(
-                uri, tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split())
+                uri,
+                tuple(fields.get("suites", "").split()),
+                tuple(fields.get("components", "").split()),
             )
 
 
@@ -115,7 +119,9 @@ def mirrors(etc: Path = Path("/etc"), environ: Mapping[str, str] = os.environ) -
             sources += parse_list(path.read_text())
     for path in sorted(parts.glob("*.sources")):
         sources += parse_deb822(path.read_text())
-    release = re.search(r"^VERSION_CODENAME=\"?(\w+)", (etc / "os-release").read_text(), re.MULTILINE)
+    release = re.search(
+        r"^VERSION_CODENAME=\"?(\w+)", (etc / "os-release").read_text(), re.MULTILINE
+    )
     return choose(sources, release[1] if release else SUITE)
 
 
@@ -127,4 +133,6 @@ def proxies() -> list[str]:
         capture_output=True,
         text=True,
     ).stdout
-    return [line for line in dump.splitlines() if re.search(r"prox|https?::Verify|CaInfo", line, re.I)]
+    return [
+        line for line in dump.splitlines() if re.search(r"(?i)prox|https?::Verify|CaInfo", line)
+    ]

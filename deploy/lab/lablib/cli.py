@@ -23,8 +23,8 @@ EXAMPLES = """examples:
   lab up && lab ssh -- xengt check && lab down
 
 environment:
-  XENGT_MIRROR, XENGT_SECURITY_MIRROR       URIs of the Debian archives to use instead of this machine's
-  XDG_CACHE_HOME                            everything built is kept in xengt/ below it (~/.cache)
+  XENGT_MIRROR, XENGT_SECURITY_MIRROR   URIs of Debian archives, instead of this machine's own
+  XDG_CACHE_HOME                        what is built is kept in xengt/ below it (~/.cache)
 """
 
 Namespace = argparse.Namespace
@@ -32,15 +32,24 @@ Namespace = argparse.Namespace
 
 def _machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--hypervisor", choices=VARIANTS, default="stock", help="which of the two built here (stock)"
+        "--hypervisor",
+        choices=VARIANTS,
+        default="stock",
+        help="which of the two built here (stock)",
     )
-    parser.add_argument("--xen", type=Path, metavar="FILE", help="boot this hypervisor image instead")
     parser.add_argument(
-        "--exact", action="store_true", help="one vCPU, and a clock that counts instructions: 1 ns is one"
+        "--xen", type=Path, metavar="FILE", help="boot this hypervisor image instead"
+    )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="one vCPU, and a clock that counts instructions: 1 ns is one",
     )
     parser.add_argument("--iommu", choices=["strict"], help="give dom0 an IOMMU in strict mode")
     parser.add_argument(
-        "--guest", action="store_true", help="start a PV guest named 'guest' that shares pages with dom0"
+        "--guest",
+        action="store_true",
+        help="start a PV guest named 'guest' that shares pages with dom0",
     )
     parser.add_argument(
         "--guest-pages", type=int, default=256, metavar="N", help="how many it shares (256)"
@@ -49,7 +58,11 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
         "--xen-args", default="", metavar="WORDS", help="further words for Xen's command line"
     )
     parser.add_argument(
-        "--boot-timeout", type=float, default=480.0, metavar="S", help="seconds dom0 may take to start (480)"
+        "--boot-timeout",
+        type=float,
+        default=480.0,
+        metavar="S",
+        help="seconds dom0 may take to start (480)",
     )
 
 
@@ -74,9 +87,7 @@ def _words(args: Namespace) -> list[str]:
 def _running(args: Namespace) -> record.Record:
     found = record.load(args.name)
     if found is None:
-        raise LabError(
-            f"no lab named {args.name} is up", "start one: lab up", exit_code=EXIT_USAGE
-        )
+        raise LabError(f"no lab named {args.name} is up", "start one: lab up", exit_code=EXIT_USAGE)
     return found
 
 
@@ -178,7 +189,9 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command(build, "lab build --hypervisor stock")
     _machine_options(sub)
-    sub.add_argument("--prune", action="store_true", help="first drop all but the newest of each kind")
+    sub.add_argument(
+        "--prune", action="store_true", help="first drop all but the newest of each kind"
+    )
     sub.add_argument("--json", action="store_true", help="print the paths as JSON")
 
     sub = command(run, "lab run --guest -- xengt check")
@@ -189,7 +202,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--get", action="append", default=[], metavar="FILE", help="copy from dom0 afterwards"
     )
-    sub.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="where --get puts it (here)")
+    sub.add_argument(
+        "--to", type=Path, default=Path(), metavar="DIR", help="where --get puts it (here)"
+    )
     sub.add_argument("--timeout", type=float, metavar="S", help="seconds the command may take")
     sub.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
 

@@ -20,7 +20,8 @@ for patch in $(sed 's/#.*//' series); do
     patch --strip=1 --fuzz=0 --no-backup-if-mismatch --directory=xen < "patches/$patch"
 done
 # The same binary from the same source: nothing of the machine or the hour goes in.
-export XEN_BUILD_DATE=reproducible XEN_BUILD_TIME= XEN_WHOAMI=xengt XEN_DOMAIN=lab XEN_BUILD_HOST=lab
+export XEN_BUILD_DATE=reproducible XEN_BUILD_TIME= XEN_BUILD_HOST=lab
+export XEN_WHOAMI=xengt XEN_DOMAIN=lab
 make -s -C xen/xen defconfig
 sed -i 's/^CONFIG_DEBUG=y/# CONFIG_DEBUG is not set/' xen/xen/.config
 make -s -C xen/xen olddefconfig
@@ -53,7 +54,8 @@ def source(cache: Cache) -> Path:
 
     The entry holds `xen/`, the source, and `version`, Debian's word for it. A mirror may list a
     version whose .dsc, or whose every file, it does not have: the checksums are those of apt's
-    signed index, so the tarballs alone are enough, and an older version serves when they are missing.
+    signed index, so the tarballs alone are enough, and an older version serves when they are
+    missing.
 
     Raises:
         LabError: no version's tarballs could be had.
@@ -88,7 +90,8 @@ def _asked(root: Path, *command: str) -> str:
 
 def _versions(root: Path) -> Iterator[str]:
     """Yield the index's versions of this series, newest first."""
-    found = [v for v in parse_versions(_asked(root, "apt-cache", "showsrc", "xen")) if v.startswith(SERIES)]
+    listed = parse_versions(_asked(root, "apt-cache", "showsrc", "xen"))
+    found = [version for version in listed if version.startswith(SERIES)]
     ordered: list[str] = []
     for version in found:
         place = 0
@@ -111,7 +114,9 @@ def _unpack(bench: Workbench, version: str, log: Path) -> bool:
             script = '/usr/lib/apt/apt-helper -oAPT::Sandbox::User=root download-file "$@"'
             bench.do(script, log, archive.uri, archive.name, archive.checksum)
         bench.do(
-            "mkdir xen; tar -xf *.orig.tar.* --strip-components=1 -C xen; tar -xf *.debian.tar.* -C xen\n"
+            "mkdir xen\n"
+            "tar -xf *.orig.tar.* --strip-components=1 -C xen\n"
+            "tar -xf *.debian.tar.* -C xen\n"
             "for patch in $(sed 's/#.*//' xen/debian/patches/series); do\n"
             '    patch -s --strip=1 --directory=xen < "xen/debian/patches/$patch"\n'
             "done",

@@ -1,4 +1,4 @@
-"""The initramfs: busybox, the disk's drivers, and a script; what Debian's own would take 20 s to do."""
+"""The initramfs: busybox, the disk's drivers and a script: Debian's own takes longer to boot."""
 
 import lzma
 import stat

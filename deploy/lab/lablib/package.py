@@ -54,7 +54,9 @@ def build(cache: Cache, jobs: int) -> Path:
     tree = places.TREE
     root = build_root(cache)
     names = files(tree)
-    name = key([root.parent.name.encode(), BUILD.encode(), CHECK.encode(), *tree_parts(names, tree)])
+    name = key(
+        [root.parent.name.encode(), BUILD.encode(), CHECK.encode(), *tree_parts(names, tree)]
+    )
 
     def make(entry: Path) -> None:
         log = cache.log("package")
@@ -69,7 +71,9 @@ def build(cache: Cache, jobs: int) -> Path:
                 bench.do(BUILD, log, str(jobs))
                 bench.do(CHECK, log)
             except LabError as error:
-                raise LabError("xengt's Debian package does not build", error.remedy, log) from error
+                raise LabError(
+                    "xengt's Debian package does not build", error.remedy, log
+                ) from error
             bench.take(["xengt.deb"], entry)
         shutil.rmtree(given)
 

@@ -1,10 +1,7 @@
 """The virtual machine: QEMU's command line, and QEMU as a child process."""
 
-import ctypes
 import gzip
-import os
 import shutil
-import signal
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -17,8 +14,9 @@ XEN = "com1=115200,8n1 console=com1"
 # On emulated vCPUs the `xen` clock, to which Linux falls back when its watchdog dislikes the
 # TSC, drifts between them and then stands still for longer than a grant operation takes.
 LINUX = (
-    "root=/dev/vda console=hvc0 clocksource=tsc tsc=reliable net.ifnames=0 loglevel=5"
-    " systemd.show_status=yes TERM=dumb systemd.tty.term.console=dumb systemd.condition-needs-update=no"
+    "root=/dev/vda console=hvc0 clocksource=tsc tsc=reliable net.ifnames=0 lsm=capability"
+    " loglevel=5 TERM=dumb systemd.tty.term.console=dumb systemd.show_status=yes"
+    " systemd.condition-needs-update=no"
 )
 
 
@@ -122,21 +120,13 @@ def start(command: list[str], cwd: Path, log: Path, *, stays: bool) -> subproces
         log: takes what QEMU itself says.
         stays: QEMU outlives this process; otherwise it dies with it, however that ends.
     """
-    libc = ctypes.CDLL(None)
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)
-
+    bound = [] if stays else ["setpriv", "--pdeathsig", "KILL"]
     with log.open("wb") as out:
         return subprocess.Popen(
-            command,
+            [*bound, *command],
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=None if stays else die_with_parent,
         )

@@ -21,7 +21,8 @@ def ssh(record: Record, *options: str) -> list[str]:
         "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=60",
         "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
         # One login serves all commands: a key exchange takes a second under software emulation.
-        "-o", "ControlMaster=auto", "-o", "ControlPersist=600", "-o", f"ControlPath={_socket(record)}",
+        "-o", "ControlMaster=auto", "-o", "ControlPersist=600",
+        "-o", f"ControlPath={_socket(record)}",
         *options, "root@127.0.0.1",
     ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from lablib import apt, places
 from lablib.cache import Cache, key, remove
@@ -16,8 +17,8 @@ BUILD_PACKAGES = (
 """What compiles C against Xen's libraries, the Debian package of this tree, and a hypervisor."""
 
 DOM0_PACKAGES = (
-    "linux-image-amd64", "xen-utils-4.20", "systemd-sysv", "udev", "kmod", "iproute2", "busybox-static",
-    "dropbear", "ca-certificates",
+    "linux-image-amd64", "xen-utils-4.20", "systemd-sysv", "udev", "kmod", "iproute2",
+    "busybox-static", "dropbear", "ca-certificates",
     "python3-cffi", "python3-typer", "python3-prometheus-client", "python3-pyxs", "python3-rich",
     "python3-pytest",
 )  # fmt: skip
@@ -61,7 +62,7 @@ def _debootstrap(entry: Path, packages: Sequence[str], log: Path, *options: str)
     sources = entry / "sources.list"
     sources.write_text("\n".join(apt.mirrors().lines()) + "\n")
     command = [
-        "env", "INITRD=No",  # the lab makes its own initramfs: Debian's takes a minute to make and boot
+        "env", "INITRD=No",  # the lab makes its own initramfs
         "mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(packages)}",
         '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
         *(f"--aptopt={line.rstrip(';')}" for line in apt.proxies()),
@@ -103,11 +104,10 @@ class Workbench:
         self.inner = f"/work/{name}"
         self.outer = root / "work" / name
 
-    def __enter__(self) -> "Workbench":
+    def __enter__(self) -> Self:
         """Make the directory, empty."""
         remove(self.outer)
-        run_quiet = as_root(["mkdir", "-p", self.outer])
-        run(run_quiet, self.root.parent / "workbench.log")
+        run(as_root(["mkdir", "-p", self.outer]), self.root.parent / "workbench.log")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -46,7 +46,7 @@ class Options:
 
 
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
-    """Return the image's directory and the hypervisor, built as far as they are not in the cache."""
+    """Return the image's directory and the hypervisor, from the cache or built."""
     jobs = os.cpu_count() or 1
     disk = image.build(cache, package.build(cache, jobs))
     if options.xen is not None:
@@ -63,12 +63,12 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
         stays: it outlives this process.
 
     Raises:
-        LabError: there is one of this name, or the boot failed; nothing is left then, but the console.
+        LabError: there is one of this name, or the boot failed; then the console's log is left.
     """
     if load(name) is not None:
         raise LabError(
             f"a lab named {name} is up already",
-            f"use it (lab ssh --name {name}), end it (lab down --name {name}), or give another --name",
+            f"use it (lab ssh --name {name}), end it (lab down --name {name}), or name another",
             exit_code=EXIT_USAGE,
         )
     disk, xen = build(Cache(places.cache_root()), options)

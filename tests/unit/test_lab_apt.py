@@ -1,0 +1,78 @@
+"""Where the lab gets Debian from."""
+
+import pytest
+from lablib.apt import Mirrors, mirrors, parse_deb822, parse_list
+from lablib.errors import LabError
+
+OS_RELEASE = 'PRETTY_NAME="Debian"\nVERSION_CODENAME=bookworm\n'
+
+DEB822 = """\
+Types: deb
+# a comment between two fields
+URIs: http://near.test/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://near.test/debian-security/
+Suites: bookworm-security
+Components: main
+"""
+
+FOREIGN = "Types: deb\nURIs: http://other.test/\nSuites: stable\nComponents: contrib\n"
+
+
+def machine(etc, **files):
+    (etc / "apt/sources.list.d").mkdir(parents=True)
+    (etc / "os-release").write_text(OS_RELEASE)
+    for name, text in files.items():
+        place = "sources.list" if name == "main" else f"sources.list.d/{name.replace('_', '.')}"
+        (etc / "apt" / place).write_text(text)
+    return etc
+
+
+def test_deb822_gives_archive_and_security(tmp_path):
+    found = mirrors(machine(tmp_path, debian_sources=DEB822), {})
+    assert found == Mirrors("http://near.test/debian", "http://near.test/debian-security")
+
+
+def test_one_line_style_with_options(tmp_path):
+    lines = (
+        "# deb http://commented.test/debian bookworm main\n"
+        "deb-src http://source.test/debian bookworm main\n"
+        "deb [arch=amd64 signed-by=/k.gpg] http://near.test/debian bookworm main contrib # ours\n"
+    )
+    assert mirrors(machine(tmp_path, main=lines), {}) == Mirrors("http://near.test/debian", None)
+
+
+def test_other_archives_are_not_debians(tmp_path):
+    etc = machine(tmp_path, a_sources=FOREIGN, debian_sources=DEB822)
+    assert mirrors(etc, {}).archive == "http://near.test/debian"
+
+
+def test_a_disabled_source_is_not_used(tmp_path):
+    off = DEB822.replace("Types: deb\n", "Types: deb\nEnabled: no\n")
+    with pytest.raises(LabError, match="names no Debian archive for bookworm"):
+        mirrors(machine(tmp_path, debian_sources=off), {})
+
+
+def test_continued_fields_are_read():
+    text = "Types: deb\nURIs:\n http://a.test/\n http://b.test/\nSuites: trixie\nComponents: main\n"
+    assert [source.uri for source in parse_deb822(text)] == ["http://a.test/", "http://b.test/"]
+
+
+def test_the_environment_overrides(tmp_path):
+    environ = {"XENGT_MIRROR": "http://mine.test/debian"}
+    found = mirrors(machine(tmp_path, debian_sources=DEB822), environ)
+    assert found == Mirrors("http://mine.test/debian", None)
+
+
+def test_lines_are_for_dom0s_release_and_its_sources():
+    lines = Mirrors("http://a.test", "http://s.test").lines()
+    assert "deb http://a.test trixie main" in lines
+    assert "deb-src http://s.test trixie-security main" in lines
+
+
+def test_a_cdrom_line_without_components_is_harmless():
+    assert [source.components for source in parse_list("deb file:/mnt ./\n")] == [()]

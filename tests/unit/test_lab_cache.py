@@ -1,0 +1,83 @@
+"""What the lab builds once."""
+
+import os
+import threading
+import time
+
+import pytest
+from lablib.cache import KEPT, Cache, key, tree_parts
+
+
+def test_key_tells_where_one_part_ends():
+    assert key([b"ab", b"c"]) != key([b"a", b"bc"])
+
+
+def test_tree_parts_see_name_mode_and_content(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("one")
+    seen = [key(tree_parts([file], tmp_path))]
+    file.write_text("two")
+    seen.append(key(tree_parts([file], tmp_path)))
+    file.chmod(0o755)
+    seen.append(key(tree_parts([file], tmp_path)))
+    seen.append(key(tree_parts([file.rename(tmp_path / "other")], tmp_path)))
+    assert len(set(seen)) == 4
+
+
+def test_an_entry_is_made_once(tmp_path):
+    made = []
+
+    def make(path):
+        made.append(path)
+        (path / "result").write_text("done")
+
+    cache = Cache(tmp_path)
+    for _ in range(2):
+        assert (cache.entry("kind", "name", make) / "result").read_text() == "done"
+    assert len(made) == 1
+
+
+def test_a_failed_build_leaves_no_entry(tmp_path):
+    def fail(path):
+        (path / "half").write_text("")
+        raise RuntimeError
+
+    cache = Cache(tmp_path)
+    with pytest.raises(RuntimeError):
+        cache.entry("kind", "name", fail)
+    assert list((tmp_path / "kind").iterdir()) == []
+
+
+def test_what_a_killed_build_left_goes_with_the_next(tmp_path):
+    (tmp_path / "kind/.half-old").mkdir(parents=True)
+    Cache(tmp_path).entry("kind", "new", lambda path: None)
+    assert [path.name for path in (tmp_path / "kind").iterdir()] == ["new"]
+
+
+def test_two_builds_of_one_entry_are_one(tmp_path):
+    made = []
+
+    def slow(path):
+        made.append(path)
+        time.sleep(0.2)
+        (path / "result").write_text("done")
+
+    def build():
+        Cache(tmp_path).entry("kind", "name", slow)
+
+    threads = [threading.Thread(target=build) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_the_longest_unused_entry_goes(tmp_path):
+    cache = Cache(tmp_path)
+    for number in range(KEPT + 1):
+        path = cache.entry("kind", str(number), lambda path: None)
+        os.utime(path, (number, number))
+        if number == KEPT - 1:
+            os.utime(tmp_path / "kind/0", (99, 99))  # used again
+    assert {path.name for path in (tmp_path / "kind").iterdir()} == {"0", "2", "3"}

@@ -1,0 +1,241 @@
+"""What the lab boots, and how it sees that a boot is lost."""
+
+import gzip
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from lablib import initramfs, package
+from lablib.console import Console
+from lablib.errors import LabError, tail
+from lablib.hypervisor import parse_uris, parse_versions, patches
+from lablib.qemu import Machine, start, usable
+from lablib.record import Record, birth, load
+from lablib.remote import line
+
+
+def command(**options):
+    return Machine(Path("/x/xen"), **options).command(1234, "KEY", Path("/x/console"))
+
+
+def value(words, option):
+    return words[words.index(option) + 1]
+
+
+@pytest.mark.parametrize(
+    "death",
+    [
+        b"(XEN) Panic on CPU 0:",
+        b"[    1.5] Kernel panic - not syncing: VFS: Unable to mount root fs",
+        b"(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds.",
+        b"xengt-lab: dom0 is not usable: xl: no xenstored",
+    ],
+)
+def test_a_lost_machine_is_seen_even_in_pieces(tmp_path, death):
+    path = tmp_path / "console"
+    console = Console(path)
+    assert not console.read()
+    path.write_bytes(b"(XEN) Xen version 4.20\n" + death[:9])
+    assert console.read()
+    assert console.death is None
+    with path.open("ab") as file:
+        file.write(death[9:])
+    console.read()
+    assert console.death == death.decode()
+    assert not console.ready
+
+
+def test_ready_is_seen(tmp_path):
+    path = tmp_path / "console"
+    path.write_bytes(b"noise\r\nxengt-lab: dom0 is ready\r\n")
+    console = Console(path)
+    console.read()
+    assert console.ready
+    assert console.death is None
+
+
+def test_tail_has_no_control_characters(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"first\n\n\x1b[0;32m  OK  \x1b[0m\r\nlast \xff\n")
+    assert tail(path, 2) == ["[0;32m  OK  [0m", "last \ufffd"]
+
+
+def test_dom0_is_reached_from_loopback_and_reaches_nothing():
+    network = value(command(), "-netdev")
+    assert "restrict=on" in network.split(",")
+    assert "hostfwd=tcp:127.0.0.1:1234-:22" in network.split(",")
+
+
+def test_exact_is_one_vcpu_that_counts_instructions():
+    words = command(exact=True)
+    assert value(words, "-smp") == "1"
+    assert value(words, "-icount") == "shift=0,sleep=off"
+
+
+def test_strict_has_an_iommu():
+    words = command(iommu=True)
+    assert any(word.startswith("intel-iommu") for word in words)
+    assert "dom0-iommu=strict" in value(words, "-append")
+    assert "iommu" not in " ".join(command())
+
+
+def test_words_for_xen_come_last():
+    assert value(command(xen_args="loglvl=all"), "-append").endswith(" loglvl=all")
+
+
+def test_every_disk_is_thrown_away():
+    drives = [word for word in command(guest_disk=True) if word.startswith("id=")]
+    assert len(drives) == 2
+    assert all("snapshot=on" in drive for drive in drives)
+
+
+def test_a_packed_hypervisor_is_unpacked(tmp_path):
+    packed = tmp_path / "xen.gz"
+    packed.write_bytes(gzip.compress(b"\x7fELF"))
+    assert usable(packed, tmp_path).read_bytes() == b"\x7fELF"
+
+
+def test_a_missing_hypervisor_is_named(tmp_path):
+    with pytest.raises(LabError, match="nothing-here cannot be read: No such file"):
+        usable(tmp_path / "nothing-here", tmp_path)
+
+
+def test_qemu_dies_with_what_started_it(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from lablib.qemu import start\n"
+        f"child = start(['sleep', '60'], Path('/'), Path({str(tmp_path / 'log')!r}), stays=False)\n"
+        "print(child.pid, flush=True); sys.stdin.read()"
+    )
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as parent:
+        pid = int(parent.stdout.readline())
+        time.sleep(0.2)
+        assert birth(pid) is not None
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while birth(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert birth(pid) is None
+
+
+def test_a_lab_whose_qemu_died_is_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    child = start(["sleep", "60"], Path("/"), tmp_path / "log", stays=True)
+    facts = {"port": 1, "hypervisor": "stock", "exact": False, "iommu": None, "guest": False}
+    record = Record(name="one", pid=child.pid, born=birth(child.pid), **facts)
+    record.directory.mkdir(parents=True)
+    record.save()
+    assert load("one") == record
+    record.kill()
+    child.wait()
+    assert load("one") is None
+    assert not record.directory.exists()
+
+
+def test_a_pid_that_came_back_is_not_the_lab():
+    record = Record("one", os.getpid(), (birth(os.getpid()) or 0) - 1, 1, "stock", False, None, False)
+    assert not record.alive()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["exit 7"], 7),
+        (["kill -TERM $$"], 128 + 15),
+        (["true && false"], 1),
+        (["sh", "-c", 'test "$1" = "a  b;c"', "sh", "a  b;c"], 0),
+    ],
+)
+def test_exit_codes_and_words_survive_the_shell(words, expected):
+    status = subprocess.run(["sh", "-c", line(words)], check=False).returncode
+    assert (status if status >= 0 else 128 - status) == expected
+
+
+def test_uris_come_with_apts_checksums():
+    text = (
+        "'http://a.test/xen_4.20.3%2b1.orig.tar.xz' xen_4.20.3+1.orig.tar.xz 4961352 SHA256:df08\n"
+        "W: something else\n"
+    )
+    (archive,) = parse_uris(text)
+    assert archive.uri == "http://a.test/xen_4.20.3%2b1.orig.tar.xz"
+    assert (archive.name, archive.checksum) == ("xen_4.20.3+1.orig.tar.xz", "SHA256:df08")
+
+
+def test_versions_are_listed_once():
+    text = "Package: xen\nVersion: 4.20.3\n\nVersion: 4.20.4+63\nStandards-Version: 4.7.0\n\nVersion: 4.20.3\n"
+    assert parse_versions(text) == ["4.20.3", "4.20.4+63"]
+
+
+def test_no_patches_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr("lablib.places.PATCHES", tmp_path)
+    assert patches("stock") == []
+    with pytest.raises(LabError, match="no patches in this tree"):
+        patches("patched")
+
+
+def test_patches_come_in_the_order_of_their_series(monkeypatch, tmp_path):
+    monkeypatch.setattr("lablib.places.PATCHES", tmp_path)
+    (tmp_path / "series").write_text("# first\nb.patch\na.patch # second\n")
+    assert [path.name for path in patches("patched")] == ["b.patch", "a.patch"]
+
+
+def test_modules_load_after_what_they_need():
+    table = initramfs.parse_dependencies("a/ext4.ko.xz: a/jbd2.ko.xz a/crc16.ko.xz\na/jbd2.ko.xz:\na/crc16.ko.xz:\n")
+    assert initramfs.order(table, ("ext4", "built_in")) == [
+        "a/crc16.ko.xz",
+        "a/jbd2.ko.xz",
+        "a/ext4.ko.xz",
+    ]
+
+
+def test_the_initramfs_is_a_newc_archive():
+    """By the kernel's buffer-format.rst: 13 fields of 8 hex digits, all parts padded to 4 bytes."""
+    members = [("bin", 0o040755, b""), ("bin/odd", 0o100755, b"content")]
+    data = initramfs.archive(members)
+    read, at = [], 0
+    while True:
+        assert at % 4 == 0
+        assert data[at : at + 6] == b"070701"
+        fields = [int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
+        mode, size, name_size = fields[1], fields[6], fields[11]
+        name = data[at + 110 : at + 110 + name_size]
+        at += (110 + name_size + 3) // 4 * 4
+        if name == b"TRAILER!!!\0":
+            break
+        read.append((name.rstrip(b"\0").decode(), mode, data[at : at + size]))
+        at += (size + 3) // 4 * 4
+    assert read == members
+
+
+def test_what_a_compiler_left_is_not_packaged(tmp_path):
+    for part in package.PARTS:
+        path = tmp_path / part
+        (path.parent if "." in path.name or path.name == "LICENSE" else path).mkdir(
+            parents=True, exist_ok=True
+        )
+        if not path.is_dir():
+            path.write_text("")
+    for name in ("kept.py", "left.so", "left.o"):
+        (tmp_path / "xengt" / name).write_text("")
+    names = {path.name for path in package.files(tmp_path)}
+    assert "kept.py" in names
+    assert not names & {"left.so", "left.o"}
+
+
+def test_help_has_examples():
+    lab = Path(package.places.LAB / "lab")
+    text = subprocess.run([lab, "--help"], check=True, capture_output=True, text=True).stdout
+    for name in ("build", "run", "up", "ssh", "put", "get", "status", "down"):
+        assert f"    {name} " in text
+        shown = subprocess.run([lab, name, "--help"], check=True, capture_output=True, text=True)
+        assert shlex.quote("lab") in shown.stdout
+        assert "example: lab" in shown.stdout
