@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from conftest import left_behind
+from reach import left_behind
 
 from xenlib_cffi.histogram import Histogram
 

@@ -1,10 +1,11 @@
 """The instruction clock: 1 ns of guest time is 1 instruction, so figures can be held to."""
 
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, left_behind
+from lablib import places, roots
+from lablib.cache import Cache
+from reach import left_behind
 
 HERE = Path(__file__).parent
 PLAN = ("--granter", "guest", "--batch", "1,32", "--samples", "2000")
@@ -47,10 +48,6 @@ def test_it_repeats(runs):
 @pytest.fixture(scope="module")
 def bare(exact, tmp_path_factory):
     """The bare program, compiled against Debian 13's libraries, in dom0."""
-    sys.path.insert(0, str(ROOT / "deploy" / "lab"))
-    from lablib import places, roots  # noqa: PLC0415 (the lab's own, not installed)
-    from lablib.cache import Cache  # noqa: PLC0415
-
     out = tmp_path_factory.mktemp("bare")
     with roots.Workbench(roots.build_root(Cache(places.cache_root())), "bare") as bench:
         log = out / "log"

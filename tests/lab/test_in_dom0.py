@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import left_behind
+from reach import left_behind
 
 FILES = sorted((Path(__file__).parent / "dom0").glob("test_*.py"))
 

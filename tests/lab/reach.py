@@ -1,0 +1,47 @@
+"""The lab of these tests, and what its dom0 is asked to do."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / "deploy" / "lab" / "lab"
+
+
+@dataclass(frozen=True)
+class Dom0:
+    """A lab that is up."""
+
+    name: str
+
+    def run(
+        self, *words: str, timeout: float = 300, given: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in dom0: several words are exact arguments, one is a line of shell."""
+        return subprocess.run(
+            [LAB, "ssh", "--name", self.name, "--timeout", str(timeout), "--", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            input=given or "",
+        )
+
+    def succeeds(self, *words: str, timeout: float = 300) -> str:
+        """Run a command that must end well; what it printed."""
+        done = self.run(*words, timeout=timeout)
+        assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def bench(self, *options: str, timeout: float = 300) -> dict:
+        """Run `xengt bench` and return its document."""
+        return json.loads(self.succeeds("xengt", "bench", *options, "--json", "-", timeout=timeout))
+
+    def put(self, *files: Path) -> None:
+        subprocess.run([LAB, "put", "--name", self.name, *files], check=True)
+
+
+def left_behind(dom0: Dom0) -> str:
+    """Whatever of ours is still there, by Xen's own account; empty when there is nothing."""
+    # Gone means gone from Xen: `xl list` would hide a domain that only XenStore has forgotten.
+    return dom0.succeeds("python3", "/root/dom0/left_behind.py").strip()
