@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from xenlib_cffi._handle import Handle
 from xenlib_cffi.errors import GrantError, status_word
+from xenlib_cffi.library import Handle
 
 PAGE = 4096
 #: operations that one hypercall is given at most

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from xenlib_cffi._handle import Handle
 from xenlib_cffi.errors import status_word
+from xenlib_cffi.library import Handle
 
 #: domains asked for in one call
 _LIST = 128

@@ -1,6 +1,6 @@
 """libxenevtchn: event channels."""
 
-from xenlib_cffi._handle import Handle
+from xenlib_cffi.library import Handle
 
 
 class EventChannels(Handle):

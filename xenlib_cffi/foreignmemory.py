@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
-from xenlib_cffi._handle import Handle, Pages
+from xenlib_cffi.library import Handle, Pages
 
 #: version 1 entries in one frame of a grant table
 ENTRIES_A_FRAME = 512

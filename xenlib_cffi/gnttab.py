@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from xenlib_cffi._handle import Handle, Pages
+from xenlib_cffi.library import Handle, Pages
 
 
 class GrantMapper(Handle):

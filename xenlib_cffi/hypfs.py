@@ -1,6 +1,6 @@
 """libxenhypfs: the hypervisor's own file system of parameters and state."""
 
-from xenlib_cffi._handle import Handle
+from xenlib_cffi.library import Handle
 
 
 class HypFs(Handle):

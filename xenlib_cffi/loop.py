@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from xenlib_cffi._handle import load
 from xenlib_cffi.errors import GrantError, XenLibraryError, status_word
 from xenlib_cffi.histogram import Histogram
+from xenlib_cffi.library import load
 
 
 class Engine(Enum):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from xengt.errors import Exit, FailedError, UnmetError, XengtError
-from xenlib_cffi._handle import load
+from xenlib_cffi.library import load
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_word
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xenlib_cffi import _handle
+from xenlib_cffi import library
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
@@ -59,7 +59,7 @@ def test_without_the_extension_the_loop_says_what_to_install(monkeypatch):
 
 
 def test_a_failure_says_what_the_library_logged_and_forgets_it():
-    ffi, lib = _handle.load()
+    ffi, lib = library.load()
     handle = object.__new__(Call)
     handle.ffi, handle.lib = ffi, lib
     ffi.errno = errno.ENOSPC

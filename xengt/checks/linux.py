@@ -9,8 +9,8 @@ from xengt.checks.check import Check, missing, ok, warning
 from xengt.errors import XengtError
 from xengt.kernel import ROOT, clocksource, dom0_kind, first_line, is_control_domain
 from xengt.store import XenStore
-from xenlib_cffi._handle import load
 from xenlib_cffi.errors import MissingLibraryError
+from xenlib_cffi.library import load
 
 #: Each device, the module that makes it, and what needs it.
 DEVICES = (

@@ -10,10 +10,10 @@ from xengt.engines import failures
 from xengt.errors import FailedError, XengtError
 from xengt.journal import Journal
 from xengt.references import Reference
-from xenlib_cffi._handle import Pages
 from xenlib_cffi.call import MAX_BATCH, Call
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
+from xenlib_cffi.library import Pages
 from xenlib_cffi.loop import Engine, Share
 
 
