@@ -11,6 +11,7 @@ from xengt import document, dom0, host, journal, leftovers
 from xengt.cli import progress, values
 from xengt.errors import UnmetError
 from xengt.plan import REFERENCES, Plan
+from xengt.report import hdr as hdr_log
 from xengt.report import page, table
 from xenlib_cffi.call import MAX_BATCH
 
@@ -59,6 +60,9 @@ def bench(
         str | None, typer.Option(metavar="FILE", help="Write the document here; - for stdout.")
     ] = None,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="Write the page here.")] = None,
+    hdr: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write an HdrHistogram log here.")
+    ] = None,
 ) -> None:
     """Measure the mapping and unmapping of grant references.
 
@@ -106,3 +110,5 @@ def bench(
         document.write_json(made.to_json(), json)
     if html:
         document.write_text(page.render(made), html)
+    if hdr:
+        document.write_text(hdr_log.render(made), hdr)

@@ -47,7 +47,12 @@ class HypercallEngine:
         for start in range(0, len(held), MAX_BATCH):
             struct.pack_into("<Q", holder, 0, start + 1)
             references = [(domid, gref) for domid, gref, _ in held[start : start + MAX_BATCH]]
-            mapped = self._call.map_device(references, readonly=self._readonly)
+            try:
+                mapped = self._call.map_device(references, readonly=self._readonly)
+            except GrantError:
+                # It has unmapped them all: there is nothing to search for.
+                struct.pack_into("<Q", holder, 0, 0)
+                raise
             self._held += mapped
             journal.hold(mapped)
             struct.pack_into("<Q", holder, 0, 0)
