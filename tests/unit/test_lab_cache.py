@@ -50,7 +50,7 @@ def test_a_failed_build_leaves_no_entry(tmp_path):
 
 def test_what_a_killed_build_left_goes_with_the_next(tmp_path):
     (tmp_path / "kind/.half-old").mkdir(parents=True)
-    Cache(tmp_path).entry("kind", "new", lambda path: None)
+    Cache(tmp_path).entry("kind", "new", lambda _path: None)
     assert [path.name for path in (tmp_path / "kind").iterdir()] == ["new"]
 
 
@@ -76,7 +76,7 @@ def test_two_builds_of_one_entry_are_one(tmp_path):
 def test_the_longest_unused_entry_goes(tmp_path):
     cache = Cache(tmp_path)
     for number in range(KEPT + 1):
-        path = cache.entry("kind", str(number), lambda path: None)
+        path = cache.entry("kind", str(number), lambda _path: None)
         os.utime(path, (number, number))
         if number == KEPT - 1:
             os.utime(tmp_path / "kind/0", (99, 99))  # used again

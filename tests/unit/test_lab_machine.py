@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lablib import initramfs, package
+from lablib import initramfs, package, session
 from lablib.console import Console
 from lablib.errors import LabError, tail
 from lablib.hypervisor import parse_uris, parse_versions, patches
@@ -142,8 +142,55 @@ def test_a_lab_whose_qemu_died_is_forgotten(tmp_path, monkeypatch):
 
 
 def test_a_pid_that_came_back_is_not_the_lab():
-    record = Record("one", os.getpid(), (birth(os.getpid()) or 0) - 1, 1, "stock", False, None, False)
+    record = Record(
+        "one", os.getpid(), (birth(os.getpid()) or 0) - 1, 1, "stock", False, None, False
+    )
     assert not record.alive()
+
+
+@pytest.fixture
+def booting(tmp_path, monkeypatch):
+    """A lab whose QEMU is any program."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "xengt/log").mkdir(parents=True)
+    children = []
+
+    def boot(*program):
+        home = tmp_path / "xengt/run/one"
+        home.mkdir(parents=True)
+        (home / "console.log").write_text("")
+        child = start([*program], home, home / "qemu.log", stays=True)
+        children.append(child)
+        return Record("one", child.pid, birth(child.pid) or 0, 1, "stock", False, None, False)
+
+    yield boot
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def test_a_silent_boot_ends(booting, monkeypatch):
+    monkeypatch.setattr(session, "SILENCE", 0.3)
+    with pytest.raises(LabError, match="the boot hung"):
+        session._wait(booting("sleep", "60"), timeout=60)
+
+
+def test_a_boot_that_only_talks_ends(booting):
+    record = booting("sh", "-c", "while :; do echo busy >> console.log; sleep 0.05; done")
+    with pytest.raises(LabError, match="not usable after 1 s"):
+        session._wait(record, timeout=1)
+
+
+def test_a_panic_ends_the_boot_and_keeps_the_console(booting):
+    record = booting("sh", "-c", "echo '(XEN) Panic on CPU 0:' >> console.log; sleep 60")
+    with pytest.raises(LabError, match="Panic on CPU 0") as lost:
+        session._wait(record, timeout=60)
+    assert tail(lost.value.log) == ["(XEN) Panic on CPU 0:"]
+
+
+def test_qemus_own_words_are_told(booting):
+    with pytest.raises(LabError, match="QEMU ended during the boot: no such machine"):
+        session._wait(booting("sh", "-c", "echo no such machine; sleep 0.2"), timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +218,7 @@ def test_uris_come_with_apts_checksums():
 
 
 def test_versions_are_listed_once():
-    text = "Package: xen\nVersion: 4.20.3\n\nVersion: 4.20.4+63\nStandards-Version: 4.7.0\n\nVersion: 4.20.3\n"
+    text = "Version: 4.20.3\n\nVersion: 4.20.4+63\nStandards-Version: 4.7.0\n\nVersion: 4.20.3\n"
     assert parse_versions(text) == ["4.20.3", "4.20.4+63"]
 
 
@@ -189,7 +236,9 @@ def test_patches_come_in_the_order_of_their_series(monkeypatch, tmp_path):
 
 
 def test_modules_load_after_what_they_need():
-    table = initramfs.parse_dependencies("a/ext4.ko.xz: a/jbd2.ko.xz a/crc16.ko.xz\na/jbd2.ko.xz:\na/crc16.ko.xz:\n")
+    table = initramfs.parse_dependencies(
+        "a/ext4.ko.xz: a/jbd2.ko.xz a/crc16.ko.xz\na/jbd2.ko.xz:\na/crc16.ko.xz:\n"
+    )
     assert initramfs.order(table, ("ext4", "built_in")) == [
         "a/crc16.ko.xz",
         "a/jbd2.ko.xz",

@@ -28,7 +28,14 @@ def build(cache: Cache, package: Path) -> Path:
     base = dom0_root(cache)
     recipe = places.LAB / "dom0"
     parts = tree_parts([path for path in recipe.rglob("*") if path.is_file()], recipe)
-    name = key([base.parent.name.encode(), package.read_bytes(), " ".join(MAKE).encode(), *parts])
+    name = key(
+        [
+            base.parent.name.encode(),
+            package.read_bytes(),
+            " ".join((*MAKE, *initramfs.DRIVERS)).encode(),
+            *parts,
+        ]
+    )
 
     def make(entry: Path) -> None:
         log = cache.log("image")

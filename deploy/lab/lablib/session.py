@@ -4,14 +4,14 @@ import os
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lablib import hypervisor, image, package, places, qemu, remote
 from lablib.cache import Cache
 from lablib.console import Console
 from lablib.errors import EXIT_USAGE, LabError
-from lablib.record import Record, birth, directory, load
+from lablib.record import Record, birth, directory, everyone, load
 from lablib.work import say, step
 
 POLL = 0.1
@@ -42,16 +42,13 @@ class Options:
     guest_pages: int = 256
     xen_args: str = ""
     boot_timeout: float = 480.0
-    put: list[Path] = field(default_factory=list)
 
 
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
     """Return the image's directory and the hypervisor, from the cache or built."""
     jobs = os.cpu_count() or 1
-    disk = image.build(cache, package.build(cache, jobs))
-    if options.xen is not None:
-        return disk, options.xen
-    return disk, hypervisor.build(cache, options.hypervisor, jobs) / "xen"
+    xen = options.xen or hypervisor.build(cache, options.hypervisor, jobs) / "xen"
+    return image.build(cache, package.build(cache, jobs)), xen
 
 
 def up(name: str, options: Options, *, stays: bool) -> Record:
@@ -71,12 +68,14 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
             f"use it (lab ssh --name {name}), end it (lab down --name {name}), or name another",
             exit_code=EXIT_USAGE,
         )
-    disk, xen = build(Cache(places.cache_root()), options)
+    everyone()  # clears away what killed labs left
     home = directory(name)
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True, mode=0o700)
     try:
-        record = _start(name, disk, qemu.usable(xen, home), options, stays=stays)
+        if options.xen is not None:
+            options = replace(options, xen=qemu.usable(options.xen, home))
+        record = _start(name, *build(Cache(places.cache_root()), options), options, stays=stays)
         with step("booting Xen and dom0"):
             _wait(record, options.boot_timeout)
         if options.guest:
