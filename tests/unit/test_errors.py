@@ -6,8 +6,8 @@ import re
 import pytest
 
 from xengt.errors import Exit, FailedError, UnmetError, XengtError
-from xenlib_cffi.library import load
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_word
+from xenlib_cffi.library import load
 
 
 def header_statuses():

@@ -63,14 +63,19 @@ class EmptyDomains:
         frames = -(-(FIRST_GREF + pages) // ENTRIES_A_FRAME)
         try:
             domid = self._ctrl.create_empty(owner.uuid(), frames)
+            # Before anything else can fail: it is destroyed when this granter is left.
             self._domids.append(domid)
             mfns = self._ctrl.populate(domid, pages)
         except XenLibraryError as error:
-            free = self._ctrl.physinfo().free_pages
+            more = f"Xen has {self._ctrl.physinfo().free_pages} free pages: {_MORE_MEMORY}"
+            remedies = {
+                errno.EINVAL: f"it takes {frames} grant frames: raise gnttab_max_frames on Xen's "
+                "command line, or ask for more --granters with fewer --references each",
+                errno.EOPNOTSUPP: "this Xen is built without PV domains: use --granter guest",
+            }
             raise UnmetError(
-                f"empty domain {len(self._domids)} of {self._count}, of {pages} pages, "
-                f"cannot be made: {error}",
-                f"Xen has {free} free pages: {_MORE_MEMORY}",
+                f"an empty domain of {pages} pages cannot be made: {error}",
+                remedies.get(error.errno or 0, more),
             ) from error
         references = [
             Reference(domid, gref, pattern(domid, gref))
