@@ -9,9 +9,11 @@ from reach import left_behind
 
 HERE = Path(__file__).parent
 PLAN = ("--granter", "guest", "--batch", "1,32", "--samples", "2000")
-#: instructions an operation with stock Xen 4.20.3, of an independent program, 256 references of a
-#: PV guest: refused map, refused unmap (of a handle inside the table that is free), map, unmap
-KNOWN = {1: (1980, 2145, 2506, 2674), 32: (224, 214, 758, 745)}
+BATCHES = (1, 32)
+#: instructions an operation at batch 32 with stock Xen 4.20.3, of an independent program, 256
+#: references of a PV guest: refused map, refused unmap (of a free handle inside the table), map,
+#: unmap. At batch 1 most of a call is Linux's, and changes with its options.
+KNOWN = (224, 214, 758, 745)
 
 
 def figures(document: dict) -> dict[int, tuple[float, float, float, float]]:
@@ -34,14 +36,14 @@ def runs(exact):
     """Two runs of one plan."""
     made = [figures(exact.bench(*PLAN)) for _ in range(2)]
     for batch, row in made[0].items():
-        print(f"batch {batch}: {row}, known {KNOWN[batch]}, again {made[1][batch]}")
+        print(f"batch {batch}: {row}, again {made[1][batch]}")
     assert left_behind(exact) == ""
     return made
 
 
 def test_it_repeats(runs):
     first, second = runs
-    for batch in KNOWN:
+    for batch in BATCHES:
         assert second[batch] == pytest.approx(first[batch], rel=0.005)
 
 
@@ -68,7 +70,7 @@ def plainly(dom0, batch: int, nothing: int) -> tuple[float, ...]:
     return tuple(float(word) for word in said.split())
 
 
-@pytest.mark.parametrize("batch", sorted(KNOWN))
+@pytest.mark.parametrize("batch", BATCHES)
 def test_the_loop_costs_next_to_nothing(bare, runs, batch):
     plain = plainly(bare, batch, 0xFFFFFFFF)
     print(f"batch {batch}: xengt {runs[0][batch]}, bare {plain}")
@@ -76,12 +78,11 @@ def test_the_loop_costs_next_to_nothing(bare, runs, batch):
         assert ours <= 1.02 * bares
 
 
-@pytest.mark.parametrize("batch", sorted(KNOWN))
-def test_it_agrees_with_what_is_known(bare, runs, batch):
+def test_it_agrees_with_what_is_known(bare, runs):
     # xengt's floor is the unmap of a handle that cannot exist, which Xen refuses a few
     # instructions earlier than the free one that is known: that one is asked for plainly.
-    _, of_a_free_handle, _, _ = plainly(bare, batch, 250)
-    map_floor, _, maps, unmaps = runs[0][batch]
+    _, of_a_free_handle, _, _ = plainly(bare, 32, 250)
+    map_floor, _, maps, unmaps = runs[0][32]
     found = (map_floor, of_a_free_handle, maps, unmaps)
-    print(f"batch {batch}: found {found}, known {KNOWN[batch]}")
-    assert found == pytest.approx(KNOWN[batch], rel=0.05)
+    print(f"found {found}, known {KNOWN}")
+    assert found == pytest.approx(KNOWN, rel=0.05)
