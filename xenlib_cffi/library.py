@@ -4,6 +4,7 @@ import errno
 from types import TracebackType
 from typing import Any, Self
 
+from xenlib_cffi import toollog
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 REMEDY = (
@@ -47,8 +48,8 @@ class Handle:
         """Open it, with the collector as a backstop for closing."""
         self.ffi, self.lib = load()
         self.subject = subject
-        self.lib.kept_log_take()
-        pointer = getattr(self.lib, call)(*[self.lib.kept_log()] * loggers, 0)
+        toollog.take(self.ffi, self.lib)  # what an earlier call left is not this one's
+        pointer = getattr(self.lib, call)(*[toollog.logger(self.lib)] * loggers, 0)
         if not pointer:
             raise self.failure(call, subject)
         self.pointer = self.ffi.gc(pointer, getattr(self.lib, close))
@@ -73,7 +74,7 @@ class Handle:
     def failure(self, call: str, subject: str, number: int | None = None) -> XenLibraryError:
         """The error of a call that just failed, with the errno it left and what it logged."""
         caught = self.ffi.errno if number is None else number
-        detail = self.ffi.string(self.lib.kept_log_take()).decode(errors="replace")
+        detail = toollog.take(self.ffi, self.lib)
         return XenLibraryError(call, subject, caught or errno.EIO, detail)
 
     def check(self, result: int, call: str, subject: str) -> int:

@@ -1,0 +1,103 @@
+"""The timed loop, on the real hypervisor and the real gntdev."""
+
+import struct
+import threading
+import time
+
+import pytest
+
+from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
+from xenlib_cffi.loop import Engine, Loop, Share
+
+BOTH = pytest.mark.parametrize("engine", [Engine.HYPERCALL, Engine.GNTDEV])
+
+
+def halves(references):
+    return [Share(0, references[:32]), Share(1, references[32:])]
+
+
+@pytest.mark.parametrize("engine", list(Engine))
+def test_two_workers_record_every_call(engine, empty):
+    loop = Loop(engine, halves(empty), batch=8, warmup=5, rounds=50)
+    loop.run()
+    assert loop.rounds == loop.maps.count == loop.unmaps.count == 100
+    assert 0 < loop.maps.min <= loop.maps.max < 1e9 * loop.elapsed_s
+    assert loop.unmaps.min > 0
+
+
+@BOTH
+def test_nothing_is_mapped_afterwards(engine, empty, memory):
+    Loop(engine, halves(empty), batch=32, rounds=5).run()
+    with memory.grant_table(empty[0].domid, 1, writable=False) as table:
+        deadline = time.monotonic() + 10  # Linux unmaps what gntdev had some time later
+        while time.monotonic() < deadline and any(table.in_use(r.gref) for r in empty):
+            time.sleep(0.05)
+        assert not any(table.in_use(reference.gref) for reference in empty)
+
+
+def test_a_page_that_is_not_the_one_granted(empty):
+    wrong = [*empty[:5], empty[5]._replace(pattern=1), *empty[6:]]
+    with pytest.raises(GrantError, match="not the page granted") as found:
+        Loop(Engine.GNTDEV, [Share(0, wrong)], batch=4, rounds=50).run()
+    assert (found.value.domid, found.value.gref) == empty[5][:2]
+
+
+@BOTH
+def test_a_page_that_changes_under_the_loop(engine, empty, memory, ctrl):
+    del ctrl
+    loop = Loop(engine, [Share(0, empty)], batch=4, seconds=60)
+    domid, gref, _ = empty[9]
+
+    def revoke():
+        time.sleep(0.5)
+        with memory.grant_table(domid, 1) as table:
+            table.revoke(gref)
+
+    thread = threading.Thread(target=revoke)
+    thread.start()
+    with pytest.raises((GrantError, XenLibraryError)) as found:
+        loop.run()
+    thread.join()
+    if engine is Engine.HYPERCALL:
+        # Revoking clears Xen's marks too, so the unmap may be what meets it first.
+        assert (found.value.domid, found.value.gref) == (domid, gref)
+        assert found.value.status == GrantStatus.GENERAL_ERROR
+
+
+def test_the_cursor_tells_what_is_mapped(empty):
+    cursor = memoryview(bytearray(8))
+    loop = Loop(Engine.HYPERCALL, [Share(0, empty, cursor)], batch=16, seconds=30)
+    seen = set()
+
+    def watch(_):
+        seen.update(struct.unpack("<Q", cursor)[0] for _ in range(10_000))
+        if {1, 17, 33, 49} <= seen:
+            loop.stop()
+
+    loop.run_watched(watch)
+    assert seen <= {0, 1, 17, 33, 49}
+    assert {1, 17, 33, 49} <= seen
+    assert struct.unpack("<Q", cursor) == (0,)
+
+
+def test_a_rate_counts_from_the_intended_start(empty):
+    interval_ns = 5_000_000
+    loop = Loop(Engine.HYPERCALL, [Share(0, empty)], batch=1, rounds=100, interval_ns=interval_ns)
+    loop.run()
+    assert loop.elapsed_s == pytest.approx(0.5, rel=0.1)
+    # One that cannot be kept: every call starts later than it should have.
+    late = Loop(Engine.HYPERCALL, [Share(0, empty)], batch=64, rounds=1000, interval_ns=1000)
+    late.run()
+    assert late.maps.max > 0.5e9 * late.elapsed_s
+
+
+def test_readonly_mappings_of_readonly_grants(raw_domain, memory):
+    domid, mfns = raw_domain
+    with memory.grant_table(domid, 1) as table:
+        for gref, mfn in enumerate(mfns, 8):
+            table.permit(gref, 0, mfn, readonly=True)
+    pages = [(domid, gref, 0) for gref in range(8, 12)]
+    for engine in (Engine.HYPERCALL, Engine.GNTDEV):
+        Loop(engine, [Share(0, pages)], batch=4, rounds=5, readonly=True).run()
+        with pytest.raises((GrantError, XenLibraryError)):
+            Loop(engine, [Share(0, pages)], batch=4, rounds=5).run()
