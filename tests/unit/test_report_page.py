@@ -175,3 +175,15 @@ def test_a_scale_puts_equal_ratios_at_equal_distances() -> None:
     assert (log(1), log(10), log(100)) == pytest.approx((0, 5, 10))
     up = Scale(0, 4, 200, 100)
     assert (up(0), up(1), up(9)) == (200, 175, 100)
+
+
+@pytest.mark.parametrize(("unmap_floor", "drawn"), [(200.0, 1), (390.0, 2)])
+def test_floors_far_apart_are_drawn_apart(unmap_floor, drawn):
+    made = document(engines=("hypercall",), batches=(32,), threads=(1,), samples=50)
+    results = [
+        replace(r, floor_ns=unmap_floor if r.case.operation == "unmap" else 190.0)
+        for r in made.results
+    ]
+    text = page.render(replace(made, results=tuple(results)))
+    assert text.count('class="level') - text.count('class="level-label') == drawn
+    assert ("floor 390 ns" in text) == (drawn == 2)

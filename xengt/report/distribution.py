@@ -14,6 +14,8 @@ from xenlib_cffi.histogram import Histogram
 
 # No call takes no time: what is shown as 0 is too short for a logarithmic axis.
 _SHORTEST = 0.01
+# Floors that are nearer to one another than this are one line, or their labels would overlap.
+_TOGETHER = 1.2
 _PERCENTILES = (50, 90, 99, 99.9, 99.99, 99.999, 99.9999)
 
 
@@ -53,7 +55,7 @@ def distributions(engine: str, results: Sequence[Result]) -> Element:
                     _in_words(shown),
                     axes,
                     lines=[Line(short(r.case), kind(r.case), curves[r], steps=True) for r in shown],
-                    level=_floor(shown),
+                    levels=_floors(shown),
                 ),
             )
             for number, (caption, shown) in enumerate(panels(results, "operation"))
@@ -80,12 +82,19 @@ def _curve(result: Result) -> list[tuple[float, float]]:
     return [*points, (math.log10(2 * calls.count), points[-1][1])]
 
 
-def _floor(results: Sequence[Result]) -> Level | None:
-    floors = [result.floor_ns for result in results if result.floor_ns is not None]
+def _floors(results: Sequence[Result]) -> list[Level]:
+    """One floor for all where they lie together, else each operation's own in its colour."""
+    floors = {kind(r.case): r.floor_ns for r in results if r.floor_ns is not None}
     if not floors:
-        return None
-    floor = sum(floors) / len(floors)
-    return Level(max(floor, _SHORTEST), f"floor {duration(floor)}")
+        return []
+    low, high = min(floors.values()), max(floors.values())
+    if high <= _TOGETHER * low:
+        floor = sum(floors.values()) / len(floors)
+        return [Level(max(floor, _SHORTEST), f"floor {duration(floor)}")]
+    return [
+        Level(max(floor, _SHORTEST), f"floor {duration(floor)}", of, under=floor == low)
+        for of, floor in floors.items()
+    ]
 
 
 def _in_words(results: Sequence[Result]) -> str:

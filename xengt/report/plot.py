@@ -55,10 +55,14 @@ class Level:
     Args:
         value: of the vertical axis.
         label: written on it.
+        kind: the class that gives it its colour; none is of nothing drawn in particular.
+        under: whether the label stands under the line.
     """
 
     value: float
     label: str
+    kind: str = ""
+    under: bool = False
 
 
 def panel(
@@ -68,7 +72,7 @@ def panel(
     axes: tuple[Axis, Axis],
     *,
     lines: Sequence[Line],
-    level: Level | None = None,
+    levels: Sequence[Level] = (),
 ) -> Element:
     """Draw one panel.
 
@@ -78,7 +82,7 @@ def panel(
         description: likewise: what the picture shows, in words.
         axes: the horizontal and the vertical one.
         lines: what is drawn, at least one.
-        level: a dashed line, such as the instrument's floor.
+        levels: dashed lines, such as the instrument's floor.
     """
     across, up = axes
     return el(
@@ -86,7 +90,7 @@ def panel(
         el("title", title, id=f"{name}-title"),
         el("desc", description, id=f"{name}-desc"),
         *_grid(across, up),
-        *(_level(level, up.scale) if level else ()),
+        *(element for level in levels for element in _level(level, up.scale)),
         *(_drawn(line, across.scale, up.scale) for line in lines),
         *_labels(lines, up.scale),
         viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}",
@@ -113,9 +117,10 @@ def _grid(across: Axis, up: Axis) -> list[Element]:
 
 def _level(level: Level, scale: Scale) -> list[Element]:
     y = scale(level.value)
+    label = min(y + 12, BOTTOM - 3) if level.under else y - 4
     return [
-        el("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, class_="level"),
-        el("text", level.label, x=RIGHT, y=y - 4, class_="level-label"),
+        el("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, class_=f"level {level.kind}".strip()),
+        el("text", level.label, x=RIGHT, y=label, class_="level-label"),
     ]
 
 

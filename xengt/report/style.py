@@ -48,6 +48,8 @@ svg text { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-num
 .grid { stroke: var(--hair); }
 .axis { stroke: var(--axis); }
 .level { stroke: var(--level); stroke-dasharray: 4 3; }
+.level.map { stroke: var(--map); }
+.level.unmap { stroke: var(--unmap); }
 .mark path { fill: none; stroke-width: 1.75; stroke-linejoin: round; }
 .both path { stroke: var(--ink); }
 .both circle { fill: var(--ink); }
