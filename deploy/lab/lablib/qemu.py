@@ -12,10 +12,10 @@ from lablib.errors import EXIT_USAGE, LabError
 PROGRAM = "qemu-system-x86_64"
 XEN = "bootscrub=0 com1=115200,8n1 console=com1"
 # rodata=off: protecting and checking a PV kernel's own text takes a second of emulation.
-# clocksource: on emulated vCPUs the `xen` clock, to which Linux falls back when its watchdog dislikes the
-# TSC, drifts between them and then stands still for longer than a grant operation takes.
+# clocksource: on emulated vCPUs the `xen` clock, to which Linux falls back when its watchdog
+# dislikes the TSC, drifts between them and then stands still for longer than a grant operation.
 LINUX = (
-    "root=/dev/vda console=hvc0 clocksource=tsc tsc=reliable net.ifnames=0 lsm=capability"
+    "root=/dev/vda console=hvc0 clocksource=tsc tsc=reliable net.ifnames=0"
     " rodata=off loglevel=5 TERM=dumb systemd.tty.term.console=dumb systemd.show_status=yes"
     " systemd.condition-needs-update=no"
 )
