@@ -101,8 +101,8 @@ class Workbench:
     def __init__(self, root: Path, name: str) -> None:
         """Name the directory; entering the context makes it."""
         self.root = root
-        self.inner = f"/work/{name}"
-        self.outer = root / "work" / name
+        self.inner = f"/bench/{name}"
+        self.outer = root / "bench" / name
 
     def __enter__(self) -> Self:
         """Make the directory, empty."""
