@@ -55,22 +55,23 @@ def run(plan: Plan, journal: Journal, show: Callable[[Progress], None]) -> Itera
     """
     setups = plan.setups()
     index = 0
-    try:
-        for (spec, domains), group in groupby(setups, lambda s: (s.granter, s.granters)):
-            cases = list(group)
-            with granter(spec, domains) as pages:
-                if not pages.writable and not all(setup.readonly for setup in cases):
-                    raise UnmetError(
-                        f"{spec} grants its pages for reading alone",
-                        "map them with --readonly yes, or share them without --readonly",
-                    )
-                references = pages.references(max(setup.needed for setup in cases))
+    for (spec, domains), group in groupby(setups, lambda s: (s.granter, s.granters)):
+        cases = list(group)
+        with granter(spec, domains) as pages:
+            if not pages.writable and not all(setup.readonly for setup in cases):
+                raise UnmetError(
+                    f"{spec} grants its pages for reading alone",
+                    "map them with --readonly yes, or share them without --readonly",
+                )
+            references = pages.references(max(setup.needed for setup in cases))
+            try:
                 for setup in cases:
                     where = Progress(index, len(setups), setup, 0.0)
                     yield from _measure(plan, setup, references, journal, where, show)
                     index += 1
-    finally:
-        leftovers.clear(journal)
+            finally:
+                # While the granter is still there: its domains do not go while they are mapped.
+                leftovers.clear(journal)
 
 
 def _measure(
