@@ -59,15 +59,17 @@ class Machine:
             console: the file for the serial console.
         """
         # smap=off: dom0 dies early with SMAP under software emulation. rdtscp=off: an HVM guest
-        # loops on its intercept. Two vCPUs: with more than the host has cores, TLB flushes crawl.
-        words = [PROGRAM, "-cpu", "max,smap=off,rdtscp=off", "-m", str(self.memory), "-no-reboot"]
+        # loops on its intercept. xsave=off: when Xen switches from a domain to another, QEMU 7.2
+        # now and then gives back vector registers of the wrong one; FXSAVE is sound.
+        words = [PROGRAM, "-cpu", "max,smap=off,rdtscp=off,xsave=off"]
+        words += ["-m", str(self.memory), "-no-reboot"]
         words += ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]
         words += ["-serial", f"file:{console}"]
         if self.exact:
             words += ["-accel", "tcg", "-smp", "1", "-icount", "shift=0,sleep=off"]
         else:
-            # One host thread for both vCPUs: with a thread each, memory is garbled once a guest
-            # runs beside dom0 (QEMU 7.2), and any other load on the host makes them crawl.
+            # One host thread for both vCPUs: with a thread each they wait for one another, and
+            # any other load on the host makes them crawl.
             words += ["-accel", "tcg,thread=single", "-smp", "2"]
         if self.iommu:
             words += ["-M", "q35,kernel-irqchip=split"]
