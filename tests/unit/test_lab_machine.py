@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lablib import initramfs, package, session
+from lablib import cli, initramfs, package, remote, session
 from lablib.console import Console
 from lablib.errors import LabError, tail
 from lablib.hypervisor import parse_uris, parse_versions, patches
@@ -278,6 +278,23 @@ def test_what_a_compiler_left_is_not_packaged(tmp_path):
     names = {path.name for path in package.files(tmp_path)}
     assert "kept.py" in names
     assert not names & {"left.so", "left.o"}
+
+
+@pytest.mark.parametrize(("status", "expected"), [(5, 5), (0, LabError)])
+def test_a_file_a_failed_command_did_not_make_hides_nothing(monkeypatch, status, expected):
+    def missing(*_):
+        raise LabError("copying out.json out of dom0 failed")
+
+    monkeypatch.setattr(session, "up", lambda *_, **__: None)
+    monkeypatch.setattr(session, "down", lambda *_: True)
+    monkeypatch.setattr(remote, "execute", lambda *_: status)
+    monkeypatch.setattr(remote, "get", missing)
+    args = cli.parser().parse_args(["run", "--get", "out.json", "--", "false"])
+    if expected is LabError:
+        with pytest.raises(LabError, match=r"out\.json"):
+            cli.run(args)
+    else:
+        assert cli.run(args) == expected
 
 
 def test_help_has_examples():

@@ -114,10 +114,20 @@ def run(args: Namespace) -> int:
             remote.put(lab, args.put)
         status = remote.execute(lab, words, args.timeout)
         if args.get:
-            remote.get(lab, args.get, args.to)
+            _get_after(lab, args, status)
     finally:
         session.down(name)
     return status
+
+
+def _get_after(lab: record.Record, args: Namespace, status: int) -> None:
+    """Fetch what the command made; a command that failed need not have made it."""
+    try:
+        remote.get(lab, args.get, args.to)
+    except LabError as error:
+        if status == 0:
+            raise
+        say(error.what)
 
 
 def up(args: Namespace) -> int:

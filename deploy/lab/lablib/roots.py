@@ -48,7 +48,9 @@ def build_root(cache: Cache) -> Path:
 def dom0_root(cache: Cache) -> Path:
     """Return the directory with the Debian packages that dom0 is made of."""
     slim = places.LAB / "dom0/slim"
-    words = [word.encode() for word in (apt.SUITE, *DOM0_PACKAGES, *SLIM)]
+    # Never older than the build root: what is compiled there asks for libraries as new as its own.
+    packages = (*BUILD_PACKAGES, *DOM0_PACKAGES)
+    words = [word.encode() for word in (apt.SUITE, *packages, *SLIM)]
     name = key([*words, slim.read_bytes()])
 
     def make(entry: Path) -> None:

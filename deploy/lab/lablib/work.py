@@ -10,6 +10,9 @@ from pathlib import Path
 
 from lablib.errors import LabError
 
+SHOWN = 80
+"""Characters of a command that failed; all of it is in the log."""
+
 
 def say(text: str) -> None:
     """Tell the user one thing; stdout belongs to the command that runs in dom0."""
@@ -67,4 +70,6 @@ def run(
         except OSError as error:
             raise LabError(f"{words[0]} cannot be started: {error.strerror}") from error
     if status != 0:
-        raise LabError(f"{words[0]} exited with {status}", "the log above says why", log)
+        shown = " ".join(words)
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
+        raise LabError(f"`{shown}` exited with {status}", f"the whole log is {log}", log)
