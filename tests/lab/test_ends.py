@@ -91,7 +91,6 @@ def test_maptrack_full(dom0):
         ("--granter guest --references 300", "256"),
         ("--granter self --references 5000", "gntalloc"),
         ("--granters 1 --references 900000", "that Xen has free"),
-        ("--references 40000", "raise gnttab_max_frames"),
         ("--threads 3", "3 threads"),
         ("--batch 513", "--batch '513'"),
         ("--engine netfront", "--engine 'netfront'"),

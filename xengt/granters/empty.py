@@ -69,6 +69,7 @@ class EmptyDomains:
         except XenLibraryError as error:
             more = f"Xen has {self._ctrl.physinfo().free_pages} free pages: {_MORE_MEMORY}"
             remedies = {
+                # Until Xen 4.17 a domain could not have more frames than the boot option says.
                 errno.EINVAL: f"it takes {frames} grant frames: raise gnttab_max_frames on Xen's "
                 "command line, or ask for more --granters with fewer --references each",
                 errno.EOPNOTSUPP: "this Xen is built without PV domains: use --granter guest",
