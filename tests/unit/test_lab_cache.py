@@ -75,9 +75,8 @@ def test_two_builds_of_one_entry_are_one(tmp_path):
 
 def test_the_longest_unused_entry_goes(tmp_path):
     cache = Cache(tmp_path)
-    for number in range(KEPT + 1):
-        path = cache.entry("kind", str(number), lambda _path: None)
-        os.utime(path, (number, number))
-        if number == KEPT - 1:
-            os.utime(tmp_path / "kind/0", (99, 99))  # used again
-    assert {path.name for path in (tmp_path / "kind").iterdir()} == {"0", "2", "3"}
+    for number in range(KEPT):
+        os.utime(cache.entry("kind", str(number), lambda _path: None), (number, number))
+    cache.entry("kind", "0", lambda _path: None)  # used again
+    cache.entry("kind", "new", lambda _path: None)
+    assert {path.name for path in (tmp_path / "kind").iterdir()} == {"0", "2", "new"}
