@@ -1,43 +1,91 @@
-"""A real Xen under QEMU for these tests: booted once, used by all that need it."""
+"""A real Xen under QEMU for these tests: each booted once, used by all that need it."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from reach import LAB, Dom0
+from labs import LABS, Labs
+from reach import Dom0
 
 #: these run in dom0; test_in_dom0.py takes them there
 collect_ignore = ["dom0"]
-#: few enough frames, of 256 mappings each, for a test to run dom0 out of them
-MAPTRACK = "gnttab_max_maptrack_frames=64"
+
+#: fixture → the lab it needs
+FIXTURES = {
+    "dom0": "stock",
+    "exact": "exact",
+    "patched": "patched",
+    "patched_exact": "patched-exact",
+    "patched_debug": "patched-debug",
+    "switched_off": "switched-off",
+}
 
 
 def pytest_addoption(parser):
     parser.addoption("--up", action="store_true", help="use the labs of these tests that are up")
+    parser.addoption("--lab-prefix", default="", help="goes before the names of the labs")
+    parser.addoption("--patched-xen", type=Path, help="boot this image where the tests say patched")
 
 
-def boot(config: pytest.Config, name: str, *options: str) -> Iterator[Dom0]:
-    lab = Dom0(name)
-    stays = config.getoption("--up", default=False)
-    if not stays:
-        subprocess.run([LAB, "down", "--name", name], check=True, capture_output=True)
-        subprocess.run([LAB, "up", "--name", name, *options], check=True)
-    try:
-        lab.put(Path(__file__).parent / "dom0")
-        yield lab
-    finally:
-        if not stays:
-            subprocess.run([LAB, "down", "--name", name], check=True)
+def needed(item: pytest.Item) -> int:
+    """The place, in the order labs are booted, of the one a test needs besides the stock one."""
+    callspec = getattr(item, "callspec", None)
+    wanted = {callspec.params["variant"]} if callspec and "variant" in callspec.params else set()
+    wanted |= {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
+    return max((list(LABS).index(variant) for variant in wanted), default=0)
+
+
+def pytest_collection_modifyitems(items):
+    """All the tests of a lab together: it is booted once, and goes before the next one comes."""
+    items.sort(key=needed)
 
 
 @pytest.fixture(scope="session")
-def dom0(request) -> Iterator[Dom0]:
-    """Two vCPUs, wall-clock time, and a PV guest that shares 256 pages."""
-    yield from boot(request.config, "tests", "--guest", "--xen-args", MAPTRACK)
+def labs(request) -> Iterator[Labs]:
+    """The labs, booted when they are asked for."""
+    config = request.config
+    found = Labs(
+        stays=config.getoption("--up", default=False),
+        prefix=config.getoption("--lab-prefix", default=""),
+        patched=config.getoption("--patched-xen", default=None),
+    )
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def dom0(labs) -> Dom0:
+    """Stock Xen: two vCPUs, wall-clock time, and a PV guest that shares 256 pages."""
+    return labs.get("stock")
 
 
 @pytest.fixture(scope="module")
-def exact(request) -> Iterator[Dom0]:
-    """One vCPU and the instruction clock, and a PV guest that shares 256 pages."""
-    yield from boot(request.config, "tests-exact", "--exact", "--guest")
+def exact(labs) -> Dom0:
+    """Stock Xen: one vCPU and the instruction clock, and a PV guest that shares 256 pages."""
+    return labs.get("exact")
+
+
+@pytest.fixture
+def patched(labs) -> Dom0:
+    """The patched hypervisor, otherwise as `dom0`."""
+    return labs.get("patched")
+
+
+@pytest.fixture
+def patched_debug(labs) -> Dom0:
+    """The patched hypervisor with its assertions, otherwise as `dom0`."""
+    return labs.get("patched-debug")
+
+
+@pytest.fixture
+def switched_off(labs) -> Dom0:
+    """The patched hypervisor with `gnttab=no-fast-maptrack`, otherwise as `dom0`."""
+    return labs.get("switched-off")
+
+
+@pytest.fixture(scope="module")
+def patched_exact(labs) -> Dom0:
+    """The patched hypervisor, otherwise as `exact`."""
+    return labs.get("patched-exact")

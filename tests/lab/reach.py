@@ -1,6 +1,7 @@
 """The lab of these tests, and what its dom0 is asked to do."""
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,12 @@ class Dom0:
         """Run `xengt bench` and return its document."""
         return json.loads(self.succeeds("xengt", "bench", *options, "--json", "-", timeout=timeout))
 
+    def console(self) -> str | None:
+        """All that the serial console has shown since the lab was started; None: it is gone."""
+        labs = json.loads(subprocess.check_output([LAB, "status", "--json"]))
+        paths = [Path(lab["console"]) for lab in labs if lab["name"] == self.name]
+        return paths[0].read_text(errors="replace") if paths else None
+
     def put(self, *files: Path) -> None:
         subprocess.run([LAB, "put", "--name", self.name, *files], check=True)
 
@@ -45,3 +52,21 @@ def left_behind(dom0: Dom0) -> str:
     """Whatever of ours is still there, by Xen's own account; empty when there is nothing."""
     # Gone means gone from Xen: `xl list` would hide a domain that only XenStore has forgotten.
     return dom0.succeeds("python3", "/root/dom0/left_behind.py").strip()
+
+
+#: what no hypervisor should say: it is broken, or gives up a domain, or warns
+COMPLAINTS = re.compile(
+    r"\(XEN\).*(\bBUG\b|\bASSERT|Assertion|\bWARN\b|Xen call trace|[Pp]anic|grant_table\.c|"
+    r"domain_crash|Domain \d+ .*crashed|Debugging connection|\bRCU\b.*stall|general protection)"
+)
+
+
+def troubles(console: str) -> list[str]:
+    """The lines of a serial console in which Xen complains, each once, with the line after it."""
+    lines = console.splitlines()
+    found = [
+        "\n".join(lines[number : number + 2])
+        for number, line in enumerate(lines)
+        if COMPLAINTS.search(line)
+    ]
+    return list(dict.fromkeys(found))
