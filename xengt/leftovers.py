@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from xengt import owner
-from xengt.engines.failures import maptrack_handles
 from xengt.errors import FailedError
 from xengt.granters.empty import destroy
 from xengt.journal import Journal, Writer
+from xengt.limits import maptrack_handles
 from xengt.references import Reference
 from xenlib_cffi.call import MAX_BATCH, Call
 from xenlib_cffi.ctrl import Ctrl

@@ -11,7 +11,7 @@ import stand_in
 from typer.testing import CliRunner
 from xenstored import FakeXenstored
 
-from xengt import checks, cli
+from xengt import checks, cli, limits
 from xengt.checks import State, hypervisor, leftovers, linux
 from xengt.checks.check import missing, ok, warning
 from xengt.kernel import is_control_domain
@@ -242,7 +242,7 @@ class HypFs(stand_in.Handle):
     ],
 )  # fmt: skip
 def test_a_limit_is_told_in_frames_and_in_mappings(monkeypatch, hypfs, commandline, expected):
-    monkeypatch.setattr(hypervisor, "HypFs", HypFs(hypfs))
+    monkeypatch.setattr(limits, "HypFs", HypFs(hypfs))
     check = hypervisor.limit("gnttab_max_maptrack_frames", commandline, 256, "mappings")
     assert check.what == expected
 
@@ -282,7 +282,7 @@ def test_a_whole_hypervisor_is_checked_line_by_line(monkeypatch):
     monkeypatch.setattr(hypervisor, "Ctrl", lambda: ctrl)
     monkeypatch.setattr(hypervisor.kernel, "is_control_domain", lambda: True)
     monkeypatch.setattr(hypervisor.kernel, "dom0_kind", lambda: "PV")
-    monkeypatch.setattr(hypervisor, "HypFs", HypFs(MissingLibraryError()))
+    monkeypatch.setattr(limits, "HypFs", HypFs(MissingLibraryError()))
     lines = list(hypervisor.run())
     assert len({line.name for line in lines}) == len(lines) == 11
     # a dying domain has no grant table to ask for

@@ -5,18 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from xengt import host, kernel
+from xengt import host, kernel, limits
 from xengt.checks.check import Check, missing, ok, warning
 from xengt.checks.linux import loaded_libraries
 from xenlib_cffi.ctrl import Ctrl, Domain, PhysInfo, Version
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
-from xenlib_cffi.hypfs import HypFs
+from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
 
-#: Handles in one frame of a maptrack table, and entries in one version 1 grant frame.
-MAPTRACK_ENTRIES = 256
-GRANT_ENTRIES = 512
-#: Xen's defaults (docs/misc/xen-command-line.pandoc).
-DEFAULT_FRAMES = {"gnttab_max_frames": 64, "gnttab_max_maptrack_frames": 1024}
 #: From this part of its limit on, a grant table is as good as full.
 NEARLY_FULL = 0.9
 
@@ -75,10 +70,9 @@ def run() -> Iterator[Check]:
     yield dom0(kind)
     yield iommu(answers, kind)
     yield grant_frames(answers)
-    yield limit("gnttab_max_frames", answers.version.commandline, GRANT_ENTRIES, "references")
-    yield limit(
-        "gnttab_max_maptrack_frames", answers.version.commandline, MAPTRACK_ENTRIES, "mappings"
-    )
+    words = answers.version.commandline
+    yield limit(limits.MAX_FRAMES, words, ENTRIES_A_FRAME, "references")
+    yield limit(limits.MAX_MAPTRACK_FRAMES, words, limits.HANDLES_A_FRAME, "mappings")
     yield vcpus(answers, kernel.online_vcpus())
     yield build(host.is_debug(answers.console))
     yield cpu(kernel.cpu_model())
@@ -162,21 +156,10 @@ def grant_frames(answers: Answers) -> Check:
 
 def limit(option: str, commandline: str, entries: int, of: str) -> Check:
     """Say a limit on every domain's table, in frames and in what they hold."""
-    value, source = _parameter(option, commandline)
-    return ok(option, f"{value} frames, {value * entries} {of} a domain ({source})")
-
-
-def _parameter(option: str, commandline: str) -> tuple[int, str]:
-    """Read a parameter of the running Xen, or else what it was started with."""
-    try:
-        with HypFs() as hypfs:
-            return int(hypfs.read(f"/params/{option}")), "as hypfs says"
-    except (MissingLibraryError, XenLibraryError, ValueError):
-        pass  # a Xen without hypfs
-    given = [w.partition("=")[2] for w in commandline.split() if w.startswith(f"{option}=")]
-    if given and given[-1].isdigit():
-        return int(given[-1]), "from Xen's command line"
-    return DEFAULT_FRAMES[option], "Xen's default"
+    found = limits.limit(option, commandline)
+    return ok(
+        option, f"{found.frames} frames, {found.frames * entries} {of} a domain ({found.source})"
+    )
 
 
 def vcpus(answers: Answers, own: int) -> Check:

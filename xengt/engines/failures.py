@@ -1,25 +1,10 @@
 """What a refused grant operation means to whoever asked for it."""
 
 from xengt.errors import FailedError
+from xengt.limits import MAX_MAPTRACK_FRAMES, maptrack_handles
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
+from xenlib_cffi.errors import GrantError, GrantStatus
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
-from xenlib_cffi.hypfs import HypFs
-
-#: `struct grant_mapping` is 16 bytes: handles in one maptrack frame
-HANDLES_A_FRAME = 256
-#: Xen's default for gnttab_max_maptrack_frames
-DEFAULT_FRAMES = 1024
-
-
-def maptrack_handles() -> int:
-    """How many mappings dom0 may have at once, by the limit Xen booted with."""
-    try:
-        with HypFs() as hypfs:
-            frames = int(hypfs.read("/params/gnttab_max_maptrack_frames"), 0)
-    except (XenLibraryError, ValueError):
-        frames = DEFAULT_FRAMES
-    return frames * HANDLES_A_FRAME
 
 
 def explain(error: GrantError) -> FailedError:
@@ -32,7 +17,7 @@ def explain(error: GrantError) -> FailedError:
         return FailedError(
             str(error),
             f"dom0's maptrack table is full: it may hold {maptrack_handles()} mappings, other "
-            "drivers' included; raise gnttab_max_maptrack_frames on Xen's command line, "
+            f"drivers' included; raise {MAX_MAPTRACK_FRAMES} on Xen's command line, "
             "or lower --hold, --mappings or --batch",
         )
     with Ctrl() as ctrl:
