@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from xengt.cli import bench, check, compare, handle, share
+from xengt.cli import bench, check, compare, handle, share, usage
 from xengt.errors import XengtError
 
 # As a shell reports a command that SIGINT ended.
@@ -52,6 +52,7 @@ app.command("check")(_command(check.check))
 app.command("compare", cls=compare.Sides)(_command(compare.compare))
 app.command("handle")(_command(handle.handle))
 app.command("share")(_command(share.share))
+app.command("usage", cls=usage.Watched)(_command(usage.usage))
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
