@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lablib import places, record, remote, session
+from lablib import trace as tracing
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.hypervisor import VARIANTS
@@ -31,6 +32,23 @@ Namespace = argparse.Namespace
 
 
 def _machine_options(parser: argparse.ArgumentParser) -> None:
+    _hypervisor_options(parser)
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="one vCPU, and a clock that counts instructions: 1 ns is one",
+    )
+    parser.add_argument(
+        "--guest",
+        action="store_true",
+        help="start a PV guest named 'guest' that shares pages with dom0",
+    )
+    parser.add_argument(
+        "--guest-pages", type=int, default=256, metavar="N", help="how many it shares (256)"
+    )
+
+
+def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hypervisor",
         choices=VARIANTS,
@@ -40,20 +58,7 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--xen", type=Path, metavar="FILE", help="boot this hypervisor image instead"
     )
-    parser.add_argument(
-        "--exact",
-        action="store_true",
-        help="one vCPU, and a clock that counts instructions: 1 ns is one",
-    )
     parser.add_argument("--iommu", choices=["strict"], help="give dom0 an IOMMU in strict mode")
-    parser.add_argument(
-        "--guest",
-        action="store_true",
-        help="start a PV guest named 'guest' that shares pages with dom0",
-    )
-    parser.add_argument(
-        "--guest-pages", type=int, default=256, metavar="N", help="how many it shares (256)"
-    )
     parser.add_argument(
         "--xen-args", default="", metavar="WORDS", help="further words for Xen's command line"
     )
@@ -154,6 +159,21 @@ def get(args: Namespace) -> int:
     return 0
 
 
+def trace(args: Namespace) -> int:
+    """Count, function by function, the instructions a grant operation executes in Xen."""
+    chosen = session.Options(
+        hypervisor=args.hypervisor,
+        xen=args.xen,
+        exact=True,
+        iommu=args.iommu,
+        guest=args.granter == "guest",
+        xen_args=args.xen_args,
+        boot_timeout=args.boot_timeout,
+        monitor=True,
+    )
+    return tracing.trace(args, chosen)
+
+
 def status(args: Namespace) -> int:
     """List the labs that are up."""
     labs = record.everyone()
@@ -236,6 +256,10 @@ def parser() -> argparse.ArgumentParser:
     named(sub)
     sub.add_argument("files", nargs="+", metavar="FILE")
     sub.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="directory here (.)")
+
+    sub = command(trace, "lab trace --batch 32 --by source")
+    _hypervisor_options(sub)
+    tracing.options(sub)
 
     sub = command(status, "lab status --json")
     sub.add_argument("--json", action="store_true", help="print the labs as JSON")

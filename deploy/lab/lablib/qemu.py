@@ -21,6 +21,10 @@ LINUX = (
 )
 
 
+XEN_TEXT = "0xffff82d040000000+0x40000000"
+"""Where Xen's own code and data are, XEN_VIRT_START of its asm/config.h: start and length."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What to boot, and on what.
@@ -33,6 +37,7 @@ class Machine:
         memory: MiB of the machine.
         dom0_memory: MiB of dom0.
         xen_args: further words for Xen's command line.
+        monitor: where to listen for QEMU's monitor, which can log what the hypervisor executes.
     """
 
     xen: Path
@@ -42,6 +47,7 @@ class Machine:
     memory: int = 2048
     dom0_memory: int = 768
     xen_args: str = ""
+    monitor: Path | None = None
 
     def xen_line(self) -> str:
         """Return Xen's command line."""
@@ -65,6 +71,9 @@ class Machine:
         words += ["-m", str(self.memory), "-no-reboot"]
         words += ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]
         words += ["-serial", f"file:{console}"]
+        if self.monitor is not None:
+            words += ["-monitor", f"unix:{self.monitor},server=on,wait=off"]
+            words += ["-dfilter", XEN_TEXT]  # of what it may log: none of dom0's instructions
         if self.exact:
             words += ["-accel", "tcg", "-smp", "1", "-icount", "shift=0,sleep=off"]
         else:

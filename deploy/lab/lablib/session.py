@@ -32,6 +32,8 @@ class Options:
         guest_pages: how many it shares.
         xen_args: further words for Xen's command line.
         boot_timeout: seconds until dom0 must be usable.
+        monitor: let QEMU be told to log what the hypervisor executes, over the
+            socket `monitor` in the lab's directory.
     """
 
     hypervisor: str = "stock"
@@ -42,6 +44,7 @@ class Options:
     guest_pages: int = 256
     xen_args: str = ""
     boot_timeout: float = 480.0
+    monitor: bool = False
 
 
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
@@ -98,6 +101,7 @@ def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -
         iommu=options.iommu == "strict",
         guest_disk=options.guest,
         xen_args=options.xen_args,
+        monitor=home / "monitor" if options.monitor else None,
     )
     port = qemu.free_port()
     command = machine.command(port, key, home / "console.log")

@@ -1,0 +1,53 @@
+"""Run in dom0 by `lab trace`: map and unmap the same references without end.
+
+usage: python3 - BATCH GRANTER MAPPINGS; prints a line once operations succeed
+"""
+
+import sys
+
+from xengt import bench, journal, leftovers
+from xengt.plan import REFERENCES, Plan
+
+#: calls, more than anybody waits for
+ENDLESS = 10**9
+
+
+def main(batch: int, granter: str, mappings: int) -> None:
+    """Run the benchmark's own loop.
+
+    Args:
+        batch: references a call.
+        granter: as `xengt bench --granter`.
+        mappings: of each reference at once; the last one is made and unmade.
+    """
+    said = False
+
+    def show(progress: bench.Progress) -> None:
+        nonlocal said
+        if progress.done and not said:  # of refused operations, which come first, none is done
+            said = True
+            print("mapping", flush=True)
+
+    plan = Plan(
+        engine=["hypercall"],
+        granter=[granter],
+        granters=[1],
+        references=[max(REFERENCES, batch)],
+        batch=[batch],
+        threads=[1],
+        mappings=[mappings],
+        readonly=[False],
+        hold=[0],
+        rate=[None],
+        samples=ENDLESS,
+        duration_s=None,
+        digits=2,
+    )
+    with journal.opened() as book:
+        leftovers.clear(book)
+        for _ in bench.run(plan, book, show):
+            pass
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
