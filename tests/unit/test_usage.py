@@ -30,12 +30,13 @@ def rows(usage):
 def test_on_the_patched_hypervisor_all_is_from_hypfs(xen):
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
+    xen.dying = {7}
     usage = read()
     assert rows(usage) == {0: FIGURES, 7: tuple(figure + 1 for figure in FIGURES)}
     assert (usage.source, usage.maptrack, usage.missing) == ("hypfs", "fast", ())
     assert [(each.name, each.dying) for each in usage.domains] == [
         ("Domain-0", False),
-        (None, False),
+        (None, True),
     ]
     assert {key: name for name, key in NAMES.items()} == hypfs.ENTRIES
 

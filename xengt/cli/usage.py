@@ -34,7 +34,7 @@ class Watched(TyperCommand):
             args: the arguments of the command.
         """
         whole: list[str] = []
-        for this, following in zip(args, [*args[1:], "-"], strict=True):
+        for this, following in zip(args, [*args[1:], "-"], strict=False):
             whole.append(this)
             if this == "--watch" and following.startswith("-"):
                 whole.append(f"{EVERY_S:g}")
@@ -105,7 +105,7 @@ def _watch_live(seconds: float, console: Console) -> None:
             screen.update(
                 Group(
                     Text(f"{reading.created}, every {seconds:g} s; Ctrl-C ends"),
-                    usage_table.table(reading),
+                    usage_table.table(reading, stacked=True),
                     *(Text(note) for note in usage_table.notes(reading)),
                 ),
                 refresh=True,

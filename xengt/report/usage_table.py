@@ -35,18 +35,20 @@ def show(usage: Usage, console: Console) -> None:
     lines(console, notes(usage))
 
 
-def table(usage: Usage) -> Table:
+def table(usage: Usage, *, stacked: bool = False) -> Table:
     """Make the table: frames are of 4 KiB, mappings those that the domain made.
 
     Args:
         usage: one reading.
+        stacked: the words of a head one above the other, to be narrow.
     """
     made = Table(box=None, pad_edge=False, header_style="bold")
     made.add_column("domid", justify="right")
     made.add_column("name", no_wrap=True)
     for key in COUNTS:
-        # where a terminal is too narrow, heads and figures go on below: nothing is cut
-        made.add_column(TITLES[key], justify="right", overflow="fold")
+        title = TITLES[key].replace(" ", "\n") if stacked else TITLES[key]
+        # Where a terminal is too narrow even so, a figure goes on below: nothing is cut.
+        made.add_column(title, justify="right", overflow="fold")
     nameless = any("name" in each.keys for each in usage.missing)
     for domain in usage.domains:
         figures = (getattr(domain, key) for key in COUNTS)

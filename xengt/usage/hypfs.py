@@ -41,11 +41,7 @@ def counts(hypfs: HypFs) -> dict[int, dict[str, Any]]:
     Raises:
         XenLibraryError: there is no /gnttab (ENOENT), or Xen refuses.
     """
-    domids = sorted(
-        int(name)
-        for name, directory in hypfs.list(TREE).items()
-        if directory and name.isascii() and name.isdigit()
-    )
+    domids = sorted(int(name) for name in hypfs.list(TREE) if name.isascii() and name.isdigit())
     found = {}
     for domid in domids:
         try:
