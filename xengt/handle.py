@@ -67,6 +67,19 @@ def reserved_name(domid: int) -> str | None:
     return _RESERVED.get(domid, "reserved") if domid >= DOMID_FIRST_RESERVED else None
 
 
+def fast(domid: int, gref: int) -> int | None:
+    """Give the handle that a fast mapping of a reference has, or None where none is fast.
+
+    A hypervisor without fast entries has no mapping of that handle, and refuses it.
+
+    Args:
+        domid: the granter, 0 to 0x7fff.
+        gref: the reference in the granter's table, 0 to 0xffffffff.
+    """
+    value = FAST | domid << GREF_BITS | gref
+    return value if gref <= GREF_MAX and value != INVALID else None
+
+
 def split(value: int) -> Handle:
     """Take a handle apart.
 
@@ -113,8 +126,8 @@ def build(domid: int, gref: int) -> Handle:
             f"fast handles reach references up to {GREF_MAX}; "
             "a slow handle is known only from the map that returned it",
         )
-    value = FAST | domid << GREF_BITS | gref
-    if value == INVALID:
+    value = fast(domid, gref)
+    if value is None:
         raise UnmetError(
             f"reference {gref} of domain {domid:#x} has no handle: "
             f"{INVALID:#x} means an invalid handle",

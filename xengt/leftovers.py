@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from xengt import owner
+from xengt import handle, owner
 from xengt.errors import FailedError
 from xengt.granters.empty import destroy
 from xengt.journal import Journal, Writer
 from xengt.limits import maptrack_handles
 from xengt.references import Reference
-from xenlib_cffi.call import MAX_BATCH, Call
+from xenlib_cffi.call import MAX_BATCH, Call, Mapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
+
+#: mappings of a reference that share its fast handle
+FAST_MAPPINGS = 2
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def clear(journal: Journal) -> Cleared:
     left = journal.read()
     with Ctrl() as ctrl:
         with Call() as call:
-            # A handle that is stale by now names another page, or none: Xen leaves it.
+            # A handle that is stale by now names a mapping of another page, or none: Xen goes by
+            # the bus address too, and leaves it.
             call.unmap_device(left.held)
             searched = _search(call, ctrl, list(_unsure(left.writers)))
         ours = domains(ctrl)
@@ -88,8 +92,9 @@ def _unsure(writers: list[Writer]) -> Iterator[Reference]:
 def _search(call: Call, ctrl: Ctrl, references: list[Reference]) -> int:
     """Unmap references whose handles nobody wrote down; how many there were.
 
-    Their pages are known, so every handle of dom0 is offered to Xen as one of
-    such a page: it takes back those that are and leaves all others.
+    Their pages are known, so the handles they may have, fast or slow, are
+    offered to Xen as those of such a page: it takes back those that are and
+    leaves all others.
     """
     by_domain: dict[int, list[int]] = defaultdict(list)
     for domid, gref, _ in references:
@@ -130,6 +135,12 @@ def _sweep(call: Call, domid: int, gref: int, handles: int, table: GrantTable | 
             "it goes with the domain if nothing else maps its pages, or with a reboot",
         ) from error
     call.unmap_device([mapping])
+    fast = handle.fast(domid, gref)
+    if fast is not None:
+        # Two mappings of a reference have it; a Xen without fast entries refuses it, no more.
+        call.unmap_device([Mapping(fast, mapping.bus_addr)] * FAST_MAPPINGS)
+        if table is not None and not table.in_use(gref):
+            return
     for first in range(0, handles, 16 * MAX_BATCH):
         call.sweep(mapping.bus_addr, first, min(16 * MAX_BATCH, handles - first))
         if table is not None and not table.in_use(gref):

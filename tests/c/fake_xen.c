@@ -13,6 +13,7 @@
 
 #define PAGE 4096u
 #define NO_HANDLE 0xffffffffu
+#define FAST 0x80000000u
 
 struct fake_xen fake_xen = {
     .refused_gref = FAKE_NEVER,
@@ -77,24 +78,64 @@ static void count(int64_t operations)
         fake_xen.largest = operations;
 }
 
+/* Two to a reference, which what comes without a host address cannot confuse. */
+static bool admitted(const gnttab_map_grant_ref_t *op)
+{
+    unsigned int live = 0;
+
+    for (uint32_t i = 0; i < fake_xen.handles; i++) {
+        const struct fake_mapping *m = &fake_xen.maptrack[i];
+
+        if (!m->live || !m->fast || m->domid != op->dom || m->gref != op->ref)
+            continue;
+        if (m->readonly != !!(op->flags & GNTMAP_readonly))
+            return false;
+        live++;
+    }
+    return fake_xen.fast && op->ref >= 8 && op->ref < 65536 && live < 2;
+}
+
+/* Of two that share a name, the one that an unmap without a host address can take. */
+static struct fake_mapping *find(uint32_t handle)
+{
+    struct fake_mapping *found = NULL;
+
+    if (handle < fake_xen.handles && !fake_xen.maptrack[handle].fast)
+        return &fake_xen.maptrack[handle];
+    for (uint32_t i = 0; i < fake_xen.handles; i++) {
+        struct fake_mapping *m = &fake_xen.maptrack[i];
+
+        if (m->live && m->fast && handle == (FAST | m->domid << 16 | m->gref) &&
+            (!found || m->device))
+            found = m;
+    }
+    return found;
+}
+
 static int map_one(gnttab_map_grant_ref_t *op)
 {
+    bool fast = admitted(op);
+    struct fake_mapping *mapping;
+
     if (!(op->flags & (GNTMAP_device_map | GNTMAP_host_map)) && !fake_xen.maps_anything)
         return GNTST_bad_gntref;
     if (op->ref == fake_xen.refused_gref)
         return fake_xen.refused_status;
     op->handle = fake_xen_map(true, op->dom, op->ref);
     op->dev_bus_addr = fake_xen_bus_addr(op->dom, op->ref);
-    fake_xen.maptrack[op->handle].readonly = op->flags & GNTMAP_readonly;
+    mapping = &fake_xen.maptrack[op->handle];
+    mapping->readonly = op->flags & GNTMAP_readonly;
+    mapping->fast = fast;
+    if (fast)
+        op->handle = FAST | (uint32_t)op->dom << 16 | op->ref;
     return GNTST_okay;
 }
 
 static int unmap_one(const gnttab_unmap_grant_ref_t *op)
 {
-    struct fake_mapping *mapping = NULL;
+    struct fake_mapping *mapping = find(op->handle);
 
-    if (op->handle < fake_xen.handles)
-        mapping = &fake_xen.maptrack[op->handle];
+    fake_xen.offered++;
     if (!mapping || !mapping->live) {
         fake_xen.stale += op->handle != NO_HANDLE;
         return GNTST_bad_handle;

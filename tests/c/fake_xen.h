@@ -18,6 +18,7 @@ struct fake_mapping {
     bool device;              /* else another driver's host map */
     bool live;
     bool readonly;
+    bool fast;
     uint32_t domid;
     uint32_t gref;
 };
@@ -34,6 +35,7 @@ struct fake_xen {
     bool unmap_refused;       /* each unmap is; the mapping stays */
     bool gntdev_stuck;        /* xengnttab_unmap fails; the mapping stays */
     bool maps_anything;       /* what should be refused at once, is not */
+    bool fast;                /* two mappings of a reference have handles with bit 31 */
 
     /* The books. */
     int64_t open, buffers;    /* now */
@@ -42,6 +44,7 @@ struct fake_xen {
     int64_t live;             /* mappings now */
     int64_t mapped;           /* ever */
     int64_t stale;            /* unmaps of what is not mapped */
+    int64_t offered;          /* unmaps, whatever of */
     uint32_t handles;         /* ever given out */
     struct fake_mapping maptrack[FAKE_MAPTRACK];
 };
@@ -50,7 +53,7 @@ extern struct fake_xen fake_xen;
 
 /* All is well from here on, and the books are empty. */
 void fake_xen_reset(void);
-/* A mapping beside the program's own; its handle. */
+/* A mapping beside the program's own; its place in maptrack, which is its handle if slow. */
 uint32_t fake_xen_map(bool device, uint32_t domid, uint32_t gref);
 /* What a page begins and ends with, and where it is. */
 uint64_t fake_xen_pattern(uint32_t domid, uint32_t gref);

@@ -84,6 +84,18 @@ static void test_all_is_well(enum loop_engine engine, bool readonly, int64_t map
         CHECK(fake_xen.maptrack[i].readonly == readonly && fake_xen.maptrack[i].domid == 7);
 }
 
+/* Handles that are names, with bit 31: both workers', of the same references, are alike. */
+static void test_fast_handles(bool readonly)
+{
+    lay_out(LOOP_HYPERCALL, 2);
+    for (uint32_t i = 0; i < TARGETS; i++)
+        targets[i].gref += 65536 - FIRST - TARGETS / 2; /* half of them beyond what has one */
+    fake_xen.fast = true;
+    loop.readonly = readonly;
+    CHECK(run()->trouble == LOOP_FINE);
+    CHECK(fake_xen.live == 0 && fake_xen.mapped == 2 * 22 * BATCH);
+}
+
 static void is_errno(const struct loop_failure *failure, const char *call, int number)
 {
     CHECK(failure->trouble == LOOP_ERRNO && !strcmp(failure->call, call));
@@ -276,6 +288,8 @@ int main(void)
     test_all_is_well(LOOP_GNTDEV, true, 2 * 22 * BATCH);
     test_all_is_well(LOOP_REFUSED_HYPERCALL, false, 0);
     test_all_is_well(LOOP_REFUSED_GNTDEV, false, 0);
+    test_fast_handles(false);
+    test_fast_handles(true);
     test_no_device(LOOP_HYPERCALL, "xencall_open");
     test_no_device(LOOP_REFUSED_HYPERCALL, "xencall_open");
     test_no_device(LOOP_GNTDEV, "xengnttab_open");

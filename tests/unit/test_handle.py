@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from xengt.cli import app
 from xengt.errors import UnmetError
-from xengt.handle import DOMID_FIRST_RESERVED, DOMID_MAX, GREF_MAX, INVALID, build, split
+from xengt.handle import DOMID_FIRST_RESERVED, DOMID_MAX, GREF_MAX, INVALID, build, fast, split
 
 
 @given(st.integers(0, DOMID_MAX), st.integers(0, GREF_MAX))
@@ -57,6 +57,23 @@ def test_what_has_no_fast_handle_is_refused(domid: int, gref: int, what: str) ->
     with pytest.raises(UnmetError, match=what) as error:
         build(domid, gref)
     assert error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("domid", "gref", "value"),
+    [
+        (0, 8, 0x80000008),
+        (7, 65_535, 0x8007FFFF),
+        (7, 65_536, None),
+        (7, 0xFFFF_FFFF, None),
+        (DOMID_MAX, GREF_MAX, None),
+        (DOMID_MAX, GREF_MAX - 1, 0xFFFF_FFFE),
+    ],
+)
+def test_the_candidate_for_a_fast_mapping(domid: int, gref: int, value: int | None) -> None:
+    assert fast(domid, gref) == value
+    if value is not None:
+        assert (split(value).domid, split(value).gref) == (domid, gref)
 
 
 @pytest.mark.parametrize("value", [-1, 1 << 32])

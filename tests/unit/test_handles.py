@@ -169,6 +169,18 @@ with Call() as call:
     assert out == "True\n[0, 0, -6, -4]\nTrue 4\n[0, 0, 0]\n"
 
 
+def test_handles_with_bit_31_come_and_go_as_others_do(on_fake_xen):
+    out = on_fake_xen(f"""{HAND_OVER}
+fake.fast = True
+with Call() as call:
+    mappings = call.map_device([(0x7fef, 65_534)] * 3)
+    print([hex(mapping.handle) for mapping in mappings])
+    print(call.unmap_device(mappings), fake.live)
+    print(call.unmap_device([Mapping(0xffffffff, 4096), mappings[0]]))
+""")
+    assert out == "['0xffeffffe', '0xffeffffe', '0x2']\n[0, 0, 0] 0\n[-4, -4]\n"
+
+
 def test_a_sweep_takes_back_device_maps_of_the_page_alone(on_fake_xen):
     out = on_fake_xen(f"""{HAND_OVER}
 host = library.fake_xen_map(False, 7, 8)

@@ -60,6 +60,19 @@ for readonly in (False, True):
     assert out == "False\nTrue\n"
 
 
+@pytest.mark.parametrize("engine", [Engine.HYPERCALL, Engine.REFUSED_HYPERCALL])
+def test_handles_with_bit_31_are_unmapped_each_once(on_fake_xen, engine):
+    out = on_fake_xen(f"""{LAY_OUT}
+fake.fast = True
+targets = [(0x7fef, gref, 0) for gref in range(65_530, 65_540)]
+# One vCPU maps what the other has mapped: the two share a handle.
+Loop({engine}, [Share(-1, targets)] * 2, batch=10, rounds=50).run()
+fasts = sum(fake.maptrack[i].fast for i in range(fake.handles))
+print(fake.mapped, fake.live, fake.stale, fasts > 0)
+""")
+    assert out == ("0 0 0 False\n" if "REFUSED" in engine.name else "1000 0 0 True\n")
+
+
 def test_a_refusal_is_told_in_xens_words(on_fake_xen):
     out = on_fake_xen(f"""{LAY_OUT}
 fake.refused_gref, fake.refused_status = 106, -3
