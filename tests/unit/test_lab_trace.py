@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
-from lablib import trace, trace_analyse, trace_capture, trace_count, trace_cut, trace_table
+from lablib import session, trace, trace_analyse, trace_capture, trace_count, trace_cut, trace_table
 from lablib.errors import LabError
 from lablib.qemu import Machine
 from lablib.trace_code import Code, Instruction
@@ -283,7 +283,8 @@ def qemu(tmp_path):
     """Something that answers like QEMU's monitor; what it was told."""
     told: list[str] = []
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(tmp_path / "monitor"))
+    path = tmp_path / "monitor"
+    listener.bind(str(path))
     listener.listen()
 
     def serve():
@@ -295,11 +296,15 @@ def qemu(tmp_path):
                 if told[-1] == "quit":
                     return
                 said = b"Invalid addr\r\n" if told[-1].startswith("memsave") else b""
+                if told[-1] == "cont" and told[-2].startswith("log exec"):
+                    log_of([1, 2, 1, 2], path.with_name("log"))
+                elif told[-1].startswith("logfile"):
+                    log_of([], path.with_name("log"))
                 connection.sendall(line.strip() + b"\x1b[K\r\n" + said + b"(qemu) ")
 
     server = threading.Thread(target=serve)
     server.start()
-    yield tmp_path / "monitor", told
+    yield path, told
     listener.close()
     server.join()
 
@@ -307,8 +312,11 @@ def qemu(tmp_path):
 def test_recording_ends_as_it_began(qemu):
     path, told = qemu
     with trace_capture.Monitor(path) as monitor:
-        trace_capture.record(monitor, Path("/x/log"), 0)
+        trace_capture.record(monitor, path.with_name("log"), 2, 2, 10)
         assert told[0] == "stop"
+        assert told[-3:] == ["log none", "singlestep off", "cont"]
+        with pytest.raises(LabError, match="0x2 was not executed 3 times"):
+            trace_capture.record(monitor, path.with_name("log"), 2, 3, 0.1)
         assert told[-3:] == ["log none", "singlestep off", "cont"]
         with pytest.raises(LabError, match="0x10 cannot be read: Invalid addr"):
             trace_capture.memory(monitor, 0x10, 4, path.parent / "none")
@@ -326,3 +334,26 @@ def test_help_has_an_example():
     shown = subprocess.run([lab, "trace", "--help"], check=True, capture_output=True, text=True)
     for word in ("--syms", "--batch", "--mappings", "--by", "--json", "example: lab trace"):
         assert word in shown.stdout
+
+
+def test_symbols_of_another_build_are_refused(program, tmp_path):
+    code = Code(program)
+    _, size = code.section
+    with pytest.raises(LabError, match="not of the hypervisor that runs"):
+        code.compare(bytes(size))
+    subprocess.run(
+        ["objcopy", "-O", "binary", "-j", ".text", program, tmp_path / "text"], check=True
+    )
+    code.compare((tmp_path / "text").read_bytes().replace(b"\x0f\xae\xe8", b"\x90\x90\x90"))
+
+
+def test_only_an_exact_lab_can_be_traced(program, tmp_path):
+    lab = argparse.Namespace(exact=False, name="one")
+    with pytest.raises(LabError, match="one has two vCPUs") as refused:
+        trace.capture(lab, program, argparse.Namespace(), tmp_path)
+    assert refused.value.exit_code == 2
+
+
+def test_an_exact_lab_has_a_monitor_where_a_socket_can_be(tmp_path):
+    assert session._monitor(tmp_path) == tmp_path / "monitor"
+    assert session._monitor(tmp_path / ("x" * 100)) is None

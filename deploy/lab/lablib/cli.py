@@ -161,6 +161,7 @@ def get(args: Namespace) -> int:
 
 def trace(args: Namespace) -> int:
     """Count, function by function, the instructions a grant operation executes in Xen."""
+    running = _running(args) if args.name else None
     chosen = session.Options(
         hypervisor=args.hypervisor,
         xen=args.xen,
@@ -169,9 +170,8 @@ def trace(args: Namespace) -> int:
         guest=args.granter == "guest",
         xen_args=args.xen_args,
         boot_timeout=args.boot_timeout,
-        monitor=True,
     )
-    return tracing.trace(args, chosen)
+    return tracing.trace(args, chosen, running)
 
 
 def status(args: Namespace) -> int:

@@ -15,6 +15,8 @@ from lablib.record import Record, birth, directory, everyone, load
 from lablib.work import say, step
 
 POLL = 0.1
+SOCKET_PATH = 108
+"""Bytes that a Unix socket's path may have, with the one that ends it."""
 SILENCE = 120.0
 """Seconds without a byte on the console after which a boot has hung."""
 
@@ -32,8 +34,6 @@ class Options:
         guest_pages: how many it shares.
         xen_args: further words for Xen's command line.
         boot_timeout: seconds until dom0 must be usable.
-        monitor: let QEMU be told to log what the hypervisor executes, over the
-            socket `monitor` in the lab's directory.
     """
 
     hypervisor: str = "stock"
@@ -44,7 +44,6 @@ class Options:
     guest_pages: int = 256
     xen_args: str = ""
     boot_timeout: float = 480.0
-    monitor: bool = False
 
 
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
@@ -101,7 +100,7 @@ def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -
         iommu=options.iommu == "strict",
         guest_disk=options.guest,
         xen_args=options.xen_args,
-        monitor=home / "monitor" if options.monitor else None,
+        monitor=_monitor(home) if options.exact else None,
     )
     port = qemu.free_port()
     command = machine.command(port, key, home / "console.log")
@@ -154,6 +153,12 @@ def _start_guest(record: Record, options: Options) -> None:
         for text in (started.stdout + started.stderr).splitlines()[-25:]:
             say(f"  {text}")
         raise _lost(record, "the guest did not start")
+
+
+def _monitor(home: Path) -> Path | None:
+    """Return where QEMU's monitor listens; none when the path is too long for a socket."""
+    path = home / "monitor"
+    return path if len(str(path)) < SOCKET_PATH else None
 
 
 def down(name: str) -> bool:

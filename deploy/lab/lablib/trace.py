@@ -4,28 +4,38 @@ import argparse
 import json
 import os
 import select
+import shlex
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from lablib import hypervisor, places, remote, session, trace_capture, trace_table
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError
 from lablib.record import Record
-from lablib.trace_analyse import analyse
+from lablib.trace_analyse import ENTRY, analyse
 from lablib.trace_code import Code
 from lablib.work import step
 
 STARTING = 300.0
 """Seconds the load may take until its first operation."""
+RECORDING = 300.0
+"""Seconds the hypercalls may take."""
+ENDING = 60.0
+"""Seconds it may take to unmap what it has."""
+FEWEST = 8
 ATTEMPTS = 50
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what `trace` takes besides what to boot."""
+    parser.add_argument(
+        "--name", metavar="LAB", help="trace a lab that is up with --exact; boot none"
+    )
     parser.add_argument(
         "--syms", type=Path, metavar="FILE", help="xen-syms of --xen (the one beside it)"
     )
@@ -43,7 +53,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="of each reference at once; the last one is traced (1)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=3.0, metavar="S", help="how long to record (3)"
+        "--hypercalls", type=int, default=40, metavar="N", help="how many to record (40)"
     )
     parser.add_argument(
         "--by",
@@ -78,36 +88,44 @@ def symbols(xen: Path, given: Path | None) -> Path:
     return path
 
 
-def capture(syms: Path, options: session.Options, args: argparse.Namespace, to: Path) -> None:
-    """Boot, let dom0 map and unmap, and write down what the hypervisor executes.
+def capture(lab: Record, syms: Path, args: argparse.Namespace, to: Path) -> None:
+    """Let dom0 map and unmap, and write down what the hypervisor executes.
 
     Args:
-        syms: its symbols.
-        options: what to boot.
+        lab: an exact one that is up.
+        syms: its hypervisor's symbols.
         args: of the command.
         to: a directory; gets `log`, see `trace_capture.executed`, and `text`, its code.
+
+    Raises:
+        LabError: the lab keeps no monitor, or no exact time.
     """
-    name = f"trace-{os.getpid()}"
-    try:
-        lab = session.up(name, options, stays=False)
-        with _load(lab, args), trace_capture.Monitor(lab.directory / "monitor") as monitor:
-            with step(f"recording for {args.seconds:g} s"):
-                trace_capture.record(monitor, to / "log", args.seconds)
-            _text(monitor, Code(syms), to / "text")
-    finally:
-        session.down(name)
+    if not lab.exact:
+        raise LabError(
+            f"{lab.name} has two vCPUs, whose instructions would come mixed",
+            "trace a lab that is up with --exact",
+            exit_code=EXIT_USAGE,
+        )
+    code = Code(syms)
+    with _load(lab, args), trace_capture.Monitor(lab.directory / "monitor") as monitor:
+        running_text(monitor, code, to / "text")
+        with step(f"recording {args.hypercalls} hypercalls"):
+            log, entry = to / "log", code.start(ENTRY)
+            trace_capture.record(monitor, log, entry, args.hypercalls + 1, RECORDING)
 
 
 @contextmanager
 def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
-    """Keep dom0 mapping and unmapping."""
-    words = f"python3 - {args.batch} {args.granter} {args.mappings}"
-    program = Path(__file__).with_name("trace_load.py")
+    """Keep dom0 mapping and unmapping; afterwards nothing of it is left there."""
+    program = Path(__file__).with_name("trace_load.py").read_text()
+    words = ["python3", "-c", program, str(args.batch), args.granter, str(args.mappings)]
     with (
-        program.open("rb") as given,
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
-            [*remote.ssh(lab), words], stdin=given, stdout=subprocess.PIPE, stderr=said
+            [*remote.ssh(lab), shlex.join(words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
         ) as load,
     ):
         try:
@@ -115,46 +133,77 @@ def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
             if not (out and select.select([out], [], [], STARTING)[0] and out.readline()):
                 said.seek(0)
                 last = said.read().decode(errors="replace").strip().splitlines()[-1:]
-                raise LabError(f"the load in dom0 did not start: {' '.join(last)}", lab.name)
+                raise LabError(f"the load in dom0 did not start: {' '.join(last)}")
             yield
         finally:
+            if load.stdin:
+                load.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                load.wait(ENDING)
             load.kill()
 
 
-def _text(monitor: trace_capture.Monitor, code: Code, target: Path) -> None:
-    """Read the hypervisor's code out of the machine; not every page table has it mapped."""
+def running_text(monitor: trace_capture.Monitor, code: Code, target: Path) -> None:
+    """Read the hypervisor's code out of the machine.
+
+    Args:
+        monitor: of the machine.
+        code: of what was linked.
+        target: the file to write.
+
+    Raises:
+        LabError: it cannot be read, or is another hypervisor's.
+    """
     start, size = code.section
     for attempt in range(ATTEMPTS):
         monitor.do("stop")
         try:
             trace_capture.memory(monitor, start, size, target)
-        except LabError:
+            break
+        except LabError:  # not every page table of a guest has it mapped
             if attempt + 1 == ATTEMPTS:
                 raise
-        else:
-            return
-        monitor.do("cont")
+        finally:
+            monitor.do("cont")
         time.sleep(0.02)
+    code.compare(target.read_bytes())
 
 
-def trace(args: argparse.Namespace, chosen: session.Options) -> int:
-    """Boot, trace, print.
+def trace(args: argparse.Namespace, chosen: session.Options, running: Record | None) -> int:
+    """Trace a lab that is up, or boot one for it; print.
 
     Args:
         args: of the command.
-        chosen: what it says of the machine; tracing makes it exact.
+        chosen: what it says of the machine to boot.
+        running: the lab to trace instead.
     """
     if args.batch < 1:
-        raise LabError(f"a batch of {args.batch} is none", "give --batch 1 or more", exit_code=2)
-    if chosen.xen is None:
-        cache = Cache(places.cache_root())
-        xen = hypervisor.build(cache, chosen.hypervisor, os.cpu_count() or 1) / "xen"
-    else:
-        xen = chosen.xen
-    syms = symbols(xen, args.syms)
+        raise LabError(
+            f"a batch of {args.batch} is none", "give --batch 1 or more", exit_code=EXIT_USAGE
+        )
+    if args.hypercalls < FEWEST:
+        raise LabError(
+            f"{args.hypercalls} hypercalls show no usual one",
+            f"give --hypercalls {FEWEST} or more",
+            exit_code=EXIT_USAGE,
+        )
+    if running is not None:
+        given = Path(running.hypervisor)
+        known = running.hypervisor in hypervisor.VARIANTS
+        chosen = replace(
+            chosen,
+            hypervisor=running.hypervisor if known else chosen.hypervisor,
+            xen=None if known else given,
+        )
+    syms = symbols(_image(chosen), args.syms)
     with tempfile.TemporaryDirectory(prefix="lab-trace-") as place:
         to = Path(place)
-        capture(syms, chosen, args, to)
+        name = f"trace-{os.getpid()}"
+        try:
+            lab = running or session.up(name, chosen, stays=False)
+            capture(lab, syms, args, to)
+        finally:
+            session.down(name)
         code = Code(syms, to / "text")
         traced = analyse(code, to / "log", args.batch)
     if args.json:
@@ -165,3 +214,10 @@ def trace(args: argparse.Namespace, chosen: session.Options) -> int:
         if args.listing:
             print(trace_table.listing(traced, code))
     return 0
+
+
+def _image(chosen: session.Options) -> Path:
+    if chosen.xen is not None:
+        return chosen.xen
+    cache = Cache(places.cache_root())
+    return hypervisor.build(cache, chosen.hypervisor, os.cpu_count() or 1) / "xen"

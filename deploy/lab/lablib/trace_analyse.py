@@ -60,7 +60,7 @@ def analyse(code: Code, log: Path, batch: int) -> list[Traced]:
             found[kind].append(call)
     for kind, calls in found.items():
         if not calls:
-            raise LabError(f"no whole {kind} hypercall was recorded", "give --seconds more")
+            raise LabError(f"no whole {kind} hypercall was recorded", "give --hypercalls more")
     return [_traced(kind, calls, code, batch) for kind, calls in found.items()]
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from lablib.errors import LabError
 
+POLL = 0.05
 PROMPT = b"(qemu) "
 #: `Trace 0: 0x7f… [cs_base/pc/flags/cflags] symbol`, of log_cpu_exec
 EXECUTED = re.compile(rb"^Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
@@ -67,26 +68,52 @@ class Monitor:
         return said[: -len(PROMPT)].decode(errors="replace").replace("\r", "")
 
 
-def record(monitor: Monitor, log: Path, seconds: float) -> None:
-    """Log every instruction executed in Xen's text.
+def record(monitor: Monitor, log: Path, entry: int, times: int, timeout: float) -> None:
+    """Log every instruction executed in Xen's text, until one has been often enough.
 
     Each instruction becomes a block of its own, so the log has one line for each.
 
     Args:
         monitor: of a machine started with `Machine.monitor`.
         log: the file to write.
-        seconds: of the host's time.
+        entry: the address of that instruction.
+        times: how often it is to be executed.
+        timeout: seconds that may take, of the host's time.
+
+    Raises:
+        LabError: it took longer.
     """
     monitor.do("stop")
     monitor.do(f"logfile {log}")
     monitor.do("singlestep on")
     monitor.do("log exec,nochain")
     monitor.do("cont")
-    time.sleep(seconds)
-    monitor.do("stop")
-    monitor.do("log none")
-    monitor.do("singlestep off")
-    monitor.do("cont")
+    try:
+        if not _seen(log, f"/{entry:016x}/".encode(), times, timeout):
+            raise LabError(
+                f"{entry:#x} was not executed {times} times in {timeout:.0f} s",
+                "see whether the machine is overloaded",
+            )
+    finally:
+        monitor.do("stop")
+        monitor.do("log none")
+        monitor.do("singlestep off")
+        monitor.do("cont")
+
+
+def _seen(log: Path, pattern: bytes, times: int, timeout: float) -> bool:
+    """Wait until a growing file has a pattern so many times."""
+    end = time.monotonic() + timeout
+    found = 0
+    with log.open("rb") as lines:
+        last = b""
+        while found < times and time.monotonic() < end:
+            time.sleep(POLL)
+            data = last + lines.read()
+            whole = data.rfind(b"\n") + 1
+            found += data.count(pattern, 0, whole)
+            last = data[whole:]
+    return found >= times
 
 
 def memory(monitor: Monitor, address: int, size: int, target: Path) -> None:

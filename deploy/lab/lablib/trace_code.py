@@ -1,6 +1,7 @@
 """What is at an address of the hypervisor: function, source line, instruction."""
 
 import bisect
+import operator
 import re
 import subprocess
 import tempfile
@@ -13,6 +14,9 @@ from lablib.errors import EXIT_USAGE, LabError
 
 #: `address:<tab>mnemonic operands`, of objdump -d --no-show-raw-insn
 LINE = re.compile(r"^\s*([0-9a-f]+):\t(.+?)\s*$")
+#: what part of a running hypervisor's code is as it was linked, at least; of another build of
+#: the same source it is a tenth
+ALIKE = 0.9
 FENCES = ("lfence", "mfence", "sfence")
 
 
@@ -156,6 +160,24 @@ class Code:
         found = (LINE.match(line) for line in said.splitlines())
         made = (Instruction(int(match[1], 16), match[2]) for match in found if match)
         return {each.address: each for each in made}
+
+    def compare(self, text: bytes) -> None:
+        """See that .text in memory is this one, but for what is replaced during a boot.
+
+        Raises:
+            LabError: it is not.
+        """
+        with tempfile.TemporaryDirectory() as place:
+            linked = Path(place) / "text"
+            tool("objcopy", "-O", "binary", "-j", ".text", self._symbols, linked)
+            same = sum(map(operator.eq, linked.read_bytes(), text))
+        if same < ALIKE * len(text):
+            raise LabError(
+                f"{self._symbols} is not of the hypervisor that runs: {same / len(text):.0%} of"
+                " its code are the same",
+                "give the xen-syms that was linked with it (--syms)",
+                exit_code=EXIT_USAGE,
+            )
 
     def places(self, addresses: Iterable[int]) -> dict[int, tuple[Place, ...]]:
         """Return where in the source each address is: inlined functions from the inside out."""

@@ -1,8 +1,9 @@
-"""Run in dom0 by `lab trace`: map and unmap the same references without end.
+"""Run in dom0 by `lab trace`: map and unmap the same references until standard input ends.
 
-usage: python3 - BATCH GRANTER MAPPINGS; prints a line once operations succeed
+usage: BATCH GRANTER MAPPINGS; prints a line once operations succeed
 """
 
+import select
 import sys
 
 from xengt import bench, journal, leftovers
@@ -24,6 +25,8 @@ def main(batch: int, granter: str, mappings: int) -> None:
 
     def show(progress: bench.Progress) -> None:
         nonlocal said
+        if select.select([sys.stdin], [], [], 0)[0]:
+            raise SystemExit  # which ends the loop after its round, and leaves nothing mapped
         if progress.done and not said:  # of refused operations, which come first, none is done
             said = True
             print("mapping", flush=True)
