@@ -1,0 +1,254 @@
+"""Scripts of grant operations for semantics/script.c, and their expectations on no hypervisor."""
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+#: what dom0 can ask for; the two that Linux makes of one page for gntdev are host maps, and
+#: differ in flags that no pin counts
+KINDS = ("d", "dr", "h", "hr", "dh", "dhr")
+VARIED = ("h", "ha", "ha0", "hr", "hra1", "dha2")
+FIRST_GREF = 8
+#: pages from an address to the next whose frame number ends in the same 11 bits
+SAME_TAG = 1 << 11
+SAME_PAGE_TABLE_INDEX = 1 << 9
+
+#: the commands of one step of a case
+Stage = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done with one reference, in steps between which others do theirs.
+
+    Args:
+        mapped: flags of the mappings, made in this order.
+        stages: what comes then; `{0}` is the first mapping, and so on.
+        apart: pages between the host addresses.
+        readonly: what the granter permits.
+    """
+
+    mapped: Sequence[str]
+    stages: Sequence[Stage]
+    apart: int = 1
+    readonly: bool = False
+
+
+def whole(which: int) -> str:
+    return f"unmap {{{which}}} own own"
+
+
+def parts(flags: str, which: int, first: str) -> list[str]:
+    """Take a mapping back one part after the other, beginning with `h` or `d`."""
+    by_part = {"h": f"unmap {{{which}}} own -", "d": f"unmap {{{which}}} - own"}
+    order = "hd" if first == "h" else "dh"
+    return [by_part[part] for part in order if part in flags]
+
+
+def pairs(kinds: Sequence[str], apart: int) -> Iterator[Case]:
+    """Each two mappings of one reference, taken back in both orders, each at once."""
+    for flags in itertools.product(kinds, repeat=2):
+        for order in ((0, 1), (1, 0)):
+            yield Case(flags, [[whole(which)] for which in order], apart)
+
+
+def partial_pairs(apart: int) -> Iterator[Case]:
+    """Two mappings with a part of each, or of one, taken back before the rest."""
+    for flags in itertools.product(("d", "h", "dh", "dhr"), repeat=2):
+        if not any(len(kind.strip("r")) > 1 for kind in flags):
+            continue
+        for first, order in itertools.product("hd", ((0, 1), (1, 0))):
+            steps = [parts(flags[which], which, first) for which in order]
+            yield Case(flags, [[step] for step in itertools.chain(*steps)], apart)
+            mixed = [step for both in itertools.zip_longest(*steps) for step in both if step]
+            yield Case(flags, [[step] for step in mixed], apart)
+
+
+def partly_then_whole(apart: int) -> Iterator[Case]:
+    """A part of one, then all of the other, then the rest: by what each is known by."""
+    for flags in itertools.product(("dh", "dhr", "d", "h"), ("dh", "dhr")):
+        for part, rest in (("own -", "- own"), ("- own", "own -")):
+            yield Case(flags, [[f"unmap {{1}} {part}"], [whole(0)], [f"unmap {{1}} {rest}"]], apart)
+            yield Case(flags, [[f"unmap {{1}} {part}"], [f"unmap {{1}} {rest}"], [whole(0)]], apart)
+
+
+def triples(apart: int) -> Iterator[Case]:
+    """Three mappings in all orders; once one is gone, another comes."""
+    for flags in (("d", "d", "d"), ("d", "h", "hr"), ("dh", "dh", "dh"), ("h", "dr", "dhr")):
+        for order in itertools.permutations(range(3)):
+            again = f"map {{3}} {{gref}} {flags[order[0]]} {{slot3}}"
+            stages = [[whole(order[0])], [again], *([whole(which)] for which in (*order[1:], 3))]
+            yield Case(flags, stages, apart)
+
+
+def batches(apart: int) -> Iterator[Case]:
+    """Several operations of one hypercall on the same reference: pins drop at its end."""
+    for flags in (("dh", "d"), ("h", "hr"), ("d", "d"), ("dhr", "h"), ("h", "h")):
+        yield Case(flags, [["batch", whole(0), whole(1), "commit"]], apart)
+        yield Case(flags, [["batch", whole(1), whole(0), "commit"]], apart)
+        split = [*parts(flags[0], 0, "d"), whole(1)]
+        yield Case(flags, [["batch", *split, "commit"]], apart)
+        # The same one twice: the second is refused, in the first pass already.
+        yield Case(flags[:1], [["batch", whole(0), whole(0), "commit"]], apart)
+
+
+def refusals(apart: int) -> Iterator[Case]:
+    """Operations that stock Xen refuses, or that do nothing, and what is still mapped then."""
+    nothing = ["unmap {0} - -", "unmap {1} - -"]
+    for flags in (("dh", "dh"), ("d", "h"), ("dr", "hr"), ("dhr", "dh")):
+        wrong = [f"unmap {{{which}}} own wrong" for which in (0, 1) if "d" in flags[which]]
+        yield Case(flags, [nothing, wrong, [whole(0), whole(1), whole(1)]], apart)
+    for flags in ("d", "dr", "dh", "dhr"):
+        yield Case([flags], [["unmap {0} - wrong"], ["unmap {0} own wrong"], [whole(0)]], apart)
+    # An address where nothing of it is mapped.
+    for flags in ("h", "hr", "dh", "dhr"):
+        elsewhere = "unmap {0} {slot1} own"
+        yield Case([flags], [[elsewhere], [whole(0)], [whole(0)]], apart)
+    for mapped in (["d"], ["h"], ["dh", "dr"], ["dr", "hr"], ["dr", "h", "hr"], ["-"]):
+        stages = [[whole(which) for which in range(len(mapped)) if "r" in mapped[which]]]
+        yield Case(mapped, stages, apart, readonly=True)
+
+
+def script(cases: Iterable[Case], prologue: Sequence[str] = ()) -> str:
+    """All cases side by side, each with a reference and addresses of its own.
+
+    After each step of all, Xen is asked what is mapped, and each address whether it can be used.
+    """
+    listed = list(cases)
+    lines = [f"granter g 1 {len(listed)}", *prologue]
+    steps: list[list[str]] = []
+    slots = 0
+    for number, case in enumerate(listed):
+        gref = FIRST_GREF + number
+        lines.append(f"grant g {gref} {number} {'ro' if case.readonly else 'rw'}")
+        names = [f"m{number}.{which}" for which in range(4)]
+        own = []
+        for which in range(len(case.mapped) + 1):
+            page = number * 4 % SAME_TAG + which * case.apart
+            if case.apart == 1:
+                page += number * 4 // SAME_TAG
+            lines.append(f"slot {slots} {page}")
+            own.append(slots)
+            slots += 1
+        words = {"gref": f"g {gref}", "slot1": str(own[-1]), "slot3": str(own[-1])}
+        made = [
+            f"map {names[which]} g {gref} {flags} {own[which] if 'h' in flags else '-'}"
+            for which, flags in enumerate(case.mapped)
+        ]
+        done = [[part.format(*names, **words) for part in stage] for stage in case.stages]
+        for place, stage in enumerate([made, *done]):
+            steps += [[]] if place == len(steps) else []
+            steps[place] += [*stage, *(f"seen {slot}" for slot in own)]
+    for step in steps:
+        lines += [*step, "pins"]
+    return "\n".join([*lines, "destroy g", "state g 5", ""])
+
+
+def in_order(cases: Iterable[Case], at_once: int) -> Iterator[str]:
+    """Scripts of so many cases each."""
+    listed = list(cases)
+    for start in range(0, len(listed), at_once):
+        yield script(listed[start : start + at_once])
+
+
+@dataclass
+class Live:
+    """A mapping that a random script has made and not wholly taken back."""
+
+    name: str
+    gref: int
+    flags: str
+    slot: int | None
+
+
+class Caller:
+    """One that knows its own mappings, and does at random what it may, and some things refused.
+
+    It does not give an address of one mapping with another's name, and does not use a name again
+    after its end while the reference is still mapped: of two mappings with one handle, Xen cannot
+    know which is meant.
+
+    Args:
+        seed: of its choices.
+    """
+
+    GREFS = (0, 3, 7, *range(8, 14), 700)
+    READONLY = frozenset({7, 12, 13})
+    PLACES = (*range(12), *(SAME_TAG * k for k in range(1, 9)), *(512 * k for k in range(1, 4)))
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)  # noqa: S311
+        self.free = list(range(len(self.PLACES)))
+        self.live: list[Live] = []
+        self.lines = ["granter g 2 16"]
+        for page, gref in enumerate(self.GREFS):
+            self.lines.append(f"grant g {gref} {page} {'ro' if gref in self.READONLY else 'rw'}")
+        self.lines += [f"slot {slot} {page}" for slot, page in enumerate(self.PLACES)]
+
+    def map(self, name: str) -> None:
+        gref = self.chance.choice(self.GREFS)
+        flags = self.chance.choice([*KINDS, *VARIED])
+        slot = None
+        if "h" in flags:
+            if not self.free:
+                return
+            slot = self.free.pop(self.chance.randrange(len(self.free)))
+        self.lines.append(f"map {name} g {gref} {flags} {'-' if slot is None else slot}")
+        if gref not in self.READONLY or "r" in flags:
+            self.live.append(Live(name, gref, flags, slot))
+        elif slot is not None:
+            self.free.append(slot)
+
+    def unmap(self, mapping: Live) -> None:
+        """All of it or a part; now and then with a wrong address before."""
+        has = [part for part in "hd" if part in mapping.flags]
+        if "d" in has and self.chance.random() < 0.08:
+            self.lines.append(f"unmap {mapping.name} {'own' if 'h' in has else '-'} wrong")
+        taken = has if self.chance.random() < 0.6 else [self.chance.choice(has)]
+        for part in taken:
+            mapping.flags = mapping.flags.replace(part, "")
+            if part == "h" and mapping.slot is not None:
+                self.free.append(mapping.slot)
+        host, dev = ("own" if part in taken else "-" for part in "hd")
+        self.lines.append(f"unmap {mapping.name} {host} {dev}")
+        if not set(mapping.flags) & set("hd"):
+            self.live.remove(mapping)
+
+    def unmap_some(self) -> None:
+        self.lines.append("batch")
+        for _ in range(self.chance.randint(2, 5)):
+            if self.live:
+                self.unmap(self.chance.choice(self.live))
+        self.lines.append("commit")
+
+    def unmap_one(self) -> None:
+        mapping = self.chance.choice(self.live)
+        if self.chance.random() < 0.08:
+            self.lines.append(f"unmap {mapping.name} - -")
+        self.unmap(mapping)
+        known = any(other.gref == mapping.gref for other in self.live)
+        if not known and self.chance.random() < 0.3:
+            self.lines.append(f"unmap {mapping.name} own own")
+
+    def act(self, number: int) -> None:
+        if not self.live or (len(self.live) < 14 and self.chance.random() < 0.5):
+            self.map(f"n{number}")
+        elif self.chance.random() < 0.2:
+            self.unmap_some()
+        else:
+            self.unmap_one()
+        if self.chance.random() < 0.1:
+            self.lines.append(f"seen {self.chance.randrange(len(self.PLACES))}")
+
+
+def at_random(seed: int, steps: int) -> str:
+    """What a caller does in so many steps, and that it takes everything back."""
+    caller = Caller(seed)
+    for number in range(steps):
+        caller.act(number)
+        if number % 60 == 59:
+            caller.lines.append("pins")
+    while caller.live:
+        caller.unmap(caller.live[-1])
+    return "\n".join([*caller.lines, "pins", "destroy g", "state g 5", ""])
