@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
 import xengt
 from xengt.errors import FailedError, UnmetError
+from xengt.maptrack import Maptrack
 from xengt.samples import Result
 from xengt.shape import Positive, ShapeError, check
 
@@ -34,6 +35,7 @@ class Host(TypedDict):
     emulated: bool
     iommu: Literal["none", "relaxed", "strict", "passthrough", "unknown"]
     boot_id: str
+    maptrack: NotRequired[Maptrack]  # runs of before fast entries do not tell
 
 
 class Plan(TypedDict):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, cast
 
+from xengt import maptrack
 from xengt.document import Host
 from xengt.errors import UnmetError
 from xengt.kernel import Dom0, cpu_model, dom0_kind, first_line, is_emulated, online_vcpus
@@ -23,7 +24,7 @@ def gather() -> Host:
     """Gather the facts of the running host, as a bench document tells them.
 
     Stands on `xc_version`, `xc_physinfo` and `xc_readconsolering` of xenctrl.h,
-    /sys/hypervisor and /proc.
+    `xenhypfs_readdir`, /sys/hypervisor and /proc.
 
     Raises:
         UnmetError: this is no Xen dom0, or this user may not ask Xen.
@@ -55,6 +56,7 @@ def gather() -> Host:
         "emulated": is_emulated(cpu),
         "iommu": iommu_mode(machine.directio, kind, version.commandline, console),
         "boot_id": first_line("proc/sys/kernel/random/boot_id") or "",
+        "maptrack": maptrack.running(version.commandline),
     }
 
 

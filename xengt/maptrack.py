@@ -14,6 +14,12 @@ WORDS: dict[Maptrack, str] = {
     "no-fast": "patched, with fast entries off (Xen's command line: gnttab=no-fast-maptrack)",
     "unknown": "this Xen has no hypfs to tell by",
 }
+#: For the name of a side of a comparison.
+NAMES: dict[Maptrack | None, str] = {
+    "stock": "stock maptrack",
+    "fast": "fast maptrack",
+    "no-fast": "fast maptrack off",
+}
 #: What the patched hypervisor has in hypfs, and stock has not.
 TREE = "/gnttab"
 

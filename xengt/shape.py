@@ -7,7 +7,16 @@ written: a reader and a writer that both check against it cannot drift apart.
 import math
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 Positive = Annotated[int, 1]
 """A whole number of at least 1; every other number is only required not to be negative."""
@@ -26,12 +35,13 @@ def check(value: object, declared: type, where: str, *, extra: bool = False) -> 
         value: what the JSON decoder returned.
         declared: a dataclass or a TypedDict. Its annotations are the keys; a
             field that is itself such a class is an object, `tuple[X, ...]`
-            and `list[X]` are arrays, and what is `Any` is checked elsewhere.
+            and `list[X]` are arrays, `NotRequired[X]` may be left out, and what
+            is `Any` is checked elsewhere.
         where: what to call the value in a message, such as `results[3]`.
         extra: whether keys that are not declared are let through.
 
     Returns:
-        The value, now known to hold every declared key with its type.
+        The value, now known to hold every key that is declared and required, with its type.
 
     Raises:
         ShapeError: a key is missing, unknown, or of the wrong type.
@@ -40,9 +50,11 @@ def check(value: object, declared: type, where: str, *, extra: bool = False) -> 
         raise ShapeError(f"{where} is not an object")
     hints = get_type_hints(declared, include_extras=True)
     for key, hint in hints.items():
-        if key not in value:
+        optional = get_origin(hint) is NotRequired
+        if key in value:
+            _check(value[key], get_args(hint)[0] if optional else hint, f"{where}.{key}")
+        elif not optional:
             raise ShapeError(f'{where} has no "{key}"')
-        _check(value[key], hint, f"{where}.{key}")
     for key in value:
         if key not in hints and not extra:
             raise ShapeError(f'{where} has an unknown key "{key}"')

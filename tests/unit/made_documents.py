@@ -25,6 +25,7 @@ HOST: dict[str, Any] = {
     "emulated": True,
     "iommu": "none",
     "boot_id": "5f0c1d2e-0000-4000-8000-000000000001",
+    "maptrack": "stock",
 }
 # ns of a call: what entering costs, what an operation adds; floors likewise.
 _COST = {

@@ -11,7 +11,7 @@ import stand_in
 from typer.testing import CliRunner
 from xenstored import FakeXenstored
 
-from xengt import checks, cli, limits
+from xengt import checks, cli, limits, maptrack
 from xengt.checks import State, hypervisor, leftovers, linux
 from xengt.checks.check import missing, ok, warning
 from xengt.kernel import is_control_domain
@@ -283,8 +283,11 @@ def test_a_whole_hypervisor_is_checked_line_by_line(monkeypatch):
     monkeypatch.setattr(hypervisor.kernel, "is_control_domain", lambda: True)
     monkeypatch.setattr(hypervisor.kernel, "dom0_kind", lambda: "PV")
     monkeypatch.setattr(limits, "HypFs", HypFs(MissingLibraryError()))
+    monkeypatch.setattr(maptrack, "running", lambda words: {"": "fast"}[words])
     lines = list(hypervisor.run())
-    assert len({line.name for line in lines}) == len(lines) == 11
+    assert len({line.name for line in lines}) == len(lines) == 12
+    (found,) = (line for line in lines if line.name == "maptrack")
+    assert (found.state, found.what) == (State.OK, maptrack.WORDS["fast"])
     # a dying domain has no grant table to ask for
     assert asked == [0]
 

@@ -18,6 +18,9 @@ from xengt.compare import Comparison, Metric, Row, bootstrap, compare
 from xengt.compare.bootstrap import ratio
 from xengt.document import write_json
 from xengt.errors import UnmetError
+from xengt.report.compare_page import render
+from xengt.report.compare_table import show
+from xengt.report.table import console_on
 
 Runs = Callable[..., list[str]]
 
@@ -154,6 +157,12 @@ def test_gntdev_has_no_floor_and_so_no_net_figure(runs: Runs) -> None:
             'xen_commandline differs: base "placeholder',
         ),
         ({"xen_version": "4.17.7"}, {}, 'xen_version differs: base "4.17.7", new "4.20.3"'),
+        (
+            {"maptrack": "no-fast"},
+            {"maptrack": "fast"},
+            'maptrack differs: base "no-fast", new "fast"',
+        ),
+        ({}, {"numa_nodes": 2}, "numa_nodes differs: base null, new 2"),
         ({"samples": 200}, {}, "samples differs: base 200, new 300"),
     ],
 )
@@ -165,6 +174,34 @@ def test_what_limits_a_comparison_is_told(
         runs("new", **{"count": 6, "seed": 9, **new}),
     )
     assert any(says in note for note in found.notes), found.notes
+
+
+def test_the_sides_are_named_by_their_maptrack(runs: Runs, capsys: Any) -> None:
+    found = compare(
+        [*runs("base", 2, 1), *runs("odd", 1, 7, maptrack="unknown")],
+        [*runs("new", 1, 3, maptrack="fast"), *runs("off", 1, 5, maptrack="no-fast")],
+    )
+    show(found, console_on(sys.stdout))
+    base, new = capsys.readouterr().out.splitlines()[:2]
+    assert base.startswith("base, stock maptrack: ")
+    assert new.startswith("new, fast maptrack, fast maptrack off: ")
+    page = render(found)
+    assert "<h2>Base, stock maptrack: 3 runs</h2>" in page
+    assert "<dt>Maptrack</dt><dd>stock</dd>" in page
+
+
+def test_runs_of_before_fast_entries_compare_and_name_no_maptrack(runs: Runs, capsys: Any) -> None:
+    base, new = runs("base", 1, 1), runs("new", 1, 3, maptrack="fast")
+    older = json.loads(Path(base[0]).read_text())
+    del older["host"]["maptrack"]
+    Path(base[0]).write_text(json.dumps(older))
+    found = compare(base, new)
+    show(found, console_on(sys.stdout))
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.startswith("base: ")
+    assert second.startswith("new, fast maptrack: ")
+    assert 'maptrack differs: base null, new "fast"' in found.notes
+    assert "<h2>Base: 1 run</h2>" in render(found)
 
 
 def test_like_runs_of_five_boots_a_side_need_no_note(runs: Runs) -> None:

@@ -1,10 +1,12 @@
 """What the host is, from what Linux and Xen say of it."""
 
+import made_documents
 import pytest
 import stand_in
 
-from xengt import host, kernel
+from xengt import document, host, kernel, maptrack
 from xengt.errors import Exit, UnmetError
+from xenlib_cffi.ctrl import PhysInfo, Version
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 BOOTED = """\
@@ -136,3 +138,46 @@ def test_without_xen_there_are_no_facts(monkeypatch, failure):
     with pytest.raises(UnmetError, match=r"Xen|xc_interface_open") as caught:
         host.gather()
     assert caught.value.exit_code == Exit.UNMET
+
+
+@pytest.mark.parametrize(
+    ("root", "words", "expected"),
+    [
+        ({"params": True}, "gnttab=no-fast-maptrack", "stock"),
+        ({"params": True, "gnttab": True}, "", "fast"),
+        ({"params": True, "gnttab": True}, "gnttab=fast-maptrack", "fast"),
+        ({"params": True, "gnttab": True}, "gnttab=no-fast-maptrack", "no-fast"),
+        (XenLibraryError("xenhypfs_open", "hypfs", 95), "gnttab=fast-maptrack", "unknown"),
+        (MissingLibraryError("none"), "", "unknown"),
+    ],
+)
+def test_the_maptrack_is_told_by_what_hypfs_has(monkeypatch, root, words, expected):
+    class HypFs(stand_in.Handle):
+        def list(self, path):
+            assert path == "/"
+            if isinstance(root, Exception):
+                raise root
+            return root
+
+    monkeypatch.setattr(maptrack, "HypFs", HypFs)
+    assert maptrack.running(words) == expected
+
+
+def test_all_facts_are_gathered(monkeypatch):
+    class Ctrl(stand_in.Handle):
+        def version(self):
+            return Version(4, 20, ".3", "", "ab12", "gnttab=no-fast-maptrack", "", "", "")
+
+        def physinfo(self):
+            return PhysInfo(4, 1, 1, 1, 1, 0, hvm=True, pv=True, directio=False)
+
+        def console(self):
+            return BOOTED.format(debug="n", mode="Strict")
+
+    monkeypatch.setattr(host, "Ctrl", Ctrl)
+    monkeypatch.setattr(
+        maptrack, "running", lambda words: {"gnttab=no-fast-maptrack": "no-fast"}[words]
+    )
+    made = document.build(host.gather(), dict(made_documents.document(samples=1).plan), ())
+    assert made.host["maptrack"] == "no-fast"
+    assert (made.host["xen_version"], made.host["pcpus"]) == ("4.20.3", 4)

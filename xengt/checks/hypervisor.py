@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from xengt import host, kernel, limits
+from xengt import host, kernel, limits, maptrack
 from xengt.checks.check import Check, missing, ok, warning
 from xengt.checks.linux import loaded_libraries
 from xenlib_cffi.ctrl import Ctrl, Domain, PhysInfo, Version
@@ -73,6 +73,7 @@ def run() -> Iterator[Check]:
     words = answers.version.commandline
     yield limit(limits.MAX_FRAMES, words, ENTRIES_A_FRAME, "references")
     yield limit(limits.MAX_MAPTRACK_FRAMES, words, limits.HANDLES_A_FRAME, "mappings")
+    yield ok("maptrack", maptrack.WORDS[maptrack.running(words)])
     yield vcpus(answers, kernel.online_vcpus())
     yield build(host.is_debug(answers.console))
     yield cpu(kernel.cpu_model())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xengt.document import Document
+from xengt.maptrack import NAMES
 from xengt.report.cases import DIMENSIONS, phrase
 
 # Of fewer runs the bootstrap sees too little of what a boot can change.
@@ -29,6 +30,11 @@ class Run:
     def boot_id(self) -> str:
         """Return the boot the run was made in."""
         return self.document.host["boot_id"]
+
+    @property
+    def maptrack(self) -> str:
+        """Name the maptrack of the run's hypervisor; "" where nothing told."""
+        return NAMES.get(self.document.host.get("maptrack"), "")
 
     def to_json(self) -> dict[str, Any]:
         """Return what tells the run from another."""
@@ -62,7 +68,7 @@ def notes(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
         )
     yield from _shared_boots(base, new)
     for part, names in (
-        ("host", [name for name in base[0].document.host if name != "boot_id"]),
+        ("host", [name for name in _facts([*base, *new]) if name != "boot_id"]),
         ("plan", list(base[0].document.plan)),
     ):
         for name in names:
@@ -81,6 +87,11 @@ def _shared_boots(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
                 )
     for boot in {run.boot_id for run in base} & {run.boot_id for run in new}:
         yield f"both sides have runs of one boot ({boot[:8]}): it had one hypervisor only"
+
+
+def _facts(runs: Sequence[Run]) -> dict[str, object]:
+    """Gather what any run tells of its host: older runs may tell less than newer ones."""
+    return {name: None for run in runs for name in run.document.host}
 
 
 def _values(runs: Sequence[Run], part: str, name: str) -> list[str]:
@@ -105,3 +116,13 @@ def _incomplete(side: str, runs: Sequence[Run]) -> Iterator[str]:
     for case, count in held.items():
         if count < len(runs):
             yield f"only {count} of the {len(runs)} {side} runs have {phrase(case, DIMENSIONS)}"
+
+
+def side(name: str, runs: Sequence[Run]) -> str:
+    """Name a side by its hypervisors' maptrack: "base, stock maptrack"; the name alone if untold.
+
+    Args:
+        name: `base` or `new`.
+        runs: of the side.
+    """
+    return ", ".join([name, *dict.fromkeys(run.maptrack for run in runs if run.maptrack)])

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from xengt.compare import Comparison, Metric, Row
 from xengt.compare.comparison import mean
-from xengt.compare.notes import Run
+from xengt.compare.notes import Run, side
 from xengt.report.cases import DIMENSIONS, constants, phrase, varying
 from xengt.report.compare_table import figure
 from xengt.report.markup import el, page
@@ -48,7 +48,7 @@ def render(comparison: Comparison) -> str:
 
 def _side(name: str, runs: Sequence[Run]) -> Iterable[Element]:
     named = ", ".join(f"{run.path} (boot {run.boot_id[:8]})" for run in runs)
-    yield el("h2", f"{name}: {_count(runs)}")
+    yield el("h2", f"{side(name, runs)}: {_count(runs)}")
     yield facts(runs[0].document.host, ("Runs", named))
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from xengt.compare import Comparison, Metric, Row
 from xengt.compare.comparison import mean
+from xengt.compare.notes import side
 from xengt.report.cases import WORDS, constants, varying, word
 from xengt.report.quantity import duration, interval, rate
 from xengt.report.table import lines, print_table
@@ -23,8 +24,8 @@ def show(comparison: Comparison, console: Console) -> None:
     lines(
         console,
         [
-            f"base: {', '.join(run.path for run in comparison.base)}",
-            f"new: {', '.join(run.path for run in comparison.new)}",
+            f"{side(name, runs)}: {', '.join(run.path for run in runs)}"
+            for name, runs in (("base", comparison.base), ("new", comparison.new))
         ],
     )
     for metric in Metric:

@@ -93,6 +93,8 @@ def facts(host: Host, *more: tuple[str, str]) -> Element:
         ("Processor", host["cpu"] + (", emulated in software" if host["emulated"] else "")),
         ("IOMMU", host["iommu"]),
     ]
+    if "maptrack" in host:
+        known.append(("Maptrack", host["maptrack"]))
     return el(
         "dl",
         *(el("div", el("dt", name), el("dd", value)) for name, value in known),
