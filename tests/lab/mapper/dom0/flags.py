@@ -1,0 +1,163 @@
+"""Takes sequences of maps and unmaps in a mapper, and prints what came of each.
+
+arguments: KIND (pv or pvh), FAMILY of sequences.py, `single` or `batched` hypercalls
+
+Sequences go side by side, a stage of all of them at a time: between stages the mapper looks at its
+addresses and dom0 at the granter's table. A JSON line for each: its name and, a stage, the status,
+what is seen at every slot, and Xen's marks in the entry. No handle, domid or frame is in it.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import batched, zip_longest
+
+from exchange import FAULTED, HYPERCALL, READ, STEPS_MAX, WRITE, Step
+from granters import FIRST, PERMIT, Granters, stamp
+from mapper import Mapper
+from operations import (
+    GRANT_TABLE_OP,
+    MAP,
+    REPLACE,
+    UNMAP,
+    pack_map,
+    pack_unmap,
+    status_of_unmap,
+    unpack_map,
+)
+from places import SPARE, Place, of_addresses, of_entries, reach
+from sequences import FAMILIES, Map, Stage, name
+
+FLAGS = {"d": 1, "h": 2, "r": 4, "a": 8, "p": 2 | 16}
+#: sequences at a time, as many as fit the mailbox's steps and data with all they look at
+TOGETHER = 500
+PAGES = 8
+
+
+class Course:
+    """One sequence under way."""
+
+    def __init__(self, index: int, stages: tuple[Stage, ...], slots: dict[str, Place]) -> None:
+        self.gref = FIRST + index
+        self.stages = stages
+        self.slots = slots
+        self.made: list[tuple[Map, int, int]] = []  # map, handle, bus address
+        self.said: list[str] = []
+
+    def operation(self, domid: int, stage: Stage) -> tuple[int, bytes]:
+        """The command of a stage and its operation."""
+        if isinstance(stage, Map):
+            flags = sum(FLAGS[letter] for letter in set(stage.flags))
+            host = self.slots[stage.slot].host if stage.slot else 0
+            return MAP, pack_map(domid, self.gref, flags, host)
+        made, handle, bus = self.made[stage.index]
+        slot = made.slot if stage.host == "own" else stage.host
+        host = self.slots[slot].host if slot and stage.host != "none" else 0
+        if stage.by == "replace":
+            return REPLACE, pack_unmap(handle, host, SPARE + self.gref * 4096)
+        if "d" not in made.flags or stage.device == "none":
+            bus = 0
+        elif stage.device == "wrong":
+            bus += 4096
+        return UNMAP, pack_unmap(handle, host, bus)
+
+    def done(self, stage: Stage, operation: bytes) -> int:
+        """Note what a stage's operation came to; its status."""
+        if isinstance(stage, Map):
+            status, handle, bus = unpack_map(operation)
+            self.made.append((stage, handle, bus))
+            return status
+        return status_of_unmap(operation)
+
+
+def slots_of(stages: tuple[Stage, ...], pages: dict, entries: dict) -> dict[str, Place]:
+    """A sequence's slots: pages and page table entries never share one."""
+    flags = {stage.slot: stage.flags for stage in stages if isinstance(stage, Map)}
+    kinds = {slot: entries if "p" in flag else pages for slot, flag in flags.items()}
+    # A wrong address is of the kind the first mapping has.
+    other = kinds.get("0", pages)
+    return {slot: kinds.get(slot, other)[slot] for slot in "01=?"}
+
+
+def hypercalls(mapper: Mapper, operations: list[tuple[int, bytes]], together: bool) -> list[bytes]:
+    """Have operations done, one a hypercall or neighbours of one kind in one."""
+    box, offset, steps, places = mapper.mailbox, 0, [], []
+    last = None
+    for command, operation in operations:
+        address = box.put(offset, operation)
+        if together and command == last:
+            steps[-1] = steps[-1]._replace(args=(*steps[-1].args[:3], steps[-1].args[3] + 1))
+        else:
+            offset = -(-offset // 32) * 32
+            address = box.put(offset, operation)
+            steps.append(Step(HYPERCALL, (GRANT_TABLE_OP, command, address, 1)))
+        last = command
+        places.append((offset, len(operation)))
+        offset += len(operation)
+    failed = [result for result in mapper.do(steps) if result]
+    assert not failed, failed
+    return [box.take(*place) for place in places]
+
+
+def looks(mapper: Mapper, courses: list[Course], domid: int) -> list[str]:
+    """What the mapper sees at each slot of each sequence: w(ritable), r(eadonly), or `-`."""
+    at = [place.seen for course in courses for place in course.slots.values()]
+    read: list[int] = []
+    wrote: list[int] = []
+    for part in batched(at, STEPS_MAX):
+        read += mapper.do(Step(READ, (address,)) for address in part)
+    seen = [address for address, value in zip(at, read, strict=True) if value not in {FAULTED, -1}]
+    for part in batched(seen, STEPS_MAX):
+        wrote += mapper.do(Step(WRITE, (address + 8, address)) for address in part)
+    readonly = {address for address, result in zip(seen, wrote, strict=True) if result == FAULTED}
+    words = []
+    for index, (address, value) in enumerate(zip(at, read, strict=True)):
+        gref = courses[index // 4].gref
+        if value in {FAULTED, -1}:
+            words.append("-")
+        elif value != stamp(domid, FIRST + (gref - FIRST) % PAGES):
+            words.append(f"another page: {value:#x}")
+        else:
+            words.append("r" if address in readonly else "w")
+    return ["".join(words[index : index + 4]) for index in range(0, len(words), 4)]
+
+
+def take(
+    mapper: Mapper, granters: Granters, courses: list[Course], together: bool
+) -> Iterator[Course]:
+    """Take all stages of some sequences."""
+    granter = granters.all[0]
+    for stages in zip_longest(*(course.stages for course in courses)):
+        now = [(c, stage) for c, stage in zip(courses, stages, strict=True) if stage is not None]
+        results = hypercalls(
+            mapper, [course.operation(granter.domid, stage) for course, stage in now], together
+        )
+        seen = looks(mapper, [course for course, _ in now], granter.domid)
+        marks = granter.marks()
+        for (course, stage), result, view in zip(now, results, seen, strict=True):
+            status = course.done(stage, result)
+            course.said.append(f"{status} {view} {marks.get(course.gref, 0)}")
+    yield from courses
+
+
+def main(kind: str, family: str, together: bool) -> None:
+    sequences = list(FAMILIES[family](kind))
+    with Granters(1, len(sequences), PAGES) as granters, Mapper(kind) as mapper:
+        granters.grant(mapper.domid, PERMIT)
+        entries = []
+        if kind == "pv":
+            reach(mapper, FIRST + len(sequences))
+            entries = of_entries(mapper, TOGETHER)
+        for start in range(0, len(sequences), TOGETHER):
+            courses = []
+            for index, stages in enumerate(sequences[start : start + TOGETHER]):
+                pages = of_addresses(index)
+                slots = slots_of(stages, pages, entries[index] if entries else pages)
+                courses.append(Course(start + index, stages, slots))
+            for course in take(mapper, granters, courses, together):
+                print(json.dumps([name(course.stages), course.said]))
+        print(json.dumps(["left", [str(granters.marks())]]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3] == "batched")

@@ -1,0 +1,129 @@
+"""Mappers in dom0's hands: started, told what to do, and gone afterwards."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from exchange import HOLD, REACH, SWEEP, Mailbox, Step
+
+from xengt import owner
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.errors import XenLibraryError
+from xenlib_cffi.foreignmemory import ForeignMemory
+
+HERE = Path(__file__).parent
+KERNEL = HERE / "mapper.elf"
+HOST, DEVICE, RO, APPLICATION, PTE = 2, 1, 4, 8, 16
+#: neither kind of guest has anything at these addresses
+WINDOW = 0x4000_0000
+#: bytes that one page table covers
+REGION = 512 * 4096
+
+CONFIG = """name = "{name}"
+type = "{kind}"
+kernel = "{kernel}"
+memory = 32
+vcpus = 1
+max_maptrack_frames = {maptrack}
+on_poweroff = "destroy"
+on_crash = "destroy"
+"""
+
+
+class Mapper:
+    """A mapper that runs: use it in a `with`.
+
+    Args:
+        kind: `pv` or `pvh` have xl start it; `plain` is a PV guest without xl.
+        maptrack: its `max_maptrack_frames`.
+        domid: for `plain`, the number to take; 0 is the next one free.
+    """
+
+    def __init__(self, kind: str = "plain", maptrack: int = 1024, domid: int = 0) -> None:
+        self.kind, self.maptrack, self.wanted = kind, maptrack, domid
+        self.name = f"mapper-{time.monotonic_ns()}"
+        self.domid = 0
+        self.mailbox: Mailbox | None = None
+
+    def __enter__(self) -> Self:
+        self.ctrl, self.memory = Ctrl(), ForeignMemory()
+        try:
+            frame = self._start() if self.kind == "plain" else self._create()
+            self.mailbox = Mailbox(self.memory, self.domid, frame)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> int:
+        words = [HERE / "start", KERNEL, owner.uuid().hex(), str(self.maptrack), str(self.wanted)]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        self.domid, frame = (int(word) for word in done.stdout.split())
+        return frame
+
+    def _create(self) -> int:
+        config = Path(f"/tmp/{self.name}.cfg")
+        config.write_text(
+            CONFIG.format(name=self.name, kind=self.kind, kernel=KERNEL, maptrack=self.maptrack)
+        )
+        said = _run("xl", "create", "-q", str(config))
+        config.unlink()
+        assert said == "", said
+        self.domid = int(_run("xl", "domid", self.name))
+        return int(_run("xenstore-read", f"/local/domain/{self.domid}/console/ring-ref"))
+
+    def do(self, steps: Iterable[Step], within: float = 120) -> list[int]:
+        """Have steps taken; what each came to."""
+        assert self.mailbox
+        return self.mailbox.do(steps, within)
+
+    def hold(self, domid: int, first: int, grefs: int, flags: int, times: int = 1) -> int:
+        """Map references and keep them; how many mappings that made."""
+        at = self.window(grefs * times) if flags & HOST else 0
+        return self.do([Step(HOLD, (domid, first, grefs, flags, at, times))])[0]
+
+    def window(self, pages: int) -> int:
+        """Where so many host mappings can go: with page tables, which a PV guest has to have."""
+        self.do(Step(REACH, (WINDOW + table * REGION,)) for table in range(-(-pages // 512)))
+        return WINDOW
+
+    def sweep(self, first: int, handles: int) -> int:
+        """Offer handles for unmapping; how many Xen took."""
+        return self.do([Step(SWEEP, (first, handles))])[0]
+
+    def let_go(self) -> None:
+        """Unmap the mailbox: then nothing of dom0 keeps the domain's memory."""
+        if self.mailbox:
+            self.mailbox.close()
+            self.mailbox = None
+
+    def destroy(self) -> float:
+        """Destroy it and see it gone; the seconds until Xen no longer lists it."""
+        self.let_go()
+        domid, self.domid = self.domid, 0
+        began = time.monotonic()
+        if self.kind != "plain":
+            _run("xl", "destroy", str(domid))
+        else:
+            self.ctrl.destroy(domid)
+        while any(domain.domid == domid for domain in self.ctrl.domains()):
+            assert time.monotonic() < began + 60, f"mapper {domid} stays, dying"
+            time.sleep(0.005)
+        return time.monotonic() - began
+
+    def __exit__(self, *_: object) -> None:
+        if self.domid:
+            with contextlib.suppress(AssertionError, XenLibraryError):  # it may have crashed
+                self.destroy()
+        self.memory.close()
+        self.ctrl.close()
+
+
+def _run(*words: str) -> str:
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()

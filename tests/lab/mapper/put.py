@@ -1,0 +1,41 @@
+"""The mapper and its scripts in a lab's dom0: compiled once, put there once."""
+
+import functools
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from labs import Labs
+from mapper.build import build
+
+#: which hypervisors a test is about; the first is the oracle of the others
+VARIANTS = ("stock", "patched", "patched-debug")
+everywhere = pytest.mark.parametrize("variant", VARIANTS)
+
+_there: set[int] = set()
+
+
+@functools.cache
+def _built() -> tempfile.TemporaryDirectory[str]:
+    made = tempfile.TemporaryDirectory(prefix="xengt-mapper-")
+    build(Path(made.name))
+    return made
+
+
+def script(labs: Labs, variant: str, name: str, *words: str, timeout: float = 400) -> list[dict]:
+    """Run a script of mapper/dom0 in a lab; the JSON lines it printed.
+
+    Args:
+        labs: the fixture.
+        variant: of the hypervisor.
+        name: of the script, with its suffix.
+        words: its arguments.
+        timeout: seconds.
+    """
+    dom0 = labs.get(variant)
+    if id(dom0) not in _there:
+        dom0.put(Path(_built().name) / "mapper")
+        _there.add(id(dom0))
+    said = dom0.succeeds("python3", f"/root/mapper/{name}", *words, timeout=timeout)
+    return [json.loads(line) for line in said.splitlines()]
