@@ -12,10 +12,10 @@ import pytest
 from lablib import cli, initramfs, package, remote, session
 from lablib.console import Console
 from lablib.errors import LabError, tail
-from lablib.hypervisor import parse_uris, parse_versions, patches
 from lablib.qemu import Machine, start, usable
 from lablib.record import Record, birth, load
 from lablib.remote import line
+from lablib.source import parse_uris, parse_versions
 
 
 def command(**options):
@@ -220,19 +220,6 @@ def test_uris_come_with_apts_checksums():
 def test_versions_are_listed_once():
     text = "Version: 4.20.3\n\nVersion: 4.20.4+63\nStandards-Version: 4.7.0\n\nVersion: 4.20.3\n"
     assert parse_versions(text) == ["4.20.3", "4.20.4+63"]
-
-
-def test_no_patches_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr("lablib.places.PATCHES", tmp_path)
-    assert patches("stock") == []
-    with pytest.raises(LabError, match="no patches in this tree"):
-        patches("patched")
-
-
-def test_patches_come_in_the_order_of_their_series(monkeypatch, tmp_path):
-    monkeypatch.setattr("lablib.places.PATCHES", tmp_path)
-    (tmp_path / "series").write_text("# first\nb.patch\na.patch # second\n")
-    assert [path.name for path in patches("patched")] == ["b.patch", "a.patch"]
 
 
 def test_modules_load_after_what_they_need():

@@ -11,7 +11,10 @@ from pathlib import Path
 from lablib.work import as_root
 
 KEPT = 3
-"""Entries kept of each kind: the newest by use. A root is half a gigabyte."""
+"""Entries kept of a kind: the newest by use. A root is half a gigabyte."""
+
+KEPT_SMALL = {"hypervisor": 24}
+"""Of kinds that come in numbers: a series has a hypervisor for each of its patches."""
 
 
 def key(parts: Iterable[bytes]) -> str:
@@ -76,7 +79,7 @@ class Cache:
         except BaseException:
             remove(half)
             raise
-        self.prune(path.parent.name, KEPT)
+        self.prune(path.parent.name, KEPT_SMALL.get(path.parent.name, KEPT))
 
     @contextmanager
     def locked(self, kind: str) -> Iterator[None]:

@@ -53,7 +53,10 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
         "--hypervisor",
         choices=VARIANTS,
         default="stock",
-        help="which of the two built here (stock)",
+        help="which of those built here (stock); the debug ones check their assertions",
+    )
+    parser.add_argument(
+        "--patches", type=int, metavar="N", help="build the patched one with the first N patches"
     )
     parser.add_argument(
         "--xen", type=Path, metavar="FILE", help="boot this hypervisor image instead"
@@ -74,6 +77,7 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
 def _options(args: Namespace) -> session.Options:
     return session.Options(
         hypervisor=args.hypervisor,
+        patches=args.patches,
         xen=args.xen,
         exact=args.exact,
         iommu=args.iommu,
@@ -164,6 +168,7 @@ def trace(args: Namespace) -> int:
     running = _running(args) if args.name else None
     chosen = session.Options(
         hypervisor=args.hypervisor,
+        patches=args.patches,
         xen=args.xen,
         exact=True,
         iommu=args.iommu,

@@ -26,7 +26,8 @@ class Options:
     """What the user asked for.
 
     Attributes:
-        hypervisor: `stock` or `patched`.
+        hypervisor: one of `hypervisor.VARIANTS`.
+        patches: how many of the series a patched one has; all when nothing is said.
         xen: an image to boot instead.
         exact: see `qemu.Machine`.
         iommu: `strict` or nothing.
@@ -37,6 +38,7 @@ class Options:
     """
 
     hypervisor: str = "stock"
+    patches: int | None = None
     xen: Path | None = None
     exact: bool = False
     iommu: str | None = None
@@ -49,8 +51,12 @@ class Options:
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
     """Return the image's directory and the hypervisor, from the cache or built."""
     jobs = os.cpu_count() or 1
-    xen = options.xen or hypervisor.build(cache, options.hypervisor, jobs) / "xen"
+    xen = options.xen or _built(cache, options, jobs)
     return image.build(cache, package.build(cache, jobs)), xen
+
+
+def _built(cache: Cache, options: Options, jobs: int) -> Path:
+    return hypervisor.build(cache, options.hypervisor, jobs, options.patches) / "xen"
 
 
 def up(name: str, options: Options, *, stays: bool) -> Record:
@@ -110,7 +116,7 @@ def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -
         pid=process.pid,
         born=birth(process.pid) or 0,
         port=port,
-        hypervisor=str(options.xen or options.hypervisor),
+        hypervisor=str(xen if options.xen or options.patches else options.hypervisor),
         exact=options.exact,
         iommu=options.iommu,
         guest=options.guest,

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from lablib import hypervisor, places, remote, session, trace_capture, trace_table
@@ -66,6 +65,19 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--listing", action="store_true", help="append every instruction with its source line"
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def linked(booted: str, given: Path | None = None) -> Path:
+    """Return the file with the symbols of what a lab boots.
+
+    Args:
+        booted: a variant built here, or the path of an image: `Record.hypervisor`.
+        given: what the user says.
+    """
+    if booted not in hypervisor.VARIANTS:
+        return symbols(Path(booted), given)
+    cache = Cache(places.cache_root())
+    return symbols(hypervisor.build(cache, booted, os.cpu_count() or 1) / "xen", given)
 
 
 def symbols(xen: Path, given: Path | None) -> Path:
@@ -187,15 +199,9 @@ def trace(args: argparse.Namespace, chosen: session.Options, running: Record | N
             f"give --hypercalls {FEWEST} or more",
             exit_code=EXIT_USAGE,
         )
-    if running is not None:
-        given = Path(running.hypervisor)
-        known = running.hypervisor in hypervisor.VARIANTS
-        chosen = replace(
-            chosen,
-            hypervisor=running.hypervisor if known else chosen.hypervisor,
-            xen=None if known else given,
-        )
-    syms = symbols(_image(chosen), args.syms)
+    syms = linked(
+        running.hypervisor if running else str(chosen.xen or chosen.hypervisor), args.syms
+    )
     with tempfile.TemporaryDirectory(prefix="lab-trace-") as place:
         to = Path(place)
         name = f"trace-{os.getpid()}"
@@ -214,10 +220,3 @@ def trace(args: argparse.Namespace, chosen: session.Options, running: Record | N
         if args.listing:
             print(trace_table.listing(traced, code))
     return 0
-
-
-def _image(chosen: session.Options) -> Path:
-    if chosen.xen is not None:
-        return chosen.xen
-    cache = Cache(places.cache_root())
-    return hypervisor.build(cache, chosen.hypervisor, os.cpu_count() or 1) / "xen"

@@ -1,0 +1,105 @@
+"""The patches of this tree, and whether they apply exactly."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lablib import places
+from lablib.cache import key
+from lablib.errors import EXIT_USAGE, LabError
+
+# What GNU patch says of a file whose every hunk fits at the line it names.
+_EXACT = re.compile(r"patching file (?P<file>.+)$")
+# The name after it is free text of the patch: a file that is made or removed is /dev/null.
+_TOUCHED = re.compile(r"^(?:---|\+\+\+) [ab]/(\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch.
+
+    Attributes:
+        name: of its file.
+        content: of its file.
+    """
+
+    name: str
+    content: bytes
+
+    @property
+    def touched(self) -> set[str]:
+        """Return the files it changes, makes or removes, and perhaps some it only mentions."""
+        return set(_TOUCHED.findall(self.content.decode("utf-8", "replace")))
+
+
+def patches(first: int | None = None) -> list[Patch]:
+    """Return this tree's patches in the order of their series file.
+
+    Args:
+        first: how many of them; all when nothing is said.
+
+    Raises:
+        LabError: the tree has none, lacks one that is listed, or has fewer than asked for.
+    """
+    series = places.PATCHES / "series"
+    if not series.is_file():
+        raise LabError(
+            "there are no patches in this tree: patches/xen-4.20/series does not exist",
+            "use --hypervisor stock, or --xen FILE for a hypervisor built elsewhere",
+            exit_code=EXIT_USAGE,
+        )
+    names = re.sub(r"#.*", "", series.read_text()).split()
+    if first is not None and not 1 <= first <= len(names):
+        raise LabError(
+            f"--patches {first}: the series has {len(names)}",
+            f"ask for 1 to {len(names)}",
+            exit_code=EXIT_USAGE,
+        )
+    return [_read(places.PATCHES / name) for name in names[:first]]
+
+
+def _read(path: Path) -> Patch:
+    try:
+        return Patch(path.name, path.read_bytes())
+    except OSError as error:
+        raise LabError(
+            f"patches/xen-4.20/series lists {path.name}, which cannot be read: {error.strerror}",
+            "add the file, or take its line out of the series",
+            exit_code=EXIT_USAGE,
+        ) from error
+
+
+def mark(series: Sequence[Patch]) -> str:
+    """Return what a hypervisor built with these patches says of itself as its changeset.
+
+    Args:
+        series: in their order.
+    """
+    return f"xengt {counted(series)} {key(patch.content for patch in series)}"
+
+
+def counted(series: Sequence[Patch]) -> str:
+    """Return how many patches these are, in words."""
+    return f"{len(series)} patch{'es' * (len(series) > 1)}"
+
+
+def flaw(said: str) -> str | None:
+    """Tell why a patch does not count as applied.
+
+    An offset or fuzz is a flaw as well: the patch was made for another source, and a hunk may
+    have landed in a function that only looks like the one it is for.
+
+    Args:
+        said: all that GNU patch wrote; empty is a flaw, as it names each file.
+
+    Returns:
+        The file and the hunk, in patch's own words; nothing when every hunk fits exactly.
+    """
+    place = ""
+    for line in filter(None, map(str.strip, said.splitlines())):
+        exact = _EXACT.match(line)
+        if exact is None:
+            return f"{place}{line}"
+        place = f"{exact['file']}: "
+    return None if place else "it changes no file"
