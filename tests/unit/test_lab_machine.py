@@ -292,3 +292,8 @@ def test_help_has_examples():
         shown = subprocess.run([lab, name, "--help"], check=True, capture_output=True, text=True)
         assert shlex.quote("lab") in shown.stdout
         assert "example: lab" in shown.stdout
+
+
+def test_a_thread_for_each_vcpu_only_when_asked():
+    assert value(command(), "-accel") == "tcg,thread=single"
+    assert value(command(threads="multi"), "-accel") == "tcg,thread=multi"

@@ -39,6 +39,12 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
         help="one vCPU, and a clock that counts instructions: 1 ns is one",
     )
     parser.add_argument(
+        "--threads",
+        choices=["single", "multi"],
+        default="single",
+        help="of the host, for two vCPUs: one by turns, or one each, on a quiet host (single)",
+    )
+    parser.add_argument(
         "--guest",
         action="store_true",
         help="start a PV guest named 'guest' that shares pages with dom0",
@@ -80,6 +86,7 @@ def _options(args: Namespace) -> session.Options:
         patches=args.patches,
         xen=args.xen,
         exact=args.exact,
+        threads=args.threads,
         iommu=args.iommu,
         guest=args.guest,
         guest_pages=args.guest_pages,

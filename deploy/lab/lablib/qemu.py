@@ -32,6 +32,8 @@ class Machine:
     Attributes:
         xen: the hypervisor's image.
         exact: one vCPU and the instruction clock: 1 ns of guest time is 1 instruction.
+        threads: of the host, for the two vCPUs of a machine that is not exact: `single`, one
+            for both by turns; `multi`, one each: truly at once, where the host has two CPUs free.
         iommu: give the machine a VT-d IOMMU and dom0 strict mode.
         guest_disk: attach the disk a second time, for a guest.
         memory: MiB of the machine.
@@ -42,6 +44,7 @@ class Machine:
 
     xen: Path
     exact: bool = False
+    threads: str = "single"
     iommu: bool = False
     guest_disk: bool = False
     memory: int = 2048
@@ -77,9 +80,9 @@ class Machine:
         if self.exact:
             words += ["-accel", "tcg", "-smp", "1", "-icount", "shift=0,sleep=off"]
         else:
-            # One host thread for both vCPUs: with a thread each they wait for one another, and
-            # any other load on the host makes them crawl.
-            words += ["-accel", "tcg,thread=single", "-smp", "2"]
+            # By default one host thread for both vCPUs: with a thread each they wait for one
+            # another, and any other load on the host makes them crawl.
+            words += ["-accel", f"tcg,thread={self.threads}", "-smp", "2"]
         if self.iommu:
             words += ["-M", "q35,kernel-irqchip=split"]
             words += ["-device", "intel-iommu,intremap=on,caching-mode=off"]

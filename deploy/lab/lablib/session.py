@@ -30,6 +30,7 @@ class Options:
         patches: how many of the series a patched one has; all when nothing is said.
         xen: an image to boot instead.
         exact: see `qemu.Machine`.
+        threads: see `qemu.Machine`.
         iommu: `strict` or nothing.
         guest: start a guest that shares pages with dom0.
         guest_pages: how many it shares.
@@ -41,6 +42,7 @@ class Options:
     patches: int | None = None
     xen: Path | None = None
     exact: bool = False
+    threads: str = "single"
     iommu: str | None = None
     guest: bool = False
     guest_pages: int = 256
@@ -103,6 +105,7 @@ def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -
     machine = qemu.Machine(
         xen=xen,
         exact=options.exact,
+        threads=options.threads,
         iommu=options.iommu == "strict",
         guest_disk=options.guest,
         xen_args=options.xen_args,
