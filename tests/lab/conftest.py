@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from labs import LABS, Labs
+from programs import Programs
 from reach import Dom0
 
 #: these run in dom0; test_in_dom0.py takes them there
@@ -89,3 +90,9 @@ def switched_off(labs) -> Dom0:
 def patched_exact(labs) -> Dom0:
     """The patched hypervisor, otherwise as `exact`."""
     return labs.get("patched-exact")
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory) -> Programs:
+    """The C programs of semantics/, in any lab."""
+    return Programs(tmp_path_factory.mktemp("programs"))
