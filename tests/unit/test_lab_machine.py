@@ -172,25 +172,25 @@ def booting(tmp_path, monkeypatch):
 def test_a_silent_boot_ends(booting, monkeypatch):
     monkeypatch.setattr(session, "SILENCE", 0.3)
     with pytest.raises(LabError, match="the boot hung"):
-        session._wait(booting("sleep", "60"), timeout=60)
+        session.wait(booting("sleep", "60"), timeout=60)
 
 
 def test_a_boot_that_only_talks_ends(booting):
     record = booting("sh", "-c", "while :; do echo busy >> console.log; sleep 0.05; done")
     with pytest.raises(LabError, match="not usable after 1 s"):
-        session._wait(record, timeout=1)
+        session.wait(record, timeout=1)
 
 
 def test_a_panic_ends_the_boot_and_keeps_the_console(booting):
     record = booting("sh", "-c", "echo '(XEN) Panic on CPU 0:' >> console.log; sleep 60")
     with pytest.raises(LabError, match="Panic on CPU 0") as lost:
-        session._wait(record, timeout=60)
+        session.wait(record, timeout=60)
     assert tail(lost.value.log) == ["(XEN) Panic on CPU 0:"]
 
 
 def test_qemus_own_words_are_told(booting):
     with pytest.raises(LabError, match="QEMU ended during the boot: no such machine"):
-        session._wait(booting("sh", "-c", "echo no such machine; sleep 0.2"), timeout=60)
+        session.wait(booting("sh", "-c", "echo no such machine; sleep 0.2"), timeout=60)
 
 
 @pytest.mark.parametrize(

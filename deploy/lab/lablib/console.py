@@ -27,12 +27,14 @@ class Console:
         offset: bytes read so far.
         ready: dom0 has said that it can be used.
         death: the line that says the machine is lost.
+        deaths: what makes such a line; none for a machine that starts again by itself.
     """
 
     path: Path
     offset: int = 0
     ready: bool = False
     death: str | None = None
+    deaths: tuple[bytes, ...] = DEATHS
     _partial: bytes = b""
 
     def read(self) -> bool:
@@ -47,6 +49,6 @@ class Console:
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in [*lines, self._partial]:
             self.ready = self.ready or READY in line
-            if self.death is None and any(word in line for word in DEATHS):
+            if self.death is None and any(word in line for word in self.deaths):
                 self.death = line.decode("utf-8", "replace").strip()
         return bool(data)

@@ -1,6 +1,7 @@
 """The disk image dom0 boots from: the Debian root, and this tree's package installed in it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from lablib import initramfs, places
@@ -26,28 +27,15 @@ def build(cache: Cache, package: Path) -> Path:
         LabError: the package does not install on Debian 13's own libraries.
     """
     base = dom0_root(cache)
-    recipe = places.LAB / "dom0"
-    parts = tree_parts([path for path in recipe.rglob("*") if path.is_file()], recipe)
-    name = key(
-        [
-            base.parent.name.encode(),
-            package.read_bytes(),
-            " ".join((*MAKE, *initramfs.DRIVERS)).encode(),
-            *parts,
-        ]
-    )
+    name = key([*ingredients(base), package.read_bytes(), " ".join(MAKE).encode()])
 
     def make(entry: Path) -> None:
         log = cache.log("image")
         root = entry / "root"
         with step("making the disk of dom0"):
-            run(as_root(["cp", "-a", "--reflink=auto", base, root]), log)
-            run(as_root([recipe / "customize", root]), log)
+            fill(entry, base, log)
             run(as_root(["cp", package, root / "xengt.deb"]), log)
             inside(root, "dpkg --install /xengt.deb; rm /xengt.deb", log)
-            kernel = next((root / "boot").glob("vmlinuz-*"))
-            (entry / "vmlinuz").write_bytes(kernel.read_bytes())
-            (entry / "initramfs").write_bytes(initramfs.build(root, recipe / "initramfs-init"))
             # A guest boots from the same two files: dom0 has them as well.
             run(as_root(["cp", entry / "vmlinuz", entry / "initramfs", root / "boot"]), log)
             disk = entry / "disk.img"
@@ -57,3 +45,32 @@ def build(cache: Cache, package: Path) -> Path:
             remove(root)
 
     return cache.entry("image", name, make)
+
+
+def ingredients(base: Path) -> Iterator[bytes]:
+    """Yield what `fill` makes a root from.
+
+    Args:
+        base: from `dom0_root`.
+    """
+    recipe = places.LAB / "dom0"
+    yield base.parent.name.encode()
+    yield " ".join(initramfs.DRIVERS).encode()
+    yield from tree_parts([path for path in recipe.rglob("*") if path.is_file()], recipe)
+
+
+def fill(entry: Path, base: Path, log: Path) -> None:
+    """Make dom0's `root`, and beside it the `vmlinuz` and `initramfs` it boots from.
+
+    Args:
+        entry: where to make them.
+        base: from `dom0_root`.
+        log: takes what the steps say.
+    """
+    root = entry / "root"
+    recipe = places.LAB / "dom0"
+    run(as_root(["cp", "-a", "--reflink=auto", base, root]), log)
+    run(as_root([recipe / "customize", root]), log)
+    kernel = next((root / "boot").glob("vmlinuz-*"))
+    (entry / "vmlinuz").write_bytes(kernel.read_bytes())
+    (entry / "initramfs").write_bytes(initramfs.build(root, recipe / "initramfs-init"))

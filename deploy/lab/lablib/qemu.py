@@ -15,7 +15,7 @@ XEN = "bootscrub=0 com1=115200,8n1 console=com1"
 # clocksource: on emulated vCPUs the `xen` clock, to which Linux falls back when its watchdog
 # dislikes the TSC, drifts between them and then stands still for longer than a grant operation.
 LINUX = (
-    "root=/dev/vda console=hvc0 clocksource=tsc tsc=reliable net.ifnames=0"
+    "console=hvc0 clocksource=tsc tsc=reliable net.ifnames=0"
     " rodata=off loglevel=5 TERM=dumb systemd.tty.term.console=dumb systemd.show_status=yes"
     " systemd.condition-needs-update=no"
 )
@@ -40,6 +40,10 @@ class Machine:
         dom0_memory: MiB of dom0.
         xen_args: further words for Xen's command line.
         monitor: where to listen for QEMU's monitor, which can log what the hypervisor executes.
+        installed: the disk has a partition for dom0, and what is written to it stays. One vCPU:
+            it boots faster.
+        grub: start the boot loader of that disk, which knows the hypervisor and the words for it;
+            the machine's resets are real, and do not end QEMU.
     """
 
     xen: Path
@@ -51,6 +55,8 @@ class Machine:
     dom0_memory: int = 768
     xen_args: str = ""
     monitor: Path | None = None
+    installed: bool = False
+    grub: bool = False
 
     def xen_line(self) -> str:
         """Return Xen's command line."""
@@ -71,7 +77,8 @@ class Machine:
         # loops on its intercept. xsave=off: when Xen switches from a domain to another, QEMU 7.2
         # now and then gives back vector registers of the wrong one; FXSAVE is sound.
         words = [PROGRAM, "-cpu", "max,smap=off,rdtscp=off,xsave=off"]
-        words += ["-m", str(self.memory), "-no-reboot"]
+        words += ["-m", str(self.memory)]
+        words += [] if self.grub else ["-no-reboot"]
         words += ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]
         words += ["-serial", f"file:{console}"]
         if self.monitor is not None:
@@ -82,7 +89,8 @@ class Machine:
         else:
             # By default one host thread for both vCPUs: with a thread each they wait for one
             # another, and any other load on the host makes them crawl.
-            words += ["-accel", f"tcg,thread={self.threads}", "-smp", "2"]
+            vcpus = "1" if self.installed else "2"
+            words += ["-accel", f"tcg,thread={self.threads}", "-smp", vcpus]
         if self.iommu:
             words += ["-M", "q35,kernel-irqchip=split"]
             words += ["-device", "intel-iommu,intremap=on,caching-mode=off"]
@@ -90,11 +98,16 @@ class Machine:
             words += ["-M", "q35"]
         words += ["-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"]
         words += ["-device", "virtio-net-pci,netdev=net,romfile="]
+        # Nobody waits for the host's disk: this machine's power never goes, only its copy of it.
+        writes = "snapshot=off,cache=unsafe" if self.installed else "snapshot=on"
         for disk in ("dom0", "guest") if self.guest_disk else ("dom0",):
-            words += ["-drive", f"id={disk},file=disk.img,if=none,format=raw,snapshot=on"]
+            words += ["-drive", f"id={disk},file=disk.img,if=none,format=raw,{writes}"]
             words += ["-device", f"virtio-blk-pci,drive={disk}"]
+        if self.grub:
+            return words
+        root = "/dev/vda1" if self.installed else "/dev/vda"
         words += ["-kernel", str(self.xen), "-append", self.xen_line()]
-        words += ["-initrd", f"vmlinuz {LINUX} xengt.key={key},initramfs"]
+        words += ["-initrd", f"vmlinuz root={root} {LINUX} xengt.key={key},initramfs"]
         return words
 
 

@@ -45,19 +45,26 @@ def build_root(cache: Cache) -> Path:
     return cache.entry("build", name, make) / "root"
 
 
-def dom0_root(cache: Cache) -> Path:
-    """Return the directory with the Debian packages that dom0 is made of."""
+def dom0_root(cache: Cache, kind: str = "dom0", more: Sequence[str] = ()) -> Path:
+    """Return the directory with the Debian packages that dom0 is made of.
+
+    Args:
+        cache: where it is kept.
+        kind: what it is kept as.
+        more: Debian packages beyond those every dom0 has.
+    """
     slim = places.LAB / "dom0/slim"
     # Never older than the build root: what is compiled there asks for libraries as new as its own.
-    packages = (*BUILD_PACKAGES, *DOM0_PACKAGES)
+    packages = (*BUILD_PACKAGES, *DOM0_PACKAGES, *more)
     words = [word.encode() for word in (apt.SUITE, *packages, *SLIM)]
     name = key([*words, slim.read_bytes()])
 
     def make(entry: Path) -> None:
+        wanted = (*DOM0_PACKAGES, *more)
         with step("making the Debian root of dom0 (once)"):
-            _debootstrap(entry, DOM0_PACKAGES, cache.log("dom0"), f"--customize-hook={slim}")
+            _debootstrap(entry, wanted, cache.log(kind), f"--customize-hook={slim}")
 
-    return cache.entry("dom0", name, make) / "root"
+    return cache.entry(kind, name, make) / "root"
 
 
 def _debootstrap(entry: Path, packages: Sequence[str], log: Path, *options: str) -> None:

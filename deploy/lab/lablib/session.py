@@ -72,6 +72,28 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
     Raises:
         LabError: there is one of this name, or the boot failed; then the console's log is left.
     """
+    home = place(name)
+    try:
+        if options.xen is not None:
+            options = replace(options, xen=qemu.usable(options.xen, home))
+        record = _start(name, *build(Cache(places.cache_root()), options), options, stays=stays)
+        with step("booting Xen and dom0"):
+            wait(record, options.boot_timeout)
+        if options.guest:
+            with step("starting the guest"):
+                _start_guest(record, options)
+    except BaseException:
+        down(name)
+        raise
+    return record
+
+
+def place(name: str) -> Path:
+    """Make the directory of a lab that is to be, empty.
+
+    Raises:
+        LabError: there is one of this name.
+    """
     if load(name) is not None:
         raise LabError(
             f"a lab named {name} is up already",
@@ -82,19 +104,7 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
     home = directory(name)
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True, mode=0o700)
-    try:
-        if options.xen is not None:
-            options = replace(options, xen=qemu.usable(options.xen, home))
-        record = _start(name, *build(Cache(places.cache_root()), options), options, stays=stays)
-        with step("booting Xen and dom0"):
-            _wait(record, options.boot_timeout)
-        if options.guest:
-            with step("starting the guest"):
-                _start_guest(record, options)
-    except BaseException:
-        down(name)
-        raise
-    return record
+    return home
 
 
 def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -> Record:
@@ -128,9 +138,18 @@ def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -
     return record
 
 
-def _wait(record: Record, timeout: float) -> None:
-    """Wait for dom0 to say that it is ready; see how else a boot can end."""
-    console = Console(record.console)
+def wait(record: Record, timeout: float, console: Console | None = None) -> None:
+    """Wait for dom0 to say that it is ready; see how else a boot can end.
+
+    Args:
+        record: the lab.
+        timeout: seconds until dom0 must be usable.
+        console: its console, read up to where the boot begins; none is a boot from its first word.
+
+    Raises:
+        LabError: the boot failed, hung or took too long; the console's log is kept.
+    """
+    console = console or Console(record.console)
     begin = heard = time.monotonic()
     while not console.ready:
         alive = record.alive()
@@ -138,18 +157,19 @@ def _wait(record: Record, timeout: float) -> None:
         if console.read():
             heard = now
         if console.death:
-            raise _lost(record, f"the boot failed: {console.death}")
+            raise lost(record, f"the boot failed: {console.death}")
         if not alive:
             said = " ".join((record.directory / "qemu.log").read_text(errors="replace").split())
-            raise _lost(record, f"QEMU ended during the boot: {said or 'it said nothing'}")
+            raise lost(record, f"QEMU ended during the boot: {said or 'it said nothing'}")
         if now - heard > SILENCE:
-            raise _lost(record, f"the boot hung: {SILENCE:.0f} s without a word on the console")
+            raise lost(record, f"the boot hung: {SILENCE:.0f} s without a word on the console")
         if now - begin > timeout:
-            raise _lost(record, f"dom0 was not usable after {timeout:.0f} s")
+            raise lost(record, f"dom0 was not usable after {timeout:.0f} s")
         time.sleep(POLL)
 
 
-def _lost(record: Record, what: str) -> LabError:
+def lost(record: Record, what: str) -> LabError:
+    """Keep a lab's console; return the error that says what befell it."""
     kept = places.cache_root() / "log" / f"console-{record.name}.log"
     shutil.copyfile(record.console, kept) if record.console.exists() else kept.write_text("")
     return LabError(what, f"the whole console is in {kept}", kept)
@@ -161,7 +181,7 @@ def _start_guest(record: Record, options: Options) -> None:
     if started.returncode != 0:
         for text in (started.stdout + started.stderr).splitlines()[-25:]:
             say(f"  {text}")
-        raise _lost(record, "the guest did not start")
+        raise lost(record, "the guest did not start")
 
 
 def _monitor(home: Path) -> Path | None:
