@@ -21,7 +21,7 @@ def limited(kind: str, frames: int) -> dict:
     with Granters(1, GREFS) as granters, Mapper(kind, maptrack=frames) as mapper:
         granter = granters.all[0]
         granter.grant(0, FIRST + GREFS, mapper.domid)
-        told = {}
+        told = {"wanted": GREFS}
         for name, first, grefs, times in (
             ("slow", 0, RESERVED, TIMES),
             ("fast", FIRST, GREFS, 1),

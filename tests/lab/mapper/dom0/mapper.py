@@ -45,7 +45,7 @@ class Mapper:
     def __init__(self, kind: str = "plain", maptrack: int = 1024, domid: int = 0) -> None:
         self.kind, self.maptrack, self.wanted = kind, maptrack, domid
         self.name = f"mapper-{time.monotonic_ns()}"
-        self.domid = 0
+        self.domid = self.used = 0
         self.mailbox: Mailbox | None = None
 
     def __enter__(self) -> Self:
@@ -87,9 +87,14 @@ class Mapper:
         return self.do([Step(HOLD, (domid, first, grefs, flags, at, times))])[0]
 
     def window(self, pages: int) -> int:
-        """Where so many host mappings can go: with page tables, which a PV guest has to have."""
-        self.do(Step(REACH, (WINDOW + table * REGION,)) for table in range(-(-pages // 512)))
-        return WINDOW
+        """Where so many host mappings can go: never used before, as Xen demands of PVH guests.
+
+        A PV guest has page tables there then.
+        """
+        start, self.used = self.used, self.used + pages
+        tables = range(start // 512, -(-self.used // 512))
+        self.do(Step(REACH, (WINDOW + table * REGION,)) for table in tables)
+        return WINDOW + start * 4096
 
     def sweep(self, first: int, handles: int) -> int:
         """Offer handles for unmapping; how many Xen took."""

@@ -96,14 +96,15 @@ def parts(kind: str) -> Iterator[tuple[Stage, ...]]:
 
 
 def again(kind: str) -> Iterator[tuple[Stage, ...]]:
-    """A mapping made where another has just gone, beside a third that stays."""
-    for first, second, third in product(FEW[kind], repeat=3):
+    """A mapping made where another has just gone, beside one that stays."""
+    for flags in product(FEW[kind], repeat=3):
         for gone in (0, 1):
-            where = "0" if gone == 0 else "1"
+            # A page's slot and a page table entry's are never the same.
+            where = "01"[gone] if ("p" in flags[gone]) == ("p" in flags[2]) else "="
             yield (
-                *maps((first, second), equal=False),
+                *maps(flags[:2], equal=False),
                 Unmap(gone),
-                Map(third, where if is_host(third) else ""),
+                Map(flags[2], where if is_host(flags[2]) else ""),
                 Unmap(2),
                 Unmap(1 - gone),
             )

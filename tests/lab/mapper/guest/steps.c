@@ -43,16 +43,24 @@ static int64_t take(const struct step *step)
 
 static struct vcpu_time_info clock;
 
-/* System time in ns, as of what Xen noted when it last gave us a CPU. */
+/*
+ * System time in ns, as of what Xen noted when it last gave us a CPU. It may
+ * take the CPU away in the middle, and then notes anew: the version tells.
+ */
 static uint64_t now(void)
 {
-    uint32_t low, high;
-    uint64_t ticks;
+    const volatile struct vcpu_time_info *noted = &clock;
+    uint32_t version, low, high;
+    uint64_t ticks, time;
 
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high)::"memory");
-    ticks = ((uint64_t)high << 32 | low) - clock.tsc_timestamp;
-    ticks = clock.tsc_shift < 0 ? ticks >> -clock.tsc_shift : ticks << clock.tsc_shift;
-    return clock.system_time + (uint64_t)((__uint128_t)ticks * clock.tsc_to_system_mul >> 32);
+    do {
+        version = noted->version;
+        __asm__ volatile("rdtsc" : "=a"(low), "=d"(high)::"memory");
+        ticks = ((uint64_t)high << 32 | low) - noted->tsc_timestamp;
+        ticks = noted->tsc_shift < 0 ? ticks >> -noted->tsc_shift : ticks << noted->tsc_shift;
+        time = noted->system_time + (uint64_t)((__uint128_t)ticks * noted->tsc_to_system_mul >> 32);
+    } while (version & 1 || version != noted->version);
+    return time;
 }
 
 static void clock_open(void)

@@ -1,0 +1,149 @@
+"""Runs a guest that moves data through blkback and netback, and compares what came through.
+
+arguments: 1 or 0: whether the guest's disks use persistent grants. Prints a JSON line: by way of
+the data, the checksum at either end; and what the hypervisor counted of dom0's mappings.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from xenlib_cffi.errors import XenLibraryError
+from xenlib_cffi.hypfs import HypFs
+
+HERE = Path(__file__).parent
+BYTES = 8 << 20
+NAME = "traffic"
+CONSOLE = Path(f"/var/log/xen/console/guest-{NAME}.log")
+CONFIG = """name = "{name}"
+type = "pv"
+kernel = "/boot/vmlinuz"
+ramdisk = "{here}/initramfs"
+memory = 128
+vcpus = 1
+disk = ["phy:{source},xvda,r", "phy:{target},xvdb,w"]
+vif = ["script={here}/vif"]
+on_poweroff = "destroy"
+extra = "console=hvc0 lsm=capability rodata=off loglevel=5 traffic.persistent={persistent} traffic.bytes={bytes} traffic.here=10.77.0.2 traffic.there=10.77.0.1"
+"""  # noqa: E501
+
+
+def run(*words: str) -> str:
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+def checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def fast() -> int | None:
+    """Mappings that dom0 has made by fast entries since it booted; None on stock."""
+    with HypFs() as fs:
+        try:
+            return int(fs.read("/gnttab/0/fast-maps"))
+        except XenLibraryError:
+            return None
+
+
+def disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
+    """A file and the loop device it is seen through."""
+    file = Path(f"/tmp/traffic-{time.monotonic_ns()}")
+    file.write_bytes(content)
+    stack.callback(file.unlink)
+    device = run("losetup", "--show", "--find", str(file))
+    stack.callback(run, "losetup", "--detach", device)
+    return file, device
+
+
+class Peer(threading.Thread):
+    """The other end of a connection: gives its content, or takes all that comes."""
+
+    def __init__(self, port: int, content: bytes | None) -> None:
+        super().__init__(daemon=True)
+        self.listening = socket.create_server(("", port))
+        self.content = content
+        self.taken = b""
+
+    def run(self) -> None:
+        connection, _ = self.listening.accept()
+        with connection:
+            if self.content is not None:
+                connection.sendall(self.content)
+            else:
+                while part := connection.recv(1 << 16):
+                    self.taken += part
+        self.listening.close()
+
+
+def said(within: float) -> dict[str, str]:
+    """What the guest has said on its console, once it is done."""
+    deadline = time.monotonic() + within
+    while "traffic: done" not in (text := CONSOLE.read_text(errors="replace")):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.2)
+    words = [line.split() for line in text.splitlines() if line.startswith("traffic: ")]
+    return {word[1]: word[2] for word in words if len(word) > 2}
+
+
+def gone(within: float) -> None:
+    deadline = time.monotonic() + within
+    while subprocess.run(["xl", "domid", NAME], check=False, capture_output=True).returncode == 0:
+        assert time.monotonic() < deadline, "the guest does not go"
+        time.sleep(0.2)
+
+
+def main(persistent: str) -> dict:
+    for module in ("loop", "xen-blkback", "xen-netback"):
+        run("modprobe", module)
+    CONSOLE.unlink(missing_ok=True)
+    CONSOLE.touch()
+    given, sent = os.urandom(BYTES), os.urandom(BYTES)
+    before = fast()
+    with ExitStack() as stack:
+        _, source = disk(stack, given)
+        written, target = disk(stack, bytes(BYTES))
+        giver, taker = Peer(7000, sent), Peer(7001, None)
+        giver.start()
+        taker.start()
+        config = Path("/tmp/traffic.cfg")
+        config.write_text(
+            CONFIG.format(
+                name=NAME,
+                here=HERE,
+                source=source,
+                target=target,
+                persistent=persistent,
+                bytes=BYTES,
+            )
+        )
+        stack.callback(config.unlink)
+        run("xl", "create", "-q", str(config))
+        try:
+            guest = said(120)
+            taker.join(30)
+            gone(30)
+        finally:
+            subprocess.run(["xl", "destroy", NAME], check=False, capture_output=True)
+        run("sync")
+        after = fast()
+        return {
+            "read": [checksum(given), guest["read"]],
+            "wrote": [checksum(written.read_bytes()), guest["wrote"]],
+            "received": [checksum(sent), guest["received"]],
+            "sent": [checksum(taker.taken), guest["wrote"]],
+            "pages": BYTES // 4096,
+            "fast_maps": None if before is None or after is None else after - before,
+        }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1])))

@@ -1,0 +1,41 @@
+"""Data of a real guest through blkback and netback, on every hypervisor."""
+
+import json
+from pathlib import Path
+
+import pytest
+from backends import image
+from labs import Labs
+from mapper.put import everywhere
+from reach import left_behind
+
+HERE = Path(__file__).parent / "backends"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    made = tmp_path_factory.mktemp("backends") / "backends"
+    made.mkdir()
+    (made / "initramfs").write_bytes(image.build())
+    for name in ("traffic.py", "vif"):
+        (made / name).write_bytes((HERE / name).read_bytes())
+    (made / "vif").chmod(0o755)
+    return made
+
+
+@everywhere
+@pytest.mark.parametrize("persistent", ["0", "1"])
+def test_what_goes_in_comes_out(labs: Labs, variant, persistent, files):
+    dom0 = labs.get(variant)
+    dom0.put(files)
+    told = json.loads(dom0.succeeds("python3", "/root/backends/traffic.py", persistent))
+    for way in ("read", "wrote", "received", "sent"):
+        here, there = told[way]
+        assert here == there, way
+    if variant == "stock":
+        assert told["fast_maps"] is None
+    elif persistent == "0":  # every page read, and every page written, is mapped for it
+        assert told["fast_maps"] >= 2 * told["pages"]
+    else:
+        assert told["fast_maps"] > 0
+    assert left_behind(dom0) == ""
