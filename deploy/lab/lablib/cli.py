@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from lablib import places, record, remote, session
+from lablib import grub, places, record, remote, session
 from lablib import trace as tracing
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError, tail
@@ -71,6 +71,10 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--xen-args", default="", metavar="WORDS", help="further words for Xen's command line"
     )
+    _timeout_option(parser)
+
+
+def _timeout_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--boot-timeout",
         type=float,
@@ -111,7 +115,7 @@ def build(args: Namespace) -> int:
     """Build what is not in the cache, and boot nothing."""
     cache = Cache(places.cache_root())
     if args.prune:
-        for kind in ("build", "dom0", "source", "hypervisor", "package", "image"):
+        for kind in ("build", "dom0", "source", "hypervisor", "package", "image", "grub"):
             cache.prune(kind, kept=1)
     disk, xen = session.build(cache, _options(args))
     print(json.dumps({"image": str(disk), "xen": str(xen)}) if args.json else f"{disk}\n{xen}")
@@ -148,8 +152,17 @@ def _get_after(lab: record.Record, args: Namespace, status: int) -> None:
 
 def up(args: Namespace) -> int:
     """Boot a lab that stays."""
-    lab = session.up(args.name, _options(args), stays=True)
+    if args.grub:
+        lab = grub.up(args.name, args.boot_timeout)
+    else:
+        lab = session.up(args.name, _options(args), stays=True)
     say(f"{lab.name} is up: lab ssh --name {lab.name}; its console is {lab.console}")
+    return 0
+
+
+def reboot(args: Namespace) -> int:
+    """Restart a lab that was started with --grub, into what its own boot loader chooses."""
+    grub.reboot(_running(args), args.boot_timeout)
     return 0
 
 
@@ -253,6 +266,16 @@ def parser() -> argparse.ArgumentParser:
     sub = command(up, "lab up --exact --guest --name exact")
     named(sub)
     _machine_options(sub)
+    sub.add_argument(
+        "--grub",
+        action="store_true",
+        help="a box with one vCPU that boots Debian's own Xen through GRUB, and keeps what is"
+        " written to its disk until `lab down`; no other option but --boot-timeout applies",
+    )
+
+    sub = command(reboot, "lab up --grub && lab reboot")
+    named(sub)
+    _timeout_option(sub)
 
     sub = command(ssh, "lab ssh -- xl list")
     named(sub)
