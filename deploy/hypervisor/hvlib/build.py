@@ -2,17 +2,19 @@
 
 import argparse
 import email.utils
-import hashlib
 import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lablib import hypervisor, places
 from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError, tail
 from lablib.roots import Workbench, build_root
+from lablib.series import Patch
+from lablib.source import source
 from lablib.work import say, step
 
 from hvlib.names import IMAGE, PACKAGE, SCRIPT
@@ -56,18 +58,16 @@ def build_id(image: bytes) -> str:
     return bytes(notes.pop()).hex()
 
 
-def version(entry: Path) -> str:
+def version(source: str, variant: str, series: Sequence[Patch]) -> str:
     """Return the package's version: Debian's of the source, the variant, and the patches' hash.
 
     Args:
-        entry: from `hypervisor.build`.
+        source: Debian's version of Xen.
+        variant: one of the lab's.
+        series: its patches, in their order.
     """
-    source, variant = (entry / "version").read_text().split()
-    names = (entry / "series").read_text().split()
-    series = hashlib.sha256()
-    for name in names:
-        series.update(name.encode() + b"\0" + (entry / "patches" / name).read_bytes())
-    return f"{source}+xengt.{variant.replace('-', '.')}.{series.hexdigest()[:8]}"
+    parts = [part for patch in series for part in (patch.name.encode(), patch.content)]
+    return f"{source.strip()}+xengt.{variant.replace('-', '.')}.{key(parts)[:8]}"
 
 
 def epoch(changelog: str) -> int:
@@ -90,31 +90,34 @@ def build(cache: Cache, variant: str, jobs: int) -> Path:
         LabError: the hypervisor or the package does not build.
     """
     made = hypervisor.build(cache, variant, jobs)
-    time = epoch((hypervisor.source(cache) / "xen/debian/changelog").read_text())
+    series = hypervisor.series(variant)
+    origin = source(cache)
+    called = version((origin / "version").read_text(), variant, series)
+    time = epoch((origin / "xen/debian/changelog").read_text())
     root = build_root(cache)
     templates = sorted(TEMPLATES.iterdir())
-    parts = [root.parent.name, made.name, BUILD, COPYRIGHT, version(made), str(time)]
+    parts = [root.parent.name, made.name, BUILD, COPYRIGHT, called, str(time)]
     name = key([*(part.encode() for part in parts), *tree_parts(templates, TEMPLATES)])
 
     def make(entry: Path) -> None:
         log = cache.log("hypervisor-deb")
         given = entry / "given"
-        _fill(given, made)
+        _fill(given, made, called, series)
         with step("packing the hypervisor"), Workbench(root, f"hv-{name}") as bench:
             bench.bring(given, log)
             bench.do(BUILD, log, str(time), IMAGE, SCRIPT)
             bench.take(["hypervisor.deb"], entry)
         shutil.rmtree(given)
-        (entry / "hypervisor.deb").rename(entry / f"{PACKAGE}_{version(made)}_amd64.deb")
+        (entry / "hypervisor.deb").rename(entry / f"{PACKAGE}_{called}_amd64.deb")
 
     return next(cache.entry("hypervisor-deb", name, make).glob("*.deb"))
 
 
-def _fill(given: Path, made: Path) -> None:
+def _fill(given: Path, made: Path, called: str, series: Sequence[Patch]) -> None:
     """Lay out the package's files, and beside them the hypervisor, not packed yet."""
     words = {
         "@PACKAGE@": PACKAGE,
-        "@VERSION@": version(made),
+        "@VERSION@": called,
         "@IMAGE@": f"/{IMAGE}",
         "@BUILD_ID@": build_id((made / "xen").read_bytes()),
         "@REGENERATE@": (TEMPLATES / "regenerate").read_text().strip(),
@@ -136,7 +139,7 @@ def _fill(given: Path, made: Path) -> None:
     doc = given / "tree" / DOC
     doc.mkdir(parents=True)
     shutil.copyfile(made / ".config", doc / "config")
-    shutil.copyfile(made / "series", doc / "series")
+    (doc / "series").write_text("".join(f"{patch.name}\n" for patch in series))
     (doc / "copyright").write_text(COPYRIGHT)
 
 
