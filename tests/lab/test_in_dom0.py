@@ -8,8 +8,10 @@ from reach import left_behind
 FILES = sorted((Path(__file__).parent / "dom0").glob("test_*.py"))
 
 
+@pytest.mark.parametrize("variant", ["stock", "patched"])
 @pytest.mark.parametrize("name", [file.name for file in FILES])
-def test_in_dom0(dom0, name):
+def test_in_dom0(labs, name, variant):
+    dom0 = labs.get(variant)
     done = dom0.run("python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"/root/dom0/{name}")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
