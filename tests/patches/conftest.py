@@ -1,0 +1,47 @@
+"""The series of this tree, step by step, on Debian's Xen."""
+
+import os
+from pathlib import Path
+
+import pytest
+from lablib import hypervisor, places
+from lablib.cache import Cache
+from lablib.errors import LabError, tail
+from lablib.series import patches
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--series", action="store_true", help="boot every step of the series, and build one anew"
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "step" in metafunc.fixturenames:
+        try:
+            length = len(patches())
+        except LabError:  # test_form.py says so
+            length = 0
+        metafunc.parametrize("step", range(1, length + 1))
+
+
+@pytest.fixture(scope="session")
+def built():
+    """Builds a variant, or its first patches; gives its directory."""
+
+    def build(variant: str, first: int | None = None) -> Path:
+        cache = Cache(places.cache_root())
+        try:
+            return hypervisor.build(cache, variant, os.cpu_count() or 1, first)
+        except LabError as error:
+            said = "\n".join(tail(error.log)) if error.log else ""
+            pytest.fail(f"{error.what}\n{said}", pytrace=False)
+
+    return build
+
+
+@pytest.fixture
+def whole(request):
+    """Only when the whole series is asked for: ./tests/run series."""
+    if not request.config.getoption("--series", default=False):
+        pytest.skip("takes half a minute a patch: ./tests/run series")

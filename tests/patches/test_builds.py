@@ -1,0 +1,36 @@
+"""The series in order on Debian's source: each step applies exactly and compiles without a word."""
+
+from lablib import places
+
+
+def set_in(entry) -> set[str]:
+    return {line for line in (entry / ".config").read_text().splitlines() if "CONFIG_" in line}
+
+
+def test_a_step_builds(built, step):
+    """That none has fuzz, an offset or a warning, the build itself sees to."""
+    entry = built("patched", step)
+    said = (entry / "xen").read_bytes()
+    assert b"-xengt\0" in said
+    assert f"xengt {step} patch".encode() in said
+
+
+def test_the_last_step_is_the_whole(built, step):
+    last = built("patched", step) == built("patched")
+    assert last == (step == len(list(places.PATCHES.glob("*.patch"))))
+
+
+def test_both_are_of_one_configuration(built):
+    for kind in ("", "-debug"):
+        assert set_in(built(f"stock{kind}")) == set_in(built(f"patched{kind}"))
+
+
+def test_debug_checks_its_assertions(built):
+    debug, release = set_in(built("patched-debug")), set_in(built("patched"))
+    assert {"CONFIG_DEBUG=y", "CONFIG_DEBUG_LOCKS=y"} <= debug - release
+    # What is set differs by what CONFIG_DEBUG brings: nothing of a release build is taken away.
+    assert release - debug == {"# CONFIG_DEBUG is not set"}
+
+
+def test_stock_says_nothing_of_us(built):
+    assert b"xengt " not in (built("stock") / "xen").read_bytes()
