@@ -11,7 +11,7 @@ def test_versions_taken_by_turns_while_others_map(labs, variant):
     (told,) = script(labs, variant, "versions.py", str(SECONDS))
     print(f"{variant}: {told}")
     assert told["granter"]["switched"] > 100
-    assert told["dom0"]["mapped"] > 100
+    assert told["dom0"]["mapped"] > 10
     assert told["dom0"]["unmap_refused"] == 0
     for mapper in told["mapper"]:
         assert mapper["mapped"] > 100

@@ -7,7 +7,7 @@ one that may write does.
 
 from collections.abc import Sequence
 
-from mapper.dom0.sequences import Map, Stage, is_host
+from mapper.dom0.sequences import Map, Stage, Unmap, is_host
 
 READING, WRITING = 8, 16
 SLOTS = "01=?"
@@ -42,3 +42,26 @@ def seen(made: list[Map], live: set[tuple[int, str]]) -> str:
 def marks(made: list[Map], live: set[tuple[int, str]]) -> int:
     writable = any("r" not in made[index].flags for index, _ in live)
     return (READING if live else 0) | (WRITING if writable else 0)
+
+
+def sound(said: Sequence[str]) -> bool:
+    """Whether Xen marks what is seen: nothing is mapped that the granter believes to be free."""
+    for stage in said:
+        _, view, mark = stage.split()
+        needed = (WRITING if "w" in view else 0) | (READING if {*"wr"} & {*view} else 0)
+        if int(mark) & needed != needed or {*view} - {*"wr-"}:
+            return False
+    return True
+
+
+def excused(stages: Sequence[Stage]) -> bool:
+    """Whether the patched hypervisor may answer a sequence otherwise than stock (divergences.py).
+
+    Of two mappings with one handle it takes the address for what is meant: so it does where an
+    address is the other's, or was nobody's, and where one of the two is unmapped once more.
+    """
+    if sum(isinstance(stage, Map) for stage in stages) < 2:
+        return False
+    unmaps = [stage for stage in stages if isinstance(stage, Unmap)]
+    mistaken = any(stage.host not in {"own", "none"} for stage in unmaps)
+    return mistaken or len({stage.index for stage in unmaps}) < len(unmaps)

@@ -10,7 +10,7 @@ what is seen at every slot, and Xen's marks in the entry. No handle, domid or fr
 import json
 import sys
 from collections.abc import Iterator
-from itertools import batched, zip_longest
+from itertools import batched, count, zip_longest
 
 from exchange import FAULTED, HYPERCALL, READ, STEPS_MAX, WRITE, Step
 from granters import FIRST, PERMIT, Granters, stamp
@@ -26,18 +26,22 @@ from operations import (
     unpack_map,
 )
 from places import SPARE, Place, of_addresses, of_entries, reach
-from sequences import FAMILIES, Map, Stage, name
+from sequences import FAMILIES, Map, Stage, Unmap, name
 
 FLAGS = {"d": 1, "h": 2, "r": 4, "a": 8, "p": 2 | 16}
 #: sequences at a time, as many as fit the mailbox's steps and data with all they look at
 TOGETHER = 500
 PAGES = 8
+#: no two writes are of the same value
+TOKENS = count(1)
 
 
 class Course:
     """One sequence under way."""
 
-    def __init__(self, index: int, stages: tuple[Stage, ...], slots: dict[str, Place]) -> None:
+    def __init__(
+        self, index: int, stages: tuple[Stage | None, ...], slots: dict[str, Place]
+    ) -> None:
         self.gref = FIRST + index
         self.stages = stages
         self.slots = slots
@@ -61,6 +65,10 @@ class Course:
             bus += 4096
         return UNMAP, pack_unmap(handle, host, bus)
 
+    def taken(self) -> tuple[Stage, ...]:
+        """Its stages, without those it sits out."""
+        return tuple(stage for stage in self.stages if stage)
+
     def done(self, stage: Stage, operation: bytes) -> int:
         """Note what a stage's operation came to; its status."""
         if isinstance(stage, Map):
@@ -70,7 +78,15 @@ class Course:
         return status_of_unmap(operation)
 
 
-def slots_of(stages: tuple[Stage, ...], pages: dict, entries: dict) -> dict[str, Place]:
+def aligned(stages: tuple[Stage, ...]) -> tuple[Stage | None, ...]:
+    """Have a sequence of one mapping sit out the stage in which others make their second.
+
+    A handle that is free must not be given out again while a sequence offers it once more.
+    """
+    return (None, *stages) if len(stages) > 1 and isinstance(stages[1], Unmap) else stages
+
+
+def slots_of(stages: tuple[Stage | None, ...], pages: dict, entries: dict) -> dict[str, Place]:
     """A sequence's slots: pages and page table entries never share one."""
     flags = {stage.slot: stage.flags for stage in stages if isinstance(stage, Map)}
     kinds = {slot: entries if "p" in flag else pages for slot, flag in flags.items()}
@@ -99,17 +115,31 @@ def hypercalls(mapper: Mapper, operations: list[tuple[int, bytes]], together: bo
     return [box.take(*place) for place in places]
 
 
+def writable(mapper: Mapper, seen: list[int]) -> set[int]:
+    """Which addresses can be written through: a fault tells PV guests, nothing tells PVH guests."""
+    found = set()
+    for part in batched(seen, STEPS_MAX // 2):
+        tokens = [next(TOKENS) for _ in part]
+        steps = []
+        for address, token in zip(part, tokens, strict=True):
+            steps += [Step(WRITE, (address + 8, token)), Step(READ, (address + 8,))]
+        results = mapper.do(steps)
+        for address, token, wrote, read in zip(
+            part, tokens, results[::2], results[1::2], strict=True
+        ):
+            if wrote == 0 and read == token:
+                found.add(address)
+    return found
+
+
 def looks(mapper: Mapper, courses: list[Course], domid: int) -> list[str]:
     """What the mapper sees at each slot of each sequence: w(ritable), r(eadonly), or `-`."""
     at = [place.seen for course in courses for place in course.slots.values()]
     read: list[int] = []
-    wrote: list[int] = []
     for part in batched(at, STEPS_MAX):
         read += mapper.do(Step(READ, (address,)) for address in part)
     seen = [address for address, value in zip(at, read, strict=True) if value not in {FAULTED, -1}]
-    for part in batched(seen, STEPS_MAX):
-        wrote += mapper.do(Step(WRITE, (address + 8, address)) for address in part)
-    readonly = {address for address, result in zip(seen, wrote, strict=True) if result == FAULTED}
+    written = writable(mapper, seen)
     words = []
     for index, (address, value) in enumerate(zip(at, read, strict=True)):
         gref = courses[index // 4].gref
@@ -118,7 +148,7 @@ def looks(mapper: Mapper, courses: list[Course], domid: int) -> list[str]:
         elif value != stamp(domid, FIRST + (gref - FIRST) % PAGES):
             words.append(f"another page: {value:#x}")
         else:
-            words.append("r" if address in readonly else "w")
+            words.append("w" if address in written else "r")
     return ["".join(words[index : index + 4]) for index in range(0, len(words), 4)]
 
 
@@ -141,7 +171,7 @@ def take(
 
 
 def main(kind: str, family: str, together: bool) -> None:
-    sequences = list(FAMILIES[family](kind))
+    sequences = [aligned(stages) for stages in FAMILIES[family](kind)]
     with Granters(1, len(sequences), PAGES) as granters, Mapper(kind) as mapper:
         granters.grant(mapper.domid, PERMIT)
         entries = []
@@ -155,8 +185,7 @@ def main(kind: str, family: str, together: bool) -> None:
                 slots = slots_of(stages, pages, entries[index] if entries else pages)
                 courses.append(Course(start + index, stages, slots))
             for course in take(mapper, granters, courses, together):
-                print(json.dumps([name(course.stages), course.said]))
-        print(json.dumps(["left", [str(granters.marks())]]))
+                print(json.dumps([name(course.taken()), course.said]))
 
 
 if __name__ == "__main__":
