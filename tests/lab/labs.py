@@ -31,6 +31,13 @@ LABS = {
     ),
     "exact": ("tests-exact", ("--exact", "--guest")),
     "patched-exact": ("tests-patched-exact", ("--exact", "--guest", "--hypervisor", "patched")),
+    "switched-off-exact": (
+        "tests-off-exact",
+        (
+            *("--exact", "--guest", "--hypervisor", "patched"),
+            *("--xen-args", "gnttab=no-fast-maptrack"),
+        ),
+    ),
 }
 #: the oracle of the others: it stays up
 STAYS = "stock"

@@ -298,7 +298,7 @@ def qemu(tmp_path):
                 said = b"Invalid addr\r\n" if told[-1].startswith("memsave") else b""
                 if told[-1] == "cont" and told[-2].startswith("log exec"):
                     log_of([1, 2, 1, 2], path.with_name("log"))
-                elif told[-1].startswith("logfile"):
+                elif told[-1].startswith("logfile") and "null" not in told[-1]:
                     log_of([], path.with_name("log"))
                 connection.sendall(line.strip() + b"\x1b[K\r\n" + said + b"(qemu) ")
 
@@ -314,10 +314,10 @@ def test_recording_ends_as_it_began(qemu):
     with trace_capture.Monitor(path) as monitor:
         trace_capture.record(monitor, path.with_name("log"), 2, 2, 10)
         assert told[0] == "stop"
-        assert told[-3:] == ["log none", "singlestep off", "cont"]
+        assert told[-3:] == ["logfile /dev/null", "singlestep off", "cont"]
         with pytest.raises(LabError, match="0x2 was not executed 3 times"):
             trace_capture.record(monitor, path.with_name("log"), 2, 3, 0.1)
-        assert told[-3:] == ["log none", "singlestep off", "cont"]
+        assert told[-3:] == ["logfile /dev/null", "singlestep off", "cont"]
         with pytest.raises(LabError, match="0x10 cannot be read: Invalid addr"):
             trace_capture.memory(monitor, 0x10, 4, path.parent / "none")
         with pytest.raises(LabError, match="hung up"):

@@ -4,6 +4,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -71,8 +72,6 @@ class Monitor:
 def record(monitor: Monitor, log: Path, entry: int, times: int, timeout: float) -> None:
     """Log every instruction executed in Xen's text, until one has been often enough.
 
-    Each instruction becomes a block of its own, so the log has one line for each.
-
     Args:
         monitor: of a machine started with `Machine.monitor`.
         log: the file to write.
@@ -83,20 +82,35 @@ def record(monitor: Monitor, log: Path, entry: int, times: int, timeout: float) 
     Raises:
         LabError: it took longer.
     """
+    with recording(monitor, log):
+        if not _seen(log, f"/{entry:016x}/".encode(), times, timeout):
+            raise LabError(
+                f"{entry:#x} was not executed {times} times in {timeout:.0f} s",
+                "see whether the machine is overloaded",
+            )
+
+
+@contextmanager
+def recording(monitor: Monitor, log: Path) -> Iterator[None]:
+    """Log every instruction executed in Xen's text for as long as the context lasts.
+
+    Each instruction becomes a block of its own, so the log has one line for each.
+
+    Args:
+        monitor: of a machine started with `Machine.monitor`.
+        log: the file to write; of a FIFO somebody must be reading.
+    """
     monitor.do("stop")
     monitor.do(f"logfile {log}")
     monitor.do("singlestep on")
     monitor.do("log exec,nochain")
     monitor.do("cont")
     try:
-        if not _seen(log, f"/{entry:016x}/".encode(), times, timeout):
-            raise LabError(
-                f"{entry:#x} was not executed {times} times in {timeout:.0f} s",
-                "see whether the machine is overloaded",
-            )
+        yield
     finally:
         monitor.do("stop")
         monitor.do("log none")
+        monitor.do("logfile /dev/null")  # or it keeps the file open, and a FIFO has no end
         monitor.do("singlestep off")
         monitor.do("cont")
 

@@ -1,0 +1,49 @@
+"""Has a mapper hold mappings, two a reference, and destroys it when told to. Two JSON lines.
+
+usage: PYTHONPATH=/root/mapper hold_and_destroy.py MAPPINGS GRANTERS; a line on standard input
+tells it to go on. It tells first what is held and what that took, then how long the end took.
+"""
+
+import json
+import sys
+import time
+
+from granters import FIRST, Granters
+from mapper import DEVICE, Mapper
+from usage import usage
+
+from xenlib_cffi.ctrl import Ctrl
+
+
+def free(ctrl: Ctrl) -> int:
+    """Pages that Xen has, or will have once they are scrubbed."""
+    info = ctrl.physinfo()
+    return info.free_pages + info.scrub_pages
+
+
+def held(ctrl: Ctrl, mapper: Mapper, granters: Granters, grefs: int) -> dict:
+    """Map every reference twice, and tell what Xen has spent on it."""
+    before = free(ctrl)
+    mappings = sum(mapper.hold(g.domid, FIRST, grefs, DEVICE, 2) for g in granters)
+    pages = before - free(ctrl)
+    return {"held": mappings, "pages": pages, "usage": usage(mapper.domid)}
+
+
+def main(mappings: int, count: int) -> None:
+    grefs = mappings // 2 // count
+    with Ctrl() as ctrl, Granters(count, max(grefs, 1)) as granters, Mapper() as mapper:
+        granters.grant(mapper.domid)
+        print(json.dumps(held(ctrl, mapper, granters, grefs) if grefs else {}), flush=True)
+        sys.stdin.readline()
+        mapper.let_go()
+        domid, mapper.domid = mapper.domid, 0
+        began = time.monotonic_ns()
+        ctrl.destroy(domid)
+        took = time.monotonic_ns() - began
+        print(json.dumps({"ns": took}), flush=True)
+        while any(domain.domid == domid for domain in ctrl.domains()):
+            time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
