@@ -1,0 +1,226 @@
+"""`xengt usage` against a truth made on purpose: mappings held, refused and given back."""
+
+import subprocess
+import threading
+import time
+
+import pytest
+
+from xengt import maptrack
+from xengt.usage import COUNTS, read
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
+from xenlib_cffi.gnttab import GrantMapper
+from xenlib_cffi.hypfs import HypFs
+
+with Ctrl() as opened:
+    KIND = maptrack.running(opened.version().commandline)
+counted = pytest.mark.skipif(KIND == "stock", reason="stock Xen counts no mappings")
+#: in the order of the document's
+NAMES = (
+    *("frames", "max-frames", "maptrack-frames", "max-maptrack-frames"),
+    *("fast-live", "fast-maps", "slow-live", "slow-maps"),
+)
+LIVE_AND_EVER = ("fast_live", "fast_maps", "slow_live", "slow_maps")
+
+
+def xenhypfs(path):
+    """What Xen's own tool reads."""
+    return subprocess.check_output(["xenhypfs", "cat", path], text=True).strip()
+
+
+def row(domid=0):
+    return next(each for each in read().domains if each.domid == domid)
+
+
+def made():
+    """What dom0 has mapped: fast live and ever, slow live and ever."""
+    own = row()
+    return tuple(getattr(own, key) for key in LIVE_AND_EVER)
+
+
+def after(before, *, fast=0, slow=0, ended=False):
+    """What `made` is to be after so many mappings; with fast entries off they are slow ones."""
+    if KIND != "fast":
+        fast, slow = 0, fast + slow
+    live = 0 if ended else 1
+    steps = (live * fast, fast, live * slow, slow)
+    return tuple(figure + step for figure, step in zip(before, steps, strict=True))
+
+
+def comes_to_be(expected):
+    """Linux gives gntdev's mappings back some time after it was asked."""
+    deadline = time.monotonic() + 10
+    while (found := made()) != expected and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+@counted
+def test_two_mappings_of_a_reference_are_fast_and_the_third_is_slow(call, empty):
+    wanted = [(domid, gref) for domid, gref, _ in empty]
+    before = made()
+    held = call.map_device(wanted)
+    assert made() == after(before, fast=64)
+    held += call.map_device(wanted)
+    assert made() == after(before, fast=128)
+    third = call.map_device(wanted)
+    assert made() == after(before, fast=128, slow=64)
+    assert set(call.unmap_device(third)) == {GrantStatus.OKAY}
+    assert made() == after(after(before, fast=128), slow=64, ended=True)
+    assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
+    assert made() == after(before, fast=128, slow=64, ended=True)
+    # The granter has mapped nothing.
+    granter = row(wanted[0][0])
+    assert [getattr(granter, key) for key in LIVE_AND_EVER] == [0, 0, 0, 0]
+
+
+@counted
+def test_the_toolstacks_references_are_slow(call, memory, raw_domain):
+    domid, mfns = raw_domain
+    with memory.grant_table(domid, 1) as table:
+        for gref, mfn in ((0, mfns[0]), (7, mfns[1]), (8, mfns[2])):
+            table.permit(gref, 0, mfn)
+        before = made()
+        held = call.map_device([(domid, 0), (domid, 7), (domid, 8)])
+        assert made() == after(before, fast=1, slow=2)
+        assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
+        assert made() == after(before, fast=1, slow=2, ended=True)
+
+
+@counted
+def test_references_that_no_handle_can_name_are_slow(call, memory, ctrl):
+    domid = ctrl.create_empty(b"xengt-test-12345", 129)
+    try:
+        mfns = ctrl.populate(domid, 2)
+        with memory.grant_table(domid, 129) as table:
+            table.permit(65_535, 0, mfns[0])
+            table.permit(65_536, 0, mfns[1])
+            before = made()
+            held = call.map_device([(domid, 65_535), (domid, 65_536)])
+            assert made() == after(before, fast=1, slow=1)
+            if KIND == "fast":
+                assert held[0].handle == 0x8000FFFF | domid << 16
+            assert held[1].handle < 1 << 31
+            assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
+            assert made() == after(before, fast=1, slow=1, ended=True)
+        assert (row(domid).grant_frames, row(domid).max_grant_frames) == (129, 129)
+    finally:
+        ctrl.destroy(domid)
+
+
+@counted
+def test_what_is_refused_is_not_counted(call, empty):
+    domid = empty[0].domid
+    before = made()
+    for gref in (3, 400, 1 << 20):
+        with pytest.raises(GrantError):
+            call.map_device([(domid, gref)])
+    assert made() == before
+
+
+@counted
+def test_linux_maps_each_page_twice_and_gives_both_back(empty):
+    before = made()
+    with GrantMapper() as mapper, mapper.map([(domid, gref) for domid, gref, _ in empty]):
+        own = made()
+        # Kernel address and user PTE; a pair whose address tags are the same by chance is slow.
+        assert own[0] + own[2] == before[0] + before[2] + 128
+        assert own[2] - before[2] <= 4 or KIND != "fast"
+    ended = (before[0], own[1], before[2], own[3])
+    assert comes_to_be(ended) == ended
+
+
+@counted
+def test_maptrack_frames_grow_with_slow_mappings_alone(call, empty):
+    domid, gref, _ = empty[0]
+    before = row()
+    held = call.map_device([(domid, gref)] * 2)
+    if KIND == "fast":
+        assert row().maptrack_frames == before.maptrack_frames
+    held += call.map_device([(domid, gref)] * 3000)
+    full = row()
+    assert full.slow_live >= 3000
+    assert full.slow_live / 256 <= full.maptrack_frames <= full.max_maptrack_frames
+    assert full.maptrack_frames > before.maptrack_frames
+    assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
+
+
+@counted
+def test_hypfs_itself_says_the_same(call, empty):
+    held = call.map_device([(empty[0].domid, empty[0].gref)] * 3)
+    usage = read()
+    with HypFs() as hypfs:
+        assert set(hypfs.list("/gnttab")) == {str(each.domid) for each in usage.domains}
+        for each in usage.domains:
+            said = [xenhypfs(f"/gnttab/{each.domid}/{name}") for name in NAMES]
+            assert said == [str(getattr(each, key)) for key in COUNTS]
+    call.unmap_device(held)
+
+
+def test_frames_are_what_xen_answers_and_grow_with_the_table(ctrl, memory, raw_domain):
+    domid, _ = raw_domain
+    for frames in (1, 3):
+        with memory.grant_table(domid, frames):
+            usage = read()
+            sizes = {
+                each.domid: (each.grant_frames, each.max_grant_frames) for each in usage.domains
+            }
+            assert sizes[domid] == (frames, 4)
+            assert sizes == {each.domid: ctrl.grant_size(each.domid) for each in ctrl.domains()}
+    names = {each.domid: each.name for each in usage.domains}
+    assert names[0] == "Domain-0"
+    assert names[domid] is None
+
+
+def test_a_domain_that_is_kept_by_a_mapping_is_dying_and_then_gone(ctrl, call, memory):
+    domid = ctrl.create_empty(b"xengt-test-12345", 4)
+    try:
+        (mfn,) = ctrl.populate(domid, 1)
+        with memory.grant_table(domid, 1) as table:
+            table.permit(8, 0, mfn)
+        held = call.map_device([(domid, 8)])
+        assert row(domid).dying is False
+    finally:
+        ctrl.destroy(domid)
+    assert row(domid).dying is True
+    call.unmap_device(held)
+    deadline = time.monotonic() + 10
+    while ctrl.domain(domid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert domid not in {each.domid for each in read().domains}
+
+
+def test_domains_come_and_go_while_it_reads(ctrl):
+    done = threading.Event()
+    count = 0
+
+    def come_and_go():
+        nonlocal count
+        while not done.is_set():
+            domid = ctrl.create_empty(b"xengt-test-12345", 4)
+            ctrl.destroy(domid)
+            count += 1
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        readings = [read() for _ in range(100)]
+    finally:
+        done.set()
+        thread.join()
+    assert count > 20
+    keys = COUNTS[:2] if KIND == "stock" else COUNTS
+    for usage in readings:
+        assert usage.domains[0].domid == 0
+        assert all(getattr(each, key) is not None for each in usage.domains for key in keys)
+        assert [each.keys for each in usage.missing] == ([COUNTS[2:]] if KIND == "stock" else [])
+    # Some of the readings saw one of them, or none of this shows anything.
+    assert len({len(usage.domains) for usage in readings}) > 1
+
+
+@counted
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_it_can_be_written(name):
+    with HypFs() as hypfs, pytest.raises(XenLibraryError, match="xenhypfs_write"):
+        hypfs.write(f"/gnttab/0/{name}", "7")
