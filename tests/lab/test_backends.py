@@ -1,12 +1,12 @@
 """Data of a real guest through blkback and netback, on every hypervisor."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from backends import image
 from labs import Labs
-from mapper.put import everywhere
 from reach import left_behind
 
 HERE = Path(__file__).parent / "backends"
@@ -17,14 +17,15 @@ def files(tmp_path_factory):
     made = tmp_path_factory.mktemp("backends") / "backends"
     made.mkdir()
     (made / "initramfs").write_bytes(image.build())
-    for name in ("traffic.py", "vif"):
-        (made / name).write_bytes((HERE / name).read_bytes())
-    (made / "vif").chmod(0o755)
+    for name in ("traffic.py", "vbd", "vif"):
+        shutil.copy(HERE / name, made)  # with its mode
     return made
 
 
-@everywhere
-@pytest.mark.parametrize("persistent", ["0", "1"])
+@pytest.mark.parametrize(
+    ("variant", "persistent"),
+    [("stock", "0"), ("patched", "0"), ("patched", "1"), ("patched-debug", "0")],
+)
 def test_what_goes_in_comes_out(labs: Labs, variant, persistent, files):
     dom0 = labs.get(variant)
     dom0.put(files)

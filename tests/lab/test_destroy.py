@@ -1,20 +1,31 @@
 """A mapper destroyed with mappings live: nothing of it stays, in anybody's grant table."""
 
-import pytest
+from labs import Labs
 from mapper.put import everywhere, script
 from reach import left_behind
 
 BAD_HANDLE = -4
-#: kind of mapper, mappings (two a reference), granters
+#: kind of mapper, mappings (two a reference), granters, and who is destroyed first
 HELD = (
-    ("plain", 10, 1),
-    ("plain", 2_000, 4),
-    ("plain", 130_000, 1),
-    ("plain", 200_000, 64),
-    ("pv", 400, 2),
-    ("pvh", 10_000, 8),
+    ("plain", 10, 1, "mapper-first"),
+    ("plain", 2_000, 4, "granters-first"),
+    ("plain", 130_000, 1, "mapper-first"),
+    ("plain", 200_000, 64, "mapper-first"),
+    ("plain", 200_000, 64, "granters-first"),
+    ("pv", 400, 2, "mapper-first"),
+    ("pvh", 10_000, 8, "granters-first"),
 )
-BUSY = (("plain-loop", 16, 1), ("pv-loop", 16, 1), ("pvh-loop", 16, 1))
+BUSY = tuple((kind, 16, 1, "mapper-first") for kind in ("plain-loop", "pv-loop", "pvh-loop"))
+
+
+def destroyed(labs: Labs, variant: str, cases) -> list[dict]:
+    """Have it done; what destroying.py tells of each case."""
+    words = [":".join(map(str, case)) for case in cases]
+    told = script(labs, variant, "destroying.py", *words)
+    assert len(told) == len(cases)
+    for word, one in zip(words, told, strict=True):
+        print(f"{variant} {word}: {1000 * one['seconds']:.1f} ms")
+    return told
 
 
 def nothing_left(told: dict) -> None:
@@ -33,13 +44,9 @@ def nothing_inherited(told: dict) -> None:
 
 
 @everywhere
-@pytest.mark.parametrize("order", ["mapper-first", "granters-first"])
-def test_destroyed_holding_mappings(labs, variant, order):
-    cases = [f"{kind}:{mappings}:{granters}:{order}" for kind, mappings, granters in HELD]
-    results = script(labs, variant, "destroying.py", *cases)
-    for case, told in zip(cases, results, strict=True):
-        print(f"{variant} {case}: {1000 * told['seconds']:.1f} ms")
-    for (_, mappings, granters), told in zip(HELD, results, strict=True):
+def test_destroyed_holding_mappings(labs, variant):
+    results = destroyed(labs, variant, HELD)
+    for (_, mappings, granters, _), told in zip(HELD, results, strict=True):
         made = mappings // 2 // granters * granters * 2
         assert told["held"] == made
         assert told["marked"] == made // 2
@@ -52,8 +59,7 @@ def test_destroyed_holding_mappings(labs, variant, order):
 
 @everywhere
 def test_destroyed_in_the_middle_of_mapping(labs, variant):
-    cases = [f"{kind}:{mappings}:{granters}:mapper-first" for kind, mappings, granters in BUSY]
-    for told in script(labs, variant, "destroying.py", *cases):
+    for told in destroyed(labs, variant, BUSY):
         nothing_left(told)
         nothing_inherited(told)
     assert left_behind(labs.get(variant)) == ""

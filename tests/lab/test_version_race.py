@@ -3,7 +3,7 @@
 from mapper.put import everywhere, script
 from reach import left_behind
 
-SECONDS = 20
+SECONDS = 12
 
 
 @everywhere

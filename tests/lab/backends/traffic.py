@@ -28,7 +28,7 @@ kernel = "/boot/vmlinuz"
 ramdisk = "{here}/initramfs"
 memory = 128
 vcpus = 1
-disk = ["phy:{source},xvda,r", "phy:{target},xvdb,w"]
+disk = ["vdev=xvda,access=r,script={here}/vbd,target={source}", "vdev=xvdb,access=w,script={here}/vbd,target={target}"]
 vif = ["script={here}/vif"]
 on_poweroff = "destroy"
 extra = "console=hvc0 lsm=capability rodata=off loglevel=5 traffic.persistent={persistent} traffic.bytes={bytes} traffic.here=10.77.0.2 traffic.there=10.77.0.1"
@@ -128,9 +128,9 @@ def main(persistent: str) -> dict:
         stack.callback(config.unlink)
         run("xl", "create", "-q", str(config))
         try:
-            guest = said(120)
+            guest = said(240)
             taker.join(30)
-            gone(30)
+            gone(60)
         finally:
             subprocess.run(["xl", "destroy", NAME], check=False, capture_output=True)
         run("sync")
