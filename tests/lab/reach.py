@@ -60,6 +60,9 @@ COMPLAINTS = re.compile(
     r"domain_crash|Domain \d+ .*crashed|Debugging connection|\bRCU\b.*stall|general protection)"
 )
 
+#: what a debug build says of an unmap that these tests give a wrong address, on purpose
+REFUSED = re.compile(r"arch/x86/pv/grant_table\.c:\d+:\S+ PTE \S+ for \S+ doesn't match grant")
+
 
 def troubles(console: str) -> list[str]:
     """The lines of a serial console in which Xen complains, each once, with the line after it."""
@@ -67,6 +70,6 @@ def troubles(console: str) -> list[str]:
     found = [
         "\n".join(lines[number : number + 2])
         for number, line in enumerate(lines)
-        if COMPLAINTS.search(line)
+        if COMPLAINTS.search(line) and not REFUSED.search(line)
     ]
     return list(dict.fromkeys(found))

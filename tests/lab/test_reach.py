@@ -30,6 +30,16 @@ def test_each_kind_is_found(line):
     assert len(troubles(f"{BOOT}{line}\nmore\n{line}\nmore\n")) == 1
 
 
+def test_a_refused_operation_is_none():
+    refused = (
+        "(XEN) arch/x86/pv/grant_table.c:262:d0v1 PTE 80123 for 7f0000 doesn't match grant (8)"
+    )
+    assert troubles(refused) == []
+    assert troubles(refused.replace("doesn't match", "has no")) == [
+        refused.replace("doesn't match", "has no")
+    ]
+
+
 def test_a_boot_is_none():
     assert troubles(BOOT) == []
 
