@@ -66,9 +66,9 @@ def test_mistakes_come_out_as_on_stock(transcript, variant, kind, family):
     assert {which: (stock[which], found[which]) for which in same} == {
         which: (stock[which], stock[which]) for which in same
     }
-    # After what is excused all is unmapped as it should be, and nothing is left.
+    # What is excused has all unmapped in the end, whatever was asked in between.
     for which in found.keys() - {*same}:
-        assert found[which][-1].endswith(" ---- 0"), which
+        assert found[which] == stock[which] or found[which][-1].endswith(" ---- 0"), which
 
 
 @everywhere

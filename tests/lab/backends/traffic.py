@@ -19,7 +19,7 @@ from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.hypfs import HypFs
 
 HERE = Path(__file__).parent
-BYTES = 8 << 20
+BYTES = 4 << 20
 NAME = "traffic"
 CONSOLE = Path(f"/var/log/xen/console/guest-{NAME}.log")
 CONFIG = """name = "{name}"

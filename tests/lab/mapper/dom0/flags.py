@@ -32,6 +32,7 @@ FLAGS = {"d": 1, "h": 2, "r": 4, "a": 8, "p": 2 | 16}
 #: sequences at a time, as many as fit the mailbox's steps and data with all they look at
 TOGETHER = 500
 PAGES = 8
+INVALID = 0xFFFF_FFFF
 #: no two writes are of the same value
 TOKENS = count(1)
 
@@ -73,7 +74,8 @@ class Course:
         """Note what a stage's operation came to; its status."""
         if isinstance(stage, Map):
             status, handle, bus = unpack_map(operation)
-            self.made.append((stage, handle, bus))
+            # Of a refused map Xen says no handle: then one that is nobody's.
+            self.made.append((stage, handle if status == 0 else INVALID, bus))
             return status
         return status_of_unmap(operation)
 

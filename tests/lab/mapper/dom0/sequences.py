@@ -40,7 +40,8 @@ PV = (
     *("d", "dr", "h", "hr", "ha", "har", "p", "pr", "pa", "par"),
     *("dh", "dhr", "dha", "dhar", "dp", "dpr", "dpa", "dpar"),
 )
-PVH = ("h", "hr", "ha")
+#: Xen refuses it an application map
+PVH = ("h", "hr")
 #: enough of them where there are three or more, or parts
 FEW = {"pv": ("d", "dr", "h", "hr", "p", "dh"), "pvh": PVH}
 ALL = {"pv": PV, "pvh": PVH}
