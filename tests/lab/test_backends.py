@@ -29,7 +29,9 @@ def files(tmp_path_factory):
 def test_what_goes_in_comes_out(labs: Labs, variant, persistent, files):
     dom0 = labs.get(variant)
     dom0.put(files)
-    told = json.loads(dom0.succeeds("python3", "/root/backends/traffic.py", persistent))
+    told = json.loads(
+        dom0.succeeds("python3", "/root/backends/traffic.py", persistent, timeout=500)
+    )
     for way in ("read", "wrote", "received", "sent"):
         here, there = told[way]
         assert here == there, way

@@ -23,7 +23,7 @@ def _built() -> tempfile.TemporaryDirectory[str]:
     return made
 
 
-def script(labs: Labs, variant: str, name: str, *words: str, timeout: float = 400) -> list[dict]:
+def script(labs: Labs, variant: str, name: str, *words: str, timeout: float = 600) -> list[dict]:
     """Run a script of mapper/dom0 in a lab; the JSON lines it printed.
 
     Args:
