@@ -18,6 +18,8 @@ FAST = 0.80
 SLOW = 1.03
 #: bytes
 PAGE = 4096
+#: pages: which domains a mapper ever mapped of is a bitmap, whatever the number of mappings
+GRANTERS_KNOWN = 1
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def test_memory_for_mappings_held(measures, variant, granters):
     assert ours.usage
     assert ours.usage["fast-live"] == ours.mappings
     assert ours.usage["maptrack-frames"] == 0
-    assert ours.pages == 0
+    assert ours.pages <= GRANTERS_KNOWN
 
 
 @both
