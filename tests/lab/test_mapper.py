@@ -54,7 +54,13 @@ def sequences(kind: str, family: str) -> dict[str, tuple[Stage, ...]]:
 def test_nothing_mapped_is_believed_free_whatever_is_asked(transcript, variant, kind, family):
     found = transcript(variant, kind, family, "single")
     assert found.keys() == sequences(kind, family).keys()
-    assert {which: said for which, said in found.items() if not sound(said)} == {}
+    unsound = {which: said for which, said in found.items() if not sound(said)}
+    if (variant, kind, family) == ("stock", "pvh", "wrong"):
+        # Stock looks at the frame alone when it removes a guest's mapping, not whether it is
+        # writable: the other, writable one stays, of a reference marked as only read.
+        assert unsound != {}
+    else:
+        assert unsound == {}
 
 
 @pytest.mark.parametrize("variant", ["patched", "patched-debug"])
