@@ -1,0 +1,156 @@
+"""The package of the patched hypervisor: its name, its version, and its entry in GRUB's menu."""
+
+import fnmatch
+import subprocess
+
+import pytest
+from hvlib import build
+from hvlib.names import IMAGE, PACKAGE, SCRIPT
+from lablib.errors import LabError
+from lablib.series import Patch
+
+NOTE = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
+STOCK = """\
+#!/bin/sh
+cat <<'CFG'
+menuentry 'Debian GNU/Linux, with Xen hypervisor' --class xen $menuentry_id_option 'simple' {
+\tsavedefault
+\tsearch --no-floppy --fs-uuid --set=root 1234
+\techo\t'Loading Xen 4.20-amd64 ...'
+        if [ "$grub_platform" = "pc" ]; then
+            xen_rm_opts=
+        fi
+\tmultiboot2\t/boot/xen-4.20-amd64.gz placeholder dom0_mem=1G  ${xen_rm_opts}
+\tmodule2\t/boot/vmlinuz-6.12 placeholder root=UUID=1234 ro quiet
+\tmodule2\t--nounzip   /boot/initrd.img-6.12
+}
+submenu 'Advanced options' {
+\tmenuentry 'another' {
+\t}
+}
+CFG
+"""
+
+
+def test_the_build_id_is_the_images_note():
+    image = b"\x7fELF" + NOTE + bytes(range(20)) + b"more"
+    assert build.build_id(image) == bytes(range(20)).hex()
+
+
+@pytest.mark.parametrize("image", [b"\x7fELF", NOTE + b"a" * 20 + NOTE + b"b" * 20])
+def test_a_hypervisor_that_cannot_be_told_is_not_packed(image):
+    with pytest.raises(LabError, match="build ids"):
+        build.build_id(image)
+
+
+def test_the_version_is_the_sources_and_the_series():
+    one, two = Patch("1.patch", b"x"), Patch("2.patch", b"y")
+    versions = {
+        build.version("4.20.3-0\n", "patched", series)
+        for series in ([one], [two], [one, two], [two, one])
+    }
+    assert len(versions) == 4
+    assert all(version.startswith("4.20.3-0+xengt.patched.") for version in versions)
+    # A hyphen would end the upstream part.
+    assert "-" not in build.version("4.20.3", "patched-debug", [one])
+
+
+def test_the_time_is_that_of_debians_changelog():
+    text = "xen (4) s; u=m\n\n -- A <a@b>  Thu, 01 Jan 1970 01:00:00 +0000\n\n -- B <b@c>  x\n"
+    assert build.epoch(text) == 3600
+
+
+def test_20_linux_xen_does_not_take_it_for_stock():
+    assert not fnmatch.fnmatch(f"/{IMAGE}", "/boot/xen*")
+
+
+def test_its_entry_comes_after_all_of_debians():
+    assert f"/{SCRIPT}" > "/etc/grub.d/41_custom"
+
+
+@pytest.fixture
+def script(tmp_path):
+    """What the package puts into /etc/grub.d, beside a stock script of its own."""
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "xen").write_bytes(NOTE + b"\xab" * 20)
+    (made / ".config").write_text("")
+    build._fill(tmp_path, made, "4.20-test", [])
+    text = (tmp_path / "tree" / SCRIPT).read_text().replace("/boot/hyp", f"{tmp_path}/boot/hyp")
+    (tmp_path / "boot").mkdir()
+    (tmp_path / IMAGE).write_text("")
+    for name, content in (("45_xengt", text), ("20_linux_xen", STOCK)):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o755)
+    return tmp_path / "45_xengt"
+
+
+def run(script, **environment):
+    path = {"PATH": "/usr/bin:/bin"}
+    return subprocess.run(
+        [script], env=path | environment, capture_output=True, text=True, check=True
+    )
+
+
+def test_the_entry_is_the_stock_one_with_another_hypervisor(script):
+    text = run(script).stdout
+    assert "$menuentry_id_option 'xengt' {" in text
+    assert text.count("menuentry ") == 1
+    (xen,) = [line for line in text.splitlines() if line.startswith("\tmultiboot2 ")]
+    assert xen.split() == [
+        "multiboot2", f"/{IMAGE}", "placeholder", "dom0_mem=1G",
+        "${xen_rm_opts}", "${xengt_xen}", "${xengt_args}",
+    ]  # fmt: skip
+    assert (
+        "\tmodule2\t/boot/vmlinuz-6.12 placeholder root=UUID=1234 ro quiet ${xengt_linux}\n" in text
+    )
+    assert "\tmodule2\t--nounzip   /boot/initrd.img-6.12\n}" in text
+    assert "savedefault" not in text
+    assert f'"${{xengt_confirmed}}" = "{"ab" * 20}"' in text
+
+
+@pytest.mark.parametrize(
+    ("configured", "told"),
+    [
+        ({}, "0"),
+        ({"GRUB_DEFAULT": "saved"}, "${saved_entry}"),
+        ({"GRUB_DEFAULT": "Debian, with Xen"}, "Debian, with Xen"),
+    ],
+)
+def test_an_image_that_does_not_load_falls_back_to_the_default(script, configured, told):
+    assert f'set fallback="{told}"\n' in run(script, **configured).stdout
+
+
+def test_no_hypervisor_no_entry(script):
+    (script.parent / IMAGE).unlink()
+    assert run(script).stdout == ""
+
+
+def test_no_stock_entry_no_entry(script):
+    (script.parent / "20_linux_xen").write_text("#!/bin/sh\n")
+    done = run(script)
+    assert done.stdout == ""
+    assert "makes none for the stock hypervisor" in done.stderr
+
+
+def test_no_word_of_a_template_is_left(script):
+    for path in script.parent.rglob("tree/**/*"):
+        left = {"@PACKAGE@", "@VERSION@", "@IMAGE@", "@BUILD_ID@", "@REGENERATE@"}
+        assert path.is_dir() or not any(word in path.read_text() for word in left)
+    control = (script.parent / "tree/DEBIAN/control").read_text()
+    assert f"Package: {PACKAGE}\n" in control
+    assert "Depends: grub2-common, xen-hypervisor-4.20-amd64\n" in control
+    assert "Provides" not in control  # nothing may take it for Debian's own
+
+
+@pytest.mark.parametrize("name", ["build", "install", "confirm", "remove"])
+def test_help_has_an_example(name):
+    command = build.TEMPLATES.parent / name
+    shown = subprocess.run([command, "--help"], check=True, capture_output=True, text=True).stdout
+    assert "example:\n" in shown
+    assert "exit codes: 0 done, 2 " in shown
+
+
+def test_a_wrong_option_is_usage():
+    command = build.TEMPLATES.parent / "confirm"
+    assert subprocess.run([command, "--x"], check=False, capture_output=True).returncode == 2
