@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from lablib import image, places, qemu, remote, session
@@ -196,6 +197,9 @@ def up(name: str, timeout: float = BOOT, *, stays: bool = True) -> Record:
 def reboot(record: Record, timeout: float = BOOT) -> str:
     """Restart a box, and return what its console said until dom0 could be used again.
 
+    Each reset is a new QEMU on the same disk: a hypervisor that starts in the state another one
+    left, which a reset under software emulation does not wholly clear, may hang.
+
     Args:
         record: from `up`.
         timeout: seconds until then, boots in between that failed included.
@@ -203,14 +207,30 @@ def reboot(record: Record, timeout: float = BOOT) -> str:
     Raises:
         LabError: dom0 did not come back.
     """
-    console = Console(record.console, deaths=())
-    console.read()
-    console.ready = False
-    begin = console.offset
+    begin = record.console.stat().st_size
     remote.execute(record, [f"{LEAVE} reboot.target"])
-    # The machine's reset closes no connection: the next command would wait on this one for ever.
+    # The end of QEMU closes no connection: the next command would wait on this one for ever.
     leave = [*remote.ssh(record), "-O", "exit"]
     subprocess.run(leave, check=False, capture_output=True)
+    deadline = time.monotonic() + timeout
+    console = Console(record.console, offset=begin, deaths=())
     with step("rebooting"):
-        session.wait(record, timeout, console)
+        while not console.ready:
+            if not record.alive():
+                record = _again(record)
+            if time.monotonic() > deadline:
+                raise session.lost(record, f"dom0 was not back after {timeout:.0f} s")
+            time.sleep(session.POLL)
+            console.read()
     return record.console.read_bytes()[begin:].decode("utf-8", "replace")
+
+
+def _again(record: Record) -> Record:
+    """Switch a box on that a reset has ended."""
+    home = record.directory
+    machine = qemu.Machine(Path(), installed=True, grub=True)
+    command = machine.command(record.port, "", home / "console.log")
+    process = qemu.start(command, home, home / "qemu.log", stays=True)
+    again = replace(record, pid=process.pid, born=birth(process.pid) or 0)
+    again.save()
+    return again

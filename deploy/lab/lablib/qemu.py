@@ -42,8 +42,8 @@ class Machine:
         monitor: where to listen for QEMU's monitor, which can log what the hypervisor executes.
         installed: the disk has a partition for dom0, and what is written to it stays. One vCPU:
             it boots faster.
-        grub: start the boot loader of that disk, which knows the hypervisor and the words for it;
-            the machine's resets are real, and do not end QEMU.
+        grub: start the boot loader of that disk, which knows the hypervisor and the words for it.
+            A reset ends QEMU, as ever: who started it starts it again, and the console goes on.
     """
 
     xen: Path
@@ -77,10 +77,10 @@ class Machine:
         # loops on its intercept. xsave=off: when Xen switches from a domain to another, QEMU 7.2
         # now and then gives back vector registers of the wrong one; FXSAVE is sound.
         words = [PROGRAM, "-cpu", "max,smap=off,rdtscp=off,xsave=off"]
-        words += ["-m", str(self.memory)]
-        words += [] if self.grub else ["-no-reboot"]
+        words += ["-m", str(self.memory), "-no-reboot"]
         words += ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]
-        words += ["-serial", f"file:{console}"]
+        words += ["-chardev", f"file,id=console,path={console},append=on"]
+        words += ["-serial", "chardev:console"]
         if self.monitor is not None:
             words += ["-monitor", f"unix:{self.monitor},server=on,wait=off"]
             words += ["-dfilter", XEN_TEXT]  # of what it may log: none of dom0's instructions
