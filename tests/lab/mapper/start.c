@@ -2,7 +2,7 @@
  * Starts the mapper without xl: as a domain of a chosen number, in a tenth of
  * the time, and gone when xc_domain_destroy returns. It runs in dom0.
  *
- *     start KERNEL UUID MAXTRACK_FRAMES [DOMID]
+ *     start KERNEL UUID MAPTRACK_FRAMES [DOMID]
  *
  * Prints the domid and the machine frame of the console's ring.
  */
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 
     check(!xch, "xc_interface_open");
     if (argc < 4 || argc > 5 || strlen(argv[2]) != 32) {
-        fprintf(stderr, "usage: start KERNEL UUID MAXTRACK_FRAMES [DOMID]\n");
+        fprintf(stderr, "usage: start KERNEL UUID MAPTRACK_FRAMES [DOMID]\n");
         return 2;
     }
     take_uuid(argv[2], config.handle);
