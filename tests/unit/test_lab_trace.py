@@ -142,7 +142,7 @@ def test_table_listing_and_document(traced):
     shown = trace_table.table(made, code, 4, "symbol")
     assert "map: 2 hypercalls seen, 2 of them the same" in shown
     row = next(line for line in shown.splitlines() if line.startswith("domain-wide"))
-    assert row.split() == ["domain-wide", "2", "2"]
+    assert row.split() == ["domain-wide", "2", "0", "0", "2"]
     assert "takes somebody (domain-wide)" in shown
     assert "takes entry: " in shown
     listing = trace_table.listing(made, code)

@@ -57,12 +57,12 @@ def _counts(traced: Sequence[Traced], code: Code, by: str) -> Iterator[str]:
     total = sum(columns, Counter[str]())
     width = max([*map(len, total), len("locks taken")]) + 2
 
-    def row(name: str, values: Sequence[int]) -> str:
+    def row(name: str, values: Sequence[int], nothing: str = "") -> str:
         cells = "".join(
-            f"{value or '':>{len(part.name) + 2}}"
+            f"{value or nothing:>{len(part.name) + 2}}"
             for value, part in zip(values, parts, strict=True)
         )
-        return f"{name:{width}}{cells}{sum(values) or '':>8}".rstrip()
+        return f"{name:{width}}{cells}{sum(values) or nothing:>8}".rstrip()
 
     yield f"{by:{width}}" + "".join(f"  {part.name}" for part in parts) + f"{'sum':>8}"
     for name, _ in total.most_common():
@@ -71,8 +71,8 @@ def _counts(traced: Sequence[Traced], code: Code, by: str) -> Iterator[str]:
     yield ""
     for kind in sorted({point.kind for part in parts for point in part.points}):
         yield row(kind, [part.kinds()[kind] for part in parts])
-    yield row("locks taken", [len(part.locks()) for part in parts])
-    yield row("domain-wide", [sum(lock.wide for lock in part.locks()) for part in parts])
+    yield row("locks taken", [len(part.locks()) for part in parts], "0")
+    yield row("domain-wide", [sum(lock.wide for lock in part.locks()) for part in parts], "0")
 
 
 def _serialising(parts: Sequence[Operation]) -> Iterator[str]:
