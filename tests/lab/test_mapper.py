@@ -39,7 +39,7 @@ def transcript(labs: Labs):
 @everywhere
 @pytest.mark.parametrize(("kind", "family", "together"), RIGHT)
 def test_every_combination_in_every_order(transcript, variant, kind, family, together):
-    found = transcript(transcript, variant, kind, family, together)
+    found = transcript(variant, kind, family, together)
     wanted = {name(stages): expected(stages) for stages in FAMILIES[family](kind)}
     assert found.keys() == wanted.keys()
     assert {which: said for which, said in found.items() if said != wanted[which]} == {}
