@@ -43,7 +43,9 @@ def flaws(text: str, position: int, length: int) -> Iterator[str]:
     for found in ADDRESS.finditer(body):
         if not SENDER.search(f"xengt developers <{found[0]}>"):
             yield f"an address: {found[0]}"
-    for found in HOST.finditer(text):
+    # What a hunk shows around the change was there before.
+    added = "\n".join(line for line in diff.splitlines() if line.startswith("+"))
+    for found in HOST.finditer(f"{body}\n{added}"):
         if not PUBLIC.fullmatch(found[1]):
             yield f"a host: {found[1]}"
     if not diff:
