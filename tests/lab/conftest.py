@@ -22,7 +22,17 @@ FIXTURES = {
 }
 
 
+HERE = Path(__file__).parent
+#: what only `./tests/run long` runs: by variant, and by module
+LONG_VARIANTS = {"patched-debug", "switched-off", "switched-off-exact"}
+LONG_MODULES = {
+    *("test_backends", "test_grub", "test_handles", "test_mapper"),
+    *("test_trace", "test_upstream", "test_version_race"),
+}
+
+
 def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="what takes long as well")
     parser.addoption("--up", action="store_true", help="use the labs of these tests that are up")
     parser.addoption("--lab-prefix", default="", help="goes before the names of the labs")
     parser.addoption("--patched-xen", type=Path, help="boot this image where the tests say patched")
@@ -36,9 +46,17 @@ def needed(item: pytest.Item) -> int:
     return max((list(LABS).index(variant) for variant in wanted), default=0)
 
 
-def pytest_collection_modifyitems(items):
+def takes_long(item: pytest.Item) -> bool:
+    return item.path.stem in LONG_MODULES or list(LABS)[needed(item)] in LONG_VARIANTS
+
+
+def pytest_collection_modifyitems(config, items):
     """All the tests of a lab together: it is booted once, and goes before the next one comes."""
     items.sort(key=needed)
+    if not config.getoption("--long"):
+        for item in items:
+            if HERE in item.path.parents and takes_long(item):
+                item.add_marker(pytest.mark.skip(reason="takes long: ./tests/run long"))
 
 
 @pytest.fixture(scope="session")

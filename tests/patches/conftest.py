@@ -44,4 +44,4 @@ def built():
 def whole(request):
     """Only when the whole series is asked for: ./tests/run series."""
     if not request.config.getoption("--series", default=False):
-        pytest.skip("takes half a minute a patch: ./tests/run series")
+        pytest.skip("takes a minute a patch: ./tests/run series")

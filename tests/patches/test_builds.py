@@ -1,5 +1,6 @@
 """The series in order on Debian's source: each step applies exactly and compiles without a word."""
 
+import pytest
 from lablib import places
 
 
@@ -7,6 +8,7 @@ def set_in(entry) -> set[str]:
     return {line for line in (entry / ".config").read_text().splitlines() if "CONFIG_" in line}
 
 
+@pytest.mark.usefixtures("whole")
 def test_a_step_builds(built, step):
     """That none has fuzz, an offset or a warning, the build itself sees to."""
     entry = built("patched", step)
@@ -15,16 +17,22 @@ def test_a_step_builds(built, step):
     assert f"xengt {step} patch".encode() in said
 
 
+@pytest.mark.usefixtures("whole")
 def test_the_last_step_is_the_whole(built, step):
     last = built("patched", step) == built("patched")
     assert last == (step == len(list(places.PATCHES.glob("*.patch"))))
 
 
 def test_both_are_of_one_configuration(built):
-    for kind in ("", "-debug"):
-        assert set_in(built(f"stock{kind}")) == set_in(built(f"patched{kind}"))
+    assert set_in(built("stock")) == set_in(built("patched"))
 
 
+@pytest.mark.usefixtures("whole")
+def test_both_debug_builds_are(built):
+    assert set_in(built("stock-debug")) == set_in(built("patched-debug"))
+
+
+@pytest.mark.usefixtures("whole")
 def test_debug_checks_its_assertions(built):
     debug, release = set_in(built("patched-debug")), set_in(built("patched"))
     assert {"CONFIG_DEBUG=y", "CONFIG_DEBUG_LOCKS=y"} <= debug - release
