@@ -133,14 +133,15 @@ def test_linux_maps_each_page_twice_and_gives_both_back(empty):
 
 @counted
 def test_maptrack_frames_grow_with_slow_mappings_alone(call, empty):
-    domid, gref, _ = empty[0]
+    wanted = [(domid, gref) for domid, gref, _ in empty]
     before = row()
-    held = call.map_device([(domid, gref)] * 2)
+    held = call.map_device(wanted * 2)
     if KIND == "fast":
         assert row().maptrack_frames == before.maptrack_frames
-    held += call.map_device([(domid, gref)] * 3000)
+    # Spread out, as a reference cannot be mapped more than 127 times.
+    held += call.map_device(wanted * 48)
     full = row()
-    assert full.slow_live >= 3000
+    assert full.slow_live >= 48 * len(wanted)
     assert full.slow_live / 256 <= full.maptrack_frames <= full.max_maptrack_frames
     assert full.maptrack_frames > before.maptrack_frames
     assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
@@ -194,6 +195,7 @@ def test_a_domain_that_is_kept_by_a_mapping_is_dying_and_then_gone(ctrl, call, m
 def test_domains_come_and_go_while_it_reads(ctrl):
     done = threading.Event()
     count = 0
+    usual = len(read().domains)
 
     def come_and_go():
         nonlocal count
@@ -216,7 +218,7 @@ def test_domains_come_and_go_while_it_reads(ctrl):
         assert all(getattr(each, key) is not None for each in usage.domains for key in keys)
         assert [each.keys for each in usage.missing] == ([COUNTS[2:]] if KIND == "stock" else [])
     # Some of the readings saw one of them, or none of this shows anything.
-    assert len({len(usage.domains) for usage in readings}) > 1
+    assert max(len(usage.domains) for usage in readings) > usual
 
 
 @counted
