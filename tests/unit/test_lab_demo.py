@@ -96,7 +96,8 @@ def test_how_many_boots(demo, words, boots):
 
 
 def test_options_of_the_lab_go_to_every_boot(demo):
-    _, asked = demo("--exact", "--xen-args", "loglvl=all gnttab=x")
+    _, asked = demo("--exact", "-b", "2", "--xen-args", "loglvl=all gnttab=x")
+    assert len(boots_of(asked)) == 4
     for args in boots_of(asked):
         assert args.exact
         assert args.xen_args == "loglvl=all gnttab=x"
