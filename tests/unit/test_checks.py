@@ -216,22 +216,6 @@ def test_what_else_makes_noise_is_a_warning():
     assert hypervisor.console("console=com1").state is State.OK
 
 
-class HypFs(stand_in.Handle):
-    """Stand in for hypfs, which only Xen has."""
-
-    def __init__(self, answer):
-        self.answer = answer
-
-    def __call__(self):
-        return self
-
-    def read(self, path):
-        assert path.startswith("/params/gnttab_max_")
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
 @pytest.mark.parametrize(
     ("hypfs", "commandline", "expected"),
     [
@@ -242,7 +226,7 @@ class HypFs(stand_in.Handle):
     ],
 )  # fmt: skip
 def test_a_limit_is_told_in_frames_and_in_mappings(monkeypatch, hypfs, commandline, expected):
-    monkeypatch.setattr(limits, "HypFs", HypFs(hypfs))
+    monkeypatch.setattr(limits, "HypFs", stand_in.Limits(hypfs))
     check = hypervisor.limit("gnttab_max_maptrack_frames", commandline, 256, "mappings")
     assert check.what == expected
 
@@ -282,7 +266,7 @@ def test_a_whole_hypervisor_is_checked_line_by_line(monkeypatch):
     monkeypatch.setattr(hypervisor, "Ctrl", lambda: ctrl)
     monkeypatch.setattr(hypervisor.kernel, "is_control_domain", lambda: True)
     monkeypatch.setattr(hypervisor.kernel, "dom0_kind", lambda: "PV")
-    monkeypatch.setattr(limits, "HypFs", HypFs(MissingLibraryError()))
+    monkeypatch.setattr(limits, "HypFs", stand_in.Limits(MissingLibraryError()))
     monkeypatch.setattr(maptrack, "running", lambda words: {"": "fast"}[words])
     lines = list(hypervisor.run())
     assert len({line.name for line in lines}) == len(lines) == 12

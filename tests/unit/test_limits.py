@@ -53,22 +53,13 @@ def test_a_boolean_of_the_command_line_is_read_as_xen_reads_it(words, found):
     assert commandline.switch(words, "gnttab", "fast-maptrack") is found
 
 
-class HypFs(stand_in.Handle):
+class HypFs(stand_in.Limits):
     """Stand in for hypfs; what it answers stays or fails."""
-
-    def __init__(self, answer):
-        self.answer = answer
 
     def __call__(self):
         if self.answer is NO_HYPFS:
             raise self.answer
         return self
-
-    def read(self, path):
-        assert path.startswith("/params/gnttab_max_")
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
 
 
 class Ctrl(stand_in.Handle):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from schemas import undescribed
 from usage_stand_ins import NAMES, failed, xen
 
 import xengt
@@ -211,14 +212,7 @@ def test_the_schema_describes_every_key_and_no_other():
     missing = SCHEMA["properties"]["missing"]["items"]["properties"]["keys"]["items"]["enum"]
     assert missing == ["name", *COUNTS]
 
-    def undescribed(schema, path):
-        for key, value in schema.get("properties", {}).items():
-            if "description" not in value and "const" not in value:
-                yield f"{path}.{key}"
-            yield from undescribed(value, f"{path}.{key}")
-        yield from undescribed(schema["items"], f"{path}[]") if "items" in schema else ()
-
-    assert list(undescribed(SCHEMA, "")) == []
+    assert list(undescribed(SCHEMA)) == []
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,16 @@ import email.utils
 import os
 import re
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lablib import hypervisor, places
 from lablib.cache import Cache, key, tree_parts
-from lablib.errors import LabError, tail
+from lablib.errors import LabError
 from lablib.roots import Workbench, build_root
 from lablib.series import Patch
 from lablib.source import source
-from lablib.work import say, step
+from lablib.work import step, tell
 
 from hvlib.names import IMAGE, PACKAGE, SCRIPT
 
@@ -169,12 +168,6 @@ def main() -> int:
             args.output.mkdir(parents=True, exist_ok=True)
             deb = Path(shutil.copy(deb, args.output))
     except LabError as error:
-        if error.log is not None:
-            for text in tail(error.log):
-                print(f"  | {text}", file=sys.stderr)
-        say(error.what)
-        if error.remedy:
-            say(f"  {error.remedy}")
-        return error.exit_code
+        return tell(error)
     print(deb)
     return 0

@@ -12,9 +12,9 @@ from pathlib import Path
 from lablib import grub, places, record, remote, session
 from lablib import trace as tracing
 from lablib.cache import Cache
-from lablib.errors import EXIT_USAGE, LabError, tail
+from lablib.errors import EXIT_USAGE, LabError
 from lablib.hypervisor import VARIANTS
-from lablib.work import say
+from lablib.work import say, tell
 
 EXAMPLES = """examples:
   lab run -- xl list                        boot, run one command, leave nothing
@@ -311,12 +311,6 @@ def main() -> int:
     try:
         return int(args.function(args))
     except LabError as error:
-        if error.log is not None:
-            for text in tail(error.log):
-                print(f"  | {text}", file=sys.stderr)
-        say(error.what)
-        if error.remedy:
-            say(f"  {error.remedy}")
-        return error.exit_code
+        return tell(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

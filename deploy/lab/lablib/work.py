@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lablib.errors import LabError
+from lablib.errors import LabError, tail
 
 SHOWN = 80
 """Characters of a command that failed; all of it is in the log."""
@@ -17,6 +17,17 @@ SHOWN = 80
 def say(text: str) -> None:
     """Tell the user one thing; stdout belongs to the command that runs in dom0."""
     print(f"lab: {text}", file=sys.stderr, flush=True)
+
+
+def tell(error: LabError) -> int:
+    """Tell the user what failed, with the end of its log; return the exit code for it."""
+    if error.log is not None:
+        for text in tail(error.log):
+            print(f"  | {text}", file=sys.stderr)
+    say(error.what)
+    if error.remedy:
+        say(f"  {error.remedy}")
+    return error.exit_code
 
 
 @contextmanager
