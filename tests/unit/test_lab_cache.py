@@ -80,3 +80,10 @@ def test_the_longest_unused_entry_goes(tmp_path):
     cache.entry("kind", "0", lambda _path: None)  # used again
     cache.entry("kind", "new", lambda _path: None)
     assert {path.name for path in (tmp_path / "kind").iterdir()} == {"0", "2", "new"}
+
+
+def test_every_kind_is_known(tmp_path):
+    cache = Cache(tmp_path)
+    for kind in ("roots", "images"):
+        cache.entry(kind, "name", lambda _path: None)
+    assert cache.kinds() == ["images", "roots"]

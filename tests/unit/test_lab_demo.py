@@ -103,6 +103,19 @@ def test_options_of_the_lab_go_to_every_boot(demo):
         assert args.xen_args == "loglvl=all gnttab=x"
 
 
+@pytest.mark.parametrize(
+    ("words", "threads"),
+    [((), []), (("--threads", "multi"), ["1", "2"]), (("--guest", "--threads=multi"), ["1", "2"])],
+)
+def test_two_cpus_are_measured_with_two_threads(demo, words, threads):
+    """And only then: by turns on one, they say nothing of each other."""
+    _, asked = demo("-b", "1", *words)
+    for args in boots_of(asked):
+        plan = args.command[1].partition("--json")[0]
+        assert re.findall(r"--threads (\d)", plan) == threads
+        assert args.threads == ("multi" if threads else "single")
+
+
 def test_without_patches_nothing_boots(demo, monkeypatch):
     monkeypatch.setenv("REFUSED", "build patched")
     done, asked = demo()
@@ -137,15 +150,19 @@ def test_what_it_cannot_do(demo, words, said):
     assert asked == []
 
 
-def test_the_terminal_shows_the_ratios_net_of_the_floor(demo, tmp_path):
+def test_the_terminal_shows_what_the_run_was_for(demo, tmp_path):
     runs = []
     for seed in range(2):
         runs.append([str(tmp_path / f"{seed}.json")])
         write_json(document(seed=seed).to_json(), *runs[seed])
     with (tmp_path / "compared").open("w") as file:
         compare_table.show(compare(*runs), console_on(file))
-    done, _ = demo()
     whole = (tmp_path / "compared").read_text()
-    for metric in Metric:
-        assert metric.title in whole
-        assert (metric.title in done.stdout) == (metric in {Metric.PAIR, Metric.NET})
+    for words, shown in (
+        ((), {Metric.PAIR, Metric.NET}),
+        (("--threads", "multi"), {Metric.PAIR, Metric.NET, Metric.THROUGHPUT}),
+    ):
+        done, _ = demo(*words)
+        for metric in Metric:
+            assert metric.title in whole
+            assert (metric.title in done.stdout) == (metric in shown)

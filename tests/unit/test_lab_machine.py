@@ -297,3 +297,10 @@ def test_help_has_examples():
 def test_a_thread_for_each_vcpu_only_when_asked():
     assert value(command(), "-accel") == "tcg,thread=single"
     assert value(command(threads="multi"), "-accel") == "tcg,thread=multi"
+
+
+def test_a_clock_that_counts_instructions_is_of_one_vcpu(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.parser().parse_args(["up", "--exact", "--threads", "multi"])
+    assert ended.value.code == 2
+    assert "--threads: not allowed with argument --exact" in capsys.readouterr().err

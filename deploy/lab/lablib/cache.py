@@ -89,6 +89,10 @@ class Cache:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def kinds(self) -> list[str]:
+        """Return the kinds that something was ever built of: each has its lock."""
+        return sorted(path.stem for path in self.root.glob("*.lock"))
+
     def prune(self, kind: str, kept: int) -> None:
         """Remove the entries of a kind that were used longest ago."""
         entries = [path for path in (self.root / kind).iterdir() if not path.name.startswith(".")]

@@ -33,12 +33,13 @@ Namespace = argparse.Namespace
 
 def _machine_options(parser: argparse.ArgumentParser) -> None:
     _hypervisor_options(parser)
-    parser.add_argument(
+    cpus = parser.add_mutually_exclusive_group()
+    cpus.add_argument(
         "--exact",
         action="store_true",
         help="one vCPU, and a clock that counts instructions: 1 ns is one",
     )
-    parser.add_argument(
+    cpus.add_argument(
         "--threads",
         choices=["single", "multi"],
         default="single",
@@ -115,7 +116,7 @@ def build(args: Namespace) -> int:
     """Build what is not in the cache, and boot nothing."""
     cache = Cache(places.cache_root())
     if args.prune:
-        for kind in ("build", "dom0", "source", "hypervisor", "package", "image", "grub"):
+        for kind in cache.kinds():
             cache.prune(kind, kept=1)
     disk, xen = session.build(cache, _options(args))
     print(json.dumps({"image": str(disk), "xen": str(xen)}) if args.json else f"{disk}\n{xen}")
