@@ -1,0 +1,60 @@
+"""Both hypervisors in user space, compiled once for all that need them."""
+
+from pathlib import Path
+
+import pytest
+from lablib import places
+from lablib.cache import Cache
+from lablib.series import patches
+from userspace import compiled, linked, prepared
+
+OPTIMISED = ("-O2", "-DNDEBUG")
+#: with Xen's assertions, as a debug build has them
+CHECKED = (
+    *("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    # Xen shifts into the sign, and reads fields of packed public structures.
+    "-fno-sanitize=shift,alignment",
+)
+DIFFER = ("differ/differ.c", "differ/meant.c")
+
+
+@pytest.fixture(scope="session")
+def stock_sources() -> Path:
+    return prepared(Cache(places.cache_root()), [])
+
+
+@pytest.fixture(scope="session")
+def patched_sources() -> Path:
+    return prepared(Cache(places.cache_root()), patches())
+
+
+@pytest.fixture(scope="session")
+def build(stock_sources, patched_sources, tmp_path_factory):
+    """Compiles both with some flags, and links them into one program or library with C of ours."""
+
+    def build(name: str, parts, flags, *, shared: bool = False) -> Path:
+        into = tmp_path_factory.mktemp("built")
+        both = [
+            compiled("stock", stock_sources, into, flags),
+            compiled("patched", patched_sources, into, flags),
+        ]
+        return linked(into / name, [*parts, *both], stock_sources, flags, shared=shared)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def differ(build) -> Path:
+    """The program that plays random steps, as fast as it can."""
+    return build("differ", ["differ/main.c", *DIFFER], OPTIMISED)
+
+
+@pytest.fixture(scope="session")
+def checked_differ(build) -> Path:
+    """The same under ASan and UBSan, with Xen's assertions."""
+    return build("differ", ["differ/main.c", *DIFFER], CHECKED)
+
+
+@pytest.fixture(scope="session")
+def differ_library(build) -> Path:
+    return build("libdiffer.so", DIFFER, OPTIMISED, shared=True)

@@ -1,0 +1,687 @@
+/* Play the steps, translate handles, compare. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define __XEN_TOOLS__ 1
+#include <public/xen.h>
+#include <public/grant_table.h>
+
+#include "differ.h"
+#include "meant.h"
+#include "sides.h"
+
+/* The references that are used: reserved ones, usual ones, at the end of a frame, and beyond 16 bits. */
+static const uint32_t refs[] = { 0, 7, 8, 9, 10, 11, 511, 512, 1023, 65535, 65536, 66559 };
+enum { NR_REFS = sizeof(refs) / sizeof(refs[0]), NR_DOMAINS = 4, NR_PLACES = 12, NR_PAGES = 6,
+       GRANT_FRAMES = 130, VCPUS = 2 };
+/* As far apart as domids get, so that a handle with one of them is no other's. */
+static const unsigned int domids[NR_DOMAINS] = { 0, 1, 2, 0x7fef };
+
+static struct mapping mappings[MAX_MAPPINGS];
+static unsigned int nr_mappings;
+static struct setting now;
+static struct outcome *result;
+static unsigned long tallies[NR_WHAT][32];
+
+static void differs(const char *what, long is_stock, long is_patched)
+{
+    if ( result->differs )
+        return;
+    result->differs = true;
+    snprintf(result->what, sizeof(result->what), "%s: %#lx on stock, %#lx patched", what, is_stock,
+             is_patched);
+}
+
+static bool same(const char *what, long is_stock, long is_patched)
+{
+    if ( is_stock != is_patched )
+        differs(what, is_stock, is_patched);
+    return is_stock == is_patched;
+}
+
+/* Where a domain maps: linear addresses, or of entries; some far away, for tags to differ by more. */
+static unsigned int entry_of(unsigned int place)
+{
+    return place % NR_PLACES * 331 % ENTRIES;
+}
+
+static bool translated(unsigned int domain)
+{
+    return now.translated_mapper && domain == 1;
+}
+
+static uint64_t address_of(const struct hypervisor *side, unsigned int domain, unsigned int place,
+                           unsigned int flags)
+{
+    unsigned int entry = entry_of(place);
+
+    if ( translated(domain) )
+        return ((uint64_t)RAM_PAGES + entry) << 12 | (place >= 128 ? 0x123 : 0);
+    if ( flags & GNTMAP_contains_pte )
+        return side->pte_address(domids[domain], entry) + (place >= 224 ? 1 : 0);
+    return LINEAR_BASE + ((uint64_t)entry << 12) + (place >= 128 ? 0x123 : 0);
+}
+
+static bool gone_before[NR_DOMAINS];
+
+static bool gone(unsigned int domain)
+{
+    return gone_before[domain];
+}
+
+static bool alive(unsigned int domain)
+{
+    struct domain_seen seen;
+
+    return stock.see_domain(domids[domain], &seen) && !seen.dying;
+}
+
+static bool usable(unsigned int domain)
+{
+    struct domain_seen seen;
+
+    return stock.see_domain(domids[domain], &seen) && !seen.dying && !seen.crashed;
+}
+
+static void enter_both(unsigned int domain, unsigned int vcpu)
+{
+    stock.enter(domids[domain], vcpu % VCPUS, 0);
+    patched.enter(domids[domain], vcpu % VCPUS, 0);
+}
+
+static void begin(unsigned int domain)
+{
+    const struct domain_config config = {
+        .translated = translated(domain),
+        .iommu = domain == 0 && now.strict_iommu,
+        .vcpus = VCPUS,
+        .max_version = 2,
+        .grant_frames = GRANT_FRAMES,
+        .maptrack_frames = -1,
+    };
+
+    same("creating a domain", stock.create(domids[domain], &config),
+         patched.create(domids[domain], &config));
+}
+
+/* Everything that is to be seen of what the steps are about. */
+static void compare(void)
+{
+    struct machine_seen machines[2];
+
+    for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
+    {
+        struct domain_seen is[2];
+        struct entry_seen entries[2];
+        struct page_seen pages[2];
+
+        if ( !same("a domain is there", stock.see_domain(domids[d], &is[0]),
+                   patched.see_domain(domids[d], &is[1])) )
+            return;
+        same("a domain has crashed", is[0].crashed, is[1].crashed);
+        same("version of a table", is[0].version, is[1].version);
+        same("grant frames", is[0].grant_frames, is[1].grant_frames);
+        same("status frames", is[0].status_frames, is[1].status_frames);
+        same("IOMMU mappings", is[0].iommu_mappings, is[1].iommu_mappings);
+        for ( unsigned int r = 0; r < NR_REFS; r++ )
+        {
+            if ( !same("a reference is there", stock.see_entry(domids[d], refs[r], &entries[0]),
+                       patched.see_entry(domids[d], refs[r], &entries[1])) )
+                return;
+            same("pins", entries[0].pin, entries[1].pin);
+            same("flags", entries[0].flags, entries[1].flags);
+            same("status", entries[0].status, entries[1].status);
+            same("mapper", entries[0].mapper, entries[1].mapper);
+        }
+        for ( unsigned int p = 0; p < NR_PAGES; p++ )
+        {
+            stock.see_page(domids[d], p, &pages[0]);
+            patched.see_page(domids[d], p, &pages[1]);
+            same("references of a page", pages[0].references, pages[1].references);
+            same("type of a page", pages[0].type, pages[1].type);
+            same("types of a page", pages[0].types, pages[1].types);
+            if ( now.strict_iommu )
+                same("what the IOMMU permits", stock.see_iommu(domids[0], domids[d], p),
+                     patched.see_iommu(domids[0], domids[d], p));
+        }
+        for ( unsigned int place = 0; place < NR_PLACES; place++ )
+            same("what is mapped", stock.see_host(domids[d], entry_of(place)),
+                 patched.see_host(domids[d], entry_of(place)));
+    }
+    stock.see_machine(&machines[0]);
+    patched.see_machine(&machines[1]);
+    same("domains", machines[0].domains, machines[1].domains);
+}
+
+/* What was asked and answered, for who reads a failing sequence. */
+FILE *differ_trace;
+#define say(...) do { if ( differ_trace ) fprintf(differ_trace, __VA_ARGS__); } while (0)
+
+static void count(enum what what, int status)
+{
+    tallies[what][status <= 0 && status > -31 ? -status : 31]++;
+}
+
+static const unsigned int grant_flags[] = {
+    GTF_permit_access, GTF_permit_access, GTF_permit_access, GTF_permit_access | GTF_readonly,
+    GTF_permit_access | GTF_readonly, 0, GTF_accept_transfer, GTF_permit_access | GTF_sub_page,
+};
+
+static void grant(const struct step *s)
+{
+    unsigned int d = s->other % NR_DOMAINS, to = s->actor % NR_DOMAINS;
+    uint32_t ref = refs[s->ref % NR_REFS];
+    unsigned int flags = grant_flags[s->flags % 8];
+    struct entry_seen seen;
+
+    if ( !alive(d) )
+        return;
+    /* A page of one's own; sometimes none that exists. */
+    for ( unsigned int i = 0; i < 2; i++ )
+    {
+        const struct hypervisor *side = i ? &patched : &stock;
+        uint64_t gfn = s->place == 255 ? 0xfffffffULL : side->gfn(domids[d], s->place % NR_PAGES);
+
+        /* What Xen has set stays as it is, as with any kernel that means to go on. */
+        side->see_entry(domids[d], ref, &seen);
+        side->grant(domids[d], ref, flags | (seen.flags & (GTF_reading | GTF_writing)), domids[to],
+                    gfn);
+    }
+    count(GRANT, 0);
+}
+
+static void revoke(const struct step *s)
+{
+    unsigned int d = s->other % NR_DOMAINS;
+    uint32_t ref = refs[s->ref % NR_REFS];
+
+    if ( !alive(d) )
+        return;
+    same("taking a grant back", stock.revoke(domids[d], ref), patched.revoke(domids[d], ref));
+    count(REVOKE, 0);
+}
+
+static unsigned int batch_of(const struct step *s)
+{
+    return 1 + s->more % 4;
+}
+
+static void map(const struct step *s)
+{
+    struct gnttab_map_grant_ref requests[2][4];
+    unsigned int n = batch_of(s), ld = s->actor % NR_DOMAINS, rd = s->other % NR_DOMAINS;
+
+    if ( !usable(ld) || nr_mappings + n > MAX_MAPPINGS )
+        return;
+    for ( unsigned int i = 0; i < n; i++ )
+        for ( unsigned int side = 0; side < 2; side++ )
+            requests[side][i] = (struct gnttab_map_grant_ref){
+                .ref = refs[(s->ref + (s->more & 16 ? i : 0)) % NR_REFS],
+                .flags = s->flags & 0x1f,
+                .dom = s->other >= 250 ? 0x7ff0U + s->other - 250 : domids[rd],
+                .host_addr = address_of(side ? &patched : &stock, ld, s->place + i, s->flags),
+                .handle = 0x55555555,
+            };
+    enter_both(ld, s->actor >> 2);
+    same("mapping", stock.operate(GNTTABOP_map_grant_ref, requests[0], n),
+         patched.operate(GNTTABOP_map_grant_ref, requests[1], n));
+
+    for ( unsigned int i = 0; i < n; i++ )
+    {
+        const struct gnttab_map_grant_ref *r = requests[0];
+
+        same("status of mapping", r[i].status, requests[1][i].status);
+        count(MAP, r[i].status);
+        say("d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld], r[i].dom,
+            r[i].ref, r[i].flags, (unsigned long long)r[i].host_addr, r[i].status, r[i].handle,
+            requests[1][i].handle);
+        if ( r[i].status )
+            continue;
+        same("bus address", r[i].dev_bus_addr, requests[1][i].dev_bus_addr);
+        mappings[nr_mappings] = (struct mapping){
+            .live = true,
+            .tagged = r[i].flags & GNTMAP_host_map,
+            .mapper = ld,
+            .granter = rd,
+            .ref = r[i].ref,
+            .flags = r[i].flags,
+            .host_addr = r[i].host_addr,
+            .bus_addr = r[i].dev_bus_addr,
+            .handle = { r[i].handle, requests[1][i].handle },
+        };
+        mappings[nr_mappings].slot = slot_of(mappings, nr_mappings, &mappings[nr_mappings]);
+        nr_mappings++;
+    }
+}
+
+/* What is mapped at an address of a translated domain's. */
+static uint64_t host_at(unsigned int domain, uint64_t host_addr)
+{
+    uint64_t entry = (host_addr >> 12) - RAM_PAGES;
+
+    return translated(domain) && entry < ENTRIES ? patched.see_host(domids[domain], entry) : 0;
+}
+
+/* A request as both are given it: they have one layout up to the handle, or even further. */
+union request {
+    struct gnttab_unmap_grant_ref unmap;
+    struct gnttab_unmap_and_replace replace;
+};
+
+static long unmap_batch(const struct hypervisor *side, const union request *requests, unsigned int n,
+                        bool replace, int *statuses)
+{
+    struct gnttab_unmap_grant_ref unmap[4];
+    struct gnttab_unmap_and_replace replacing[4];
+    long rc;
+
+    for ( unsigned int i = 0; i < n; i++ )
+    {
+        unmap[i] = requests[i].unmap;
+        replacing[i] = requests[i].replace;
+    }
+    rc = replace ? side->operate(GNTTABOP_unmap_and_replace, replacing, n)
+                 : side->operate(GNTTABOP_unmap_grant_ref, unmap, n);
+    for ( unsigned int i = 0; i < n; i++ )
+        statuses[i] = replace ? replacing[i].status : unmap[i].status;
+    return rc;
+}
+
+/* Mostly one that is live, the latest first; of those that are gone, any. */
+static const struct mapping *named_by(unsigned int which, unsigned int more)
+{
+    unsigned int from = which + more;
+
+    if ( which < 224 )
+        for ( unsigned int i = 0, left = from % 8; i < nr_mappings; i++ )
+        {
+            const struct mapping *mapping = &mappings[nr_mappings - 1 - i];
+
+            if ( mapping->live && !left-- )
+                return mapping;
+        }
+    return &mappings[from % nr_mappings];
+}
+
+/*
+ * The patched one first.  What it answers says what is left for the next request of the batch to be
+ * about; then stock is given the handles of what those were about.
+ */
+static void unmap(const struct step *s, bool replace)
+{
+    union request requests[4], of_stock[4];
+    struct meant about[4];
+    struct domain_seen mapper;
+    int statuses[2][4];
+    unsigned int ld = 0, n = 0, for_stock = 0;
+
+    for ( unsigned int i = 0; i < batch_of(s) && nr_mappings; i++ )
+    {
+        const struct mapping *named = named_by(s->mapping, i);
+        uint64_t host = named->host_addr, bus = named->bus_addr;
+
+        if ( !usable(named->mapper) || (n && named->mapper != ld) )
+            break;
+        ld = named->mapper;
+        switch ( s->flags % 8 )
+        {
+        case 1: host = 0; break;
+        case 2: bus = 0; break;
+        case 3: host = bus = 0; break;
+        case 4: host = address_of(&stock, ld, s->place, named->flags); break;
+        case 5: bus += 4096; break;
+        case 6: host = mappings[s->place % nr_mappings].host_addr; break;
+        }
+        if ( replace )
+            requests[n++].replace = (struct gnttab_unmap_and_replace){
+                .host_addr = host,
+                .new_addr = address_of(&stock, ld, s->place + 5, 0),
+                .handle = named->handle[1],
+            };
+        else
+            requests[n++].unmap = (struct gnttab_unmap_grant_ref){
+                .host_addr = host, .dev_bus_addr = bus, .handle = named->handle[1],
+            };
+    }
+    if ( !n )
+        return;
+
+    enter_both(ld, s->actor >> 2);
+    for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
+        gone_before[d] = !patched.see_domain(domids[d], &(struct domain_seen){ 0 });
+    for ( unsigned int i = 0; i < n; i++ )
+        about[i].status = host_at(ld, requests[i].unmap.host_addr) & 0xff;
+    if ( !same("unmapping", unmap_batch(&patched, requests, n, replace, statuses[1]), 0) )
+        return;
+    patched.see_domain(domids[ld], &mapper);
+    for ( unsigned int i = 0; i < n; i++ )
+    {
+        uint32_t handle = replace ? requests[i].replace.handle : requests[i].unmap.handle;
+        uint64_t host_addr = requests[i].unmap.host_addr;
+        struct mapping *of;
+
+        about[i] = meant(mappings, nr_mappings, ld, handle, host_addr, translated(ld),
+                         about[i].status, gone);
+        of = about[i].mapping;
+        count(replace ? REPLACE : UNMAP, statuses[1][i]);
+        say("d%u %s handles %#x %#x at %#llx, bus %#llx: %d%s\n", domids[ld],
+            replace ? "replaces" : "unmaps", of ? of->handle[0] : ~0U, handle,
+            (unsigned long long)host_addr,
+            (unsigned long long)(replace ? 0 : requests[i].unmap.dev_bus_addr), statuses[1][i],
+            about[i].patched_only ? ", not on stock" : "");
+        if ( about[i].patched_only )
+        {
+            same("status of what stock takes otherwise", about[i].status, statuses[1][i]);
+            continue;
+        }
+        of_stock[for_stock] = requests[i];
+        if ( replace )
+            of_stock[for_stock].replace.handle = of ? of->handle[0] : ~0U;
+        else
+            of_stock[for_stock].unmap.handle = of ? of->handle[0] : ~0U;
+        statuses[1][for_stock++] = statuses[1][i];
+        if ( !of || statuses[1][i] || mapper.crashed )
+            continue;
+        if ( host_addr )
+            of->flags &= ~GNTMAP_host_map;
+        if ( !replace && requests[i].unmap.dev_bus_addr )
+            of->flags &= ~GNTMAP_device_map;
+        of->live = of->flags & (GNTMAP_host_map | GNTMAP_device_map);
+    }
+    same("unmapping", unmap_batch(&stock, of_stock, for_stock, replace, statuses[0]), 0);
+    /* Who is crashed is told nothing: compare() sees that both are. */
+    for ( unsigned int i = 0; i < for_stock && !mapper.crashed; i++ )
+        same("status of unmapping", statuses[0][i], statuses[1][i]);
+}
+
+/* A handle that is of no mapping of the caller's: any, or a fast one made up, or another domain's. */
+static void bad_handle(const struct step *s)
+{
+    struct gnttab_unmap_grant_ref requests[2];
+    unsigned int ld = s->actor % NR_DOMAINS;
+    uint32_t handle = s->flags | s->place << 8 | s->mapping << 16 | (uint32_t)s->more << 24;
+
+    if ( s->ref % 3 == 1 )
+        handle = 0x80000000U | domids[s->other % NR_DOMAINS] << 16 | (refs[s->place % NR_REFS] & 0xffff);
+    else if ( s->ref % 3 == 2 && nr_mappings )
+        handle = mappings[s->mapping % nr_mappings].handle[1];
+    if ( !usable(ld) )
+        return;
+    for ( unsigned int i = 0; i < nr_mappings; i++ )
+        if ( mappings[i].live && mappings[i].mapper == ld && mappings[i].handle[1] == handle )
+            return;
+    requests[0] = requests[1] = (struct gnttab_unmap_grant_ref){
+        .host_addr = address_of(&stock, ld, s->place, 0),
+        .dev_bus_addr = s->more << 12,
+        .handle = handle,
+    };
+    requests[0].handle = 0xffffffffU;
+    enter_both(ld, s->actor >> 2);
+    stock.operate(GNTTABOP_unmap_grant_ref, &requests[0], 1);
+    patched.operate(GNTTABOP_unmap_grant_ref, &requests[1], 1);
+    same("status of unmapping a bad handle", requests[0].status, requests[1].status);
+    count(BAD_HANDLE, requests[1].status);
+}
+
+static void copy(const struct step *s)
+{
+    struct gnttab_copy requests[2];
+    unsigned int ld = s->actor % NR_DOMAINS, rd = s->other % NR_DOMAINS;
+
+    if ( !usable(ld) || !alive(rd) )
+        return;
+    for ( unsigned int side = 0; side < 2; side++ )
+    {
+        requests[side] = (struct gnttab_copy){
+            .source.domid = domids[rd], .source.u.ref = refs[s->ref % NR_REFS],
+            .dest.domid = DOMID_SELF,
+            .dest.u.gmfn = (side ? &patched : &stock)->gfn(domids[ld], s->place % NR_PAGES),
+            .len = 64, .flags = GNTCOPY_source_gref,
+        };
+        if ( s->more & 1 )
+        {
+            __typeof__(requests[0].source) swapped = requests[side].source;
+
+            memcpy(&requests[side].source, &requests[side].dest, sizeof(swapped));
+            memcpy(&requests[side].dest, &swapped, sizeof(swapped));
+            requests[side].flags = GNTCOPY_dest_gref;
+        }
+    }
+    enter_both(ld, s->actor >> 2);
+    same("copying", stock.operate(GNTTABOP_copy, &requests[0], 1),
+         patched.operate(GNTTABOP_copy, &requests[1], 1));
+    same("status of copying", requests[0].status, requests[1].status);
+    count(COPY, requests[1].status);
+}
+
+static void version(const struct step *s)
+{
+    struct gnttab_set_version requests[2] = { { 1 + s->flags % 2 }, { 1 + s->flags % 2 } };
+    unsigned int d = s->other % NR_DOMAINS;
+    long rc[2];
+
+    if ( !usable(d) )
+        return;
+    enter_both(d, s->actor);
+    rc[0] = stock.operate(GNTTABOP_set_version, &requests[0], 1);
+    rc[1] = patched.operate(GNTTABOP_set_version, &requests[1], 1);
+    same("setting the version", rc[0], rc[1]);
+    same("the version", requests[0].version, requests[1].version);
+    count(VERSION, rc[1]);
+}
+
+static void grow(const struct step *s)
+{
+    static xen_pfn_t pfns[2][GRANT_FRAMES];
+    struct gnttab_setup_table requests[2];
+    unsigned int d = s->other % NR_DOMAINS;
+
+    if ( !usable(d) )
+        return;
+    for ( unsigned int side = 0; side < 2; side++ )
+        requests[side] = (struct gnttab_setup_table){
+            .dom = DOMID_SELF,
+            .nr_frames = s->more & 1 ? GRANT_FRAMES : 1 + s->place % 4,
+            .frame_list = { pfns[side] },
+        };
+    enter_both(d, s->actor);
+    same("growing a table", stock.operate(GNTTABOP_setup_table, &requests[0], 1),
+         patched.operate(GNTTABOP_setup_table, &requests[1], 1));
+    same("status of growing", requests[0].status, requests[1].status);
+    count(GROW, requests[1].status);
+}
+
+static void swap(const struct step *s)
+{
+    struct gnttab_swap_grant_ref requests[2];
+    unsigned int d = s->other % NR_DOMAINS;
+
+    if ( !usable(d) )
+        return;
+    requests[0] = requests[1] = (struct gnttab_swap_grant_ref){
+        .ref_a = refs[s->ref % NR_REFS], .ref_b = refs[s->place % NR_REFS],
+    };
+    enter_both(d, s->actor);
+    same("swapping", stock.operate(GNTTABOP_swap_grant_ref, &requests[0], 1),
+         patched.operate(GNTTABOP_swap_grant_ref, &requests[1], 1));
+    same("status of swapping", requests[0].status, requests[1].status);
+    count(SWAP, requests[1].status);
+}
+
+static void end_domain(unsigned int d)
+{
+    /* Which step is the last may differ: progress is made in other pieces. */
+    for ( unsigned int side = 0; side < 2; side++ )
+        for ( unsigned int i = 0; !(side ? &patched : &stock)->kill(domids[d]); i++ )
+            if ( i > 1000000 )
+            {
+                differs("a domain does not end", !side, side);
+                return;
+            }
+    for ( unsigned int i = 0; i < nr_mappings; i++ )
+        if ( mappings[i].mapper == d )
+            mappings[i].live = false;
+}
+
+/*
+ * A PV domain that overwrites the PTE of a mapping has no more than the record of it, with which the
+ * granter can be gone.  Xen takes another domain of its domid for it.
+ */
+static bool recorded(unsigned int granter)
+{
+    for ( unsigned int i = 0; i < nr_mappings; i++ )
+        if ( mappings[i].live && mappings[i].granter == granter )
+            return true;
+    return false;
+}
+
+static void end(const struct step *s)
+{
+    unsigned int d = s->other % NR_DOMAINS;
+    struct domain_seen seen;
+
+    /* Not too often: what has been built up is gone with it. */
+    if ( s->more % 8 && stock.see_domain(domids[d], &seen) )
+        return;
+    if ( stock.see_domain(domids[d], &seen) )
+        end_domain(d);
+    if ( !stock.see_domain(domids[d], &seen) && !recorded(d) )
+        begin(d);
+    count(END, 0);
+}
+
+static void preempt(const struct step *s)
+{
+    stock.preempt_every(s->more % 4);
+    patched.preempt_every(s->more % 4);
+}
+
+static void take(const struct step *s)
+{
+    switch ( (enum what)(s->what % NR_WHAT) )
+    {
+    case GRANT: grant(s); break;
+    case REVOKE: revoke(s); break;
+    case MAP: map(s); break;
+    case UNMAP: unmap(s, false); break;
+    case REPLACE: unmap(s, true); break;
+    case BAD_HANDLE: bad_handle(s); break;
+    case COPY: copy(s); break;
+    case VERSION: version(s); break;
+    case GROW: grow(s); break;
+    case SWAP: swap(s); break;
+    case END: end(s); break;
+    case PREEMPT: preempt(s); break;
+    case NR_WHAT: break;
+    }
+}
+
+void differ_end(void)
+{
+    struct machine_seen machines[2];
+
+    if ( result->differs || !same("all fits together", stock.at_rest(), true) ||
+         !same("all fits together", true, patched.at_rest()) )
+        return;
+    for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
+        end_domain(d);
+    stock.see_machine(&machines[0]);
+    patched.see_machine(&machines[1]);
+    same("domains left", machines[0].domains, machines[1].domains);
+    same("domains left", 0, machines[1].domains);
+    same("pages left of Xen's", machines[0].xen_pages, machines[1].xen_pages);
+    same("pages left of Xen's", 0, machines[1].xen_pages);
+}
+
+void differ_begin(const struct setting *setting, struct outcome *outcome)
+{
+    now = *setting;
+    result = outcome;
+    memset(outcome, 0, sizeof(*outcome));
+    nr_mappings = 0;
+    stock.reset();
+    patched.reset();
+    patched.fast_maptrack(now.fast);
+    for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
+        begin(d);
+}
+
+void differ_take(const struct step *step)
+{
+    if ( result->differs )
+        return;
+    result->done++;
+    take(step);
+    compare();
+}
+
+void differ_run(const struct setting *setting, const struct step *steps, size_t count,
+                struct outcome *outcome)
+{
+    differ_begin(setting, outcome);
+    for ( size_t i = 0; i < count && !outcome->differs; i++ )
+        differ_take(&steps[i]);
+    differ_end();
+}
+
+static uint64_t next(uint64_t *state)
+{
+    /* splitmix64 */
+    uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+    return z ^ z >> 31;
+}
+
+/* Mostly mapping and unmapping, mostly by domain 0 of domain 2, mostly of a few references. */
+void differ_steps(uint64_t seed, struct step *steps, size_t length)
+{
+    static const uint8_t usual[] = {
+        GRANT, GRANT, GRANT, MAP, MAP, MAP, MAP, MAP, UNMAP, UNMAP, UNMAP, UNMAP, REVOKE, BAD_HANDLE,
+        COPY, REPLACE,
+    };
+
+    for ( size_t i = 0; i < length; i++ )
+    {
+        uint64_t bits = next(&seed), more = next(&seed);
+
+        memcpy(&steps[i], &bits, sizeof(steps[i]));
+        if ( more & 15 )
+            steps[i].what = usual[more >> 4 & 15];
+        if ( more >> 8 & 3 )
+            steps[i].ref = 2 + (more >> 12) % 3;
+        if ( more >> 16 & 3 )
+        {
+            steps[i].actor &= ~3;
+            steps[i].other = 2;
+        }
+        if ( more >> 20 & 1 )
+            steps[i].more &= ~3;
+        if ( more >> 24 & 3 )
+            steps[i].place %= 224;
+    }
+}
+
+void differ_random(const struct setting *setting, uint64_t seed, size_t length, size_t count,
+                   struct outcome *outcome, uint64_t *failing_seed)
+{
+    struct step *steps = malloc(length * sizeof(*steps));
+
+    for ( size_t done = 0; done < count; done += length )
+    {
+        *failing_seed = seed + done / length;
+        differ_steps(*failing_seed, steps, length);
+        differ_run(setting, steps, length, outcome);
+        if ( outcome->differs )
+            break;
+    }
+    free(steps);
+}
+
+unsigned long differ_tally(unsigned int what, int status)
+{
+    return what < NR_WHAT ? tallies[what][status <= 0 && status > -31 ? -status : 31] : 0;
+}

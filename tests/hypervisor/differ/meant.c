@@ -1,0 +1,83 @@
+#include <stddef.h>
+#include <stdint.h>
+
+#define __XEN_TOOLS__ 1
+#include <public/xen.h>
+#include <public/grant_table.h>
+
+#include "meant.h"
+
+#define FAST (1U << 31)
+#define KEPT_FLAGS \
+    (GNTMAP_device_map | GNTMAP_host_map | GNTMAP_readonly | GNTMAP_application_map | \
+     GNTMAP_contains_pte)
+/* The types of ../harness/machine.h. */
+enum { GRANT_RW = 4, GRANT_RO = 5 };
+
+/* Ten bits of the frame number. */
+static unsigned int tag(uint64_t host_addr)
+{
+    uint64_t frame = host_addr >> 12;
+
+    return (frame ^ frame >> 10 ^ frame >> 20) & 0x3ff;
+}
+
+static bool is_at(const struct mapping *mapping, uint64_t host_addr)
+{
+    return mapping->tagged ? tag(mapping->host_addr) == tag(host_addr) : tag(host_addr) == 0;
+}
+
+static bool shares(const struct mapping *a, unsigned int mapper, uint32_t handle)
+{
+    return a->live && a->mapper == mapper && a->handle[1] == handle;
+}
+
+unsigned int slot_of(const struct mapping *mappings, unsigned int nr, const struct mapping *made)
+{
+    for ( unsigned int i = 0; i < nr; i++ )
+        if ( &mappings[i] != made && shares(&mappings[i], made->mapper, made->handle[1]) &&
+             mappings[i].slot == 0 )
+            return 1;
+    return 0;
+}
+
+static struct mapping *chosen(struct mapping *first, struct mapping *second, uint64_t host_addr)
+{
+    if ( !first || !second )
+        return first ? first : second;
+    if ( !host_addr || is_at(first, host_addr) )
+        return first;
+    if ( is_at(second, host_addr) )
+        return second;
+    return (first->flags ^ second->flags) & KEPT_FLAGS ? NULL : first;
+}
+
+struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
+                   uint64_t host_addr, bool translated, uint64_t host,
+                   bool (*gone)(unsigned int domain))
+{
+    struct mapping *candidates[2] = { NULL, NULL };
+    struct meant about = { NULL, false, 0 };
+
+    for ( unsigned int i = 0; i < nr; i++ )
+        if ( shares(&mappings[i], mapper, handle) )
+            candidates[handle & FAST ? mappings[i].slot : 0] = &mappings[i];
+
+    for ( unsigned int i = 0; i < 2; i++ )
+        if ( (handle & FAST) && candidates[i] && gone(candidates[i]->granter) )
+            return (struct meant){ NULL, true, GNTST_bad_handle };
+
+    about.mapping = chosen(candidates[0], candidates[1], host_addr);
+    if ( !about.mapping && (candidates[0] || candidates[1]) )
+        return (struct meant){ NULL, true, GNTST_general_error };
+
+    if ( about.mapping && translated && host_addr && (about.mapping->flags & GNTMAP_host_map) )
+    {
+        unsigned int expected = about.mapping->flags & GNTMAP_readonly ? GRANT_RO : GRANT_RW;
+        unsigned int type = host & 0xff;
+
+        if ( (type == GRANT_RW || type == GRANT_RO) && type != expected )
+            return (struct meant){ NULL, true, GNTST_general_error };
+    }
+    return about;
+}

@@ -1,0 +1,264 @@
+/* Domains: how they are found, how they end, and what waits for readers to be done with them. */
+
+static struct {
+    spinlock_t lock;
+    struct domain *by_id[DOMID_FIRST_RESERVED];
+    bool slot_used[MAX_DOMAINS];
+    unsigned long alive;
+    struct domain *gone;            /* nothing of theirs is in use; to be freed */
+} domains;
+
+/* Odd while the CPU is in the hypervisor, and may have found a domain. */
+static struct { _Alignas(64) unsigned long entered; } cpus[MAX_CPUS];
+static unsigned int preempt_every;
+static __thread unsigned int preempt_left;
+static __thread unsigned long flushes;
+static __thread unsigned int random_state;
+
+static struct domain *rcu_lock_domain_by_id(domid_t domid)
+{
+    return domid < DOMID_FIRST_RESERVED
+           ? __atomic_load_n(&domains.by_id[domid], __ATOMIC_ACQUIRE) : NULL;
+}
+
+static struct domain *rcu_lock_domain_by_any_id(domid_t domid)
+{
+    return domid == DOMID_SELF ? current->domain : rcu_lock_domain_by_id(domid);
+}
+
+static struct domain *knownalive_domain_from_domid(domid_t domid)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+
+    BUG_ON(!d);
+    return d;
+}
+
+static struct domain *next_domain(unsigned int *domid)
+{
+    for ( ; *domid < DOMID_FIRST_RESERVED; ++*domid )
+        if ( domains.by_id[*domid] )
+            return domains.by_id[*domid];
+    return NULL;
+}
+
+static void domain_crash(struct domain *d)
+{
+    __atomic_store_n(&d->is_shutting_down, true, __ATOMIC_RELAXED);
+}
+
+static bool hypercall_preempt_check(void)
+{
+    if ( !preempt_every || (preempt_left && --preempt_left) )
+        return false;
+    preempt_left = preempt_every;
+    return true;
+}
+
+static void note_flush(unsigned long mask)
+{
+    flushes++;
+}
+
+static unsigned int next_random(void)
+{
+    random_state = random_state * 1103515245 + 12345 + this_cpu;
+    return random_state >> 8;
+}
+
+/* A page whose last reference has gone; the last page takes its domain along. */
+static void page_is_free(struct page_info *page)
+{
+    struct domain *d = page->owner;
+
+    if ( page - frame_table >= GUEST_FRAMES )
+        broken("a page of Xen's lost its last reference", __FILE__, __LINE__);
+    if ( !d->is_dying )
+        broken("a page of a living domain lost its last reference", __FILE__, __LINE__);
+    page->owner = NULL;
+    if ( __atomic_sub_fetch(&d->pages, 1, __ATOMIC_SEQ_CST) )
+        return;
+
+    take_ticket(&domains.lock);
+    d->next_in_list = domains.gone;
+    domains.gone = d;
+    spin_unlock(&domains.lock);
+}
+
+/* Wait until whoever is in the hypervisor now, has left it once. */
+static void wait_for_readers(void)
+{
+    for ( unsigned int cpu = 0; cpu < MAX_CPUS; cpu++ )
+    {
+        unsigned long seen = __atomic_load_n(&cpus[cpu].entered, __ATOMIC_SEQ_CST);
+
+        while ( (seen & 1) && cpu != this_cpu &&
+                __atomic_load_n(&cpus[cpu].entered, __ATOMIC_SEQ_CST) == seen )
+            cpu_relax();
+    }
+}
+
+static void free_domain(struct domain *d)
+{
+    grant_table_destroy(d);
+    for ( unsigned int i = 0; d->vcpu && i < d->max_vcpus; i++ )
+        free(d->vcpu[i]);
+    free(d->vcpu);
+    free(d->p2m);
+    if ( d->iommu )
+        munmap(d->iommu, NR_FRAMES);
+    take_ticket(&domains.lock);
+    domains.slot_used[d->slot] = false;
+    domains.alive--;
+    spin_unlock(&domains.lock);
+    free(d);
+}
+
+static void enter_hypervisor(void)
+{
+    __atomic_fetch_add(&cpus[this_cpu].entered, 1, __ATOMIC_SEQ_CST);
+}
+
+static void leave_hypervisor(void)
+{
+    struct domain *gone, *next;
+
+    if ( locks_held )
+        broken("a lock is still held at the end of a hypercall", __FILE__, __LINE__);
+    __atomic_fetch_add(&cpus[this_cpu].entered, 1, __ATOMIC_SEQ_CST);
+
+    if ( likely(!__atomic_load_n(&domains.gone, __ATOMIC_RELAXED)) )
+        return;
+    take_ticket(&domains.lock);
+    gone = domains.gone;
+    domains.gone = NULL;
+    for ( struct domain *d = gone; d; d = d->next_in_list )
+        __atomic_store_n(&domains.by_id[d->domain_id], NULL, __ATOMIC_SEQ_CST);
+    spin_unlock(&domains.lock);
+    wait_for_readers();
+    for ( ; gone; gone = next )
+    {
+        next = gone->next_in_list;
+        free_domain(gone);
+    }
+}
+
+static void reset_domains(void)
+{
+    for ( unsigned int domid = 0; domains.alive && domid < DOMID_FIRST_RESERVED; domid++ )
+        if ( domains.by_id[domid] )
+        {
+            struct domain *d = domains.by_id[domid];
+
+            /* Its mappings and pages go with the world they are of. */
+            if ( d->grant_table )
+                forget_mappings(d->grant_table);
+            domains.by_id[domid] = NULL;
+            free_domain(d);
+        }
+    memset(&domains, 0, sizeof(domains));
+    memset(cpus, 0, sizeof(cpus));
+    memset(l1_lock, 0, sizeof(l1_lock));
+    implicitly_unmapped = false;
+    preempt_every = 0;
+    current = NULL;
+}
+
+static int create_domain(unsigned int domid, const struct domain_config *config)
+{
+    struct domain *d;
+    int rc = -ENOMEM;
+    unsigned int slot;
+
+    if ( domid >= DOMID_FIRST_RESERVED || domains.by_id[domid] )
+        return -EEXIST;
+    if ( !(d = calloc(1, sizeof(*d))) )
+        return -ENOMEM;
+    take_ticket(&domains.lock);
+    for ( slot = 0; slot < MAX_DOMAINS && domains.slot_used[slot]; slot++ )
+        ;
+    if ( slot < MAX_DOMAINS )
+        domains.slot_used[slot] = true;
+    spin_unlock(&domains.lock);
+    if ( slot == MAX_DOMAINS )
+    {
+        free(d);
+        return -ENOMEM;
+    }
+
+    __atomic_fetch_add(&domains.alive, 1, __ATOMIC_SEQ_CST);
+    d->domain_id = domid;
+    d->slot = slot;
+    d->translated = config->translated;
+    d->need_iommu = config->iommu;
+    d->max_vcpus = config->vcpus;
+    d->vcpu = calloc(d->max_vcpus, sizeof(*d->vcpu));
+    d->p2m = d->translated ? calloc(P2M_ENTRIES, sizeof(*d->p2m)) : NULL;
+    d->iommu = d->need_iommu ? map_zeroes(NR_FRAMES) : NULL;
+    rc = grant_table_init(d, config->grant_frames, config->maptrack_frames, config->max_version);
+    if ( rc )
+    {
+        free_domain(d);
+        return rc;
+    }
+    for ( unsigned int i = 0; i < d->max_vcpus; i++ )
+    {
+        d->vcpu[i] = calloc(1, sizeof(*d->vcpu[i]));
+        d->vcpu[i]->domain = d;
+        d->vcpu[i]->vcpu_id = i;
+        grant_table_init_vcpu(d->vcpu[i]);
+    }
+
+    d->pages = d->translated ? RAM_PAGES : DOMAIN_PAGES;
+    for ( int n = 0; n < d->pages; n++ )
+    {
+        struct page_info *page = own_page(d, n);
+
+        page->owner = d;
+        page->count_info = PGC_allocated | 1;
+        page->u.inuse.type_info = n < RAM_PAGES ? 0 : PGT_l1_page_table | 1;
+        if ( n >= RAM_PAGES )
+            clear_page(frame_of(page_to_mfn(page)));
+        if ( d->translated )
+            d->p2m[n] = p2m_entry(page_to_mfn(page), p2m_ram_rw);
+    }
+    __atomic_store_n(&domains.by_id[domid], d, __ATOMIC_RELEASE);
+    return 0;
+}
+
+/* As domain_kill(): first the mappings it made, then its page tables, then its memory. */
+static bool kill_domain(struct domain *d)
+{
+    switch ( d->stage )
+    {
+    case ALIVE:
+        __atomic_store_n(&d->is_dying, 1, __ATOMIC_SEQ_CST);
+        d->stage = RELEASING;
+        /* fallthrough */
+    case RELEASING:
+        if ( gnttab_release_mappings(d) )
+            return false;
+        d->stage = FREEING;
+        return false;
+
+    case FREEING:
+        d->stage = GONE;
+        for ( unsigned int entry = 0; !d->translated && entry < ENTRIES; entry++ )
+        {
+            l1_pgentry_t old = *l1_entry(d, entry);
+
+            l1_entry(d, entry)->l1 = 0;
+            put_page_from_l1e(old, d);
+        }
+        for ( int n = 0, pages = d->translated ? RAM_PAGES : DOMAIN_PAGES; n < pages; n++ )
+        {
+            if ( n >= RAM_PAGES )
+                put_page_type(own_page(d, n));
+            put_page_alloc_ref(own_page(d, n));
+        }
+        /* fallthrough */
+    case GONE:
+        break;
+    }
+    return true;
+}

@@ -1,0 +1,179 @@
+/* What a guest does: its hypercalls, and what it writes into its own grant table. */
+
+static __thread struct {
+    bool pending;
+    unsigned int command, count;
+    XEN_GUEST_HANDLE(void) requests;
+} continuation;
+
+static long hypercall_create_continuation(unsigned int op, const char *format, unsigned int command,
+                                          XEN_GUEST_HANDLE_PARAM(void) uop, unsigned int count)
+{
+    continuation.pending = true;
+    continuation.command = command;
+    continuation.requests = uop;
+    continuation.count = count;
+    return -ERESTART;
+}
+
+static long operate(unsigned int command, void *requests, unsigned int count)
+{
+    long rc;
+
+    continuation.command = command;
+    continuation.requests.p = requests;
+    continuation.count = count;
+    do {
+        continuation.pending = false;
+        enter_hypervisor();
+        rc = do_grant_table_op(continuation.command, continuation.requests, continuation.count);
+        leave_hypervisor();
+    } while ( continuation.pending );
+    return rc;
+}
+
+static void enter(unsigned int domid, unsigned int vcpu, unsigned int cpu)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+
+    BUG_ON(!d || vcpu >= d->max_vcpus || cpu >= MAX_CPUS);
+    current = d->vcpu[vcpu];
+    this_cpu = cpu;
+    d->dirty_cpumask |= 1UL << cpu;
+}
+
+static void leave(void)
+{
+    current = NULL;
+}
+
+static bool kill_by_id(unsigned int domid)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+    bool done;
+
+    if ( !d )
+        return true;
+    enter_hypervisor();
+    done = kill_domain(d);
+    leave_hypervisor();
+    return done;
+}
+
+static uint64_t gfn_of(unsigned int domid, unsigned int page)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+
+    return d->translated ? page : mfn_x(page_to_mfn(own_page(d, page)));
+}
+
+static uint64_t pte_address(unsigned int domid, unsigned int entry)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+
+    return mfn_to_maddr(page_to_mfn(own_page(d, RAM_PAGES))) + entry * sizeof(l1_pgentry_t);
+}
+
+static void *page_of(unsigned int domid, unsigned int page)
+{
+    return frame_of(page_to_mfn(own_page(rcu_lock_domain_by_id(domid), page)));
+}
+
+static bool has_entry(struct grant_table *gt, uint32_t ref)
+{
+    unsigned int per_page = gt->gt_version == 1 ? SHGNT_PER_PAGE_V1 : SHGNT_PER_PAGE_V2;
+
+    return ref < (uint64_t)gt->nr_grant_frames * per_page;
+}
+
+/* As Linux: the rest of the entry first, then the flags. */
+static bool grant(unsigned int domid, uint32_t ref, unsigned int flags, unsigned int to,
+                  uint64_t gfn)
+{
+    struct grant_table *gt = rcu_lock_domain_by_id(domid)->grant_table;
+
+    if ( !has_entry(gt, ref) )
+        return false;
+    if ( gt->gt_version == 1 )
+    {
+        grant_entry_v1_t *entry = &shared_entry_v1(gt, ref);
+
+        entry->frame = gfn;
+        entry->domid = to;
+        write_atomic(&entry->flags, flags);
+    }
+    else
+    {
+        grant_entry_v2_t *entry = &shared_entry_v2(gt, ref);
+
+        entry->full_page.frame = gfn;
+        entry->hdr.domid = to;
+        write_atomic(&entry->hdr.flags, flags);
+    }
+    return true;
+}
+
+static bool revoke(unsigned int domid, uint32_t ref)
+{
+    struct grant_table *gt = rcu_lock_domain_by_id(domid)->grant_table;
+
+    if ( !has_entry(gt, ref) )
+        return false;
+    if ( gt->gt_version == 1 )
+    {
+        uint16_t *flags = &shared_entry_v1(gt, ref).flags;
+        uint16_t was = read_atomic(flags);
+
+        return !(was & (GTF_reading | GTF_writing)) &&
+               __atomic_compare_exchange_n(flags, &was, 0, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_RELAXED);
+    }
+    else
+    {
+        uint16_t *flags = &shared_entry_v2(gt, ref).hdr.flags, was = read_atomic(flags);
+
+        write_atomic(flags, 0);
+        smp_mb();
+        if ( !(read_atomic(&status_entry(gt, ref)) & (GTF_reading | GTF_writing)) )
+            return true;
+        write_atomic(flags, was);
+        return false;
+    }
+}
+
+/* What goes with a world is not released one by one. */
+static void forget_mappings(struct grant_table *gt)
+{
+    for ( ; gt->maptrack_limit; gt->maptrack_limit -= MAPTRACK_PER_PAGE )
+        free_xenheap_page(gt->maptrack[nr_maptrack_frames(gt) - 1]);
+    radix_tree_destroy(&gt->maptrack_tree, NULL);
+#ifdef HANDLE_fast
+    FREE_XENHEAP_PAGE(gt->granters);
+#endif
+}
+
+static void reset(void)
+{
+    this_cpu = 0;
+    reset_domains();
+    reset_memory();
+    radix_tree_init_maxindex();
+    memset(grant_rwlock, 0, sizeof(grant_rwlock));
+}
+
+static void fast_maptrack(bool enabled)
+{
+#ifdef HANDLE_fast
+    opt_fast_maptrack = enabled;
+#endif
+}
+
+static void fail_allocations(long after)
+{
+    xen_pages.allocations_left = after;
+}
+
+static void set_preempt_every(unsigned int requests)
+{
+    preempt_every = requests;
+}

@@ -1,0 +1,241 @@
+/*
+ * The machine around grant_table.c: frames with their reference and type counts, domains and vCPUs,
+ * page tables, p2m and IOMMU.  One of each, the same at each reset, so that what two hypervisors make
+ * of the same operations can be compared frame by frame.
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+/* Frames: first each domain's own, always at the same place, then Xen's, as it allocates. */
+#define DOMAIN_PAGES ((unsigned int)(RAM_PAGES + L1_PAGES))
+#define GUEST_FRAMES (MAX_DOMAINS * DOMAIN_PAGES)
+#define XEN_FRAMES 131072U
+#define NR_FRAMES (GUEST_FRAMES + XEN_FRAMES)
+#define FIRST_MFN 0x1000UL
+
+struct page_info {
+    unsigned long count_info;
+    struct { struct { unsigned long type_info; } inuse; } u;
+    struct domain *owner;
+};
+
+#define PGC_count_mask 0xffffffUL
+#define _PGC_allocated 30
+#define PGC_allocated (1UL << _PGC_allocated)
+#define PGC_xen_heap (1UL << 31)
+#define PGT_count_mask 0xffffffUL
+#define PGT_none 0UL
+#define PGT_l1_page_table (1UL << 60)
+#define PGT_writable_page (7UL << 60)
+#define PGT_type_mask (15UL << 60)
+
+/* What a PTE says. */
+#define _PAGE_PRESENT 0x001U
+#define _PAGE_RW 0x002U
+#define _PAGE_USER 0x004U
+#define _PAGE_ACCESSED 0x020U
+#define _PAGE_DIRTY 0x040U
+#define _PAGE_GLOBAL 0x100U
+#define _PAGE_AVAIL 0xe00U
+#define _PAGE_GNTTAB (1U << 22)
+#define _PAGE_NX (1U << 23)
+#define _PAGE_GUEST_KERNEL (1U << 12)
+#define PAGE_CACHE_ATTRS 0x098U
+#define cacheattr_to_pte_flags(attributes) (((attributes) & 4) << 5 | ((attributes) & 3) << 3)
+
+typedef enum {
+    p2m_invalid, p2m_ram_rw, p2m_ram_ro, p2m_map_foreign, p2m_grant_map_rw, p2m_grant_map_ro,
+    p2m_mmio_direct,
+} p2m_type_t;
+#define p2m_is_foreign(type) ((type) == p2m_map_foreign)
+#define p2m_is_grant(type) ((type) == p2m_grant_map_rw || (type) == p2m_grant_map_ro)
+#define p2m_is_shared(type) false
+#define p2m_is_valid(type) ((type) == p2m_ram_rw)
+#define PAGE_ORDER_4K 0
+
+struct vcpu {
+    struct domain *domain;
+    unsigned int vcpu_id;
+    spinlock_t maptrack_freelist_lock;
+    unsigned int maptrack_head, maptrack_tail;
+    /* Only the patched hypervisor counts. */
+    struct { unsigned long fast_maps, fast_unmaps, slow_maps, slow_unmaps; } gnttab_count;
+};
+
+struct grant_table;
+
+struct domain {
+    domid_t domain_id;
+    unsigned int slot;              /* which of the machine's domains: where its frames are */
+    bool translated, need_iommu, is_shutting_down;
+    int is_dying;
+    int pages;                      /* that it owns and are not freed */
+    unsigned int max_pages, tot_pages, extra_pages, max_vcpus;
+    spinlock_t page_alloc_lock;
+    unsigned long dirty_cpumask;
+    struct vcpu **vcpu;
+    struct grant_table *grant_table;
+    struct domain *next_in_list;
+    int l1_locks;                   /* page_lock()s held */
+    /* Destruction so far. */
+    enum { ALIVE, RELEASING, FREEING, GONE } stage;
+    uint64_t *p2m;                  /* by gfn: mfn and type */
+    uint8_t *iommu;                 /* by frame: IOMMUF_* */
+    unsigned int iommu_mappings;
+};
+
+/* Domains and vCPUs. */
+static __thread struct vcpu *current;
+/* The owner of memory that is not RAM, of which there is none here. */
+static struct domain domain_io;
+#define dom_io (&domain_io)
+#define dom_cow ((struct domain *)NULL)
+#define rcu_lock_domain(d) ((void)(d))
+#define rcu_unlock_domain(d) ((void)(d))
+#define rcu_lock_current_domain() (current->domain)
+static struct domain *rcu_lock_domain_by_id(domid_t domid);
+static struct domain *rcu_lock_domain_by_any_id(domid_t domid);
+static struct domain *knownalive_domain_from_domid(domid_t domid);
+static void domain_crash(struct domain *d);
+static bool hypercall_preempt_check(void);
+#define paging_mode_external(d) ((d)->translated)
+#define paging_mode_translate(d) ((d)->translated)
+#define paging_mark_dirty(d, mfn) ((void)(d), (void)(mfn))
+#define is_pv_32bit_domain(d) ((void)(d), false)
+#define is_pv_domain(d) (!(d)->translated)
+#define is_hardware_domain(d) ((d)->domain_id == 0)
+#define arch_flush_tlb_mask(mask) note_flush(mask)
+static void note_flush(unsigned long mask);
+static struct domain *next_domain(unsigned int *domid);
+#define for_each_domain(d) \
+    for ( unsigned int next_ = 0; ((d) = next_domain(&next_)) != NULL; next_++ )
+#define for_each_vcpu(d, v) \
+    for ( unsigned int next_ = 0; \
+          next_ < (d)->max_vcpus && ((v) = (d)->vcpu[next_]) != NULL; next_++ )
+#define rcu_read_lock(lock) ((void)0)
+#define rcu_read_unlock(lock) ((void)0)
+#define get_random() next_random()
+static unsigned int next_random(void);
+
+/* Memory. */
+static struct page_info *frame_table;
+static unsigned char *frames;
+#define mfn_valid(mfn) (mfn_x(mfn) - FIRST_MFN < NR_FRAMES)
+#define mfn_to_page(mfn) (&frame_table[mfn_x(mfn) - FIRST_MFN])
+#define page_to_mfn(page) _mfn((unsigned long)((page) - frame_table) + FIRST_MFN)
+#define frame_of(mfn) ((void *)(frames + ((mfn_x(mfn) - FIRST_MFN) << PAGE_SHIFT)))
+#define __virt_to_mfn(p) (((unsigned long)((unsigned char *)(p) - frames) >> PAGE_SHIFT) + FIRST_MFN)
+#define virt_to_mfn(p) __virt_to_mfn(p)
+#define virt_to_page(p) mfn_to_page(_mfn(__virt_to_mfn(p)))
+#define map_domain_page(mfn) frame_of(mfn)
+#define unmap_domain_page(p) ((void)(p))
+#define is_iomem_page(mfn) (!mfn_valid(mfn))
+#define iomem_access_permitted(...) false
+static void *alloc_xenheap_page(void);
+static void free_xenheap_page(void *p);
+#define FREE_XENHEAP_PAGE(p) do { free_xenheap_page(p); (p) = NULL; } while (0)
+#define clear_page(p) ((void)memset(p, 0, PAGE_SIZE))
+static void *heap_zalloc(size_t size);
+#define xvzalloc(type) ((type *)heap_zalloc(sizeof(type)))
+#define xvzalloc_array(type, nr) ((type *)heap_zalloc(sizeof(type) * (nr)))
+#define xzalloc(type) xvzalloc(type)
+#define xvfree(p) free(p)
+#define xfree(p) free(p)
+#define SHARE_rw 1
+static void share_xen_page_with_guest(struct page_info *page, struct domain *d, int flags);
+static bool get_page(struct page_info *page, const struct domain *d);
+static void put_page(struct page_info *page);
+static bool get_page_type(struct page_info *page, unsigned long type);
+static void put_page_type(struct page_info *page);
+static void put_page_and_type(struct page_info *page);
+static void put_page_alloc_ref(struct page_info *page);
+static struct domain *page_get_owner_and_reference(struct page_info *page);
+#define page_get_owner(page) ((page)->owner)
+#define page_set_owner(page, d) ((void)((page)->owner = (d)))
+
+/* What a domain's addresses mean. */
+static int check_get_page_from_gfn(struct domain *d, gfn_t gfn, bool readonly, p2m_type_t *type,
+                                   struct page_info **page);
+static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type);
+#define get_gfn_unshare(d, gfn, type) get_gfn_query(d, gfn, type)
+#define put_gfn(d, gfn) ((void)(d), (void)(gfn))
+static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order,
+                        p2m_type_t type);
+static int p2m_remove_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order);
+#define mfn_to_gfn(d, mfn) _gfn(mfn_x(mfn))
+/* Grant and status frames are reached from outside: no guest has them in its p2m. */
+#define get_gpfn_from_mfn(mfn) ((void)(mfn), ~0UL)
+#define SHARED_M2P(gpfn) ((void)(gpfn), false)
+#define VALID_M2P(gpfn) ((gpfn) != ~0UL)
+#define guest_physmap_remove_page(...) (-EINVAL)
+#define guest_physmap_add_page(...) (-EINVAL)
+
+typedef struct { uint64_t l1; } l1_pgentry_t;
+static l1_pgentry_t *map_guest_l1e(unsigned long linear, mfn_t *gl1mfn);
+static struct page_info *get_page_from_mfn(mfn_t mfn, const struct domain *d);
+static bool page_lock(struct page_info *page);
+static void page_unlock(struct page_info *page);
+static void put_page_from_l1e(l1_pgentry_t l1e, struct domain *owner);
+#define l1e_empty() ((l1_pgentry_t){ 0 })
+#define pte_bits(flags) (((uint64_t)((flags) & 0xfff000) << 40) | ((flags) & 0xfff))
+#define l1e_from_mfn(mfn, flags) ((l1_pgentry_t){ mfn_x(mfn) << PAGE_SHIFT | pte_bits(flags) })
+#define l1e_get_mfn(e) _mfn((e).l1 >> PAGE_SHIFT & 0xffffffffffUL)
+#define l1e_get_flags(e) ((unsigned int)((e).l1 >> 40 & 0xfff000) | (unsigned int)((e).l1 & 0xfff))
+#define l1e_get_intpte(e) ((e).l1)
+#define UPDATE_ENTRY(level, p, old, new, mfn, v, preserve) \
+    ({ \
+        uint64_t was_ = (old).l1; \
+        __atomic_compare_exchange_n(&(p)->l1, &was_, (new).l1, false, \
+                                    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+    })
+/* A PV guest's kernel runs in user mode, and global entries are its user's. */
+static inline l1_pgentry_t adjust_guest_l1e(l1_pgentry_t e, const struct domain *d)
+{
+    e.l1 |= l1e_get_flags(e) & _PAGE_USER ? pte_bits(_PAGE_GLOBAL)
+                                          : pte_bits(_PAGE_GUEST_KERNEL | _PAGE_USER);
+    return e;
+}
+
+#define IOMMUF_readable 1U
+#define IOMMUF_writable 2U
+#define need_iommu_pt_sync(d) ((d)->need_iommu)
+static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
+                            unsigned int flags);
+static int iommu_legacy_unmap(struct domain *d, dfn_t dfn, unsigned long nr);
+
+/* For operations that move pages between domains, which are no part of what is tested here. */
+#define MEMF_no_owner 0
+#define MEMF_no_refcount 0
+#define MEMF_bits(n) 0
+#define steal_page(...) (-EINVAL)
+#define assign_pages(...) (-EINVAL)
+#define free_domheap_page(page) ((void)(page))
+#define alloc_domheap_page(...) NULL
+#define copy_domain_page(...) ((void)0)
+#define domain_clamp_alloc_bitsize(d, bits) (bits)
+#define domain_tot_pages(d) ((d)->tot_pages)
+#define domain_adjust_tot_pages(d, by) ((d)->tot_pages += (by))
+#define get_knownalive_domain(d) ((void)(d))
+#define put_domain(d) ((void)(d))
+#define clean_and_invalidate_dcache_va_range(...) (-EOPNOTSUPP)
+#define invalidate_dcache_va_range(...) (-EOPNOTSUPP)
+#define clean_dcache_va_range(...) (-EOPNOTSUPP)
+#define TRC_MEM_PAGE_GRANT_MAP 0
+#define TRC_MEM_PAGE_GRANT_UNMAP 0
+#define TRC_MEM_PAGE_GRANT_TRANSFER 0
+
+static long hypercall_create_continuation(unsigned int op, const char *format, unsigned int command,
+                                          XEN_GUEST_HANDLE_PARAM(void) uop, unsigned int count);
+#define __HYPERVISOR_grant_table_op 20
+#define XSM_HOOK 0
+#define XSM_TARGET 0
+
+/* rcupdate.h, as the radix tree uses it: always with a lock held here. */
+struct rcu_head { char unused; };
+#define __rcu
+#define rcu_dereference(p) (p)
+#define rcu_assign_pointer(p, v) ((p) = (v))
+#define call_rcu(head, function) ((function)(head))
+#define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+
+#endif

@@ -1,0 +1,288 @@
+/* What is to be seen from outside, the same on both hypervisors; and whether it fits together. */
+
+static bool see_entry(unsigned int domid, uint32_t ref, struct entry_seen *seen)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct active_grant_entry *act;
+
+    memset(seen, 0, sizeof(*seen));
+    if ( !d || !has_entry(d->grant_table, ref) )
+        return false;
+    act = &_active_entry(d->grant_table, ref);
+    seen->pin = act->pin;
+    seen->mapper = act->pin ? act->domid : 0;
+    if ( d->grant_table->gt_version == 1 )
+    {
+        seen->flags = shared_entry_v1(d->grant_table, ref).flags;
+        seen->domid = shared_entry_v1(d->grant_table, ref).domid;
+    }
+    else
+    {
+        seen->flags = shared_entry_v2(d->grant_table, ref).hdr.flags;
+        seen->domid = shared_entry_v2(d->grant_table, ref).hdr.domid;
+        seen->status = status_entry(d->grant_table, ref);
+    }
+    return true;
+}
+
+static bool see_page(unsigned int domid, unsigned int page, struct page_seen *seen)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+
+    memset(seen, 0, sizeof(*seen));
+    if ( !d || page >= DOMAIN_PAGES )
+        return false;
+    seen->references = own_page(d, page)->count_info & PGC_count_mask;
+    seen->types = own_page(d, page)->u.inuse.type_info & PGT_count_mask;
+    seen->type = seen->types ? own_page(d, page)->u.inuse.type_info & PGT_type_mask : 0;
+    return true;
+}
+
+static bool see_domain(unsigned int domid, struct domain_seen *seen)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct grant_table *gt;
+
+    memset(seen, 0, sizeof(*seen));
+    if ( !d )
+        return false;
+    gt = d->grant_table;
+    seen->crashed = d->is_shutting_down;
+    seen->dying = d->is_dying;
+    seen->version = gt->gt_version;
+    seen->grant_frames = gt->nr_grant_frames;
+    seen->status_frames = gt->nr_status_frames;
+    seen->maptrack_frames = nr_maptrack_frames(gt);
+    seen->iommu_mappings = d->iommu_mappings;
+#ifdef HANDLE_fast
+    {
+        struct mapping_counts counts;
+
+        count_mappings(d, &counts);
+        seen->fast = counts.fast_live;
+        seen->slow = counts.slow_live;
+    }
+#endif
+    return true;
+}
+
+static void see_machine(struct machine_seen *seen)
+{
+    seen->xen_pages = xen_pages.allocated;
+    seen->domains = domains.alive;
+}
+
+static uint64_t see_host(unsigned int domid, unsigned int entry)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid);
+
+    if ( !d )
+        return 0;
+    return d->translated ? d->p2m[RAM_PAGES + entry] : l1_entry(d, entry)->l1;
+}
+
+static unsigned int see_iommu(unsigned int domid, unsigned int of, unsigned int page)
+{
+    struct domain *d = rcu_lock_domain_by_id(domid), *owner = rcu_lock_domain_by_id(of);
+
+    return d && owner && d->iommu ? d->iommu[own_page(owner, page) - frame_table] : 0;
+}
+
+/* All that the records of live mappings add up to, by entry of one granter. */
+struct tally {
+    uint32_t pin;
+    uint16_t mapper;
+};
+
+static void tally_mapping(struct tally *tally, const struct domain *ld, unsigned int flags)
+{
+    if ( flags & GNTMAP_device_map )
+        tally->pin += flags & GNTMAP_readonly ? GNTPIN_devr_inc : GNTPIN_devw_inc;
+    if ( flags & GNTMAP_host_map )
+        tally->pin += flags & GNTMAP_readonly ? GNTPIN_hstr_inc : GNTPIN_hstw_inc;
+    tally->mapper = ld->domain_id;
+}
+
+static void tally_maptrack(struct tally *tallies, const struct domain *rd, struct domain *ld)
+{
+    struct grant_table *gt = ld->grant_table;
+
+    for ( unsigned int handle = 0; handle < gt->maptrack_limit; handle++ )
+    {
+        const struct grant_mapping *map = &maptrack_entry(gt, handle);
+
+        if ( map->flags && map->domid == rd->domain_id )
+            tally_mapping(&tallies[map->ref], ld, map->flags);
+    }
+}
+
+static bool wrong(const char *what, const struct domain *d, unsigned int n, unsigned long is,
+                  unsigned long should_be)
+{
+    fprintf(stderr, "d%d %s %#x: %#lx, not %#lx\n", d->domain_id, what, n, is, should_be);
+    return false;
+}
+
+/* Of the frames of all domains: references and writable types that mappings account for. */
+static unsigned int *frame_uses, *frame_writes;
+
+static bool entries_at_rest(struct domain *rd)
+{
+    struct grant_table *gt = rd->grant_table;
+    unsigned int nr = gt->nr_grant_frames *
+                      (unsigned int)(gt->gt_version == 1 ? SHGNT_PER_PAGE_V1 : SHGNT_PER_PAGE_V2);
+    unsigned int nr_active = gt->nr_grant_frames * (unsigned int)SHGNT_PER_PAGE_V1;
+    struct tally *tallies = calloc(nr_active, sizeof(*tallies));
+    struct domain *ld;
+    bool right = true;
+
+    for_each_domain ( ld )
+        if ( ld->stage < FREEING )
+            tally_maptrack(tallies, rd, ld);
+
+    for ( unsigned int ref = 0; ref < nr_active; ref++ )
+    {
+        struct active_grant_entry *act = &_active_entry(gt, ref);
+        struct tally *tally = &tallies[ref];
+        struct entry_seen seen;
+
+        if ( spin_is_locked(&act->lock) )
+            right = wrong("the lock is held of reference", rd, ref, 1, 0);
+#ifdef HANDLE_fast
+        for ( unsigned int i = 0; i < NR_FAST_SLOTS; i++ )
+        {
+            if ( !act->slot[i] )
+                continue;
+            ld = rcu_lock_domain_by_id(act->domid);
+            if ( !(act->slot[i] & FAST_live) || !ld || ld->stage >= FREEING ||
+                 !granter_noted(ld->grant_table, rd->domain_id) )
+                right = wrong("a slot is left of reference", rd, ref, act->slot[i], 0);
+            else
+                tally_mapping(tally, ld, act->slot[i] & FAST_flags);
+        }
+#endif
+        if ( act->pin != tally->pin )
+            right = wrong("pins of reference", rd, ref, act->pin, tally->pin);
+        if ( act->pin && act->domid != tally->mapper )
+            right = wrong("mapper of reference", rd, ref, act->domid, tally->mapper);
+        if ( ref < nr && see_entry(rd->domain_id, ref, &seen) )
+        {
+            unsigned int is = (gt->gt_version == 1 ? seen.flags : seen.status) &
+                              (GTF_reading | GTF_writing);
+            bool written = act->pin & (GNTPIN_hstw_mask | GNTPIN_devw_mask);
+            unsigned int should_be = (act->pin ? GTF_reading : 0) | (written ? GTF_writing : 0);
+
+            if ( is != should_be )
+                right = wrong("status of reference", rd, ref, is, should_be);
+        }
+        if ( act->pin && mfn_valid(act->mfn) )
+        {
+            struct page_info *page = mfn_to_page(act->mfn);
+            unsigned int devw = MASK_EXTR(act->pin, GNTPIN_devw_mask);
+            unsigned int hstw = MASK_EXTR(act->pin, GNTPIN_hstw_mask);
+
+            ld = rcu_lock_domain_by_id(act->domid);
+            frame_uses[page - frame_table] += devw + hstw +
+                                              MASK_EXTR(act->pin, GNTPIN_devr_mask) +
+                                              MASK_EXTR(act->pin, GNTPIN_hstr_mask);
+            frame_writes[page - frame_table] +=
+                devw + (ld && gnttab_host_mapping_get_page_type(false, ld, rd) ? hstw : 0);
+        }
+    }
+    free(tallies);
+    return right;
+}
+
+/* A domain that crashed, or is half gone, has had references dropped that its records still show. */
+static bool all_count(void)
+{
+    struct domain *d;
+
+    if ( implicitly_unmapped )
+        return false;
+    for_each_domain ( d )
+        if ( d->is_shutting_down || d->stage == RELEASING )
+            return false;
+    return true;
+}
+
+static bool frames_at_rest(const struct domain *d)
+{
+    bool right = true;
+
+    for ( unsigned int n = 0; n < RAM_PAGES; n++ )
+    {
+        struct page_info *page = own_page(d, n);
+        unsigned int i = page - frame_table;
+        unsigned long uses = page->count_info & PGC_count_mask;
+        unsigned long writes = page->u.inuse.type_info & PGT_count_mask;
+
+        if ( uses != frame_uses[i] + !!(page->count_info & PGC_allocated) )
+            right = wrong("references of page", d, n, uses, frame_uses[i] + 1UL);
+        if ( writes != frame_writes[i] )
+            right = wrong("writable types of page", d, n, writes, frame_writes[i]);
+    }
+    return right;
+}
+
+/* Host mappings by frame, as a PV or a translated mapper has them. */
+static bool hosts_at_rest(struct domain *ld)
+{
+    unsigned int *uses = calloc(2 * GUEST_FRAMES, sizeof(*uses));
+    struct domain *rd;
+    bool right = true;
+
+    for ( unsigned int entry = 0; entry < ENTRIES; entry++ )
+    {
+        uint64_t host = see_host(ld->domain_id, entry);
+        l1_pgentry_t pte = { host };
+        mfn_t mfn = ld->translated ? p2m_mfn(host) : l1e_get_mfn(pte);
+        bool writable = ld->translated ? p2m_type(host) == p2m_grant_map_rw
+                                       : l1e_get_flags(pte) & _PAGE_RW;
+
+        if ( host )
+            uses[2 * (mfn_x(mfn) - FIRST_MFN) + writable]++;
+    }
+    for_each_domain ( rd )
+        for ( unsigned int ref = 0; ref < rd->grant_table->nr_grant_frames * SHGNT_PER_PAGE_V1;
+              ref++ )
+        {
+            struct active_grant_entry *act = &_active_entry(rd->grant_table, ref);
+            unsigned int i;
+
+            if ( !act->pin || act->domid != ld->domain_id || !mfn_valid(act->mfn) )
+                continue;
+            i = 2 * (mfn_x(act->mfn) - FIRST_MFN);
+            uses[i] -= MASK_EXTR(act->pin, GNTPIN_hstr_mask);
+            uses[i + 1] -= MASK_EXTR(act->pin, GNTPIN_hstw_mask);
+        }
+    for ( unsigned int i = 0; i < 2 * GUEST_FRAMES; i++ )
+        if ( uses[i] )
+            right = wrong(i % 2 ? "writable host mappings too many of frame"
+                                : "read-only host mappings too many of frame",
+                          ld, i / 2, uses[i], 0);
+    free(uses);
+    return right;
+}
+
+static bool at_rest(void)
+{
+    struct domain *d;
+    bool right = true;
+
+    frame_uses = calloc(GUEST_FRAMES, sizeof(*frame_uses));
+    frame_writes = calloc(GUEST_FRAMES, sizeof(*frame_writes));
+    if ( all_count() )
+        for_each_domain ( d )
+            right &= entries_at_rest(d);
+    if ( all_count() )
+        for_each_domain ( d )
+        {
+            right &= frames_at_rest(d);
+            if ( d->stage == ALIVE )
+                right &= hosts_at_rest(d);
+        }
+    free(frame_uses);
+    free(frame_writes);
+    return right;
+}

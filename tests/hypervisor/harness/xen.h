@@ -1,0 +1,177 @@
+/*
+ * In front of Xen's files, whose own includes are taken out: the types, macros and functions they
+ * use, with the meaning Xen gives them.  What is a matter of the whole machine, memory above all, is
+ * in the other files here.
+ */
+#ifndef XEN_H
+#define XEN_H
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_X86 1
+#define CONFIG_PV 1
+#define CONFIG_HVM 1
+#define CONFIG_GRANT_TABLE 1
+
+/* Xen's public headers, as a program outside of Xen sees them. */
+#define __XEN_TOOLS__ 1
+#include <public/xen.h>
+#include <public/domctl.h>
+#include <public/grant_table.h>
+#include <public/memory.h>
+
+#define ERESTART 85
+
+/* compiler.h */
+#define always_inline inline __attribute__((always_inline))
+#define noinline __attribute__((noinline))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define cf_check
+#define __init
+#define __read_mostly
+#define __ro_after_init
+
+/* What crashes the host crashes the program. */
+static __attribute__((noreturn, cold)) void broken(const char *what, const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: %s\n", file, line, what);
+    abort();
+}
+#define BUG() broken("BUG", __FILE__, __LINE__)
+#define BUG_ON(p) do { if ( unlikely(p) ) broken("BUG_ON: " #p, __FILE__, __LINE__); } while (0)
+#ifdef NDEBUG
+#define ASSERT(p) do { if ( 0 && (p) ) {} } while (0)
+#define ASSERT_UNREACHABLE() do { } while (0)
+#else
+#define ASSERT(p) \
+    do { if ( unlikely(!(p)) ) broken("ASSERT: " #p, __FILE__, __LINE__); } while (0)
+#define ASSERT_UNREACHABLE() broken("reached", __FILE__, __LINE__)
+#endif
+#define BUILD_BUG_ON(c) _Static_assert(!(c), #c)
+
+/* lib.h, macros.h, bitops.h, err.h */
+#define PAGE_SHIFT 12
+#define PAGE_SIZE (1UL << PAGE_SHIFT)
+#define PAGE_MASK (~(PAGE_SIZE - 1))
+#define BITS_PER_LONG 64
+#define DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
+#define IS_ALIGNED(value, to) (!((value) & ((to) - 1)))
+#define ARRAY_SIZE(x) (sizeof(x) / sizeof((x)[0]))
+#define MASK_EXTR(v, m) (((v) & (m)) / ((m) & -(m)))
+#define MASK_INSR(v, m) (((v) * ((m) & -(m))) & (m))
+#define min_t(type, a, b) ({ type a_ = (a), b_ = (b); a_ < b_ ? a_ : b_; })
+#define min(a, b) min_t(__typeof__(a), a, b)
+#define IS_ERR_OR_NULL(p) (!(p) || (unsigned long)(p) >= -4095UL)
+#define PTR_ERR(p) ((long)(p))
+#define ERR_PTR(e) ((void *)(long)(e))
+#define test_bit(n, p) \
+    (!!(__atomic_load_n((unsigned long *)(p) + (n) / 64, __ATOMIC_RELAXED) >> ((n) % 64) & 1))
+#define set_bit(n, p) \
+    ((void)__atomic_fetch_or((unsigned long *)(p) + (n) / 64, 1UL << ((n) % 64), __ATOMIC_SEQ_CST))
+#define __clear_bit(n, p) ((void)(((unsigned long *)(p))[(n) / 64] &= ~(1UL << ((n) % 64))))
+
+static inline unsigned int find_first_bit(const unsigned long *map, unsigned int bits)
+{
+    for ( unsigned int word = 0; word < DIV_ROUND_UP(bits, BITS_PER_LONG); word++ )
+        if ( map[word] )
+        {
+            unsigned int bit = word * BITS_PER_LONG + __builtin_ctzl(map[word]);
+
+            return min(bit, bits);
+        }
+    return bits;
+}
+
+/* Printing is not tested; its arguments are compiled. */
+#define XENLOG_ERR ""
+#define XENLOG_WARNING ""
+#define XENLOG_INFO ""
+#define XENLOG_G_DEBUG ""
+#define PRI_mfn "05lx"
+#define PRIpaddr "016lx"
+#define PRIpte "016lx"
+static inline void quiet(const char *format, ...) {}
+#define printk(...) quiet(__VA_ARGS__)
+#define gprintk(level, ...) quiet(level __VA_ARGS__)
+#define dprintk(level, ...) quiet(level __VA_ARGS__)
+#define gdprintk(level, ...) quiet(level __VA_ARGS__)
+#define TRACE_TIME(...) do { } while (0)
+
+/* The boot options are set by the caller of the harness, not parsed. */
+struct param_hypfs;
+#define custom_param(name, function) \
+    static int __attribute__((unused)) (*const option_##function)(const char *) = function
+#define custom_runtime_param(name, function, init) custom_param(name, function)
+#define param_2_parfs(function) NULL
+#define simple_strtoul(s, e, base) strtoul(s, (char **)(e), base)
+#define simple_strtol(s, e, base) strtol(s, (char **)(e), base)
+static inline int parse_boolean(const char *name, const char *s, const char *e) { return -1; }
+#define __initcall(function) \
+    static int __attribute__((unused)) (*const init_##function)(void) = function
+#define presmp_initcall(function) __initcall(function)
+#define EXPORT_SYMBOL(name) _Static_assert(true, #name)
+#define register_keyhandler(key, function, what, diagnostic) ((void)(function))
+
+/* typesafe.h: frame numbers are not to be mixed up */
+#define TYPE_SAFE(name) \
+    typedef struct { unsigned long frame; } name##_t; \
+    static inline name##_t _##name(unsigned long n) { return (name##_t){ n }; } \
+    static inline unsigned long name##_x(name##_t n) { return n.frame; } \
+    static inline bool name##_eq(name##_t a, name##_t b) { return a.frame == b.frame; }
+TYPE_SAFE(mfn)
+TYPE_SAFE(gfn)
+TYPE_SAFE(dfn)
+#define INVALID_MFN (mfn_t){ ~0UL }
+#define INVALID_GFN (gfn_t){ ~0UL }
+#define mfn_to_maddr(mfn) (mfn_x(mfn) << PAGE_SHIFT)
+#define maddr_to_mfn(maddr) _mfn((maddr) >> PAGE_SHIFT)
+typedef uint64_t paddr_t;
+
+/* guest_access.h: a guest's memory is the caller's, but for the page at NULL */
+#define guest_handle_cast(handle, type) ((XEN_GUEST_HANDLE(type)){ (void *)(handle).p })
+#define guest_handle_okay(handle, nr) (((void)(nr)), true)
+#define guest_handle_add_offset(handle, nr) ((handle).p += (nr))
+#define unreadable(p) ((unsigned long)(p) < PAGE_SIZE)
+#define copy_from_guest_offset(to, handle, offset, nr) \
+    (unreadable((handle).p + (offset)) \
+     ? (nr) : (memcpy(to, (handle).p + (offset), sizeof(*(to)) * (nr)), 0))
+#define copy_to_guest_offset(handle, offset, from, nr) \
+    (unreadable((handle).p + (offset)) \
+     ? (nr) : (memcpy((handle).p + (offset), from, sizeof(*(from)) * (nr)), 0))
+#define copy_from_guest(to, handle, nr) copy_from_guest_offset(to, handle, 0, nr)
+#define copy_to_guest(handle, from, nr) copy_to_guest_offset(handle, 0, from, nr)
+#define __copy_from_guest_offset copy_from_guest_offset
+#define __copy_to_guest_offset copy_to_guest_offset
+#define __copy_from_guest copy_from_guest
+#define __copy_to_guest copy_to_guest
+#define __copy_field_to_guest(handle, from, field) \
+    (unreadable((handle).p) ? 1 : ((handle).p->field = (from)->field, 0))
+#define guest_cmpxchg(d, ptr, old, new) \
+    ({ \
+        __typeof__(*(ptr)) was_ = (old); \
+        __atomic_compare_exchange_n(ptr, &was_, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+        was_; \
+    })
+
+/* xsm.h: everything is permitted */
+#define xsm_grant_mapref(...) 0
+#define xsm_grant_unmapref(...) 0
+#define xsm_grant_setup(...) 0
+#define xsm_grant_query_size(...) 0
+#define xsm_grant_copy(...) 0
+#define xsm_grant_transfer(...) 0
+
+#include "hypervisor.h"
+#include "order.h"
+#include "machine.h"
+
+#endif
