@@ -13,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 HEADER = Path(__file__).parent / "differ/differ.h"
 SETTINGS = list(itertools.product((0, 1), repeat=3))
+#: of each setting: ten million in all for who has ten minutes
+STEPS, LONG_STEPS = 100_000, 1_250_000
 #: what each kind of step has to have been answered in a run for it to say anything
 USUAL = {
     "map": {0, -1, -2, -3, -9},
@@ -33,8 +35,9 @@ def play(differ: Path, setting, seed: int, steps: int, length: int = 400):
 @pytest.mark.parametrize(
     "setting", SETTINGS, ids=lambda s: "translated {}, IOMMU {}, fast {}".format(*s)
 )
-def test_random_operations(differ, setting):
-    done = play(differ, setting, seed=1, steps=250_000)
+def test_random_operations(differ, setting, request):
+    long = request.config.getoption("--long")
+    done = play(differ, setting, seed=1, steps=LONG_STEPS if long else STEPS)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     answers: dict[str, set[int]] = {}
     for kind, status in re.findall(r"^(\S+) (-?\d+) \d+$", done.stdout, re.MULTILINE):
