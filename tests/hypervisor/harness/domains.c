@@ -58,6 +58,7 @@ static bool hypercall_preempt_check(void)
 static void note_flush(unsigned long mask)
 {
     flushes++;
+    happens("flush TLB", mask);
 }
 
 static unsigned int next_random(void)

@@ -141,6 +141,57 @@ static bool revoke(unsigned int domid, uint32_t ref)
     }
 }
 
+/* The guest gives a frame of its grant table a place: as XENMEM_add_to_physmap, and then holds it. */
+static int hold_frame(unsigned int domid, unsigned long index, uint64_t *frame)
+{
+    struct domain *d = domains.by_id[domid];
+    mfn_t mfn;
+    int rc;
+
+    enter_hypervisor();
+    rc = gnttab_map_frame_begin(d, index, _gfn(0), &mfn);
+    if ( !rc )
+    {
+        *frame = mfn_x(mfn);
+        happens("place frame", *frame);
+        BUG_ON(!get_page(mfn_to_page(mfn), d));
+        gnttab_map_frame_end(d, mfn);
+    }
+    leave_hypervisor();
+    return rc;
+}
+
+static void drop_frame(uint64_t frame)
+{
+    put_page(mfn_to_page(_mfn(frame)));
+}
+
+#ifdef EVENTS
+static int (*watcher)(const char *what, uint64_t about);
+
+/* The watcher may do what another CPU would: this one is as before then. */
+static int happens(const char *what, uint64_t about)
+{
+    struct vcpu *v = current;
+    unsigned int cpu = this_cpu;
+    int held = locks_held, rc;
+
+    if ( !watcher )
+        return 0;
+    locks_held = 0;
+    rc = watcher(what, about);
+    current = v;
+    this_cpu = cpu;
+    locks_held = held;
+    return rc;
+}
+
+static void watch(int (*with)(const char *what, uint64_t about))
+{
+    watcher = with;
+}
+#endif
+
 /* What goes with a world is not released one by one. */
 static void forget_mappings(struct grant_table *gt)
 {

@@ -66,6 +66,11 @@ const struct hypervisor HYPERVISOR = {
     .page = page_of,
     .grant = grant,
     .revoke = revoke,
+    .hold_frame = hold_frame,
+    .drop_frame = drop_frame,
+#ifdef EVENTS
+    .watch = watch,
+#endif
     .see_entry = see_entry,
     .see_page = see_page,
     .see_domain = see_domain,

@@ -95,6 +95,19 @@ struct hypervisor {
     /* Take it back as that does: not while it is in use. */
     bool (*revoke)(unsigned int domid, uint32_t ref);
 
+    /*
+     * Have frame @index of the table (with XENMAPIDX_grant_table_status, of its statuses) used by
+     * the domain until it is dropped.
+     */
+    int (*hold_frame)(unsigned int domid, unsigned long index, uint64_t *frame);
+    void (*drop_frame)(uint64_t frame);
+    /*
+     * Be told what goes on inside, by name, and of what: a frame, an index, a lock.  Of what can
+     * fail, other than 0 has it fail.  The watcher may enter as another vCPU, on another CPU, and
+     * operate.  NULL: no more.  Only there if compiled with EVENTS.
+     */
+    void (*watch)(int (*with)(const char *what, uint64_t about));
+
     bool (*see_entry)(unsigned int domid, uint32_t ref, struct entry_seen *seen);
     bool (*see_page)(unsigned int domid, unsigned int page, struct page_seen *seen);
     bool (*see_domain)(unsigned int domid, struct domain_seen *seen);

@@ -97,6 +97,7 @@ static void free_xenheap_page(void *p)
     BUG_ON(!page->count_info);
     page->count_info = 0;
     page->owner = NULL;
+    happens("free page", mfn_x(page_to_mfn(page)));
     forbid(p);
     xen_pages.free[xen_pages.nr_free++] = page - frame_table - GUEST_FRAMES;
     xen_pages.allocated--;
@@ -144,8 +145,10 @@ static struct domain *page_get_owner_and_reference(struct page_info *page)
 
 static void put_page(struct page_info *page)
 {
-    unsigned long left = __atomic_sub_fetch(&page->count_info, 1, __ATOMIC_SEQ_CST);
+    unsigned long left;
 
+    happens("put page", mfn_x(page_to_mfn(page)));
+    left = __atomic_sub_fetch(&page->count_info, 1, __ATOMIC_SEQ_CST);
     if ( (left & PGC_count_mask) == PGC_count_mask )
         broken("page reference count below 0", __FILE__, __LINE__);
     if ( !(left & PGC_count_mask) )

@@ -14,12 +14,22 @@
 #endif
 
 /*
+ * What goes on inside, for tests of an order, of what another CPU does meanwhile, and of what can
+ * fail: see watch() in hypervisor.h.  Without EVENTS, nothing.
+ */
+#ifdef EVENTS
+static int happens(const char *what, uint64_t about);
+#else
+static inline int happens(const char *what, uint64_t about) { return 0; }
+#endif
+
+/*
  * x86 keeps stores in order, and loads in order: its read and write barriers are the compiler's.  In
  * the terms of C11, each load acquires and each store releases.
  */
 #define barrier() __asm__ volatile ( "" ::: "memory" )
 #define smp_rmb() barrier()
-#define smp_wmb() barrier()
+#define smp_wmb() do { barrier(); happens("write barrier", 0); } while (0)
 #define ACCESS_ONCE(x) (*(volatile __typeof__(x) *)&(x))
 #define read_atomic(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define write_atomic(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -27,17 +37,19 @@
 #ifdef TSAN
 #define smp_mb() ((void)__atomic_fetch_add(&fence_here, 0, __ATOMIC_SEQ_CST))
 static __thread int fence_here;
-#define block_speculation() barrier()
+#define stop_speculation() barrier()
 #else
 #define smp_mb() __asm__ volatile ( "lock; addl $0, -4(%%rsp)" ::: "memory", "cc" )
-#define block_speculation() __asm__ volatile ( "lfence" ::: "memory" )
+#define stop_speculation() __asm__ volatile ( "lfence" ::: "memory" )
 #endif
+#define block_speculation() do { happens("block speculation", 0); stop_speculation(); } while (0)
 #define block_lock_speculation() block_speculation()
 #define evaluate_nospec(condition) \
     ({ bool met_ = (condition); if ( met_ ) block_speculation(); else block_speculation(); met_; })
 #define array_index_nospec(index, size) \
     ({ \
         unsigned long i_ = (index), mask_; \
+        happens("index", i_); \
         __asm__ volatile ( "cmp %[s], %[i]; sbb %[m], %[m]" \
                            : [m] "=r" (mask_) : [s] "g" ((unsigned long)(size)), [i] "r" (i_) \
                            : "cc" ); \
@@ -80,7 +92,7 @@ static inline void take_ticket(spinlock_t *lock)
 }
 
 /* The holder alone writes the head: no atomic operation is needed. */
-static inline void spin_unlock(spinlock_t *lock)
+static inline void give_ticket(spinlock_t *lock)
 {
     uint16_t head = __atomic_load_n(&lock->head, __ATOMIC_RELAXED);
 
@@ -108,7 +120,14 @@ static inline void spin_barrier(spinlock_t *lock)
 }
 
 #define spin_lock(l) \
-    do { count_lock(#l); take_ticket(l); block_lock_speculation(); } while (0)
+    do { \
+        count_lock(#l); \
+        happens("lock " #l, (uintptr_t)(l)); \
+        take_ticket(l); \
+        block_lock_speculation(); \
+    } while (0)
+#define spin_unlock(l) \
+    do { give_ticket(l); happens("unlock " #l, (uintptr_t)(l)); } while (0)
 #define nrspin_lock(l) spin_lock(l)
 #define nrspin_unlock(l) spin_unlock(l)
 
@@ -202,11 +221,22 @@ static inline void percpu_write_release(percpu_rwlock_t *lock)
 }
 
 #define percpu_read_lock(owner, l) \
-    do { count_lock("read " #l); percpu_read_acquire(owner, l); block_lock_speculation(); } while (0)
-#define percpu_read_unlock(owner, l) percpu_read_release(owner, l)
+    do { \
+        count_lock("read " #l); \
+        happens("read " #l, (uintptr_t)(l)); \
+        percpu_read_acquire(owner, l); \
+        block_lock_speculation(); \
+    } while (0)
+#define percpu_read_unlock(owner, l) \
+    do { percpu_read_release(owner, l); happens("unread " #l, (uintptr_t)(l)); } while (0)
 #define percpu_write_lock(owner, l) \
-    do { count_lock("write " #l); percpu_write_acquire(owner, l); block_lock_speculation(); } \
-    while (0)
-#define percpu_write_unlock(owner, l) percpu_write_release(l)
+    do { \
+        count_lock("write " #l); \
+        happens("write " #l, (uintptr_t)(l)); \
+        percpu_write_acquire(owner, l); \
+        block_lock_speculation(); \
+    } while (0)
+#define percpu_write_unlock(owner, l) \
+    do { percpu_write_release(l); happens("unwrite " #l, (uintptr_t)(l)); } while (0)
 
 #endif

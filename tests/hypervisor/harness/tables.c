@@ -88,7 +88,7 @@ static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int ord
 {
     uint64_t old;
 
-    if ( gfn_x(gfn) >= P2M_ENTRIES )
+    if ( gfn_x(gfn) >= P2M_ENTRIES || happens("add to p2m", gfn_x(gfn)) )
         return -EINVAL;
     old = __atomic_load_n(&d->p2m[gfn_x(gfn)], __ATOMIC_ACQUIRE);
     /* Not over a page of another's: what counts its mappings would be wrong. */
@@ -105,7 +105,7 @@ static int p2m_remove_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int 
 {
     uint64_t old = __atomic_load_n(&d->p2m[gfn_x(gfn)], __ATOMIC_ACQUIRE);
 
-    if ( !mfn_eq(p2m_mfn(old), mfn) )
+    if ( !mfn_eq(p2m_mfn(old), mfn) || happens("remove from p2m", gfn_x(gfn)) )
         return -EILSEQ;
     __atomic_store_n(&d->p2m[gfn_x(gfn)], 0, __ATOMIC_RELEASE);
     return 0;
@@ -135,6 +135,8 @@ static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned lon
                             unsigned int flags)
 {
     BUG_ON(dfn_x(dfn) != mfn_x(mfn) || !mfn_valid(mfn) || nr != 1);
+    if ( happens("map for devices", mfn_x(mfn)) )
+        return -ENOMEM;
     if ( !__atomic_exchange_n(&d->iommu[mfn_x(mfn) - FIRST_MFN], flags, __ATOMIC_SEQ_CST) )
         __atomic_fetch_add(&d->iommu_mappings, 1, __ATOMIC_SEQ_CST);
     return 0;
@@ -143,6 +145,8 @@ static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned lon
 static int iommu_legacy_unmap(struct domain *d, dfn_t dfn, unsigned long nr)
 {
     BUG_ON(nr != 1);
+    if ( happens("unmap from devices", dfn_x(dfn)) )
+        return -EIO;
     BUG_ON(!__atomic_exchange_n(&d->iommu[dfn_x(dfn) - FIRST_MFN], 0, __ATOMIC_SEQ_CST));
     __atomic_fetch_sub(&d->iommu_mappings, 1, __ATOMIC_SEQ_CST);
     return 0;

@@ -158,6 +158,7 @@ typedef uint64_t paddr_t;
 #define guest_cmpxchg(d, ptr, old, new) \
     ({ \
         __typeof__(*(ptr)) was_ = (old); \
+        happens("compare and exchange", (uintptr_t)(ptr)); \
         __atomic_compare_exchange_n(ptr, &was_, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
         was_; \
     })
