@@ -15,20 +15,29 @@ static __thread unsigned int preempt_left;
 static __thread unsigned long flushes;
 static __thread unsigned int random_state;
 
-static struct domain *rcu_lock_domain_by_id(domid_t domid)
+static struct domain *find_domain(domid_t domid)
 {
     return domid < DOMID_FIRST_RESERVED
            ? __atomic_load_n(&domains.by_id[domid], __ATOMIC_ACQUIRE) : NULL;
 }
 
+static struct domain *rcu_lock_domain_by_id(domid_t domid)
+{
+    struct domain *d = find_domain(domid);
+
+    if ( d )
+        rcu_lock_domain(d);
+    return d;
+}
+
 static struct domain *rcu_lock_domain_by_any_id(domid_t domid)
 {
-    return domid == DOMID_SELF ? current->domain : rcu_lock_domain_by_id(domid);
+    return domid == DOMID_SELF ? rcu_lock_current_domain() : rcu_lock_domain_by_id(domid);
 }
 
 static struct domain *knownalive_domain_from_domid(domid_t domid)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
 
     BUG_ON(!d);
     return d;
@@ -126,6 +135,8 @@ static void leave_hypervisor(void)
 
     if ( locks_held )
         broken("a lock is still held at the end of a hypercall", __FILE__, __LINE__);
+    if ( domains_locked )
+        broken("a domain is still locked at the end of a hypercall", __FILE__, __LINE__);
     __atomic_fetch_add(&cpus[this_cpu].entered, 1, __ATOMIC_SEQ_CST);
 
     if ( likely(!__atomic_load_n(&domains.gone, __ATOMIC_RELAXED)) )

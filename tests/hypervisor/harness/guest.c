@@ -34,7 +34,7 @@ static long operate(unsigned int command, void *requests, unsigned int count)
 
 static void enter(unsigned int domid, unsigned int vcpu, unsigned int cpu)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
 
     BUG_ON(!d || vcpu >= d->max_vcpus || cpu >= MAX_CPUS);
     current = d->vcpu[vcpu];
@@ -49,7 +49,7 @@ static void leave(void)
 
 static bool kill_by_id(unsigned int domid)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
     bool done;
 
     if ( !d )
@@ -62,21 +62,21 @@ static bool kill_by_id(unsigned int domid)
 
 static uint64_t gfn_of(unsigned int domid, unsigned int page)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
 
     return d->translated ? page : mfn_x(page_to_mfn(own_page(d, page)));
 }
 
 static uint64_t pte_address(unsigned int domid, unsigned int entry)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
 
     return mfn_to_maddr(page_to_mfn(own_page(d, RAM_PAGES))) + entry * sizeof(l1_pgentry_t);
 }
 
 static void *page_of(unsigned int domid, unsigned int page)
 {
-    return frame_of(page_to_mfn(own_page(rcu_lock_domain_by_id(domid), page)));
+    return frame_of(page_to_mfn(own_page(find_domain(domid), page)));
 }
 
 static bool has_entry(struct grant_table *gt, uint32_t ref)
@@ -90,7 +90,7 @@ static bool has_entry(struct grant_table *gt, uint32_t ref)
 static bool grant(unsigned int domid, uint32_t ref, unsigned int flags, unsigned int to,
                   uint64_t gfn)
 {
-    struct grant_table *gt = rcu_lock_domain_by_id(domid)->grant_table;
+    struct grant_table *gt = find_domain(domid)->grant_table;
 
     if ( !has_entry(gt, ref) )
         return false;
@@ -115,7 +115,7 @@ static bool grant(unsigned int domid, uint32_t ref, unsigned int flags, unsigned
 
 static bool revoke(unsigned int domid, uint32_t ref)
 {
-    struct grant_table *gt = rcu_lock_domain_by_id(domid)->grant_table;
+    struct grant_table *gt = find_domain(domid)->grant_table;
 
     if ( !has_entry(gt, ref) )
         return false;

@@ -90,9 +90,12 @@ static __thread struct vcpu *current;
 static struct domain domain_io;
 #define dom_io (&domain_io)
 #define dom_cow ((struct domain *)NULL)
-#define rcu_lock_domain(d) ((void)(d))
-#define rcu_unlock_domain(d) ((void)(d))
-#define rcu_lock_current_domain() (current->domain)
+/* What a hypercall has found stays until its end here, but it has to say that it is done with it. */
+static __thread int domains_locked;
+#define rcu_lock_domain(d) ((void)(d), (void)domains_locked++)
+#define rcu_unlock_domain(d) ((void)(d), (void)domains_locked--)
+#define rcu_lock_current_domain() (domains_locked++, current->domain)
+static struct domain *find_domain(domid_t domid);
 static struct domain *rcu_lock_domain_by_id(domid_t domid);
 static struct domain *rcu_lock_domain_by_any_id(domid_t domid);
 static struct domain *knownalive_domain_from_domid(domid_t domid);

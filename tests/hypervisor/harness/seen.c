@@ -2,7 +2,7 @@
 
 static bool see_entry(unsigned int domid, uint32_t ref, struct entry_seen *seen)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
     struct active_grant_entry *act;
 
     memset(seen, 0, sizeof(*seen));
@@ -27,7 +27,7 @@ static bool see_entry(unsigned int domid, uint32_t ref, struct entry_seen *seen)
 
 static bool see_page(unsigned int domid, unsigned int page, struct page_seen *seen)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
 
     memset(seen, 0, sizeof(*seen));
     if ( !d || page >= DOMAIN_PAGES )
@@ -40,7 +40,7 @@ static bool see_page(unsigned int domid, unsigned int page, struct page_seen *se
 
 static bool see_domain(unsigned int domid, struct domain_seen *seen)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
     struct grant_table *gt;
 
     memset(seen, 0, sizeof(*seen));
@@ -74,7 +74,7 @@ static void see_machine(struct machine_seen *seen)
 
 static uint64_t see_host(unsigned int domid, unsigned int entry)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid);
+    struct domain *d = find_domain(domid);
 
     if ( !d )
         return 0;
@@ -83,7 +83,7 @@ static uint64_t see_host(unsigned int domid, unsigned int entry)
 
 static unsigned int see_iommu(unsigned int domid, unsigned int of, unsigned int page)
 {
-    struct domain *d = rcu_lock_domain_by_id(domid), *owner = rcu_lock_domain_by_id(of);
+    struct domain *d = find_domain(domid), *owner = find_domain(of);
 
     return d && owner && d->iommu ? d->iommu[own_page(owner, page) - frame_table] : 0;
 }
@@ -123,6 +123,22 @@ static bool wrong(const char *what, const struct domain *d, unsigned int n, unsi
     return false;
 }
 
+/* Each handle is in use or in one vCPU's list: one that is neither is lost. */
+static bool handles_at_rest(const struct domain *d)
+{
+    const struct grant_table *gt = d->grant_table;
+    unsigned int nr = 0;
+
+    for ( unsigned int handle = 0; handle < gt->maptrack_limit; handle++ )
+        nr += !!maptrack_entry(gt, handle).flags;
+    for ( unsigned int i = 0; i < d->max_vcpus; i++ )
+        for ( unsigned int handle = d->vcpu[i]->maptrack_head;
+              handle != MAPTRACK_TAIL && nr <= gt->maptrack_limit;
+              handle = maptrack_entry(gt, handle).ref )
+            nr++;
+    return nr == gt->maptrack_limit || wrong("handles", d, 0, nr, gt->maptrack_limit);
+}
+
 /* Of the frames of all domains: references and writable types that mappings account for. */
 static unsigned int *frame_uses, *frame_writes;
 
@@ -136,6 +152,10 @@ static bool entries_at_rest(struct domain *rd)
     struct domain *ld;
     bool right = true;
 
+#ifdef HANDLE_fast
+    if ( gt->version_changing )
+        right = wrong("the version is changing", rd, gt->gt_version, 1, 0);
+#endif
     for_each_domain ( ld )
         if ( ld->stage < FREEING )
             tally_maptrack(tallies, rd, ld);
@@ -153,7 +173,7 @@ static bool entries_at_rest(struct domain *rd)
         {
             if ( !act->slot[i] )
                 continue;
-            ld = rcu_lock_domain_by_id(act->domid);
+            ld = find_domain(act->domid);
             if ( !(act->slot[i] & FAST_live) || !ld || ld->stage >= FREEING ||
                  !granter_noted(ld->grant_table, rd->domain_id) )
                 right = wrong("a slot is left of reference", rd, ref, act->slot[i], 0);
@@ -181,7 +201,7 @@ static bool entries_at_rest(struct domain *rd)
             unsigned int devw = MASK_EXTR(act->pin, GNTPIN_devw_mask);
             unsigned int hstw = MASK_EXTR(act->pin, GNTPIN_hstw_mask);
 
-            ld = rcu_lock_domain_by_id(act->domid);
+            ld = find_domain(act->domid);
             frame_uses[page - frame_table] += devw + hstw +
                                               MASK_EXTR(act->pin, GNTPIN_devr_mask) +
                                               MASK_EXTR(act->pin, GNTPIN_hstr_mask);
@@ -280,7 +300,7 @@ static bool at_rest(void)
         {
             right &= frames_at_rest(d);
             if ( d->stage == ALIVE )
-                right &= hosts_at_rest(d);
+                right &= hosts_at_rest(d) & handles_at_rest(d);
         }
     free(frame_uses);
     free(frame_writes);
