@@ -174,15 +174,17 @@ static int happens(const char *what, uint64_t about)
 {
     struct vcpu *v = current;
     unsigned int cpu = this_cpu;
-    int held = locks_held, rc;
+    int held = locks_held, found = domains_locked, rc;
 
     if ( !watcher )
         return 0;
     locks_held = 0;
+    domains_locked = 0;
     rc = watcher(what, about);
     current = v;
     this_cpu = cpu;
     locks_held = held;
+    domains_locked = found;
     return rc;
 }
 
