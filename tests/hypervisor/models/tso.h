@@ -1,0 +1,72 @@
+/*
+ * Memory as x86 has it: a CPU's stores wait in a buffer of its own, in their order, and only that
+ * CPU sees them meanwhile.  Loads are in order.  A locked operation, and a fence, wait until the
+ * buffer is empty.  Hence smp_wmb() and smp_rmb() are nothing but the order that a model has its
+ * steps in: a variant swaps the steps.  smp_mb() is fence().
+ *
+ * To be defined before: CPUS, WORDS, and STORED(word, value), done when a store becomes visible.
+ */
+#define DEPTH 2 /* of a buffer: a third store waits for the first */
+
+byte memory[WORDS];
+byte waiting[CPUS];
+byte word0[CPUS], word1[CPUS], value0[CPUS], value1[CPUS];
+
+#define load(cpu, word) \
+    ((waiting[cpu] == 2 && word1[cpu] == (word)) -> value1[cpu] : \
+     ((waiting[cpu] >= 1 && word0[cpu] == (word)) -> value0[cpu] : memory[word]))
+
+inline store(cpu, word, value)
+{
+    d_step {
+        waiting[cpu] < DEPTH ->
+        if
+        :: waiting[cpu] == 0 -> word0[cpu] = word; value0[cpu] = value
+        :: else -> word1[cpu] = word; value1[cpu] = value
+        fi;
+        waiting[cpu]++
+    }
+}
+
+#define drained(cpu) (waiting[cpu] == 0)
+
+inline fence(cpu)
+{
+    drained(cpu)
+}
+
+/* The first processes, so that a CPU's is the one with its number. */
+active [CPUS] proctype buffer()
+{
+end:
+    do
+    :: d_step {
+        waiting[_pid] > 0 ->
+        STORED(word0[_pid], value0[_pid]);
+        memory[word0[_pid]] = value0[_pid];
+        waiting[_pid]--;
+        word0[_pid] = word1[_pid];
+        value0[_pid] = value1[_pid];
+        word1[_pid] = 0;
+        value1[_pid] = 0
+    }
+    od
+}
+
+/* spinlock.c: tickets.  Taking one is a locked operation, giving the lock back a store. */
+#define HEAD(lock) (lock)
+#define TAIL(lock) ((lock) + 1)
+
+inline spin_lock(cpu, lock, ticket)
+{
+    atomic {
+        drained(cpu) -> ticket = memory[TAIL(lock)];
+        memory[TAIL(lock)] = ticket + 1
+    }
+    load(cpu, HEAD(lock)) == ticket
+}
+
+inline spin_unlock(cpu, lock, ticket)
+{
+    store(cpu, HEAD(lock), ticket + 1)
+}

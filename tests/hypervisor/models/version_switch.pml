@@ -1,0 +1,202 @@
+/*
+ * gnttab_set_version() against map_grant_ref() with its undo_out, and unmap_common_complete(), which
+ * hold the lock of the entry and not that of the table.
+ *
+ * One entry that is not reserved, two vCPUs that map it and give it back, one that switches there
+ * and back.  Left out: the reserved entries (their users hold the table lock), page references,
+ * several entries in the pass (one that is done with stays so, as version_changing remains set).
+ * Fails if a status word or a shared entry is used that is not of the version in force, if an
+ * entry is pinned during a switch, or if pin or status are left over.
+ *
+ * How the pass makes sure that pin is 0 and the status word will not be touched:
+ *   default       waits for a holder of the lock, then looks at pin: what the series does.  Not
+ *                 enough: who unmaps may take the lock in between, and has still to clear the status
+ *                 word when pin is seen to be 0.
+ *   WAIT_AGAIN    waits once more after that
+ *   TAKE_LOCK     takes the lock to look at pin
+ *   STATUS_FIRST  as default, but who unmaps clears the status word before pin is 0
+ */
+#define CPUS 3
+#define SWITCHER 2
+
+#define CHANGING 0
+#define VERSION 1
+#define PIN 2
+#define STATUS 3 /* the version it was set under; 0: neither reading nor writing */
+#define ENTRY 4 /* and 5: act->lock */
+#define WRITER 6
+#define READER 7 /* and 8: a CPU that has the table lock */
+#define WORDS 9
+
+/* The version that shared and status pages are laid out for; 0 while they are neither. */
+byte layout = 2;
+byte done;
+
+#define STORED(word, value) \
+    assert(word != STATUS || value == layout); \
+    assert(word != PIN || layout)
+#include "tso.h"
+
+/* percpu_read_lock(): its smp_mb() is what drained() stands for; the way of waiting is left out */
+inline read_lock(me)
+{
+    atomic { drained(me) && !memory[WRITER] -> memory[READER + me] = 1 }
+}
+
+inline clear_status(me, version)
+{
+    atomic { drained(me) -> assert(version == layout); memory[STATUS] = 0 }
+}
+
+proctype mapper(byte me)
+{
+    byte ticket, version, pin;
+    bool table;
+
+again:
+    if
+    :: table -> read_lock(me)
+    :: else
+    fi;
+#ifdef FLAG_BEFORE_LOCK
+    version = load(me, CHANGING);
+#endif
+    spin_lock(me, ENTRY, ticket);
+#ifndef FLAG_BEFORE_LOCK
+    version = load(me, CHANGING);
+#endif
+#ifndef NO_FLAG
+    if
+    :: version && !table ->
+        spin_unlock(me, ENTRY, ticket);
+        table = true;
+        goto again
+    :: else
+    fi;
+#endif
+    version = load(me, VERSION);
+    pin = load(me, PIN);
+    if
+    :: pin == 0 -> store(me, STATUS, version); fence(me) /* _set_status_v2(): smp_mb() */
+    :: else
+    fi;
+    store(me, PIN, pin + 1);
+    assert(version == layout); /* cache_flags */
+    spin_unlock(me, ENTRY, ticket);
+
+    if
+    :: table -> store(me, READER + me, 0)
+    :: else
+    fi;
+
+    /* Mapped; unmap_common() does nothing to the entry that a version matters for. */
+    if
+    :: true -> /* unmap_common_complete() */
+        table = false
+    :: table -> /* undo_out */
+        read_lock(me)
+    :: true -> /* undo_out with the version from above */
+        table = false;
+        goto undo
+    fi;
+    spin_lock(me, ENTRY, ticket);
+    version = load(me, VERSION);
+    goto undone;
+undo:
+    spin_lock(me, ENTRY, ticket);
+undone:
+    pin = load(me, PIN) - 1;
+#ifdef STATUS_FIRST
+    if
+    :: pin == 0 -> clear_status(me, version)
+    :: else
+    fi;
+#endif
+    store(me, PIN, pin);
+#ifdef STATUS_UNLOCKED
+    spin_unlock(me, ENTRY, ticket);
+#endif
+#ifndef STATUS_FIRST
+    if
+    :: pin == 0 -> clear_status(me, version)
+    :: else
+    fi;
+#endif
+#ifndef STATUS_UNLOCKED
+    spin_unlock(me, ENTRY, ticket);
+#endif
+    if
+    :: table -> store(me, READER + me, 0)
+    :: else
+    fi;
+    version = 0; pin = 0; ticket = 0;
+    drained(me) -> done++
+}
+
+/* if ( spin_is_locked() ) spin_barrier(); */
+inline wait_for_holder(me, head, tail)
+{
+    tail = load(me, TAIL(ENTRY));
+    head = load(me, HEAD(ENTRY));
+    if
+    :: head != tail ->
+        fence(me);
+        atomic { head = memory[HEAD(ENTRY)]; tail = memory[TAIL(ENTRY)] };
+        if
+        :: head != tail -> load(me, HEAD(ENTRY)) != head
+        :: else
+        fi
+    :: else
+    fi;
+    head = 0; tail = 0
+}
+
+proctype switcher()
+{
+    byte head, tail, round;
+
+    do
+    :: round < 2 -> /* there and back */
+        atomic { drained(SWITCHER) && !memory[WRITER] -> memory[WRITER] = 1 };
+        !memory[READER] && !memory[READER + 1];
+        store(SWITCHER, CHANGING, 1);
+#ifndef NO_FENCE
+        fence(SWITCHER);
+#endif
+#ifdef TAKE_LOCK
+        spin_lock(SWITCHER, ENTRY, head);
+        tail = load(SWITCHER, PIN);
+        spin_unlock(SWITCHER, ENTRY, head);
+        if :: tail != 0 -> goto out :: else fi;
+#else
+#ifndef NO_WAIT
+        wait_for_holder(SWITCHER, head, tail);
+#endif
+        if :: load(SWITCHER, PIN) != 0 -> goto out :: else fi;
+#ifdef WAIT_AGAIN
+        wait_for_holder(SWITCHER, head, tail);
+#endif
+#endif
+        d_step { assert(memory[PIN] == 0); layout = 0 };
+        /* Status frames come or go, shared pages are cleared. */
+#ifdef CLEARED_EARLY
+        store(SWITCHER, CHANGING, 0);
+#endif
+        tail = 3 - load(SWITCHER, VERSION);
+        store(SWITCHER, VERSION, tail);
+        d_step { assert(memory[PIN] == 0); layout = tail };
+out:
+        store(SWITCHER, CHANGING, 0);
+        store(SWITCHER, WRITER, 0);
+        head = 0; tail = 0;
+        round++
+    :: else -> break
+    od;
+    drained(SWITCHER) -> done++
+}
+
+init {
+    atomic { memory[VERSION] = 2; run mapper(0); run mapper(1); run switcher() };
+    done == CPUS;
+    assert(memory[PIN] == 0 && memory[STATUS] == 0)
+}
