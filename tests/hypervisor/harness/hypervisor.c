@@ -48,6 +48,8 @@ static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_ad
 
 #include "guest.c"
 #include "seen.c"
+#include "locks.c"
+#include "places.c"
 
 const struct hypervisor HYPERVISOR = {
     .name = NAME,
@@ -77,5 +79,7 @@ const struct hypervisor HYPERVISOR = {
     .see_machine = see_machine,
     .see_host = see_host,
     .see_iommu = see_iommu,
+    .see_locks = see_locks,
+    .see_places = see_places,
     .at_rest = at_rest,
 };

@@ -59,6 +59,15 @@ struct machine_seen {
     unsigned long domains;      /* not yet gone, the dying included */
 };
 
+/* What Xen's locks are of: an entry, the table of either side, or the maptrack table. */
+enum lock_kind {
+    LOCK_ENTRY, LOCK_GRANTER_READ, LOCK_GRANTER_WRITE, LOCK_MAPPER_READ, LOCK_MAPPER_WRITE,
+    LOCK_FREE_LIST, LOCK_MAPTRACK, LOCK_OTHER, NR_LOCK_KINDS,
+};
+
+/* Is told what is at an address, and whose; @domid is -1 of what is no domain's. */
+typedef void (*place_teller)(const char *what, int domid, const void *from, unsigned long size);
+
 struct hypervisor {
     const char *name;
     unsigned int active_entry_size;
@@ -116,6 +125,10 @@ struct hypervisor {
     uint64_t (*see_host)(unsigned int domid, unsigned int entry);
     /* What a domain's devices may do to page @page of another's: 1 read, 2 write. */
     unsigned int (*see_iommu)(unsigned int domid, unsigned int of, unsigned int page);
+    /* The locks this thread has taken since it last asked; false: built without COUNT. */
+    bool (*see_locks)(unsigned long taken[NR_LOCK_KINDS]);
+    /* What of the hypervisor's is where, now. */
+    void (*see_places)(place_teller tell);
     /* Whether everything that was left at rest fits together; says on stderr what does not. */
     bool (*at_rest)(void);
 };

@@ -13,7 +13,9 @@
 #define NR_FRAMES (GUEST_FRAMES + XEN_FRAMES)
 #define FIRST_MFN 0x1000UL
 
+/* 32 bytes, two to a cache line, as Xen's. */
 struct page_info {
+    unsigned long list;
     unsigned long count_info;
     struct { struct { unsigned long type_info; } inuse; } u;
     struct domain *owner;

@@ -68,10 +68,10 @@ static __thread unsigned int this_cpu;
 static __thread int locks_held;
 
 #ifdef COUNT
-#define count_lock(name) note_lock(name)
-static void note_lock(const char *name);
+#define count_lock(name, lock) note_lock(name, lock)
+static void note_lock(const char *name, const void *lock);
 #else
-#define count_lock(name) do { } while (0)
+#define count_lock(name, lock) do { } while (0)
 #endif
 
 /* spinlock.h: tickets, in 4 bytes */
@@ -121,7 +121,7 @@ static inline void spin_barrier(spinlock_t *lock)
 
 #define spin_lock(l) \
     do { \
-        count_lock(#l); \
+        count_lock(#l, l); \
         happens("lock " #l, (uintptr_t)(l)); \
         take_ticket(l); \
         block_lock_speculation(); \
@@ -222,7 +222,7 @@ static inline void percpu_write_release(percpu_rwlock_t *lock)
 
 #define percpu_read_lock(owner, l) \
     do { \
-        count_lock("read " #l); \
+        count_lock("read " #l, l); \
         happens("read " #l, (uintptr_t)(l)); \
         percpu_read_acquire(owner, l); \
         block_lock_speculation(); \
@@ -231,7 +231,7 @@ static inline void percpu_write_release(percpu_rwlock_t *lock)
     do { percpu_read_release(owner, l); happens("unread " #l, (uintptr_t)(l)); } while (0)
 #define percpu_write_lock(owner, l) \
     do { \
-        count_lock("write " #l); \
+        count_lock("write " #l, l); \
         happens("write " #l, (uintptr_t)(l)); \
         percpu_write_acquire(owner, l); \
         block_lock_speculation(); \
