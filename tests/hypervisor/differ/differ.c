@@ -24,6 +24,10 @@ static unsigned int nr_mappings;
 static struct setting now;
 static struct outcome *result;
 static unsigned long tallies[NR_WHAT][32];
+/* What a domain has mapped, by how the patched hypervisor records it: [1] is fast. */
+static unsigned int nr_live[NR_DOMAINS][2];
+/* Domains that may not map at all, having no maptrack frames. */
+static bool mapless[NR_DOMAINS];
 
 static void differs(const char *what, long is_stock, long is_patched)
 {
@@ -99,9 +103,10 @@ static void begin(unsigned int domain)
         .vcpus = VCPUS,
         .max_version = 2,
         .grant_frames = GRANT_FRAMES,
-        .maptrack_frames = -1,
+        .maptrack_frames = mapless[domain] ? 0 : -1,
     };
 
+    memset(nr_live[domain], 0, sizeof(nr_live[domain]));
     same("creating a domain", stock.create(domids[domain], &config),
          patched.create(domids[domain], &config));
 }
@@ -125,6 +130,14 @@ static void compare(void)
         same("grant frames", is[0].grant_frames, is[1].grant_frames);
         same("status frames", is[0].status_frames, is[1].status_frames);
         same("IOMMU mappings", is[0].iommu_mappings, is[1].iommu_mappings);
+        if ( is[1].maptrack_frames > is[0].maptrack_frames )
+            differs("more maptrack frames", is[0].maptrack_frames, is[1].maptrack_frames);
+        /* Of a batch in which its caller is crashed, it is not known how much was done. */
+        if ( !is[1].crashed )
+        {
+            same("slow mappings counted", nr_live[d][0], is[1].slow);
+            same("fast mappings counted", nr_live[d][1], is[1].fast);
+        }
         for ( unsigned int r = 0; r < NR_REFS; r++ )
         {
             if ( !same("a reference is there", stock.see_entry(domids[d], refs[r], &entries[0]),
@@ -208,10 +221,40 @@ static unsigned int batch_of(const struct step *s)
     return 1 + s->more % 4;
 }
 
+/* The granter of a batch's request @i. */
+static unsigned int granter_of(const struct step *s, unsigned int i)
+{
+    return (s->other + (s->more & 32 ? i : 0)) % NR_DOMAINS;
+}
+
+/* Sometimes with what Xen does not know, and what it only copies. */
+static unsigned int mapping_flags(const struct step *s)
+{
+    return (s->flags & 0x1f) | (s->flags >= 224 ? 0x00060020 : 0);
+}
+
+static void allocations_fail(bool fail)
+{
+    stock.fail_allocations(fail ? 0 : -1);
+    patched.fail_allocations(fail ? 0 : -1);
+}
+
+/* Where nothing can be mapped, which of two reasons is told may differ. */
+static void nothing_mapped(int is_stock, int is_patched)
+{
+    if ( is_stock != GNTST_no_space )
+        same("status of mapping", is_stock, is_patched);
+    else if ( is_patched != GNTST_no_space && is_patched != GNTST_bad_gntref &&
+              is_patched != GNTST_general_error )
+        differs("status of mapping without space", is_stock, is_patched);
+}
+
 static void map(const struct step *s)
 {
     struct gnttab_map_grant_ref requests[2][4];
-    unsigned int n = batch_of(s), ld = s->actor % NR_DOMAINS, rd = s->other % NR_DOMAINS;
+    unsigned int n = batch_of(s), ld = s->actor % NR_DOMAINS;
+    struct domain_seen mapper;
+    bool fails;
 
     if ( !usable(ld) || nr_mappings + n > MAX_MAPPINGS )
         return;
@@ -219,19 +262,31 @@ static void map(const struct step *s)
         for ( unsigned int side = 0; side < 2; side++ )
             requests[side][i] = (struct gnttab_map_grant_ref){
                 .ref = refs[(s->ref + (s->more & 16 ? i : 0)) % NR_REFS],
-                .flags = s->flags & 0x1f,
-                .dom = s->other >= 250 ? 0x7ff0U + s->other - 250 : domids[rd],
+                .flags = mapping_flags(s),
+                .dom = s->other >= 250 ? 0x7ff0U + s->other - 250 : domids[granter_of(s, i)],
                 .host_addr = address_of(side ? &patched : &stock, ld, s->place + i, s->flags),
                 .handle = 0x55555555,
             };
+    /* Memory is short only for who has never got as far as to need some. */
+    stock.see_domain(domids[ld], &mapper);
+    fails = (s->more & 64) && !mapper.maptrack_frames;
     enter_both(ld, s->actor >> 2);
+    allocations_fail(fails);
     same("mapping", stock.operate(GNTTABOP_map_grant_ref, requests[0], n),
          patched.operate(GNTTABOP_map_grant_ref, requests[1], n));
+    allocations_fail(false);
 
     for ( unsigned int i = 0; i < n; i++ )
     {
         const struct gnttab_map_grant_ref *r = requests[0];
+        struct mapping *made = &mappings[nr_mappings];
 
+        if ( mapless[ld] || fails )
+        {
+            nothing_mapped(r[i].status, requests[1][i].status);
+            count(MAP, requests[1][i].status);
+            continue;
+        }
         same("status of mapping", r[i].status, requests[1][i].status);
         count(MAP, r[i].status);
         say("d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld], r[i].dom,
@@ -240,18 +295,23 @@ static void map(const struct step *s)
         if ( r[i].status )
             continue;
         same("bus address", r[i].dev_bus_addr, requests[1][i].dev_bus_addr);
-        mappings[nr_mappings] = (struct mapping){
+        *made = (struct mapping){
             .live = true,
             .tagged = r[i].flags & GNTMAP_host_map,
             .mapper = ld,
-            .granter = rd,
+            .granter = granter_of(s, i),
             .ref = r[i].ref,
             .flags = r[i].flags,
             .host_addr = r[i].host_addr,
             .bus_addr = r[i].dev_bus_addr,
             .handle = { r[i].handle, requests[1][i].handle },
         };
-        mappings[nr_mappings].slot = slot_of(mappings, nr_mappings, &mappings[nr_mappings]);
+        if ( now.fast && is_fast(mappings, nr_mappings, made) )
+            same("handle", fast_handle(r[i].dom, r[i].ref), made->handle[1]);
+        else
+            same("a handle is fast", false, made->handle[1] >> 31);
+        made->slot = slot_of(mappings, nr_mappings, made);
+        nr_live[ld][made->handle[1] >> 31]++;
         nr_mappings++;
     }
 }
@@ -264,6 +324,9 @@ static uint64_t host_at(unsigned int domain, uint64_t host_addr)
     return translated(domain) && entry < ENTRIES ? patched.see_host(domids[domain], entry) : 0;
 }
 
+/* More than Xen completes at a time, so that it may be interrupted. */
+enum { LONG_BATCH = 40 };
+
 /* A request as both are given it: they have one layout up to the handle, or even further. */
 union request {
     struct gnttab_unmap_grant_ref unmap;
@@ -273,8 +336,8 @@ union request {
 static long unmap_batch(const struct hypervisor *side, const union request *requests, unsigned int n,
                         bool replace, int *statuses)
 {
-    struct gnttab_unmap_grant_ref unmap[4];
-    struct gnttab_unmap_and_replace replacing[4];
+    struct gnttab_unmap_grant_ref unmap[LONG_BATCH];
+    struct gnttab_unmap_and_replace replacing[LONG_BATCH];
     long rc;
 
     for ( unsigned int i = 0; i < n; i++ )
@@ -311,11 +374,11 @@ static const struct mapping *named_by(unsigned int which, unsigned int more)
  */
 static void unmap(const struct step *s, bool replace)
 {
-    union request requests[4], of_stock[4];
+    union request requests[LONG_BATCH], of_stock[LONG_BATCH];
     struct meant about[4];
     struct domain_seen mapper;
-    int statuses[2][4];
-    unsigned int ld = 0, n = 0, for_stock = 0;
+    int statuses[2][LONG_BATCH];
+    unsigned int ld = 0, n = 0, all, for_stock = 0;
 
     for ( unsigned int i = 0; i < batch_of(s) && nr_mappings; i++ )
     {
@@ -347,13 +410,19 @@ static void unmap(const struct step *s, bool replace)
     }
     if ( !n )
         return;
+    /* The rest of a long batch is refused. */
+    for ( all = n; s->more >= 224 && all < LONG_BATCH; all++ )
+        if ( replace )
+            requests[all].replace = (struct gnttab_unmap_and_replace){ .handle = ~0U };
+        else
+            requests[all].unmap = (struct gnttab_unmap_grant_ref){ .handle = ~0U };
 
     enter_both(ld, s->actor >> 2);
     for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
         gone_before[d] = !patched.see_domain(domids[d], &(struct domain_seen){ 0 });
     for ( unsigned int i = 0; i < n; i++ )
         about[i].status = host_at(ld, requests[i].unmap.host_addr) & 0xff;
-    if ( !same("unmapping", unmap_batch(&patched, requests, n, replace, statuses[1]), 0) )
+    if ( !same("unmapping", unmap_batch(&patched, requests, all, replace, statuses[1]), 0) )
         return;
     patched.see_domain(domids[ld], &mapper);
     for ( unsigned int i = 0; i < n; i++ )
@@ -389,6 +458,12 @@ static void unmap(const struct step *s, bool replace)
         if ( !replace && requests[i].unmap.dev_bus_addr )
             of->flags &= ~GNTMAP_device_map;
         of->live = of->flags & (GNTMAP_host_map | GNTMAP_device_map);
+        nr_live[ld][of->handle[1] >> 31] -= !of->live;
+    }
+    for ( unsigned int i = n; i < all; i++ )
+    {
+        of_stock[for_stock] = requests[i];
+        statuses[1][for_stock++] = statuses[1][i];
     }
     same("unmapping", unmap_batch(&stock, of_stock, for_stock, replace, statuses[0]), 0);
     /* Who is crashed is told nothing: compare() sees that both are. */
@@ -512,6 +587,9 @@ static void swap(const struct step *s)
 
 static void end_domain(unsigned int d)
 {
+    struct domain_seen seen;
+    unsigned int uncounted = 0;
+
     /* Which step is the last may differ: progress is made in other pieces. */
     for ( unsigned int side = 0; side < 2; side++ )
         for ( unsigned int i = 0; !(side ? &patched : &stock)->kill(domids[d]); i++ )
@@ -522,7 +600,15 @@ static void end_domain(unsigned int d)
             }
     for ( unsigned int i = 0; i < nr_mappings; i++ )
         if ( mappings[i].mapper == d )
+        {
+            uncounted += mappings[i].live && mappings[i].handle[1] >> 31 &&
+                         !patched.see_domain(domids[mappings[i].granter], &seen);
             mappings[i].live = false;
+        }
+    /* What had a granter that is gone by now, it may not have looked at, nor counted as undone. */
+    patched.see_domain(domids[d], &seen);
+    nr_live[d][0] = 0;
+    nr_live[d][1] = seen.fast < uncounted ? seen.fast : uncounted;
 }
 
 /*
@@ -548,7 +634,10 @@ static void end(const struct step *s)
     if ( stock.see_domain(domids[d], &seen) )
         end_domain(d);
     if ( !stock.see_domain(domids[d], &seen) && !recorded(d) )
+    {
+        mapless[d] = s->flags % 4 == 3;
         begin(d);
+    }
     count(END, 0);
 }
 
@@ -604,6 +693,7 @@ void differ_begin(const struct setting *setting, struct outcome *outcome)
     stock.reset();
     patched.reset();
     patched.fast_maptrack(now.fast);
+    memset(mapless, 0, sizeof(mapless));
     for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
         begin(d);
 }

@@ -32,6 +32,41 @@ static bool shares(const struct mapping *a, unsigned int mapper, uint32_t handle
     return a->live && a->mapper == mapper && a->handle[1] == handle;
 }
 
+/* Reserved references survive a change of version in use; others do not fit into a handle. */
+enum { FIRST_FAST_REF = 8, LAST_FAST_REF = 65535 };
+
+bool is_fast(const struct mapping *mappings, unsigned int nr, const struct mapping *making)
+{
+    const struct mapping *other = NULL;
+    unsigned int kinds, differ;
+
+    if ( making->ref < FIRST_FAST_REF || making->ref > LAST_FAST_REF )
+        return false;
+    for ( unsigned int i = 0; i < nr; i++ )
+    {
+        const struct mapping *m = &mappings[i];
+
+        if ( !m->live || m->mapper != making->mapper || m->granter != making->granter ||
+             m->ref != making->ref || !(m->handle[1] & FAST) )
+            continue;
+        if ( other )
+            return false;
+        other = m;
+    }
+    if ( !other )
+        return true;
+    kinds = (making->flags | other->flags) & (GNTMAP_device_map | GNTMAP_host_map);
+    differ = (making->flags ^ other->flags) & KEPT_FLAGS;
+    if ( kinds == GNTMAP_host_map && tag(making->host_addr) != tag(other->host_addr) )
+        return true;
+    return kinds != (GNTMAP_device_map | GNTMAP_host_map) && !differ;
+}
+
+uint32_t fast_handle(unsigned int domid, uint32_t ref)
+{
+    return FAST | domid << 16 | ref;
+}
+
 unsigned int slot_of(const struct mapping *mappings, unsigned int nr, const struct mapping *made)
 {
     for ( unsigned int i = 0; i < nr; i++ )

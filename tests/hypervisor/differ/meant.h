@@ -37,6 +37,14 @@ struct meant {
     int status;                 /* then, what the patched one answers */
 };
 
+/*
+ * Whether the patched hypervisor records a mapping that is being made in the granter's active entry,
+ * rather than in the maptrack table: if it can with two slots, and if each request to unmap, whatever
+ * it says, is then about one mapping alone or about either of two that are the same.
+ */
+bool is_fast(const struct mapping *mappings, unsigned int nr, const struct mapping *making);
+/* Its handle then. */
+uint32_t fast_handle(unsigned int domid, uint32_t ref);
 /* The slot that a mapping just made has been given. */
 unsigned int slot_of(const struct mapping *mappings, unsigned int nr, const struct mapping *made);
 /*
