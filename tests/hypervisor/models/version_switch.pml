@@ -8,13 +8,12 @@
  * Fails if a status word or a shared entry is used that is not of the version in force, if an
  * entry is pinned during a switch, or if pin or status are left over.
  *
- * How the pass makes sure that pin is 0 and the status word will not be touched:
- *   default       waits for a holder of the lock, then looks at pin: what the series does.  Not
- *                 enough: who unmaps may take the lock in between, and has still to clear the status
- *                 word when pin is seen to be 0.
- *   WAIT_AGAIN    waits once more after that
- *   TAKE_LOCK     takes the lock to look at pin
- *   STATUS_FIRST  as default, but who unmaps clears the status word before pin is 0
+ * Variants, each of them not enough:
+ *   WAIT_FIRST    waits for a holder of the lock, then looks at pin: who unmaps may take the lock in
+ *                 between, and has still to clear the status word when pin is seen to be 0
+ *   NO_LOCK       looks at pin
+ *   NO_FLAG       who maps does not look at version_changing
+ *   FLAG_BEFORE_LOCK, CLEARED_EARLY, STATUS_UNLOCKED   an order is another
  */
 #define CPUS 3
 #define SWITCHER 2
@@ -106,22 +105,14 @@ undo:
     spin_lock(me, ENTRY, ticket);
 undone:
     pin = load(me, PIN) - 1;
-#ifdef STATUS_FIRST
-    if
-    :: pin == 0 -> clear_status(me, version)
-    :: else
-    fi;
-#endif
     store(me, PIN, pin);
 #ifdef STATUS_UNLOCKED
     spin_unlock(me, ENTRY, ticket);
 #endif
-#ifndef STATUS_FIRST
     if
     :: pin == 0 -> clear_status(me, version)
     :: else
     fi;
-#endif
 #ifndef STATUS_UNLOCKED
     spin_unlock(me, ENTRY, ticket);
 #endif
@@ -160,23 +151,18 @@ proctype switcher()
         atomic { drained(SWITCHER) && !memory[WRITER] -> memory[WRITER] = 1 };
         !memory[READER] && !memory[READER + 1];
         store(SWITCHER, CHANGING, 1);
-#ifndef NO_FENCE
+#ifdef WAIT_FIRST
         fence(SWITCHER);
+        wait_for_holder(SWITCHER, head, tail);
 #endif
-#ifdef TAKE_LOCK
+#if defined(WAIT_FIRST) || defined(NO_LOCK)
+        tail = load(SWITCHER, PIN);
+#else
         spin_lock(SWITCHER, ENTRY, head);
         tail = load(SWITCHER, PIN);
         spin_unlock(SWITCHER, ENTRY, head);
+#endif
         if :: tail != 0 -> goto out :: else fi;
-#else
-#ifndef NO_WAIT
-        wait_for_holder(SWITCHER, head, tail);
-#endif
-        if :: load(SWITCHER, PIN) != 0 -> goto out :: else fi;
-#ifdef WAIT_AGAIN
-        wait_for_holder(SWITCHER, head, tail);
-#endif
-#endif
         d_step { assert(memory[PIN] == 0); layout = 0 };
         /* Status frames come or go, shared pages are cleared. */
 #ifdef CLEARED_EARLY
