@@ -32,13 +32,22 @@ def patched_sources() -> Path:
 def build(stock_sources, patched_sources, tmp_path_factory):
     """Compiles both with some flags, and links them into one program or library with C of ours."""
 
-    def build(name: str, parts, flags, *, shared: bool = False) -> Path:
+    def build(
+        name: str,
+        parts,
+        flags,
+        *,
+        shared: bool = False,
+        cc: str = "cc",
+        patched: Path | None = None,
+    ) -> Path:
         into = tmp_path_factory.mktemp("built")
         both = [
-            compiled("stock", stock_sources, into, flags),
-            compiled("patched", patched_sources, into, flags),
+            compiled("stock", stock_sources, into, flags, cc=cc),
+            compiled("patched", patched or patched_sources, into, flags, cc=cc),
         ]
-        return linked(into / name, [*parts, *both], stock_sources, flags, shared=shared)
+        made, parts = into / name, [*parts, *both]
+        return linked(made, parts, stock_sources, flags, shared=shared, cc=cc)
 
     return build
 

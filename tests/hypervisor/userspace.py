@@ -68,7 +68,7 @@ def _apply(patch: Patch, tree: Path) -> None:
         raise LabError(f"{patch.name} does not apply exactly: {found}", "see ./tests/run series")
 
 
-def compiled(name: str, sources: Path, into: Path, flags: Iterable[str]) -> Path:
+def compiled(name: str, sources: Path, into: Path, flags: Iterable[str], *, cc: str = "cc") -> Path:
     """Compile one hypervisor; of what is in the object, only the constant `name` can be linked to.
 
     Args:
@@ -76,17 +76,24 @@ def compiled(name: str, sources: Path, into: Path, flags: Iterable[str]) -> Path
         sources: from `prepared`.
         into: where the object goes.
         flags: of the compiler, besides the usual ones.
+        cc: the compiler.
     """
     made = into / f"{name}.o"
     defines = [f"-DHYPERVISOR={name}", f'-DNAME="{name}"']
-    words = ["cc", *FLAGS, *flags, *defines, f"-I{HERE / 'harness'}", f"-I{sources}"]
+    words = [cc, *FLAGS, *flags, *defines, f"-I{HERE / 'harness'}", f"-I{sources}"]
     subprocess.run([*words, "-c", HERE / "harness/hypervisor.c", "-o", made], check=True)
     subprocess.run(["objcopy", f"--keep-global-symbol={name}", made], check=True)
     return made
 
 
 def linked(
-    made: Path, parts: Iterable[str | Path], sources: Path, flags: Iterable[str], *, shared: bool
+    made: Path,
+    parts: Iterable[str | Path],
+    sources: Path,
+    flags: Iterable[str],
+    *,
+    shared: bool,
+    cc: str = "cc",
 ) -> Path:
     """Compile and link what is of this directory with hypervisors.
 
@@ -96,8 +103,9 @@ def linked(
         sources: from `prepared`: for Xen's public headers.
         flags: of the compiler, besides the usual ones; those of the objects.
         shared: a library, not a program.
+        cc: the compiler; that of the objects.
     """
     files = [part if isinstance(part, Path) else HERE / part for part in parts]
-    words = ["cc", *FLAGS, *flags, f"-I{sources}", *(["-shared"] if shared else [])]
+    words = [cc, *FLAGS, *flags, f"-I{sources}", *(["-shared"] if shared else [])]
     subprocess.run([*words, *files, "-o", made], check=True)
     return made

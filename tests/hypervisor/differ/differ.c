@@ -19,6 +19,11 @@ enum { NR_REFS = sizeof(refs) / sizeof(refs[0]), NR_DOMAINS = 4, NR_PLACES = 12,
 /* As far apart as domids get, so that a handle with one of them is no other's. */
 static const unsigned int domids[NR_DOMAINS] = { 0, 1, 2, 0x7fef };
 
+const char *const differ_names[NR_WHAT] = {
+    "grant", "revoke", "map", "unmap", "replace", "bad-handle", "copy", "version", "grow", "swap",
+    "end", "preempt",
+};
+
 static struct mapping mappings[MAX_MAPPINGS];
 static unsigned int nr_mappings;
 static struct setting now;
@@ -289,7 +294,7 @@ static void map(const struct step *s)
         }
         same("status of mapping", r[i].status, requests[1][i].status);
         count(MAP, r[i].status);
-        say("d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld], r[i].dom,
+        say("# d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld], r[i].dom,
             r[i].ref, r[i].flags, (unsigned long long)r[i].host_addr, r[i].status, r[i].handle,
             requests[1][i].handle);
         if ( r[i].status )
@@ -435,7 +440,7 @@ static void unmap(const struct step *s, bool replace)
                          about[i].status, gone);
         of = about[i].mapping;
         count(replace ? REPLACE : UNMAP, statuses[1][i]);
-        say("d%u %s handles %#x %#x at %#llx, bus %#llx: %d%s\n", domids[ld],
+        say("# d%u %s handles %#x %#x at %#llx, bus %#llx: %d%s\n", domids[ld],
             replace ? "replaces" : "unmaps", of ? of->handle[0] : ~0U, handle,
             (unsigned long long)host_addr,
             (unsigned long long)(replace ? 0 : requests[i].unmap.dev_bus_addr), statuses[1][i],

@@ -24,6 +24,8 @@ struct step {
 
 enum what { GRANT, REVOKE, MAP, UNMAP, REPLACE, BAD_HANDLE, COPY, VERSION, GROW, SWAP, END, PREEMPT,
             NR_WHAT };
+/* What they are called. */
+extern const char *const differ_names[NR_WHAT];
 
 /* Which machines there are: everything of a run that is not in its steps. */
 struct setting {

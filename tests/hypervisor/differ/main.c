@@ -13,11 +13,6 @@
 
 #include "differ.h"
 
-static const char *const names[NR_WHAT] = {
-    "grant", "revoke", "map", "unmap", "replace", "bad-handle", "copy", "version", "grow", "swap",
-    "end", "preempt",
-};
-
 int main(int argc, char **argv)
 {
     struct setting setting;
@@ -39,6 +34,6 @@ int main(int argc, char **argv)
     for ( unsigned int what = 0; what < NR_WHAT; what++ )
         for ( int status = 0; status < 32; status++ )
             if ( differ_tally(what, -status) )
-                printf("%s %d %lu\n", names[what], -status, differ_tally(what, -status));
+                printf("%s %d %lu\n", differ_names[what], -status, differ_tally(what, -status));
     return 0;
 }

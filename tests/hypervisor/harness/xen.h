@@ -56,7 +56,7 @@ static __attribute__((noreturn, cold)) void broken(const char *what, const char 
     do { if ( unlikely(!(p)) ) broken("ASSERT: " #p, __FILE__, __LINE__); } while (0)
 #define ASSERT_UNREACHABLE() broken("reached", __FILE__, __LINE__)
 #endif
-#define BUILD_BUG_ON(c) _Static_assert(!(c), #c)
+#define BUILD_BUG_ON(c) ({ _Static_assert(!(c), #c); })
 
 /* lib.h, macros.h, bitops.h, err.h */
 #define PAGE_SHIFT 12
