@@ -3,6 +3,7 @@
 static struct {
     spinlock_t lock;
     struct domain *by_id[DOMID_FIRST_RESERVED];
+    struct domain *by_slot[MAX_DOMAINS];    /* the same ones, for who looks at all */
     bool slot_used[MAX_DOMAINS];
     unsigned long alive;
     struct domain *gone;            /* nothing of theirs is in use; to be freed */
@@ -43,11 +44,15 @@ static struct domain *knownalive_domain_from_domid(domid_t domid)
     return d;
 }
 
-static struct domain *next_domain(unsigned int *domid)
+static struct domain *next_domain(unsigned int *slot)
 {
-    for ( ; *domid < DOMID_FIRST_RESERVED; ++*domid )
-        if ( domains.by_id[*domid] )
-            return domains.by_id[*domid];
+    for ( ; *slot < MAX_DOMAINS; ++*slot )
+    {
+        struct domain *d = __atomic_load_n(&domains.by_slot[*slot], __ATOMIC_ACQUIRE);
+
+        if ( d )
+            return d;
+    }
     return NULL;
 }
 
@@ -145,7 +150,10 @@ static void leave_hypervisor(void)
     gone = domains.gone;
     domains.gone = NULL;
     for ( struct domain *d = gone; d; d = d->next_in_list )
+    {
+        __atomic_store_n(&domains.by_slot[d->slot], NULL, __ATOMIC_SEQ_CST);
         __atomic_store_n(&domains.by_id[d->domain_id], NULL, __ATOMIC_SEQ_CST);
+    }
     spin_unlock(&domains.lock);
     wait_for_readers();
     for ( ; gone; gone = next )
@@ -234,6 +242,7 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
         if ( d->translated )
             d->p2m[n] = p2m_entry(page_to_mfn(page), p2m_ram_rw);
     }
+    __atomic_store_n(&domains.by_slot[slot], d, __ATOMIC_RELEASE);
     __atomic_store_n(&domains.by_id[domid], d, __ATOMIC_RELEASE);
     return 0;
 }

@@ -111,7 +111,7 @@ static bool hypercall_preempt_check(void);
 #define is_hardware_domain(d) ((d)->domain_id == 0)
 #define arch_flush_tlb_mask(mask) note_flush(mask)
 static void note_flush(unsigned long mask);
-static struct domain *next_domain(unsigned int *domid);
+static struct domain *next_domain(unsigned int *slot);
 #define for_each_domain(d) \
     for ( unsigned int next_ = 0; ((d) = next_domain(&next_)) != NULL; next_++ )
 #define for_each_vcpu(d, v) \

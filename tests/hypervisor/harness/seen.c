@@ -300,7 +300,10 @@ static bool at_rest(void)
         {
             right &= frames_at_rest(d);
             if ( d->stage == ALIVE )
-                right &= hosts_at_rest(d) & handles_at_rest(d);
+            {
+                right &= hosts_at_rest(d);
+                right &= handles_at_rest(d);
+            }
         }
     free(frame_uses);
     free(frame_writes);
