@@ -1,0 +1,117 @@
+"""libFuzzer on the differential: it looks for steps that reach what none has reached yet."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import CHECKED, DIFFER, OPTIMISED
+from fuzz.inputs import TEXTS, Differ
+
+#: comparisons are not followed: the harness makes many, and they are of nothing a step could hit on
+FUZZER = ("-fsanitize=fuzzer", "-fno-sanitize-coverage=trace-cmp")
+PARTS = ("fuzz/target.c", "fuzz/mutate.c", *DIFFER)
+#: an input is a byte and steps of 8
+LONGEST = 1 + 8 * 128
+SECONDS, LONG_SECONDS = 40, 600
+#: of the second kind of tag, that of a PTE's address, instead of none such
+FAULT = (
+    "flags |= fast_tag(host_addr);",
+    "flags |= fast_tag(flags & GNTMAP_contains_pte ? host_addr << 9 : host_addr);",
+)
+
+
+@pytest.fixture(scope="session")
+def known(differ_library) -> Differ:
+    return Differ(differ_library)
+
+
+def run(fuzzer: Path, *words, **environment) -> subprocess.CompletedProcess:
+    words = [fuzzer, *map(str, words)]
+    environment = {**os.environ, "ASAN_OPTIONS": "abort_on_error=0", **environment}
+    return subprocess.run(
+        words, capture_output=True, text=True, errors="replace", check=False, env=environment
+    )
+
+
+def shortest(fuzzer: Path, crash: Path) -> Path:
+    """Cut what crashes to what it takes; the trace of the result is for people."""
+    cut = crash.with_name("shortest")
+    run(fuzzer, "-minimize_crash=1", "-max_total_time=15", f"-exact_artifact_path={cut}", crash)
+    return cut if cut.exists() else crash
+
+
+def traced(fuzzer: Path, steps: Path) -> subprocess.CompletedProcess:
+    # Looking for leaks would play it twice.
+    return run(fuzzer, "-detect_leaks=0", steps, TRACE="1")
+
+
+def explained(fuzzer: Path, crash: Path) -> str:
+    done = traced(fuzzer, shortest(fuzzer, crash))
+    told = done.stderr[-4000:] if "Sanitizer: " in done.stderr else ""
+    return f"as an input of tests/hypervisor/fuzz/inputs:\n{done.stdout}{told}"
+
+
+def fuzz(fuzzer: Path, into: Path, corpus: Path, seconds: int) -> tuple[list[Path], str]:
+    """Fuzz from a corpus, and return what crashes, and what libFuzzer says."""
+    done = run(
+        *(fuzzer, corpus, "-seed=1", f"-max_total_time={seconds}", f"-max_len={LONGEST}"),
+        *("-timeout=60", "-print_final_stats=1", f"-artifact_prefix={into}/"),
+    )
+    crashes = [path for path in into.iterdir() if re.match(r"(crash|timeout|oom|leak)-", path.name)]
+    assert bool(crashes) == bool(done.returncode), done.stderr[-4000:]
+    return crashes, done.stderr
+
+
+def figure(name: str, told: str) -> int:
+    return int(re.findall(rf"{name}:? +(\d+)", told)[-1])
+
+
+@pytest.fixture(scope="module")
+def fuzzer(build) -> Path:
+    return build("fuzz", PARTS, (*CHECKED, *FUZZER), cc="clang")
+
+
+def test_nothing_differs(fuzzer, known, tmp_path, request):
+    corpus = known.write(tmp_path / "corpus", worlds=4, length=64)
+    begun = len(list(corpus.iterdir()))
+    long = request.config.getoption("--long")
+    crashes, told = fuzz(fuzzer, tmp_path, corpus, LONG_SECONDS if long else SECONDS)
+    assert not crashes, explained(fuzzer, crashes[0])
+    # It has run, and has found what the corpus it began with does not reach.
+    assert figure("stat::number_of_executed_units", told) > 1000
+    assert len(list(corpus.iterdir())) > begun + 50
+    print(re.findall(r"^#\d+\s+DONE.*$", told, re.MULTILINE))
+
+
+def test_a_fault_is_found_and_cut_short(build, patched_sources, tmp_path):
+    """From nothing: the shortest sequence that shows it has four steps of four different fields."""
+    sources = tmp_path / "sources"
+    shutil.copytree(patched_sources, sources)
+    path = sources / "xen/grant_table.c"
+    assert path.read_text().count(FAULT[0]) == 1
+    path.write_text(path.read_text().replace(*FAULT))
+    # What is wrong is an answer, for which no sanitizer is needed.
+    fuzzer = build("fuzz", PARTS, (*OPTIMISED, *FUZZER), cc="clang", patched=sources)
+
+    empty = tmp_path / "corpus"
+    empty.mkdir()
+    crashes, told = fuzz(fuzzer, tmp_path, empty, seconds=60)
+    assert crashes, told[-2000:]
+    trace = explained(fuzzer, crashes[0])
+    steps = re.findall(r"^(\w\S*) \d+ \d+ \d+ \d+ \d+ \d+ \d+$", trace, re.MULTILINE)
+    assert len(steps) <= 6, trace
+    assert {"grant", "map"} <= set(steps), trace
+    assert re.search(r"^# .*on stock, .* patched$", trace, re.MULTILINE), trace
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_inputs_by_hand(fuzzer, known, text, tmp_path):
+    binary = tmp_path / text.stem
+    binary.write_bytes(known.encode(text.read_text()))
+    done = traced(fuzzer, binary)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    # What the trace writes is the input again.
+    assert known.encode(done.stdout) == binary.read_bytes()
