@@ -1,0 +1,28 @@
+"""Each check, on stock and on both ways of the patched hypervisor."""
+
+import pytest
+from binding import Machine
+from userspace import compiled, linked
+
+#: with what goes on inside, and Xen's assertions
+FLAGS = ("-O0", "-DEVENTS")
+
+
+@pytest.fixture(scope="session")
+def machines(stock_sources, patched_sources, tmp_path_factory):
+    """Each hypervisor, once."""
+    into = tmp_path_factory.mktemp("watched")
+    made = {}
+    for name, sources in {"stock": stock_sources, "patched": patched_sources}.items():
+        part = compiled(name, sources, into, FLAGS)
+        library = linked(into / f"lib{name}.so", [part], sources, FLAGS, shared=True)
+        made[name] = Machine(library, name)
+    return made
+
+
+@pytest.fixture(params=["stock", "patched", "patched, slow entries"])
+def machine(request, machines) -> Machine:
+    machine = machines[request.param.split(",")[0]]
+    machine.fast = request.param == "patched"
+    machine.reset()
+    return machine

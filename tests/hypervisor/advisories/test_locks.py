@@ -1,0 +1,171 @@
+"""Which locks are held when, and what stops speculation where there is none."""
+
+import errno
+
+from binding import (
+    BAD_DOMAIN,
+    BAD_HANDLE,
+    BAD_PAGE,
+    BAD_REF,
+    CONTAINS_PTE,
+    DEVICE,
+    GENERAL,
+    GRANT_READONLY,
+    HOST,
+    NO_SPACE,
+    OKAY,
+    PERMIT,
+    READONLY,
+    Domain,
+)
+
+#: in the order in which they may be taken
+TABLE, ENTRY, HANDLES = range(3)
+
+
+class Locks:
+    """What is held, by what is told; and what was taken out of order."""
+
+    def __init__(self):
+        self.held: list[tuple[int, int, str]] = []
+        self.wrong: list[tuple[str, list[str]]] = []
+        self.taken: set[int] = set()
+
+    def __call__(self, what, about):
+        verb, _, name = what.partition(" ")
+        if verb in {"read", "write", "lock"} and name.startswith("&"):
+            kind = ENTRY if "act" in name else HANDLES if "maptrack" in name else TABLE
+            swapping = kind == ENTRY and any(held.startswith("write") for _, _, held in self.held)
+            if any(kind <= other for other, _, _ in self.held) and not swapping:
+                self.wrong.append((what, [held for _, _, held in self.held]))
+            self.held.append((kind, about, what))
+            self.taken.add(kind)
+        elif verb.startswith("un"):
+            self.held = [one for one in self.held if one[1] != about]
+
+
+def everything(machine, version: int, **config):
+    """Do what takes locks, and what fails while it has them: what was answered, and should be."""
+    granter, mapper = machine.pair(version=version, **config)
+    nowhere = 1 << 40
+    for ref in (3, 9):
+        kinds = HOST, HOST | READONLY, HOST, HOST
+        mappings = [mapper.map(granter, ref, flags, entry) for entry, flags in enumerate(kinds)]
+        yield [mapping.status for mapping in mappings], [OKAY] * 4
+        yield mapper.map(granter, ref, host_addr=nowhere).status, GENERAL
+        yield mapper.on(1).unmap(mappings[0], host_addr=mapper.address(20)), GENERAL
+        yield [mapper.on(1).unmap(mapping) for mapping in mappings], [OKAY] * 4
+        yield mapper.map(granter, ref, host_addr=nowhere).status, GENERAL
+        yield mapper.unmap(mappings[0]), BAD_HANDLE
+
+        granter.grant(ref, to=77, page=ref)
+        yield mapper.map(granter, ref).status, GENERAL
+        granter.grant(ref, to=mapper.domid, page=ref, flags=PERMIT | GRANT_READONLY)
+        yield mapper.map(granter, ref).status, GENERAL
+        granter.grant(ref, to=mapper.domid, frame=0xFFFFFFF)
+        yield mapper.map(granter, ref).status, BAD_PAGE
+        yield mapper.copy(granter, ref), BAD_PAGE
+        granter.grant(ref, to=mapper.domid, page=ref)
+        yield [mapper.copy(granter, ref, write=write) for write in (False, True)], [OKAY] * 2
+
+    past = 512 // version
+    yield mapper.map(granter, past).status, BAD_REF
+    yield mapper.copy(granter, past), BAD_REF
+    yield mapper.map(granter, 1 << 31).status, BAD_REF
+    yield mapper.map(Domain(machine, 99, translated=False), 9).status, BAD_DOMAIN
+    yield [granter.swap(10, other) for other in (past, 11, 10)], [BAD_REF, OKAY, OKAY]
+    handles = 0x80020009, 0x8002FFFF, 0xFFFFFFFF
+    yield mapper.unmap_all([(handle, 0, 0) for handle in handles]), [BAD_HANDLE] * 3
+    mapping = mapper.map(granter, 9)
+    yield granter.set_version(3 - version), -errno.EBUSY
+    yield mapper.unmap(mapping), OKAY
+    yield granter.grow(4), OKAY
+    yield granter.set_version(3 - version), OKAY
+
+
+def worlds(machine):
+    for version in (1, 2):
+        for config in ({}, {"iommu": True}, {"translated": True}):
+            machine.reset()
+            yield everything(machine, version, **config)
+
+
+def test_xsa_73_locks_are_taken_in_one_order(machine):
+    locks = Locks()
+    with machine.watching(locks):
+        for world in worlds(machine):
+            for answer, expected in world:
+                assert answer == expected
+    assert locks.taken == {TABLE, ENTRY, HANDLES}
+    assert locks.wrong == []
+
+
+def test_xsa_235_no_way_out_leaves_a_lock(machine):
+    locks = Locks()
+    with machine.watching(locks):
+        for world in worlds(machine):
+            for answer, expected in world:
+                assert answer == expected
+                # The harness itself ends a program whose hypercall leaves one.
+                assert locks.held == []
+
+        machine.reset()
+        granter, mapper = machine.pair()
+        machine.calls.fail_allocations(0)
+        assert mapper.map(granter, 9).status == NO_SPACE
+        assert mapper.map(granter, 3).status == NO_SPACE
+        assert granter.grow(20) == GENERAL
+        assert granter.set_version(2) == -errno.ENOMEM
+        machine.calls.fail_allocations(-1)
+        assert mapper.map(granter, 9, HOST | CONTAINS_PTE, host_addr=1).status == GENERAL
+    assert locks.held == []
+    assert machine.at_rest()
+
+
+def test_xsa_228_free_handles_are_listed_under_a_lock(machine):
+    granter, mapper = machine.pair()
+    with machine.watching() as watch:
+        mapping = mapper.map(granter, 3)
+    owned = set(watch.all("lock &v->maptrack_freelist_lock"))
+    assert len(owned) == 1
+    with machine.watching() as watch:
+        again = mapper.map(granter, 4, entry=1)
+    assert watch.all("lock &v->maptrack_freelist_lock") == [*owned]
+    # Given back to whom it is from, by whoever unmaps.
+    for one, by in ((mapping, mapper.on(1)), (again, mapper)):
+        with machine.watching() as watch:
+            assert by.unmap(one) == OKAY
+        assert watch.all("lock &v->maptrack_freelist_lock") == [*owned]
+
+
+def test_xsa_453_a_bound_holds_for_speculation_too(machine):
+    granter, mapper = machine.pair()
+    for ref in (3, 9):
+        with machine.watching() as mapped:
+            mapping = mapper.map(granter, ref)
+        with machine.watching() as unmapped:
+            assert mapper.unmap(mapping) == OKAY
+        for watch in (mapped, unmapped):
+            # Between the check of a reference and its first use: a barrier, or an index that obeys.
+            before = watch.events[: watch.first("lock &act->lock")]
+            assert before
+            assert before[-1] in {("block speculation", 0), ("index", ref)}
+
+
+def test_xsa_453_the_version_holds_for_speculation_too(machine):
+    granter, mapper = machine.pair()
+    for ref in (3, 9):
+        with machine.watching() as mapped:
+            mapping = mapper.map(granter, ref, DEVICE)
+        with machine.watching() as unmapped:
+            assert mapper.unmap(mapping) == OKAY
+        # Where a status is found by the version, the lock's own barrier was before the check.
+        for watch, which in ((mapped, 0), (unmapped, 1)):
+            sections = "".join(
+                {"lock &act->lock": "(", "unlock &act->lock": ")", "block speculation": "b"}.get(
+                    what, ""
+                )
+                for what, _ in watch.events
+            )
+            section = [part.partition(")")[0] for part in sections.split("(")[1:]][which]
+            assert len(section) >= 2

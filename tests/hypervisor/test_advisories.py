@@ -1,0 +1,98 @@
+"""The checks in advisories/ can fail: each does, on a hypervisor whose invariant is broken.
+
+What they do not show, as one thread does it all and the rest of Xen is the harness':
+
+- 268 is of Arm. 73 was of transfers, 235 of adding to a p2m on Arm: what is checked is the order of
+  the locks of mapping, copying and changing versions, and that each way out of these unlocks.
+- 218's and 453's barriers: that they are there, and in the right place, not that they suffice.
+- 228: that the free lists' locks are taken, and whose. Two CPUs at once are the matter of races/.
+- 26, 255, 384, 486: of a PV guest's frames. A translated one has none in its p2m here.
+- 288: of what is mapped by way of grants. What a guest's own page tables do is not in these files.
+- 346: the harness has devices lose a frame at once, so that nothing is deferred.
+- 380: how many entries a step looks at, not how long it takes.
+"""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from userspace import compiled, linked
+
+HERE = Path(__file__).parent
+ADVISORIES = HERE / "advisories"
+FLAGS = ("-O0", "-g0", "-w", "-DEVENTS", "-DNDEBUG")
+#: as alone.py has it
+FAILED = 3
+
+#: Text of the patched hypervisor's sources, and what stands there instead.  The file is
+#: grant_table.c unless said otherwise.  `dies`: what breaks it takes the host down, and this is
+#: what is said then.  `fast = false`: without fast mappings, where the maptrack table is meant.
+BROKEN = [
+    broken
+    for file in sorted(ADVISORIES.glob("*.toml"))
+    for broken in tomllib.loads(file.read_text())["broken"]
+]
+CHECKS = {
+    line.removeprefix("def ").partition("(")[0]: module.stem
+    for module in ADVISORIES.glob("test_*.py")
+    for line in module.read_text().splitlines()
+    if line.startswith("def test_xsa_")
+}
+
+
+def broken_sources(patched: Path, into: Path, broken: dict) -> Path:
+    """The prepared sources with one thing changed: pieces of text, each there exactly once."""
+    (into / "public").symlink_to(patched / "public")
+    (into / "xen").mkdir()
+    for file in (patched / "xen").iterdir():
+        text = file.read_text()
+        if file.name == broken.get("file", "grant_table.c"):
+            for change in broken["change"]:
+                assert text.count(change["search"]) == 1, "what is to be broken has changed"
+                text = text.replace(change["search"], change["replace"])
+        (into / "xen" / file.name).write_text(text)
+    return into
+
+
+def test_each_check_has_something_that_breaks_it():
+    assert {broken["check"] for broken in BROKEN} == set(CHECKS)
+
+
+def first_or_not(broken: list[dict]):
+    """What there is to break, and whether it is the first to break a check."""
+    checks = [one["check"] for one in broken]
+    return [
+        pytest.param(one, checks.index(check) == i, id=f"{check}: {one['why']}")
+        for i, (check, one) in enumerate(zip(checks, broken, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(("broken", "first"), first_or_not(BROKEN))
+def test_broken(broken, first, patched_sources, tmp_path, request):
+    if not first and not request.config.getoption("--long", default=False):
+        pytest.skip("another one breaks this check: with --long")
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    broken_sources(patched_sources, sources, broken)
+    part = compiled("patched", sources, tmp_path, FLAGS)
+    library = linked(tmp_path / "libbroken.so", [part], sources, FLAGS, shared=True)
+    check = broken["check"]
+    words = [ADVISORIES / "alone.py", library, CHECKS[check], check, str(broken.get("fast", True))]
+    done = subprocess.run(
+        [sys.executable, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(HERE)},
+    )
+    said = f"exit code {done.returncode}\n{done.stderr}"
+    if "dies" in broken:
+        # What must never happen takes the host down, and what is under test here with it.
+        assert done.returncode < 0, said
+        assert broken["dies"] in done.stderr, said
+    else:
+        assert done.returncode == FAILED, said
