@@ -50,10 +50,14 @@ static bool same(const char *what, long is_stock, long is_patched)
     return is_stock == is_patched;
 }
 
-/* Where a domain maps: linear addresses, or of entries; some far away, for tags to differ by more. */
+/*
+ * Where a domain maps: linear addresses, or of entries; in pairs that are as far apart as a tag has
+ * values, which is to be told nevertheless.
+ */
 static unsigned int entry_of(unsigned int place)
 {
-    return place % NR_PLACES * 331 % ENTRIES;
+    place %= NR_PLACES;
+    return place / 2 * 331 + place % 2 * 1024;
 }
 
 static bool translated(unsigned int domain)
@@ -232,10 +236,14 @@ static unsigned int granter_of(const struct step *s, unsigned int i)
     return (s->other + (s->more & 32 ? i : 0)) % NR_DOMAINS;
 }
 
-/* Sometimes with what Xen does not know, and what it only copies. */
+/* Sometimes with what Xen does not know, and what it only copies, or what HVM may not have. */
 static unsigned int mapping_flags(const struct step *s)
 {
-    return (s->flags & 0x1f) | (s->flags >= 224 ? 0x00060020 : 0);
+    if ( s->flags >= 224 )
+        return (s->flags & 0x1f) | 0x00060020;
+    if ( s->flags >= 128 && translated(s->actor % NR_DOMAINS) )
+        return (s->flags & GNTMAP_readonly) | GNTMAP_host_map;
+    return s->flags & 0x1f;
 }
 
 static void allocations_fail(bool fail)
@@ -400,7 +408,7 @@ static void unmap(const struct step *s, bool replace)
         case 3: host = bus = 0; break;
         case 4: host = address_of(&stock, ld, s->place, named->flags); break;
         case 5: bus += 4096; break;
-        case 6: host = mappings[s->place % nr_mappings].host_addr; break;
+        case 6: host = named_by(s->place, i)->host_addr; break;
         }
         if ( replace )
             requests[n++].replace = (struct gnttab_unmap_and_replace){
@@ -592,28 +600,37 @@ static void swap(const struct step *s)
 
 static void end_domain(unsigned int d)
 {
-    struct domain_seen seen;
+    struct domain_seen seen, granter;
     unsigned int uncounted = 0;
 
+    patched.see_domain(domids[d], &seen);
     /* Which step is the last may differ: progress is made in other pieces. */
     for ( unsigned int side = 0; side < 2; side++ )
         for ( unsigned int i = 0; !(side ? &patched : &stock)->kill(domids[d]); i++ )
+        {
             if ( i > 1000000 )
             {
                 differs("a domain does not end", !side, side);
                 return;
             }
+            /* Before the last step, all that it had mapped has been released. */
+            patched.see_domain(domids[d], &seen);
+        }
     for ( unsigned int i = 0; i < nr_mappings; i++ )
         if ( mappings[i].mapper == d )
         {
             uncounted += mappings[i].live && mappings[i].handle[1] >> 31 &&
-                         !patched.see_domain(domids[mappings[i].granter], &seen);
+                         !patched.see_domain(domids[mappings[i].granter], &granter);
             mappings[i].live = false;
         }
-    /* What had a granter that is gone by now, it may not have looked at, nor counted as undone. */
-    patched.see_domain(domids[d], &seen);
     nr_live[d][0] = 0;
-    nr_live[d][1] = seen.fast < uncounted ? seen.fast : uncounted;
+    nr_live[d][1] = seen.fast;
+    if ( seen.crashed )
+        return;
+    same("slow mappings counted at the end", 0, seen.slow);
+    /* What had a granter that is gone by now, it may not have looked at, nor counted as undone. */
+    if ( seen.fast > uncounted )
+        differs("fast mappings counted at the end", uncounted, seen.fast);
 }
 
 /*
@@ -731,13 +748,16 @@ static uint64_t next(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* Mostly mapping and unmapping, mostly by domain 0 of domain 2, mostly of a few references. */
+/* Mostly mapping and unmapping, mostly by one domain of domain 2, mostly of a few references. */
 void differ_steps(uint64_t seed, struct step *steps, size_t length)
 {
     static const uint8_t usual[] = {
         GRANT, GRANT, GRANT, MAP, MAP, MAP, MAP, MAP, UNMAP, UNMAP, UNMAP, UNMAP, REVOKE, BAD_HANDLE,
         COPY, REPLACE,
     };
+    const uint64_t world = next(&seed);
+    const unsigned int mapper = world & 1, ref = world & 2 ? 2 : (world >> 8) % NR_REFS;
+    const bool no_other_ref = !(world & 12);
 
     for ( size_t i = 0; i < length; i++ )
     {
@@ -746,11 +766,11 @@ void differ_steps(uint64_t seed, struct step *steps, size_t length)
         memcpy(&steps[i], &bits, sizeof(steps[i]));
         if ( more & 15 )
             steps[i].what = usual[more >> 4 & 15];
-        if ( more >> 8 & 3 )
-            steps[i].ref = 2 + (more >> 12) % 3;
+        if ( no_other_ref || (more >> 8 & 3) )
+            steps[i].ref = ref + (more >> 12) % 3;
         if ( more >> 16 & 3 )
         {
-            steps[i].actor &= ~3;
+            steps[i].actor = (steps[i].actor & ~3) | mapper;
             steps[i].other = 2;
         }
         if ( more >> 20 & 1 )
