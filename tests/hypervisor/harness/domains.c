@@ -176,7 +176,12 @@ static void reset_domains(void)
             domains.by_id[domid] = NULL;
             free_domain(d);
         }
-    memset(&domains, 0, sizeof(domains));
+    /* Not by_id, which is large, and empty now: a world is short for some. */
+    memset(domains.by_slot, 0, sizeof(domains.by_slot));
+    memset(domains.slot_used, 0, sizeof(domains.slot_used));
+    domains.alive = 0;
+    domains.gone = NULL;
+    spin_lock_init(&domains.lock);
     memset(cpus, 0, sizeof(cpus));
     memset(l1_lock, 0, sizeof(l1_lock));
     implicitly_unmapped = false;

@@ -5,9 +5,9 @@ static void places_of_table(place_teller tell, unsigned int domid, struct grant_
     unsigned int actives = num_act_frames_from_sha_frames(nr_grant_frames(gt));
 
     tell("table", domid, gt, sizeof(*gt));
-    tell("frame numbers", domid, gt->active, actives * sizeof(*gt->active));
-    tell("frame numbers", domid, gt->shared_raw, nr_grant_frames(gt) * sizeof(*gt->shared_raw));
-    tell("frame numbers", domid, gt->maptrack, nr_maptrack_frames(gt) * sizeof(*gt->maptrack));
+    tell("frame pointers", domid, gt->active, actives * sizeof(*gt->active));
+    tell("frame pointers", domid, gt->shared_raw, nr_grant_frames(gt) * sizeof(*gt->shared_raw));
+    tell("frame pointers", domid, gt->maptrack, nr_maptrack_frames(gt) * sizeof(*gt->maptrack));
     for ( unsigned int i = 0; i < actives; i++ )
         tell("active entries", domid, gt->active[i], PAGE_SIZE);
     for ( unsigned int i = 0; i < nr_grant_frames(gt); i++ )
