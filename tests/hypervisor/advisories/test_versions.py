@@ -87,22 +87,31 @@ def once(event: str, do):
     return react
 
 
+def switched_meanwhile(machine, before: int, ref: int) -> None:
+    """Have a mapping fail once the version has changed: reserved references stay in use then."""
+    machine.reset()
+    granter, mapper = machine.pair(version=before)
+    switched = []
+
+    def switch():
+        assert granter.status(ref) == READING | WRITING
+        switched.append(granter.on(1, 1).set_version(3 - before))
+
+    with machine.watching(once("unread &gt->lock", switch)):
+        assert mapper.map(granter, ref, host_addr=1 << 40).status == GENERAL
+    assert switched == [OKAY]
+    assert (granter.entry(ref).pin, granter.status(ref)) == (0, 0)
+    assert machine.at_rest()
+
+
 def test_xsa_501_a_status_is_where_it_is_now(machine):
-    # Reserved references are in use across a change of version; the mapping fails after it.
     for before, ref in ((1, 0), (1, 3), (2, 0)):
-        machine.reset()
-        granter, mapper = machine.pair(version=before)
-        switched = []
+        switched_meanwhile(machine, before, ref)
 
-        def switch(granter=granter, before=before, switched=switched, ref=ref):
-            assert granter.status(ref) == READING | WRITING
-            switched.append(granter.on(1, 1).set_version(3 - before))
 
-        with machine.watching(once("unread &gt->lock", switch)):
-            assert mapper.map(granter, ref, host_addr=1 << 40).status == GENERAL
-        assert switched == [OKAY]
-        assert (granter.entry(ref).pin, granter.status(ref)) == (0, 0)
-        assert machine.at_rest()
+@pytest.mark.xfail(strict=True, reason="Xen, stock too, looks for it where version 2 had the entry")
+def test_a_status_is_where_it_is_now_in_version_1(machine):
+    switched_meanwhile(machine, 2, 3)
 
 
 def table_lock(held: list[int], what: str, about: int) -> bool:
