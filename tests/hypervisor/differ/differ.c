@@ -7,6 +7,7 @@
 #define __XEN_TOOLS__ 1
 #include <public/xen.h>
 #include <public/grant_table.h>
+#include <public/memory.h>
 
 #include "differ.h"
 #include "meant.h"
@@ -21,7 +22,7 @@ static const unsigned int domids[NR_DOMAINS] = { 0, 1, 2, 0x7fef };
 
 const char *const differ_names[NR_WHAT] = {
     "grant", "revoke", "map", "unmap", "replace", "bad-handle", "copy", "version", "grow", "swap",
-    "end", "preempt",
+    "end", "preempt", "hold",
 };
 
 static struct mapping mappings[MAX_MAPPINGS];
@@ -31,8 +32,13 @@ static struct outcome *result;
 static unsigned long tallies[NR_WHAT][32];
 /* What a domain has mapped, by how the patched hypervisor records it: [1] is fast. */
 static unsigned int nr_live[NR_DOMAINS][2];
-/* Domains that may not map at all, having no maptrack frames. */
-static bool mapless[NR_DOMAINS];
+/* MAPLESS: may not map at all, having no maptrack frames; FEW_HANDLES: its vCPUs share a frame. */
+static enum { USUAL, MAPLESS, FEW_HANDLES, VERSION_1 } kinds[NR_DOMAINS];
+/* Not all can be had where those of stock's alone are enough: fast mappings need none. */
+enum { ENOUGH_HANDLES = 200 };
+/* A frame of statuses that a domain uses itself. */
+static bool held[NR_DOMAINS];
+static uint64_t held_frames[2][NR_DOMAINS];
 
 static void differs(const char *what, long is_stock, long is_patched)
 {
@@ -110,9 +116,9 @@ static void begin(unsigned int domain)
         .translated = translated(domain),
         .iommu = domain == 0 && now.strict_iommu,
         .vcpus = VCPUS,
-        .max_version = 2,
+        .max_version = kinds[domain] == VERSION_1 ? 1 : 2,
         .grant_frames = GRANT_FRAMES,
-        .maptrack_frames = mapless[domain] ? 0 : -1,
+        .maptrack_frames = kinds[domain] == MAPLESS ? 0 : kinds[domain] == FEW_HANDLES ? 1 : -1,
     };
 
     memset(nr_live[domain], 0, sizeof(nr_live[domain]));
@@ -157,8 +163,10 @@ static void compare(void)
             same("status", entries[0].status, entries[1].status);
             same("mapper", entries[0].mapper, entries[1].mapper);
         }
-        for ( unsigned int p = 0; p < NR_PAGES; p++ )
+        for ( unsigned int n = 0; n < NR_PAGES + L1_PAGES; n++ )
         {
+            unsigned int p = n < NR_PAGES ? n : RAM_PAGES + n - NR_PAGES;
+
             stock.see_page(domids[d], p, &pages[0]);
             patched.see_page(domids[d], p, &pages[1]);
             same("references of a page", pages[0].references, pages[1].references);
@@ -191,20 +199,31 @@ static const unsigned int grant_flags[] = {
     GTF_permit_access | GTF_readonly, 0, GTF_accept_transfer, GTF_permit_access | GTF_sub_page,
 };
 
+/* A page of one's own, or a page table; sometimes none that exists, or that version 1 can name. */
+static uint64_t granted(const struct hypervisor *side, unsigned int d, unsigned int place)
+{
+    switch ( place )
+    {
+    case 255: return 0xfffffffULL;
+    case 254: return 0xfffffffffULL;
+    case 240 ... 253: return side->gfn(domids[d], RAM_PAGES + place % L1_PAGES);
+    default: return side->gfn(domids[d], place % NR_PAGES);
+    }
+}
+
 static void grant(const struct step *s)
 {
     unsigned int d = s->other % NR_DOMAINS, to = s->actor % NR_DOMAINS;
     uint32_t ref = refs[s->ref % NR_REFS];
-    unsigned int flags = grant_flags[s->flags % 8];
+    unsigned int flags = s->flags >= 248 ? GTF_transitive : grant_flags[s->flags % 8];
     struct entry_seen seen;
 
     if ( !alive(d) )
         return;
-    /* A page of one's own; sometimes none that exists. */
     for ( unsigned int i = 0; i < 2; i++ )
     {
         const struct hypervisor *side = i ? &patched : &stock;
-        uint64_t gfn = s->place == 255 ? 0xfffffffULL : side->gfn(domids[d], s->place % NR_PAGES);
+        uint64_t gfn = granted(side, d, s->place);
 
         /* What Xen has set stays as it is, as with any kernel that means to go on. */
         side->see_entry(domids[d], ref, &seen);
@@ -271,6 +290,8 @@ static void map(const struct step *s)
 
     if ( !usable(ld) || nr_mappings + n > MAX_MAPPINGS )
         return;
+    if ( now.fast && kinds[ld] == FEW_HANDLES && nr_live[ld][0] + nr_live[ld][1] > ENOUGH_HANDLES )
+        return;
     for ( unsigned int i = 0; i < n; i++ )
         for ( unsigned int side = 0; side < 2; side++ )
             requests[side][i] = (struct gnttab_map_grant_ref){
@@ -294,7 +315,7 @@ static void map(const struct step *s)
         const struct gnttab_map_grant_ref *r = requests[0];
         struct mapping *made = &mappings[nr_mappings];
 
-        if ( mapless[ld] || fails )
+        if ( kinds[ld] == MAPLESS || fails )
         {
             nothing_mapped(r[i].status, requests[1][i].status);
             count(MAP, requests[1][i].status);
@@ -546,17 +567,22 @@ static void copy(const struct step *s)
 
 static void version(const struct step *s)
 {
-    struct gnttab_set_version requests[2] = { { 1 + s->flags % 2 }, { 1 + s->flags % 2 } };
+    uint32_t wanted = s->flags >= 252 ? 3 : 1 + s->flags % 2;
+    struct gnttab_set_version requests[2] = { { wanted }, { wanted } };
     unsigned int d = s->other % NR_DOMAINS;
+    bool unreadable = s->more == 255;
     long rc[2];
 
     if ( !usable(d) )
         return;
     enter_both(d, s->actor);
-    rc[0] = stock.operate(GNTTABOP_set_version, &requests[0], 1);
-    rc[1] = patched.operate(GNTTABOP_set_version, &requests[1], 1);
+    allocations_fail(s->more & 64);
+    rc[0] = stock.operate(GNTTABOP_set_version, unreadable ? NULL : &requests[0], 1);
+    rc[1] = patched.operate(GNTTABOP_set_version, unreadable ? NULL : &requests[1], 1);
+    allocations_fail(false);
     same("setting the version", rc[0], rc[1]);
     same("the version", requests[0].version, requests[1].version);
+    say("# d%u sets version %u: %ld\n", domids[d], wanted, rc[1]);
     count(VERSION, rc[1]);
 }
 
@@ -575,8 +601,10 @@ static void grow(const struct step *s)
             .frame_list = { pfns[side] },
         };
     enter_both(d, s->actor);
+    allocations_fail(s->more & 64);
     same("growing a table", stock.operate(GNTTABOP_setup_table, &requests[0], 1),
          patched.operate(GNTTABOP_setup_table, &requests[1], 1));
+    allocations_fail(false);
     same("status of growing", requests[0].status, requests[1].status);
     count(GROW, requests[1].status);
 }
@@ -598,11 +626,41 @@ static void swap(const struct step *s)
     count(SWAP, requests[1].status);
 }
 
+static void drop(unsigned int d)
+{
+    if ( !held[d] )
+        return;
+    stock.drop_frame(held_frames[0][d]);
+    patched.drop_frame(held_frames[1][d]);
+    held[d] = false;
+}
+
+/* Have a frame of statuses in use, so that there is no way back to version 1. */
+static void hold(const struct step *s)
+{
+    unsigned int d = s->other % NR_DOMAINS;
+    unsigned long index = XENMAPIDX_grant_table_status | s->place % 2;
+    long rc;
+
+    if ( !usable(d) )
+        return;
+    if ( held[d] )
+    {
+        drop(d);
+        return;
+    }
+    rc = patched.hold_frame(domids[d], index, &held_frames[1][d]);
+    same("holding a frame", stock.hold_frame(domids[d], index, &held_frames[0][d]), rc);
+    held[d] = !rc;
+    count(HOLD, rc);
+}
+
 static void end_domain(unsigned int d)
 {
     struct domain_seen seen, granter;
     unsigned int uncounted = 0;
 
+    drop(d);
     patched.see_domain(domids[d], &seen);
     /* Which step is the last may differ: progress is made in other pieces. */
     for ( unsigned int side = 0; side < 2; side++ )
@@ -657,7 +715,8 @@ static void end(const struct step *s)
         end_domain(d);
     if ( !stock.see_domain(domids[d], &seen) && !recorded(d) )
     {
-        mapless[d] = s->flags % 4 == 3;
+        kinds[d] = s->flags % 4 == 3 ? MAPLESS
+                   : s->flags % 8 == 1 ? FEW_HANDLES : s->flags % 8 == 2 ? VERSION_1 : USUAL;
         begin(d);
     }
     count(END, 0);
@@ -685,6 +744,7 @@ static void take(const struct step *s)
     case SWAP: swap(s); break;
     case END: end(s); break;
     case PREEMPT: preempt(s); break;
+    case HOLD: hold(s); break;
     case NR_WHAT: break;
     }
 }
@@ -715,7 +775,8 @@ void differ_begin(const struct setting *setting, struct outcome *outcome)
     stock.reset();
     patched.reset();
     patched.fast_maptrack(now.fast);
-    memset(mapless, 0, sizeof(mapless));
+    memset(kinds, 0, sizeof(kinds));
+    memset(held, 0, sizeof(held));
     for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
         begin(d);
 }

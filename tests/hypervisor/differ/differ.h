@@ -23,7 +23,7 @@ struct step {
 };
 
 enum what { GRANT, REVOKE, MAP, UNMAP, REPLACE, BAD_HANDLE, COPY, VERSION, GROW, SWAP, END, PREEMPT,
-            NR_WHAT };
+            HOLD, NR_WHAT };
 /* What they are called. */
 extern const char *const differ_names[NR_WHAT];
 
