@@ -1,0 +1,115 @@
+"""What no step of one CPU reaches: a second CPU in between, and what fails of the rest of Xen.
+
+Each play has its own world, of the patched hypervisor in a LIBRARY that tells what goes on inside.
+"""
+
+import sys
+from pathlib import Path
+
+from binding import BAD_HANDLE, GENERAL, HOST, OKAY, READONLY, TRANSITIVE, Machine, Reaction
+
+DENIED, TRY_AGAIN = -8, -11
+
+
+def fails(event: str) -> Reaction:
+    return lambda what, _: -1 if what == event else 0
+
+
+def not_permitted(machine: Machine) -> None:
+    granter, mapper = machine.pair()
+    with machine.watching(fails("permit to map")):
+        assert mapper.map(granter, 8).status == DENIED
+    mapping = mapper.map(granter, 8)
+    with machine.watching(fails("permit to unmap")):
+        assert mapper.unmap(mapping) == DENIED
+    assert mapper.unmap(mapping) == OKAY
+
+
+def not_mapped_for_devices(machine: Machine) -> None:
+    granter, mapper = machine.pair(iommu=True)
+    first = mapper.map(granter, 8, HOST | READONLY, entry=1)
+    with machine.watching(fails("map for devices")):
+        for ref, flags in ((8, HOST), (9, HOST), (10, HOST | READONLY)):
+            assert mapper.map(granter, ref, flags, entry=2).status == GENERAL
+            assert mapper.host(2) == 0
+    assert mapper.unmap(first) == OKAY
+
+
+def not_unmapped_from_devices(machine: Machine) -> None:
+    granter, mapper = machine.pair(iommu=True)
+    mapping = mapper.map(granter, 8)
+    with machine.watching(fails("unmap from devices")):
+        assert mapper.unmap(mapping) == GENERAL
+    assert mapper.host(0) == 0
+
+
+def switched_while_undone(machine: Machine) -> None:
+    """A reserved reference's mapping fails after its granter has changed to version 2.
+
+    After a change to version 1 Xen, stock as patched, looks for the status where version 2 had it.
+    """
+    granter, mapper = machine.pair(iommu=True)
+
+    def switch(what, _):
+        if what != "map for devices":
+            return 0
+        assert granter.on(0, 1).set_version(2) == 0
+        return -1
+
+    with machine.watching(switch):
+        assert mapper.map(granter, 1).status == GENERAL
+    assert granter.seen.version == 2
+    assert granter.status(1) == 0
+
+
+def unmapped_twice_at_once(machine: Machine) -> None:
+    granter, mapper = machine.pair()
+    mapping = mapper.map(granter, 3)
+    answers = []
+
+    def first(what, _):
+        if what.startswith("read ") and not answers:
+            answers.append(mapper.on(1, 1).unmap(mapping))
+
+    with machine.watching(first):
+        answers.append(mapper.unmap(mapping))
+    assert answers == [OKAY, BAD_HANDLE]
+
+
+def switched_while_copied(machine: Machine) -> None:
+    """A transitive grant is looked up with no lock of its granter's held."""
+    granter, mapper = machine.pair(version=2)
+    source = machine.create(0)
+    source.grant(5, to=granter.domid, page=1)
+    granter.grant(9, to=mapper.domid, frame=5, flags=TRANSITIVE)
+    answers = []
+
+    def switch(what, _):
+        if what == "compare and exchange" and not answers:
+            answers.append(granter.on(0, 1).set_version(1))
+
+    with machine.watching(switch):
+        assert mapper.copy(granter, 9) == OKAY
+    assert answers == [TRY_AGAIN]
+
+
+PLAYS = (
+    not_permitted,
+    not_mapped_for_devices,
+    switched_while_undone,
+    unmapped_twice_at_once,
+    switched_while_copied,
+    not_unmapped_from_devices,
+)
+
+
+def main(library: str) -> None:
+    machine = Machine(Path(library), "patched")
+    for play in PLAYS:
+        machine.reset()
+        play(machine)
+        assert machine.at_rest()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
