@@ -86,7 +86,7 @@ def test_broken(broken, first, patched_sources, tmp_path, request):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env=os.environ | {"PYTHONPATH": str(HERE)},
     )
     said = f"exit code {done.returncode}\n{done.stderr}"
