@@ -839,9 +839,12 @@ void differ_steps(uint64_t seed, struct step *steps, size_t length)
         if ( more >> 24 & 3 )
             steps[i].place %= 224;
     }
-    /* In use, a table hardly ever changes its version. */
+    /* In use, a table hardly ever changes its version; and few mappers end before their granters. */
     if ( length && (world & 48) == 0 )
+    {
         steps[0] = (struct step){ .what = VERSION, .other = 2, .flags = 1 };
+        steps[length - 1] = (struct step){ .what = END, .other = mapper };
+    }
 }
 
 void differ_random(const struct setting *setting, uint64_t seed, size_t length, size_t count,
