@@ -96,7 +96,7 @@ static void page_is_free(struct page_info *page)
 
     take_ticket(&domains.lock);
     d->next_in_list = domains.gone;
-    domains.gone = d;
+    __atomic_store_n(&domains.gone, d, __ATOMIC_RELAXED);
     spin_unlock(&domains.lock);
 }
 
@@ -124,7 +124,7 @@ static void free_domain(struct domain *d)
         munmap(d->iommu, NR_FRAMES);
     take_ticket(&domains.lock);
     domains.slot_used[d->slot] = false;
-    domains.alive--;
+    __atomic_sub_fetch(&domains.alive, 1, __ATOMIC_SEQ_CST);
     spin_unlock(&domains.lock);
     free(d);
 }
@@ -148,7 +148,7 @@ static void leave_hypervisor(void)
         return;
     take_ticket(&domains.lock);
     gone = domains.gone;
-    domains.gone = NULL;
+    __atomic_store_n(&domains.gone, NULL, __ATOMIC_RELAXED);
     for ( struct domain *d = gone; d; d = d->next_in_list )
     {
         __atomic_store_n(&domains.by_slot[d->slot], NULL, __ATOMIC_SEQ_CST);
@@ -195,7 +195,7 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
     int rc = -ENOMEM;
     unsigned int slot;
 
-    if ( domid >= DOMID_FIRST_RESERVED || domains.by_id[domid] )
+    if ( domid >= DOMID_FIRST_RESERVED || __atomic_load_n(&domains.by_id[domid], __ATOMIC_ACQUIRE) )
         return -EEXIST;
     if ( !(d = calloc(1, sizeof(*d))) )
         return -ENOMEM;
@@ -258,7 +258,7 @@ static bool kill_domain(struct domain *d)
     switch ( d->stage )
     {
     case ALIVE:
-        __atomic_store_n(&d->is_dying, 1, __ATOMIC_SEQ_CST);
+        d->is_dying = 1;
         d->stage = RELEASING;
         /* fallthrough */
     case RELEASING:

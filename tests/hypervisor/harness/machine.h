@@ -70,11 +70,11 @@ struct domain {
     domid_t domain_id;
     unsigned int slot;              /* which of the machine's domains: where its frames are */
     bool translated, need_iommu, is_shutting_down;
-    int is_dying;
+    _Atomic int is_dying;
     int pages;                      /* that it owns and are not freed */
     unsigned int max_pages, tot_pages, extra_pages, max_vcpus;
     spinlock_t page_alloc_lock;
-    unsigned long dirty_cpumask;
+    _Atomic unsigned long dirty_cpumask;
     struct vcpu **vcpu;
     struct grant_table *grant_table;
     struct domain *next_in_list;

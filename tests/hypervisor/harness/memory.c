@@ -9,10 +9,15 @@
 #include <sanitizer/asan_interface.h>
 #define forbid(p) ASAN_POISON_MEMORY_REGION(p, PAGE_SIZE)
 #define allow(p) ASAN_UNPOISON_MEMORY_REGION(p, PAGE_SIZE)
+#define untouched(p) ((void)(p), true)
 #else
-/* Whoever still reads it, reads this. */
+/* Whoever still reads it, reads this; whoever still writes it, is found out. */
 #define forbid(p) ((void)memset(p, 0xdb, PAGE_SIZE))
 #define allow(p) ((void)(p))
+static bool untouched(const unsigned char *p)
+{
+    return *p == 0xdb && !memcmp(p, p + 1, PAGE_SIZE - 1);
+}
 #endif
 
 #include <sys/mman.h>
@@ -52,6 +57,15 @@ static void reset_memory(void)
     spin_lock_init(&xen_pages.lock);
 }
 
+/* Of those given back, from the given one on: nobody has written there since. */
+static bool free_pages_at_rest(unsigned int from)
+{
+    for ( ; from < xen_pages.nr_free; from++ )
+        if ( !untouched(frames + (((size_t)GUEST_FRAMES + xen_pages.free[from]) << PAGE_SHIFT)) )
+            return false;
+    return true;
+}
+
 static bool may_allocate(void)
 {
     if ( xen_pages.allocations_left < 0 )
@@ -68,7 +82,11 @@ static void *alloc_xenheap_page(void)
     if ( !may_allocate() )
         ;
     else if ( xen_pages.nr_free )
+    {
+        if ( !free_pages_at_rest(xen_pages.nr_free - 1) )
+            broken("a page was written after it was freed", __FILE__, __LINE__);
         n = xen_pages.free[--xen_pages.nr_free];
+    }
     else if ( xen_pages.used < XEN_FRAMES )
         n = xen_pages.used++;
     if ( n < XEN_FRAMES )
@@ -119,7 +137,7 @@ static void share_xen_page_with_guest(struct page_info *page, struct domain *d, 
         page->count_info |= PGC_allocated | 1;
 }
 
-static bool get_page(struct page_info *page, const struct domain *d)
+static bool get_reference(struct page_info *page)
 {
     unsigned long count = __atomic_load_n(&page->count_info, __ATOMIC_RELAXED);
 
@@ -129,7 +147,13 @@ static bool get_page(struct page_info *page, const struct domain *d)
             return false;
     } while ( !__atomic_compare_exchange_n(&page->count_info, &count, count + 1, false,
                                            __ATOMIC_SEQ_CST, __ATOMIC_RELAXED) );
+    return true;
+}
 
+static bool get_page(struct page_info *page, const struct domain *d)
+{
+    if ( !get_reference(page) )
+        return false;
     if ( page->owner == d )
         return true;
     put_page(page);
@@ -138,9 +162,7 @@ static bool get_page(struct page_info *page, const struct domain *d)
 
 static struct domain *page_get_owner_and_reference(struct page_info *page)
 {
-    struct domain *owner = page->owner;
-
-    return owner && get_page(page, owner) ? owner : NULL;
+    return get_reference(page) ? page->owner : NULL;
 }
 
 static void put_page(struct page_info *page)

@@ -13,12 +13,36 @@
 #endif
 #endif
 
+#ifdef LINGER
+/* With more threads than CPUs, who is waited for may not be running. */
+#include <sched.h>
+#define cpu_relax() ((void)sched_yield())
+
+/* Now and then, where it should not matter, to be overtaken by other threads. */
+static inline void linger(void)
+{
+    static __thread uint32_t state;
+
+    state = state * 1664525 + 1013904223 + (uint32_t)(uintptr_t)&state;
+    if ( !(state >> 22) )
+        cpu_relax();
+    else if ( !(state >> 26) )
+        for ( unsigned int n = state >> 18 & 0x3f; n; n-- )
+            __builtin_ia32_pause();
+}
+#else
+#define cpu_relax() __builtin_ia32_pause()
+#define linger() do { } while (0)
+#endif
+
 /*
  * What goes on inside, for tests of an order, of what another CPU does meanwhile, and of what can
  * fail: see watch() in hypervisor.h.  Without EVENTS, nothing.
  */
 #ifdef EVENTS
 static int happens(const char *what, uint64_t about);
+#elif defined(LINGER)
+static inline int happens(const char *what, uint64_t about) { linger(); return 0; }
 #else
 static inline int happens(const char *what, uint64_t about) { return 0; }
 #endif
@@ -28,7 +52,7 @@ static inline int happens(const char *what, uint64_t about) { return 0; }
  * the terms of C11, each load acquires and each store releases.
  */
 #define barrier() __asm__ volatile ( "" ::: "memory" )
-#define smp_rmb() barrier()
+#define smp_rmb() do { barrier(); linger(); } while (0)
 #define smp_wmb() do { barrier(); happens("write barrier", 0); } while (0)
 #define ACCESS_ONCE(x) (*(volatile __typeof__(x) *)&(x))
 #define read_atomic(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -55,7 +79,6 @@ static __thread int fence_here;
                            : "cc" ); \
         (__typeof__(index))(i_ & mask_); \
     })
-#define cpu_relax() __builtin_ia32_pause()
 
 typedef struct { int counter; } atomic_t;
 #define atomic_read(v) __atomic_load_n(&(v)->counter, __ATOMIC_ACQUIRE)

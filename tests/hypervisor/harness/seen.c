@@ -78,7 +78,7 @@ static uint64_t see_host(unsigned int domid, unsigned int entry)
 
     if ( !d )
         return 0;
-    return d->translated ? d->p2m[RAM_PAGES + entry] : l1_entry(d, entry)->l1;
+    return read_atomic(d->translated ? &d->p2m[RAM_PAGES + entry] : &l1_entry(d, entry)->l1);
 }
 
 static unsigned int see_iommu(unsigned int domid, unsigned int of, unsigned int page)
@@ -307,5 +307,10 @@ static bool at_rest(void)
         }
     free(frame_uses);
     free(frame_writes);
+    if ( !free_pages_at_rest(0) )
+    {
+        fprintf(stderr, "a page was written after it was freed\n");
+        right = false;
+    }
     return right;
 }
