@@ -31,12 +31,6 @@ LONG_MODULES = {
 }
 
 
-def pytest_addoption(parser):
-    parser.addoption("--up", action="store_true", help="use the labs of these tests that are up")
-    parser.addoption("--lab-prefix", default="", help="goes before the names of the labs")
-    parser.addoption("--patched-xen", type=Path, help="boot this image where the tests say patched")
-
-
 def needed(item: pytest.Item) -> int:
     """The place, in the order labs are booted, of the one a test needs besides the stock one."""
     callspec = getattr(item, "callspec", None)

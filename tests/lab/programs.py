@@ -29,7 +29,7 @@ class Programs:
     """
 
     out: Path
-    there: set[str] = field(default_factory=set)
+    there: list[Dom0] = field(default_factory=list)
 
     def compile(self) -> None:
         log = self.out / "log"
@@ -48,9 +48,10 @@ class Programs:
         """Run one in dom0; what it printed. It must end well."""
         if not (self.out / "script").exists():
             self.compile()
-        if lab.name not in self.there:
+        # A lab that was booted again has its old name, and nothing of what was in it.
+        if not any(lab is known for known in self.there):
             lab.put(*(self.out / known for known in MADE_OF))
-            self.there.add(lab.name)
+            self.there.append(lab)
         done = lab.run(f"/root/{program}", *words, given=given or "\n", timeout=timeout)
         assert done.returncode == 0, f"{program}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
