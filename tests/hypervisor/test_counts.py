@@ -1,7 +1,7 @@
 """What a map and an unmap take: locks, atomic operations, fences, instructions, cache lines.
 
-Each of these was seen to fail: the table with a lock taken back into the patched map, the agreement
-with the stack's barriers counted among the rest, the places without the frame table's.
+The table, wide locks, atomics and what can be fast were seen to fail with the table lock taken back
+into the patched map.
 """
 
 import json
