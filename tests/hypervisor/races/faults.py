@@ -1,0 +1,76 @@
+"""Faults put into the series, to see that the races find such; where marks.py has been before."""
+
+from dataclasses import dataclass
+
+from races.marks import TABLE, Change
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, the mix that finds it, and what that tells, a pattern."""
+
+    name: str
+    mix: str
+    told: str
+    sanitized: bool
+    changes: tuple[Change, ...]
+
+
+FAULTS = (
+    Fault(
+        "a version switch looks at pins without the entry's lock",
+        "versions",
+        "data race",
+        True,
+        (
+            Change(
+                TABLE,
+                "        struct active_grant_entry *act = active_entry_acquire(gt, i);\n"
+                "        bool busy = act->pin;\n\n        active_entry_release(act);\n",
+                "        bool busy = read_atomic(&_active_entry(gt, i).pin);\n",
+            ),
+        ),
+    ),
+    Fault(
+        "a version switch is not announced",
+        "versions",
+        "data race|freed|status of|BUG",
+        True,
+        (
+            Change(
+                TABLE,
+                "write_atomic(&gt->version_changing, true)",
+                "write_atomic(&gt->version_changing, false)",
+            ),
+        ),
+    ),
+    Fault(
+        "a slot is live as soon as it is reserved",
+        "wrong",
+        "pins of|a slot is left|host mappings|references of|count below|BUG|lost its last",
+        False,
+        (Change(TABLE, "write_atomic(slot, record);", "write_atomic(slot, record | FAST_live);"),),
+    ),
+    Fault(
+        "unmapping looks for a slot without the entry's lock",
+        "orderly",
+        "data race",
+        True,
+        (
+            Change(
+                TABLE,
+                "    act = active_entry_acquire(rgt, array_index_nospec(ref, nr_ents));\n\n    /*\n"
+                "     * Note that we (ab)use",
+                "    act = &_active_entry(rgt, array_index_nospec(ref, nr_ents));\n\n    /*\n"
+                "     * Note that we (ab)use",
+            ),
+            Change(
+                TABLE,
+                " act_release_out:\n    active_entry_release(act);\n unlock_out:\n"
+                "    if ( table_locked )\n        grant_read_unlock(rgt);\n\n    if ( put_handle",
+                " act_release_out:\n unlock_out:\n"
+                "    if ( table_locked )\n        grant_read_unlock(rgt);\n\n    if ( put_handle",
+            ),
+        ),
+    ),
+)
