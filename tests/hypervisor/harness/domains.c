@@ -183,7 +183,6 @@ static void reset_domains(void)
     domains.gone = NULL;
     spin_lock_init(&domains.lock);
     memset(cpus, 0, sizeof(cpus));
-    memset(l1_lock, 0, sizeof(l1_lock));
     implicitly_unmapped = false;
     preempt_every = 0;
     current = NULL;
@@ -228,7 +227,8 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
     }
     for ( unsigned int i = 0; i < d->max_vcpus; i++ )
     {
-        d->vcpu[i] = calloc(1, sizeof(*d->vcpu[i]));
+        d->vcpu[i] = aligned_alloc(_Alignof(struct vcpu), sizeof(*d->vcpu[i]));
+        *d->vcpu[i] = (struct vcpu){ 0 };
         d->vcpu[i]->domain = d;
         d->vcpu[i]->vcpu_id = i;
         grant_table_init_vcpu(d->vcpu[i]);

@@ -19,6 +19,7 @@ struct page_info {
     unsigned long count_info;
     struct { struct { unsigned long type_info; } inuse; } u;
     struct domain *owner;
+    spinlock_t lock;                /* of a page table; Xen has it in type_info */
 };
 
 #define PGC_count_mask 0xffffffUL
@@ -56,7 +57,7 @@ typedef enum {
 #define PAGE_ORDER_4K 0
 
 struct vcpu {
-    struct domain *domain;
+    _Alignas(64) struct domain *domain;     /* no two CPUs' in one cache line */
     unsigned int vcpu_id;
     spinlock_t maptrack_freelist_lock;
     unsigned int maptrack_head, maptrack_tail;

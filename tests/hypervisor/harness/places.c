@@ -38,6 +38,5 @@ static void see_places(place_teller tell)
     }
     tell("page_info", -1, frame_table, NR_FRAMES * sizeof(*frame_table));
     tell("table locks of CPUs", -1, grant_rwlock, sizeof(grant_rwlock));
-    tell("L1 locks", -1, l1_lock, sizeof(l1_lock));
     tell("domain list", -1, &domains, sizeof(domains));
 }

@@ -31,17 +31,15 @@ static struct page_info *get_page_from_mfn(mfn_t mfn, const struct domain *d)
     return get_page(page, d) ? page : NULL;
 }
 
-static spinlock_t l1_lock[MAX_DOMAINS];
-
 static bool page_lock(struct page_info *page)
 {
-    take_ticket(&l1_lock[(page - frame_table) / DOMAIN_PAGES % MAX_DOMAINS]);
+    take_ticket(&page->lock);
     return true;
 }
 
 static void page_unlock(struct page_info *page)
 {
-    spin_unlock(&l1_lock[(page - frame_table) / DOMAIN_PAGES % MAX_DOMAINS]);
+    spin_unlock(&page->lock);
 }
 
 /* Grant mappings that went otherwise: what is counted of them stays, though nothing is mapped. */
