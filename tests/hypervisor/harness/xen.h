@@ -140,12 +140,13 @@ typedef uint64_t paddr_t;
 #define guest_handle_cast(handle, type) ((XEN_GUEST_HANDLE(type)){ (void *)(handle).p })
 #define guest_handle_okay(handle, nr) (((void)(nr)), true)
 #define guest_handle_add_offset(handle, nr) ((handle).p += (nr))
+/* Asked before there is any arithmetic on it: of a null pointer there is to be none. */
 #define unreadable(p) ((unsigned long)(p) < PAGE_SIZE)
 #define copy_from_guest_offset(to, handle, offset, nr) \
-    (unreadable((handle).p + (offset)) \
+    (unreadable((handle).p) \
      ? (nr) : (memcpy(to, (handle).p + (offset), sizeof(*(to)) * (nr)), 0))
 #define copy_to_guest_offset(handle, offset, from, nr) \
-    (unreadable((handle).p + (offset)) \
+    (unreadable((handle).p) \
      ? (nr) : (memcpy((handle).p + (offset), from, sizeof(*(from)) * (nr)), 0))
 #define copy_from_guest(to, handle, nr) copy_from_guest_offset(to, handle, 0, nr)
 #define copy_to_guest(handle, from, nr) copy_to_guest_offset(handle, 0, from, nr)
