@@ -101,7 +101,7 @@ def test_a_fault_is_found_and_cut_short(build, patched_sources, tmp_path):
 
     empty = tmp_path / "corpus"
     empty.mkdir()
-    crashes, told = fuzz(fuzzer, tmp_path, empty, seconds=240)
+    crashes, told = fuzz(fuzzer, tmp_path, empty, seconds=900)
     assert crashes, told[-2000:]
     trace = explained(fuzzer, crashes[0])
     steps = re.findall(r"^(\w\S*) \d+ \d+ \d+ \d+ \d+ \d+ \d+$", trace, re.MULTILINE)

@@ -38,7 +38,7 @@ def errors(model: str, variant: str | None, into: Path) -> int:
     ):
         subprocess.run(words, cwd=into, check=True)
     done = subprocess.run(
-        ["./pan", "-m100000"], cwd=into, capture_output=True, text=True, timeout=120, check=False
+        ["./pan", "-m100000"], cwd=into, capture_output=True, text=True, timeout=900, check=False
     )
     said = done.stdout + done.stderr
     found = int(re.findall(r"errors: (\d+)", said)[0])
