@@ -79,7 +79,6 @@ struct domain {
     struct vcpu **vcpu;
     struct grant_table *grant_table;
     struct domain *next_in_list;
-    int l1_locks;                   /* page_lock()s held */
     /* Destruction so far. */
     enum { ALIVE, RELEASING, FREEING, GONE } stage;
     uint64_t *p2m;                  /* by gfn: mfn and type */
