@@ -271,7 +271,10 @@ static void allocations_fail(bool fail)
     patched.fail_allocations(fail ? 0 : -1);
 }
 
-/* Where nothing can be mapped, which of two reasons is told may differ. */
+/*
+ * Where nothing can be mapped, which of two reasons is told may differ: patched, the reference is
+ * looked at before there is a maptrack entry for it.
+ */
 static void nothing_mapped(int is_stock, int is_patched)
 {
     if ( is_stock != GNTST_no_space )
@@ -315,7 +318,7 @@ static void map(const struct step *s)
         const struct gnttab_map_grant_ref *r = requests[0];
         struct mapping *made = &mappings[nr_mappings];
 
-        if ( kinds[ld] == MAPLESS || fails )
+        if ( kinds[ld] == MAPLESS || fails || r[i].status == GNTST_no_space )
         {
             nothing_mapped(r[i].status, requests[1][i].status);
             count(MAP, requests[1][i].status);
