@@ -19,6 +19,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from changes import Change, changed
 from userspace import compiled, linked
 
 HERE = Path(__file__).parent
@@ -43,20 +44,6 @@ CHECKS = {
 }
 
 
-def broken_sources(patched: Path, into: Path, broken: dict) -> Path:
-    """The prepared sources with one thing changed: pieces of text, each there exactly once."""
-    (into / "public").symlink_to(patched / "public")
-    (into / "xen").mkdir()
-    for file in (patched / "xen").iterdir():
-        text = file.read_text()
-        if file.name == broken.get("file", "grant_table.c"):
-            for change in broken["change"]:
-                assert text.count(change["search"]) == 1, "what is to be broken has changed"
-                text = text.replace(change["search"], change["replace"])
-        (into / "xen" / file.name).write_text(text)
-    return into
-
-
 def test_each_check_has_something_that_breaks_it():
     assert {broken["check"] for broken in BROKEN} == set(CHECKS)
 
@@ -74,9 +61,9 @@ def first_or_not(broken: list[dict]):
 def test_broken(broken, first, patched_sources, tmp_path, request):
     if not first and not request.config.getoption("--long", default=False):
         pytest.skip("another one breaks this check: with --long")
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    broken_sources(patched_sources, sources, broken)
+    file = broken.get("file", "grant_table.c")
+    changes = [Change(**change, file=file) for change in broken["change"]]
+    sources = changed(patched_sources, tmp_path / "sources", changes)
     part = compiled("patched", sources, tmp_path, FLAGS)
     library = linked(tmp_path / "libbroken.so", [part], sources, FLAGS, shared=True)
     check = broken["check"]

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from changes import changed
 from mutants.mutants import Mutant, mutants
 from userspace import compiled, linked
 
@@ -57,7 +58,7 @@ def test_without_a_fault(rest, patched_sources, tmp_path):
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_fault(mutant: Mutant, rest, patched_sources, tmp_path):
-    sources = mutant.sources(patched_sources, tmp_path / "sources")
+    sources = changed(patched_sources, tmp_path / "sources", [mutant.change])
     what = seen(rest, sources, tmp_path)
     print(f"{mutant.name}: {what or f'{mutant.by}, {mutant.why}'}")
     if mutant.by == "differ":

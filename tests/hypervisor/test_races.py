@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from changes import changed
 from races.faults import FAULTS
-from races.marks import PATCHED, STOCK, changed
+from races.marks import PATCHED, STOCK
 from userspace import HERE, compiled, linked
 
 MARKS = {"stock": STOCK, "patched": PATCHED}

@@ -1,10 +1,10 @@
-"""Small faults, and the patched hypervisor with one of them."""
+"""Small faults of the patched hypervisor."""
 
 import dataclasses
-import re
-import shutil
 import tomllib
 from pathlib import Path
+
+from changes import Change
 
 HERE = Path(__file__).parent
 
@@ -22,35 +22,10 @@ class Mutant:
     by: str = "differ"
     why: str = ""
 
-    def applied(self, text: str) -> str:
-        """Return the file with the fault.
-
-        Args:
-            text: the file without.
-        """
-        begin, end = (0, len(text)) if not self.function else _body(text, self.function)
-        there = text[begin:end].count(self.old)
-        assert there == 1, f"{self.name}: there {there} times"
-        return text[:begin] + text[begin:end].replace(self.old, self.new) + text[end:]
-
-    def sources(self, patched: Path, into: Path) -> Path:
-        """Return a directory like that of `userspace.prepared`, with the fault.
-
-        Args:
-            patched: from there.
-            into: where it is made.
-        """
-        shutil.copytree(patched / "xen", into / "xen")
-        (into / "public").symlink_to(patched / "public")
-        file = into / "xen" / self.file
-        file.write_text(self.applied(file.read_text()))
-        return into
-
-
-def _body(text: str, function: str) -> tuple[int, int]:
-    head = rf"^(?:[a-z][^\n;()]*\s)?{function}\([^;{{]*?\)\n{{\n"
-    (found,) = re.finditer(head, text, re.MULTILINE)
-    return found.start(), text.index("\n}\n", found.end())
+    @property
+    def change(self) -> Change:
+        """What makes it."""
+        return Change(self.old, self.new, self.file, self.function)
 
 
 def mutants() -> list[Mutant]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from races.marks import TABLE, Change
+from changes import Change
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,6 @@ FAULTS = (
         True,
         (
             Change(
-                TABLE,
                 "        struct active_grant_entry *act = active_entry_acquire(gt, i);\n"
                 "        bool busy = act->pin;\n\n        active_entry_release(act);\n",
                 "        bool busy = read_atomic(&_active_entry(gt, i).pin);\n",
@@ -38,7 +37,6 @@ FAULTS = (
         True,
         (
             Change(
-                TABLE,
                 "write_atomic(&gt->version_changing, true)",
                 "write_atomic(&gt->version_changing, false)",
             ),
@@ -47,9 +45,9 @@ FAULTS = (
     Fault(
         "a slot is live as soon as it is reserved",
         "wrong",
-        "pins of|a slot is left|host mappings|references of|count below|BUG|lost its last",
+        "pins of|a slot is left|host mappings|references of|count below|BUG|lost its last|act->pin",
         False,
-        (Change(TABLE, "write_atomic(slot, record);", "write_atomic(slot, record | FAST_live);"),),
+        (Change("write_atomic(slot, record);", "write_atomic(slot, record | FAST_live);"),),
     ),
     Fault(
         "unmapping looks for a slot without the entry's lock",
@@ -58,14 +56,12 @@ FAULTS = (
         True,
         (
             Change(
-                TABLE,
                 "    act = active_entry_acquire(rgt, array_index_nospec(ref, nr_ents));\n\n    /*\n"
                 "     * Note that we (ab)use",
                 "    act = &_active_entry(rgt, array_index_nospec(ref, nr_ents));\n\n    /*\n"
                 "     * Note that we (ab)use",
             ),
             Change(
-                TABLE,
                 " act_release_out:\n    active_entry_release(act);\n unlock_out:\n"
                 "    if ( table_locked )\n        grant_read_unlock(rgt);\n\n    if ( put_handle",
                 " act_release_out:\n unlock_out:\n"

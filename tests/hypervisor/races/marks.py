@@ -7,23 +7,8 @@ makes a lock of it, nor one operation of two.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-TABLE = "xen/grant_table.c"
-
-
-class NotThereError(Exception):
-    """What is to be replaced is not in the source as often as it should be."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A replacement in a prepared source, which has to be there exactly `times`."""
-
-    file: str
-    old: str
-    new: str
-    times: int = 1
+from changes import Change
 
 
 @dataclass(frozen=True)
@@ -35,10 +20,6 @@ class Mark:
     changes: tuple[Change, ...]
 
 
-def _table(old: str, new: str, times: int = 1) -> Change:
-    return Change(TABLE, old, new, times)
-
-
 def _read(*places: str) -> tuple[Change, ...]:
     """Changes for plain reads; what is read is between two bars."""
     return tuple(_marked(place, "read_atomic(&{})") for place in places)
@@ -46,7 +27,7 @@ def _read(*places: str) -> tuple[Change, ...]:
 
 def _marked(place: str, how: str) -> Change:
     before, what, after = place.split("|")
-    return _table(before + what + after, before + how.format(what) + after)
+    return Change(before + what + after, before + how.format(what) + after)
 
 
 COMMON = (
@@ -55,9 +36,9 @@ COMMON = (
         "Not a race: one locked instruction, but of inline assembly, which is not looked into.",
         (
             Change(
-                "xen/asm-grant_table.h",
                 'asm volatile ("lock andw %1,%0" : "+m" (*addr) : "ir" ((uint16_t)~mask));',
                 "linger(); __atomic_fetch_and(addr, (uint16_t)~mask, __ATOMIC_SEQ_CST);",
+                file="asm-grant_table.h",
             ),
         ),
     ),
@@ -69,7 +50,7 @@ COMMON = (
                 "array_index_nospec(e, |(t)->maptrack_limit|)",
                 "op->handle >= |lgt->maptrack_limit|)",
             ),
-            _table(
+            Change(
                 "lgt->maptrack_limit += MAPTRACK_PER_PAGE",
                 "write_atomic(&lgt->maptrack_limit, lgt->maptrack_limit + MAPTRACK_PER_PAGE)",
             ),
@@ -85,13 +66,13 @@ COMMON = (
                 "unlikely(|map->domid| != dom)",
                 "unlikely(|map->ref| != ref)",
             ),
-            _table("mt->domid = op->dom", "write_atomic(&mt->domid, op->dom)"),
-            _table("mt->ref   = op->ref", "write_atomic(&mt->ref, op->ref)"),
-            _table(
+            Change("mt->domid = op->dom", "write_atomic(&mt->domid, op->dom)"),
+            Change("mt->ref   = op->ref", "write_atomic(&mt->ref, op->ref)"),
+            Change(
                 "maptrack_entry(t, handle).ref = MAPTRACK_TAIL",
                 "write_atomic(&maptrack_entry(t, handle).ref, MAPTRACK_TAIL)",
             ),
-            _table(
+            Change(
                 "maptrack_entry(t, tail).ref = handle",
                 "write_atomic(&maptrack_entry(t, tail).ref, handle)",
             ),
@@ -102,12 +83,12 @@ COMMON = (
         "Whether there is any is looked at without the lock: once there is, there always is, and "
         "only the vCPU itself makes it its first.",
         (
-            _table(
+            Change(
                 "if ( curr->maptrack_tail == MAPTRACK_TAIL )",
                 "if ( read_atomic(&curr->maptrack_tail) == MAPTRACK_TAIL )",
                 times=2,
             ),
-            _table("v->maptrack_tail = handle", "write_atomic(&v->maptrack_tail, handle)"),
+            Change("v->maptrack_tail = handle", "write_atomic(&v->maptrack_tail, handle)"),
         ),
     ),
 )
@@ -119,7 +100,7 @@ STOCK = (
         "A compiler makes one load of it, and so does the series. Were it two, then what is "
         "completed could be another reference than what was unmapped.",
         (
-            _table(
+            Change(
                 "op->ref = map->ref;\n    ref = map->ref;",
                 "op->ref = ref = read_atomic(&map->ref);",
             ),
@@ -129,15 +110,15 @@ STOCK = (
         "grant_mapping.flags",
         "Ends with the entry locked, but is looked at before that as well, and then again.",
         (
-            _table(
+            Change(
                 "map->flags &= ~GNTMAP_host_map",
                 "write_atomic(&map->flags, map->flags & ~GNTMAP_host_map)",
             ),
-            _table(
+            Change(
                 "map->flags &= ~GNTMAP_device_map",
                 "write_atomic(&map->flags, map->flags & ~GNTMAP_device_map)",
             ),
-            _table(
+            Change(
                 "map->flags = 0;\n        put_handle",
                 "write_atomic(&map->flags, 0);\n        put_handle",
             ),
@@ -152,17 +133,17 @@ PATCHED = (
         "End with the entry locked; the first is looked at before that as well, and then again; a "
         "slot by release_fast_page(), to which only those of a domain matter that no longer runs.",
         (
-            _table(
+            Change(
                 "*mflags &= ~GNTMAP_host_map", "write_atomic(mflags, *mflags & ~GNTMAP_host_map)"
             ),
-            _table(
+            Change(
                 "*mflags &= ~GNTMAP_device_map",
                 "write_atomic(mflags, *mflags & ~GNTMAP_device_map)",
             ),
-            _table("*mflags = 0", "write_atomic(mflags, 0)"),
-            _table("*slot = record", "write_atomic(slot, record)"),
-            _table("*slot = 0", "write_atomic(slot, 0)"),
-            _table("act->slot[i] = 0", "write_atomic(&act->slot[i], 0)"),
+            Change("*mflags = 0", "write_atomic(mflags, 0)"),
+            Change("*slot = record", "write_atomic(slot, record)"),
+            Change("*slot = 0", "write_atomic(slot, 0)"),
+            Change("act->slot[i] = 0", "write_atomic(&act->slot[i], 0)"),
         ),
     ),
     Mark(
@@ -179,16 +160,16 @@ PATCHED = (
                 "if ( (|act->slot[i]| & FAST_tag) == tag )",
                 "if ( unlikely(!|act->slots|) ",
             ),
-            _table(
+            Change(
                 "!((act->slot[0] | act->slot[1]) & FAST_live)",
                 "!((read_atomic(&act->slot[0]) | read_atomic(&act->slot[1])) & FAST_live)",
             ),
-            _table(
+            Change(
                 "if ( *slot )\n    {\n        other = *slot++;\n        if ( *slot )",
                 "if ( read_atomic(slot) )\n    {\n"
                 "        other = read_atomic(slot++);\n        if ( read_atomic(slot) )",
             ),
-            _table(
+            Change(
                 "((act->slot[0] ^ act->slot[1]) & FAST_flags)",
                 "((read_atomic(&act->slot[0]) ^ read_atomic(&act->slot[1])) & FAST_flags)",
             ),
@@ -200,20 +181,3 @@ PATCHED = (
         _read("return |gt->nr_grant_frames|;"),
     ),
 )
-
-
-def changed(sources: Path, into: Path, changes: tuple[Change, ...]) -> Path:
-    """Copy prepared sources, with some changes made."""
-    for name in ("xen", "public"):
-        for file in (sources / name).rglob("*"):
-            if file.is_file():
-                copy = into / file.relative_to(sources)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(file.read_bytes())
-    for change in changes:
-        file = into / change.file
-        text = file.read_text()
-        if text.count(change.old) != change.times:
-            raise NotThereError(f"{change.old!r}: {text.count(change.old)}, not {change.times}")
-        file.write_text(text.replace(change.old, change.new))
-    return into
