@@ -215,7 +215,7 @@ static void grant(const struct step *s)
 {
     unsigned int d = s->other % NR_DOMAINS, to = s->actor % NR_DOMAINS;
     uint32_t ref = refs[s->ref % NR_REFS];
-    unsigned int flags = s->flags >= 248 ? GTF_transitive : grant_flags[s->flags % 8];
+    unsigned int flags = s->flags >= 248 ? GTF_transitive : grant_flags[s->flags % 8], kept;
     struct entry_seen seen;
 
     if ( !alive(d) )
@@ -225,10 +225,15 @@ static void grant(const struct step *s)
         const struct hypervisor *side = i ? &patched : &stock;
         uint64_t gfn = granted(side, d, s->place);
 
-        /* What Xen has set stays as it is, as with any kernel that means to go on. */
+        /*
+         * What Xen has set stays as it is, as with any kernel that means to go on.  That a reserved
+         * reference is granted stays as well: where it is not, a switch of version clears the entry.
+         */
         side->see_entry(domids[d], ref, &seen);
-        side->grant(domids[d], ref, flags | (seen.flags & (GTF_reading | GTF_writing)), domids[to],
-                    gfn);
+        kept = seen.flags & (GTF_reading | GTF_writing);
+        if ( seen.pin && ref < GNTTAB_NR_RESERVED_ENTRIES )
+            flags = GTF_permit_access | (flags & ~GTF_type_mask);
+        side->grant(domids[d], ref, flags | kept, domids[to], gfn);
     }
     count(GRANT, 0);
 }
