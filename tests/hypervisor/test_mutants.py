@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from changes import changed
+from conftest import DIFFER
 from mutants.mutants import Mutant, mutants
 from userspace import compiled, linked
 
@@ -30,7 +31,7 @@ def rest(stock_sources, tmp_path_factory) -> Path:
     """All of the differ but the patched hypervisor, in one object."""
     into = tmp_path_factory.mktemp("rest")
     stock = compiled("stock", stock_sources, into, REST_FLAGS)
-    parts = ["differ/main.c", "differ/differ.c", "differ/meant.c", stock]
+    parts = ["differ/main.c", *DIFFER, stock]
     return linked(into / "rest.o", parts, stock_sources, [*REST_FLAGS, "-r"], shared=False)
 
 

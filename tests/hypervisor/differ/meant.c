@@ -88,8 +88,7 @@ static struct mapping *chosen(struct mapping *first, struct mapping *second, uin
 }
 
 struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
-                   uint64_t host_addr, bool translated, uint64_t host,
-                   bool (*gone)(unsigned int domain))
+                   uint64_t host_addr, bool translated, uint64_t host, const bool *gone)
 {
     struct mapping *candidates[2] = { NULL, NULL };
     struct meant about = { NULL, false, 0 };
@@ -99,7 +98,7 @@ struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mappe
             candidates[handle & FAST ? mappings[i].slot : 0] = &mappings[i];
 
     for ( unsigned int i = 0; i < 2; i++ )
-        if ( (handle & FAST) && candidates[i] && gone(candidates[i]->granter) )
+        if ( (handle & FAST) && candidates[i] && gone[candidates[i]->granter] )
             return (struct meant){ NULL, true, GNTST_bad_handle };
 
     about.mapping = chosen(candidates[0], candidates[1], host_addr);

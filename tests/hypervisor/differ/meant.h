@@ -50,11 +50,10 @@ unsigned int slot_of(const struct mapping *mappings, unsigned int nr, const stru
 /*
  * What a request is about.
  *
- * @host is what is at its address: 0, or a p2m entry of a translated mapper's; @gone tells whether
- * nothing is left of a domain.
+ * @host is what is at its address: 0, or a p2m entry of a translated mapper's; @gone[d] is
+ * whether nothing is left of domain d.
  */
 struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
-                   uint64_t host_addr, bool translated, uint64_t host,
-                   bool (*gone)(unsigned int domain));
+                   uint64_t host_addr, bool translated, uint64_t host, const bool *gone);
 
 #endif

@@ -1,0 +1,137 @@
+/* What a mapper does; handles are translated. */
+#include <string.h>
+
+#include "steps.h"
+#include "world.h"
+
+/* Not all can be had where those of stock's alone are enough: fast mappings need none. */
+enum { ENOUGH_HANDLES = 200 };
+
+/* The granter of a batch's request @i. */
+static unsigned int granter_of(const struct step *s, unsigned int i)
+{
+    return (s->other + (s->more & 32 ? i : 0)) % NR_DOMAINS;
+}
+
+/* Sometimes with what Xen does not know, and what it only copies, or what HVM may not have. */
+static unsigned int mapping_flags(const struct step *s)
+{
+    if ( s->flags >= 224 )
+        return (s->flags & 0x1f) | 0x00060020;
+    if ( s->flags >= 128 && translated(s->actor % NR_DOMAINS) )
+        return (s->flags & GNTMAP_readonly) | GNTMAP_host_map;
+    return s->flags & 0x1f;
+}
+
+/*
+ * Where nothing can be mapped, which of two reasons is told may differ: patched, the reference is
+ * looked at before there is a maptrack entry for it.
+ */
+static void nothing_mapped(int is_stock, int is_patched)
+{
+    if ( is_stock != GNTST_no_space )
+        same("status of mapping", is_stock, is_patched);
+    else if ( is_patched != GNTST_no_space && is_patched != GNTST_bad_gntref &&
+              is_patched != GNTST_general_error )
+        differs("status of mapping without space", is_stock, is_patched);
+}
+
+void step_map(const struct step *s)
+{
+    struct gnttab_map_grant_ref requests[2][MAX_BATCH];
+    unsigned int n = batch_of(s), ld = s->actor % NR_DOMAINS;
+    struct domain_seen mapper;
+    bool fails;
+
+    if ( !usable(ld) || nr_mappings + n > MAX_MAPPINGS )
+        return;
+    if ( now.fast && kinds[ld] == FEW_HANDLES && nr_live[ld][0] + nr_live[ld][1] > ENOUGH_HANDLES )
+        return;
+    for ( unsigned int i = 0; i < n; i++ )
+        for ( unsigned int side = 0; side < 2; side++ )
+            requests[side][i] = (struct gnttab_map_grant_ref){
+                .ref = refs[(s->ref + (s->more & 16 ? i : 0)) % NR_REFS],
+                .flags = mapping_flags(s),
+                .dom = s->other >= 250 ? 0x7ff0U + s->other - 250 : domids[granter_of(s, i)],
+                .host_addr = address_of(side ? &patched : &stock, ld, s->place + i, s->flags),
+                .handle = 0x55555555,
+            };
+    /* Memory is short only for who has never got as far as to need some. */
+    stock.see_domain(domids[ld], &mapper);
+    fails = (s->more & 64) && !mapper.maptrack_frames;
+    enter_both(ld, s->actor >> 2);
+    allocations_fail(fails);
+    same("mapping", stock.operate(GNTTABOP_map_grant_ref, requests[0], n),
+         patched.operate(GNTTABOP_map_grant_ref, requests[1], n));
+    allocations_fail(false);
+
+    for ( unsigned int i = 0; i < n; i++ )
+    {
+        const struct gnttab_map_grant_ref *r = requests[0];
+        struct mapping *made = &mappings[nr_mappings];
+
+        if ( kinds[ld] == MAPLESS || fails || r[i].status == GNTST_no_space )
+        {
+            nothing_mapped(r[i].status, requests[1][i].status);
+            count(MAP, requests[1][i].status);
+            continue;
+        }
+        same("status of mapping", r[i].status, requests[1][i].status);
+        count(MAP, r[i].status);
+        say("# d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld], r[i].dom,
+            r[i].ref, r[i].flags, (unsigned long long)r[i].host_addr, r[i].status, r[i].handle,
+            requests[1][i].handle);
+        if ( r[i].status )
+            continue;
+        same("bus address", r[i].dev_bus_addr, requests[1][i].dev_bus_addr);
+        *made = (struct mapping){
+            .live = true,
+            .tagged = r[i].flags & GNTMAP_host_map,
+            .mapper = ld,
+            .granter = granter_of(s, i),
+            .ref = r[i].ref,
+            .flags = r[i].flags,
+            .host_addr = r[i].host_addr,
+            .bus_addr = r[i].dev_bus_addr,
+            .handle = { r[i].handle, requests[1][i].handle },
+        };
+        if ( now.fast && is_fast(mappings, nr_mappings, made) )
+            same("handle", fast_handle(r[i].dom, r[i].ref), made->handle[1]);
+        else
+            same("a handle is fast", false, made->handle[1] >> 31);
+        made->slot = slot_of(mappings, nr_mappings, made);
+        nr_live[ld][made->handle[1] >> 31]++;
+        nr_mappings++;
+    }
+}
+
+void step_copy(const struct step *s)
+{
+    struct gnttab_copy requests[2];
+    unsigned int ld = s->actor % NR_DOMAINS, rd = s->other % NR_DOMAINS;
+
+    if ( !usable(ld) || !alive(rd) )
+        return;
+    for ( unsigned int side = 0; side < 2; side++ )
+    {
+        requests[side] = (struct gnttab_copy){
+            .source.domid = domids[rd], .source.u.ref = refs[s->ref % NR_REFS],
+            .dest.domid = DOMID_SELF,
+            .dest.u.gmfn = (side ? &patched : &stock)->gfn(domids[ld], s->place % NR_PAGES),
+            .len = 64, .flags = GNTCOPY_source_gref,
+        };
+        if ( s->more & 1 )
+        {
+            __typeof__(requests[0].source) swapped = requests[side].source;
+
+            memcpy(&requests[side].source, &requests[side].dest, sizeof(swapped));
+            memcpy(&requests[side].dest, &swapped, sizeof(swapped));
+            requests[side].flags = GNTCOPY_dest_gref;
+        }
+    }
+    enter_both(ld, s->actor >> 2);
+    same("copying", stock.operate(GNTTABOP_copy, &requests[0], 1),
+         patched.operate(GNTTABOP_copy, &requests[1], 1));
+    same("status of copying", requests[0].status, requests[1].status);
+    count(COPY, requests[1].status);
+}
