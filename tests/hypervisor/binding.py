@@ -19,6 +19,7 @@ SELF = 0x7FF0
 MAP, UNMAP, SETUP, COPY, REPLACE, VERSION, SWAP = 0, 1, 2, 5, 7, 8, 11
 # flags of a mapping
 DEVICE, HOST, READONLY, CONTAINS_PTE = 1, 2, 4, 16
+BOTH = DEVICE | HOST
 # flags of a grant entry
 PERMIT, TRANSITIVE, GRANT_READONLY, READING, WRITING, PWT = 1, 3, 4, 8, 16, 32
 # what a request can be answered
@@ -116,6 +117,12 @@ class Machine:
         for ref in range(16):
             granter.grant(ref, to=other.domid, page=ref)
         return granter, other
+
+    def pairs(self, **mapper) -> Iterator[tuple[int, "Domain", "Domain"]]:
+        """Of each version of the granter's table: it, and a pair in a machine of its own."""
+        for version in (1, 2):
+            self.reset()
+            yield version, *self.pair(version=version, **mapper)
 
     @property
     def seen(self):

@@ -12,6 +12,7 @@ import pytest
 from changes import changed
 from conftest import DIFFER
 from mutants.mutants import Mutant, mutants
+from races.faults import FAULTS
 from userspace import compiled, linked
 
 HERE = Path(__file__).parent
@@ -83,8 +84,11 @@ def test_what_else_sees_it_is_there(mutant: Mutant):
         case "advisories":
             tests = "".join(path.read_text() for path in (HERE / "advisories").glob("*.py"))
             assert f"def {mutant.why}(" in tests
+        case "races":
+            (fault,) = (fault for fault in FAULTS if fault.name == mutant.why)
+            assert fault.changes == (mutant.change,)
         case _:
-            assert mutant.by in {"races", "none"}
+            assert mutant.by == "none"
             assert mutant.why
 
 

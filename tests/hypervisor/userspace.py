@@ -41,7 +41,8 @@ def prepared(cache: Cache, series: Sequence[Patch]) -> Path:
         LabError: a patch does not apply exactly.
     """
     origin = source(cache)
-    parts = [str(origin).encode(), repr(FILES).encode(), *(patch.content for patch in series)]
+    rules = repr((FILES, PUBLIC, INCLUDE.pattern))
+    parts = [str(origin).encode(), rules.encode(), *(patch.content for patch in series)]
 
     def make(entry: Path) -> None:
         tree = entry / "tree"

@@ -5,6 +5,7 @@ import itertools
 from binding import (
     BAD_BUS,
     BAD_HANDLE,
+    BOTH,
     CONTAINS_PTE,
     DEVICE,
     GENERAL,
@@ -15,8 +16,6 @@ from binding import (
     READONLY,
     WRITING,
 )
-
-BOTH = DEVICE | HOST
 
 
 def test_xsa_224_without_a_bus_address_the_device_map_stays(machine):

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lablib.trace_code import Code
+
 LINE = 64
 #: around each case, and what of a hypercall is Xen's: from its entry to where its caller goes on
 MARKS = ("case_begin", "case_end")
 ENTRY, CALLER = "do_grant_table_op", "operate"
 #: what belongs to the vCPU alone: no matter of what is shared
 OWN = {"stack", "program", "requests", "variables of the CPU"}
-DISASSEMBLED = re.compile(r"^ *([0-9a-f]+):\t(.*)$", re.MULTILINE)
-LOCKED = re.compile(r"^lock\b|^xchg\b.*\(")
 
 
 @dataclass
@@ -66,12 +66,9 @@ class Program:
                 start, size = int(words[0], 16), int(words[1], 16)
                 self.symbols.setdefault(words[3], []).append(range(start, start + size))
         self.special: dict[int, str] = {}
-        shown = _output("objdump", "--disassemble", "--no-show-raw-insn", path)
-        for address, text in DISASSEMBLED.findall(shown):
-            if text.startswith(("lfence", "mfence", "sfence")):
-                self.special[int(address, 16)] = text.split()[0]
-            elif LOCKED.search(text):
-                self.special[int(address, 16)] = "locked"
+        for instruction in Code(path).instructions.values():
+            if special := instruction.fence or (instruction.locked and "locked"):
+                self.special[instruction.address] = special
 
     def plain(self) -> str:
         """Run it by itself."""

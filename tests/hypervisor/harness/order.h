@@ -1,6 +1,6 @@
 /*
  * Order of memory accesses, speculation, locks: as Xen has them on x86, so that counts and races are
- * Xen's.  Under a sanitizer they are what it understands: see the end.
+ * Xen's.  Under ThreadSanitizer they are what it understands.
  */
 #ifndef ORDER_H
 #define ORDER_H

@@ -69,4 +69,29 @@ FAULTS = (
             ),
         ),
     ),
+    Fault(
+        "a table grows before what it grows by is there",
+        "orderly",
+        "data race",
+        True,
+        (
+            Change(
+                "    smp_wmb();\n    write_atomic(&gt->nr_grant_frames, req_nr_frames);",
+                "    gt->nr_grant_frames = req_nr_frames;",
+            ),
+        ),
+    ),
+    Fault(
+        "a reserved reference is unmapped without the table's lock",
+        "reserved",
+        "data race|freed",
+        True,
+        (
+            Change(
+                "    const bool table_locked = ref_needs_table_lock(op->ref);",
+                "    const bool table_locked = false;",
+                function="unmap_common_complete",
+            ),
+        ),
+    ),
 )

@@ -34,8 +34,7 @@ enum {
 
 static const unsigned int domids[DOMAINS] = { 0, 1, 2, 0x7fef };
 /* Reserved and usual ones, and such as are there only once a table has grown. */
-static const uint32_t refs[] = { 8, 9, 10, 11, 600, 1300, 3, 7 };
-enum { REFS = sizeof(refs) / sizeof(refs[0]) };
+static const uint32_t refs[] = { 8, 9, 10, 11, 600, 1300, 3, 7, 12 };
 
 /*
  * Where domains map, and what is there.  Relaxed throughout, as are all atomic operations here that

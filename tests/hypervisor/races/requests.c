@@ -14,6 +14,11 @@ static uint64_t address_of(unsigned int domain, unsigned int n, unsigned int fla
     return LINEAR_BASE + ((uint64_t)entry_of(n) << 12);
 }
 
+static uint32_t some_ref(void)
+{
+    return refs[mix->first + pick(mix->refs)];
+}
+
 static unsigned int some_flags(unsigned int domain)
 {
     static const unsigned int usual[] = {
@@ -47,7 +52,7 @@ static void map(unsigned int ld)
         claimed[n] = place;
         requests[n].flags = some_flags(ld);
         requests[n].host_addr = address_of(ld, at, requests[n].flags);
-        requests[n].ref = refs[pick(mix->refs)];
+        requests[n].ref = some_ref();
         requests[n++].dom = domids[pick(4) ? (ld + 1) % DOMAINS : pick(DOMAINS)];
     }
     if ( !n )
@@ -109,7 +114,7 @@ static void wrong(unsigned int ld)
 
     request.handle = get(places[of][pick(4) ? at : pick(PLACES)].handle);
     if ( !pick(3) )
-        request.handle = 0x80000000U | domids[pick(DOMAINS)] << 16 | refs[pick(mix->refs)];
+        request.handle = 0x80000000U | domids[pick(DOMAINS)] << 16 | some_ref();
     if ( pick(4) )
         request.host_addr = address_of(ld, at, pick(4) ? flags : 0);
     if ( !pick(3) )
@@ -121,7 +126,7 @@ static void wrong(unsigned int ld)
 static void copy(unsigned int ld)
 {
     struct gnttab_copy request = {
-        .source.domid = domids[pick(DOMAINS)], .source.u.ref = refs[pick(mix->refs)],
+        .source.domid = domids[pick(DOMAINS)], .source.u.ref = some_ref(),
         .dest.domid = DOMID_SELF, .dest.u.gmfn = SIDE.gfn(domids[ld], pick(PAGES)),
         /* What two of them write into one place is their own matter. */
         .source.offset = self * 256, .dest.offset = self * 256,
@@ -161,7 +166,7 @@ static void version(unsigned int d)
 static void swap(unsigned int d)
 {
     struct gnttab_swap_grant_ref request = {
-        .ref_a = refs[pick(mix->refs)], .ref_b = refs[pick(mix->refs)],
+        .ref_a = some_ref(), .ref_b = some_ref(),
     };
 
     SIDE.operate(GNTTABOP_swap_grant_ref, &request, 1);
@@ -170,7 +175,7 @@ static void swap(unsigned int d)
 
 static void revoke(unsigned int d, bool grant)
 {
-    uint32_t ref = refs[pick(mix->refs)];
+    uint32_t ref = some_ref();
     bool taken = SIDE.revoke(domids[d], ref);
 
     count(REVOKE, taken ? 0 : -1);
