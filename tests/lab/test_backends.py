@@ -9,6 +9,8 @@ from backends import image
 from labs import Labs
 from reach import left_behind
 
+from xengt.sizing.devices import Guest, parts
+
 HERE = Path(__file__).parent / "backends"
 
 
@@ -41,4 +43,8 @@ def test_what_goes_in_comes_out(labs: Labs, variant, persistent, files):
         assert told["fast_maps"] >= 2 * told["pages"]
     else:
         assert told["fast_maps"] > 0
+    if told["most_live"] is not None:
+        # Two disks and a network, of one queue each, as a domain of one vCPU has them.
+        planned = parts(Guest(vifs=1, vbds=2), user_mappings=2)
+        assert 0 < told["most_live"] <= sum(part.mappings for part in planned)
     assert left_behind(dom0) == ""

@@ -13,7 +13,8 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from xengt.cli import bench, check, compare, handle, share, usage
+from xengt.cli import bench, check, compare, handle, plan, share, usage
+from xengt.cli.map import map_references
 from xengt.errors import XengtError
 
 # As a shell reports a command that SIGINT ended.
@@ -51,6 +52,8 @@ app.command("bench")(_command(bench.bench))
 app.command("check")(_command(check.check))
 app.command("compare", cls=compare.Sides)(_command(compare.compare))
 app.command("handle")(_command(handle.handle))
+app.command("map")(_command(map_references))
+app.command("plan")(_command(plan.plan))
 app.command("share")(_command(share.share))
 app.command("usage", cls=usage.Watched)(_command(usage.usage))
 

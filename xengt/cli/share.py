@@ -2,28 +2,30 @@
 
 import json
 import os
-import signal
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from xengt.cli.endings import awaited
+from xengt.handle import DOMID_FIRST_RESERVED
 from xengt.published import published
 from xengt.references import MAX_REFERENCES, Publication, encode
 from xengt.share import own_domid, shared_pages
 from xengt.store import XenStore
 
 SCHEMA = "xengt.share/1"
-#: The highest domid of an ordinary domain is below DOMID_FIRST_RESERVED (xen.h).
-_LAST_DOMID = 0x7FEF
-_ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 def share(
     to: Annotated[
         int,
         typer.Option(
-            min=0, max=_LAST_DOMID, metavar="DOMID", show_default=False, help="Who may map them."
+            min=0,
+            max=DOMID_FIRST_RESERVED - 1,
+            metavar="DOMID",
+            show_default=False,
+            help="Who may map them.",
         ),
     ],
     pages: Annotated[
@@ -46,21 +48,13 @@ def share(
 
     Example: xengt share --to 0 --pages 512
     """
-    # Blocked from the first on: whenever it comes, it is taken below, and everything undone.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
-    try:
-        with XenStore() as store:
-            own = own_domid(store)
-            with shared_pages(to, pages, own=own, writable=not readonly) as references:
-                grefs = tuple(reference.gref for reference in references)
-                with published(store, Publication(own, to, grefs, not readonly, os.getpid())):
-                    _tell(own, to, grefs, readonly=readonly, as_json=as_json)
-                    if duration is None:
-                        signal.sigwait(_ENDINGS)
-                    else:
-                        signal.sigtimedwait(_ENDINGS, duration)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with awaited() as wait, XenStore() as store:
+        own = own_domid(store)
+        with shared_pages(to, pages, own=own, writable=not readonly) as references:
+            grefs = tuple(reference.gref for reference in references)
+            with published(store, Publication(own, to, grefs, not readonly, os.getpid())):
+                _tell(own, to, grefs, readonly=readonly, as_json=as_json)
+                wait(duration)
 
 
 def _tell(own: int, to: int, grefs: Sequence[int], *, readonly: bool, as_json: bool) -> None:

@@ -1,10 +1,35 @@
 """What a refused grant operation means to whoever asked for it."""
 
+from collections.abc import Iterable
+
 from xengt.errors import FailedError
 from xengt.limits import MAX_MAPTRACK_FRAMES, maptrack_handles
+from xengt.references import Reference
+from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import GrantError, GrantStatus
+from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
+
+
+def refused(references: Iterable[Reference], *, readonly: bool) -> GrantError | None:
+    """Ask Xen itself which of several references it refuses, since gntdev does not tell.
+
+    Args:
+        references: mapped one by one, for a device, and unmapped.
+        readonly: how they are mapped.
+
+    Returns:
+        The first refusal; None if there is none, or Xen does not let us ask.
+    """
+    try:
+        with Call() as call:
+            for domid, gref, _ in references:
+                call.unmap_device(call.map_device([(domid, gref)], readonly=readonly))
+    except GrantError as error:
+        return error
+    except XenLibraryError:
+        pass
+    return None
 
 
 def explain(error: GrantError) -> FailedError:

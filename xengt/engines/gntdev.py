@@ -10,7 +10,7 @@ from xengt.engines import failures
 from xengt.errors import FailedError, XengtError
 from xengt.journal import Journal
 from xengt.references import Reference
-from xenlib_cffi.call import MAX_BATCH, Call
+from xenlib_cffi.call import MAX_BATCH
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
 from xenlib_cffi.library import Pages
@@ -64,18 +64,7 @@ class GntdevEngine:
             return FailedError(
                 str(error), "the granter has changed the page, or granted another in its place"
             )
-        refused = self._refused()
+        refused = failures.refused(self._tried, readonly=self._readonly)
         if refused is not None:
             return failures.explain(refused)
         return FailedError(str(error), "see `dmesg` for what gntdev says, and `xl dmesg`")
-
-    def _refused(self) -> GrantError | None:
-        with Call() as call:
-            for domid, gref, _ in self._tried:
-                try:
-                    call.unmap_device(call.map_device([(domid, gref)], readonly=self._readonly))
-                except GrantError as error:
-                    return error
-                except XenLibraryError:
-                    return None
-        return None

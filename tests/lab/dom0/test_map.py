@@ -1,0 +1,72 @@
+"""`xengt map` on what is really granted: shown, held, refused, and gone whatever ends it."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from xengt.references import encode
+from xengt.share import shared_pages
+
+
+@pytest.fixture
+def shared():
+    """Three pages of dom0's, granted to dom0 itself."""
+    with shared_pages(0, 3, own=0) as references:
+        yield [reference.gref for reference in references]
+
+
+def xengt_map(*words):
+    return subprocess.run(
+        ["xengt", "map", *words], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def waits_until(condition):
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_what_is_shared_is_shown(shared):
+    done = xengt_map("0", encode(shared), "--json")
+    assert done.returncode == 0, done.stderr
+    pages = json.loads(done.stdout)["pages"]
+    assert [seen["gref"] for seen in pages] == shared
+    assert all(seen["shared"] for seen in pages)
+    assert len({seen["sha256"] for seen in pages}) == 3
+
+
+def test_what_is_of_a_domain_is_shown(empty, memory):
+    domid, gref, _ = empty[5]
+    done = xengt_map(str(domid), str(gref), "--hexdump", "--writable")
+    assert done.returncode == 0, done.stderr
+    assert f"domain {domid} reference {gref}" in done.stdout
+    with memory.grant_table(domid, 1, writable=False) as table:
+        # Linux gives a mapping back some time after it was asked.
+        assert waits_until(lambda: not table.in_use(gref))
+
+
+def test_what_is_not_granted_is_named(raw_domain):
+    domid, _ = raw_domain
+    done = xengt_map(str(domid), "9-11")
+    assert done.returncode == 3
+    assert f"reference 9 of domain {domid}" in done.stderr
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_stays_mapped(empty, memory, ending):
+    domid, gref, _ = empty[0]
+    words = ["xengt", "map", str(domid), str(gref), "--wait"]
+    with memory.grant_table(domid, 1, writable=False) as table:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as held:
+            assert f"reference {gref}" in held.stdout.readline()
+            assert table.in_use(gref)
+            time.sleep(0.5)
+            held.send_signal(ending)
+            code = held.wait(timeout=60)
+        assert code == (-signal.SIGKILL if ending == signal.SIGKILL else 0)
+        assert waits_until(lambda: not table.in_use(gref))
