@@ -83,7 +83,7 @@ def _measure(
     show: Callable[[Progress], None],
 ) -> Iterator[Result]:
     way = engine(setup.engine, readonly=setup.readonly)
-    timed, held = _split(setup, references)
+    timed, held = split(setup, references)
     rounds = -(-plan.samples // setup.threads) if plan.samples else 0
     expected = rounds * setup.threads
 
@@ -92,7 +92,7 @@ def _measure(
         show(Progress(where.index, where.cases, setup, part))
 
     watch(0)
-    with _holding(way, journal, setup, timed, held) as shares:
+    with holding(way, journal, setup, timed, held) as shares:
         floor = Loop(
             way.floor,
             shares,
@@ -136,9 +136,7 @@ def _refuse_still_clock(floor: Loop) -> None:
         )
 
 
-def _split(
-    setup: Setup, references: Sequence[Reference]
-) -> tuple[list[Reference], list[Reference]]:
+def split(setup: Setup, references: Sequence[Reference]) -> tuple[list[Reference], list[Reference]]:
     """The references to time, and those to hold: every domain gives its part of both."""
     each = len(references) // setup.granters
     timed: list[Reference] = []
@@ -152,7 +150,7 @@ def _split(
 
 
 @contextmanager
-def _holding(
+def holding(
     way: Engine,
     journal: Journal,
     setup: Setup,

@@ -11,6 +11,16 @@ class Handle:
         return None
 
 
+class Yielding(Handle):
+    """One that gives something when it is entered."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def __enter__(self):
+        return self.given
+
+
 class Limits(Handle):
     """What hypfs says of a limit of grant tables, or how it fails to."""
 

@@ -37,7 +37,17 @@ def xengt(*arguments, before=""):
 
 
 def test_the_commands_are_all_there():
-    assert COMMANDS == ["bench", "check", "compare", "handle", "map", "plan", "share", "usage"]
+    assert COMMANDS == [
+        "bench",
+        "check",
+        "compare",
+        "handle",
+        "map",
+        "plan",
+        "serve",
+        "share",
+        "usage",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

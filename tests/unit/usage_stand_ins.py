@@ -1,7 +1,6 @@
 """Hypervisors for `xengt usage` to read, patched and stock, whose domains come and go."""
 
 import errno
-from types import SimpleNamespace
 
 import pytest
 import stand_in
@@ -9,7 +8,7 @@ from xenstored import FakeXenstored
 
 from xengt import limits, maptrack
 from xengt.usage import reading
-from xenlib_cffi.ctrl import Domain
+from xenlib_cffi.ctrl import Domain, Version
 from xenlib_cffi.errors import XenLibraryError
 
 #: hypfs' names of a domain's figures, and the document's
@@ -93,7 +92,7 @@ class Ctrl(stand_in.Handle):
         self.xen = xen
 
     def version(self):
-        return SimpleNamespace(commandline=self.xen.commandline)
+        return Version(4, 20, ".3", "", "00ff", self.xen.commandline, "xen-3.0-x86_64", "", "")
 
     def domains(self):
         self.xen.before("domains")

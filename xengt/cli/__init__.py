@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from xengt.cli import bench, check, compare, handle, plan, share, usage
+from xengt.cli import bench, check, compare, handle, plan, serve, share, usage
 from xengt.cli.map import map_references
 from xengt.errors import XengtError
 
@@ -54,6 +54,7 @@ app.command("compare", cls=compare.Sides)(_command(compare.compare))
 app.command("handle")(_command(handle.handle))
 app.command("map")(_command(map_references))
 app.command("plan")(_command(plan.plan))
+app.command("serve")(_command(serve.serve))
 app.command("share")(_command(share.share))
 app.command("usage", cls=usage.Watched)(_command(usage.usage))
 

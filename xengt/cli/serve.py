@@ -1,0 +1,49 @@
+"""`xengt serve`: the agent that a Prometheus scrapes."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xengt import dom0
+
+SCHEMA = "xengt.serve/1"
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="The configuration, TOML."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say where it listens as JSON, on one line.")
+    ] = False,
+) -> None:
+    """Serve what the host tells, and what a small probe measures, to a Prometheus.
+
+    Listens on 127.0.0.1:9805, path /metrics, if the configuration says nothing
+    else; xengt/serve/config.py shows every key of it. The probe maps and unmaps
+    a few references of a domain of its own, within a budget of CPU time. SIGHUP
+    has the configuration read again; Ctrl-C and SIGTERM end it, and nothing stays.
+
+    Example: xengt serve --config /etc/xengt/serve.toml
+    """
+    # Here, so that no other command waits for prometheus_client.
+    from xengt.serve import service  # noqa: PLC0415
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="xengt: %(levelname)s: %(message)s"
+    )
+    dom0.require([])
+
+    def told(address: str) -> None:
+        if as_json:
+            print(json.dumps({"schema": SCHEMA, "address": address}), flush=True)
+        else:
+            print(f"listening: {address}", flush=True)
+
+    with dom0.failures_told():
+        service.serve(config, told)

@@ -1,0 +1,1 @@
+"""The agent: what the host tells, and what its own probe measures, for a Prometheus to scrape."""

@@ -1,0 +1,53 @@
+"""Latencies as Prometheus has them: counts below fixed bounds, that only ever grow."""
+
+from bisect import bisect_left
+from itertools import accumulate
+
+from xenlib_cffi.histogram import Histogram
+
+_FIRST_S, _LAST_S = 250e-9, 10e-3
+#: Four to an octave: a quantile between two bounds is known to 9 %.
+_STEP = 2**0.25
+_NS = 1e-9
+
+
+def _bounds() -> tuple[float, ...]:
+    bounds = [_FIRST_S]
+    while bounds[-1] * _STEP < _LAST_S:
+        bounds.append(_FIRST_S * _STEP ** len(bounds))
+    return (*(float(f"{bound:.4g}") for bound in bounds), _LAST_S)
+
+
+#: Seconds, ascending; what is above the last is in none but the sum and the count.
+BOUNDS_S = _bounds()
+
+
+class Buckets:
+    """How many operations took so long, at most."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._counts = [0] * (len(BOUNDS_S) + 1)
+        self._sum_s = 0.0
+
+    def add(self, calls: Histogram, batch: int) -> None:
+        """Add the operations of calls: each takes its call's time divided by the batch.
+
+        Args:
+            calls: nanoseconds of each call.
+            batch: operations in a call.
+        """
+        for low, high, count in calls.buckets():
+            seconds = (low + high) / 2 * _NS / batch
+            self._counts[bisect_left(BOUNDS_S, seconds)] += count * batch
+        self._sum_s += calls.sum * _NS
+
+    @property
+    def sum_s(self) -> float:
+        """Seconds of all of them."""
+        return self._sum_s
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Return each bound, as Prometheus writes it, and how many took that long at most."""
+        names = [*(repr(bound) for bound in BOUNDS_S), "+Inf"]
+        return list(zip(names, map(float, accumulate(self._counts)), strict=True))

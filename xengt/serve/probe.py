@@ -1,0 +1,238 @@
+"""The probe: a few references of a domain of its own, mapped and unmapped now and then.
+
+A thread takes a round, of every case in turn, and then waits: for the interval,
+and for as long as the budget wants after what the round has cost.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+
+from xengt import bench, journal, leftovers
+from xengt.engines import engine
+from xengt.errors import UnmetError, XengtError
+from xengt.granters.empty import EmptyDomains
+from xengt.journal import Journal
+from xengt.maptrack import Maptrack
+from xengt.plan import Setup
+from xengt.references import Reference
+from xengt.serve.buckets import Buckets
+from xengt.serve.config import ProbeOptions
+from xenlib_cffi.errors import (
+    GrantError,
+    GrantStatus,
+    MissingLibraryError,
+    XenLibraryError,
+)
+from xenlib_cffi.loop import Loop
+
+log = logging.getLogger(__name__)
+
+OPERATIONS = ("map", "unmap")
+#: rounds of the loop before any is recorded
+_WARMUP = 4
+#: mappings of a reference that have a fast entry
+_FAST = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured, of all that a round measures.
+
+    Attributes:
+        engine: `hypercall`, `gntdev`.
+        batch: references a call.
+        mappings: of each reference, the timed one included.
+    """
+
+    engine: str
+    batch: int
+    mappings: int
+
+    @property
+    def setup(self) -> Setup:
+        """The case as `bench` has it: a batch of references, one thread."""
+        return Setup(
+            granter="empty",
+            granters=1,
+            engine=self.engine,
+            references=self.batch,
+            batch=self.batch,
+            threads=1,
+            mappings=self.mappings,
+            readonly=False,
+            hold=0,
+            rate=None,
+        )
+
+    def path(self, kind: Maptrack, gntdev_entries: int) -> str:
+        """Which way the timed mapping takes: `fast`, `slow`, or `unknown`.
+
+        Args:
+            kind: the maptrack that the hypervisor keeps.
+            gntdev_entries: as of a `Probe`.
+        """
+        if kind == "unknown":
+            return kind
+        entries = self.mappings * (gntdev_entries if self.engine == "gntdev" else 1)
+        return "fast" if kind == "fast" and entries <= _FAST else "slow"
+
+
+def _name(status: int) -> str:
+    """Xen's name of a status, without which a label would be a number."""
+    try:
+        return f"GNTST_{GrantStatus(status).name.lower()}"
+    except ValueError:
+        return str(status)
+
+
+class Measured:
+    """What is known of a case."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.operations = {name: Buckets() for name in OPERATIONS}
+        self.floors_s = dict.fromkeys(OPERATIONS, 0.0)
+
+
+class Probe(threading.Thread):
+    """Probes until it is told to stop.
+
+    Attributes:
+        errors: how often it failed, by Xen's status; `none` where it was not Xen that refused.
+        busy: rounds not taken because a benchmark was running.
+        rounds: taken.
+        cpu_s: seconds of CPU time that all rounds took.
+        took_s: seconds that the last one took.
+        last_success: when it ended, in seconds since the epoch; 0: none has.
+        beaten: time.monotonic() of the last sign of life.
+
+    Args:
+        options: what to do.
+        engines: those of the options that this dom0 has.
+        kind: the maptrack that the hypervisor keeps.
+        gntdev_entries: mappings of a reference that gntdev makes: 2 in a PV dom0, else 1.
+    """
+
+    def __init__(
+        self,
+        options: ProbeOptions,
+        engines: Sequence[str],
+        kind: Maptrack,
+        *,
+        gntdev_entries: int,
+    ) -> None:
+        """Prepare; `start` begins."""
+        super().__init__(name="xengt-probe", daemon=True)
+        self._options = options
+        self._stopping = threading.Event()
+        self._kind = kind
+        self._gntdev_entries = gntdev_entries
+        self.measured = {
+            Case(*each): Measured() for each in product(engines, options.batches, options.mappings)
+        }
+        self.lock = threading.Lock()
+        self.errors: Counter[str] = Counter()
+        self.busy = self.rounds = 0
+        self.cpu_s = self.took_s = self.last_success = 0.0
+        self.beaten = time.monotonic()
+
+    @property
+    def cpu_budget(self) -> float:
+        """What it may take of one vCPU, on the average."""
+        return self._options.cpu_budget
+
+    def path(self, case: Case) -> str:
+        """Which way a case's timed mapping takes: `fast`, `slow`, or `unknown`."""
+        return case.path(self._kind, self._gntdev_entries)
+
+    def stop(self) -> None:
+        """End after the case that is being measured, and wait for that."""
+        self._stopping.set()
+        if self.is_alive():
+            self.join()
+
+    def run(self) -> None:
+        """Probe; what fails is counted, and tried again after an interval."""
+        while not self._stopping.is_set():
+            try:
+                self._probe()
+            except (XengtError, GrantError, XenLibraryError, MissingLibraryError) as error:
+                self._failed(error)
+                self._wait(self._options.interval_s)
+
+    def _probe(self) -> None:
+        """Take rounds on one granter, until it is to stop or something fails."""
+        with EmptyDomains(1) as granter:
+            references = granter.references(max(self._options.batches))
+            while not self._stopping.is_set():
+                began, before = time.monotonic(), time.process_time()
+                self._round(references)
+                cost = time.process_time() - before
+                with self.lock:
+                    self.cpu_s += cost
+                    self.took_s = time.monotonic() - began
+                self._wait(max(self._options.interval_s, cost / self.cpu_budget) - self.took_s)
+
+    def _round(self, references: Sequence[Reference]) -> None:
+        with ExitStack() as stack:
+            try:
+                book = stack.enter_context(journal.opened())
+            except UnmetError as error:
+                # A benchmark has it: two at once would measure each other.
+                log.info("no round: %s", error)
+                with self.lock:
+                    self.busy += 1
+                return
+            leftovers.clear(book)
+            stack.callback(leftovers.clear, book)
+            for case in self.measured:
+                if self._stopping.is_set():
+                    return
+                self._measure(case, references, book)
+        with self.lock:
+            self.rounds += 1
+            self.last_success = time.time()
+
+    def _measure(self, case: Case, references: Sequence[Reference], book: Journal) -> None:
+        self.beaten = time.monotonic()
+        setup = case.setup
+        way = engine(case.engine, readonly=False)
+        timed, held = bench.split(setup, references[: case.batch])
+        with bench.holding(way, book, setup, timed, held) as shares:
+            floor, loop = (
+                Loop(kind, shares, batch=case.batch, warmup=_WARMUP, rounds=self._options.calls)
+                for kind in (way.floor, way.loop)
+            )
+            floor.run()
+            loop.run()
+        self._note(case, floor, loop)
+
+    def _note(self, case: Case, floor: Loop, loop: Loop) -> None:
+        both = zip(OPERATIONS, (loop.maps, loop.unmaps), (floor.maps, floor.unmaps), strict=True)
+        with self.lock:
+            measured = self.measured[case]
+            for operation, calls, refused in both:
+                measured.operations[operation].add(calls, case.batch)
+                measured.floors_s[operation] = refused.percentile(50) * 1e-9 / case.batch
+
+    def _failed(self, error: Exception) -> None:
+        log.warning("the probe failed: %s", error)
+        refused = error if isinstance(error, GrantError) else error.__cause__
+        status = refused.status if isinstance(refused, GrantError) else None
+        word = "none" if status is None else _name(status)
+        with self.lock:
+            self.errors[word] += 1
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, with a sign of life now and then."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.beaten = time.monotonic()
+            if self._stopping.wait(min(left, 1.0)):
+                return
