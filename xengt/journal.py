@@ -10,6 +10,7 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from xenlib_cffi.call import Mapping
 PATH = Path("/run/xengt/mappings")
 
 _WORD = struct.Struct("<Q")
+#: seconds between two tries to lock it
+_AGAIN_S = 0.05
 _MAGIC = 0x315F_7472_6E67_6E78  # "xngnrt_1"
 
 
@@ -177,11 +180,13 @@ def _fits(value: int, bits: int) -> int:
 
 
 @contextmanager
-def opened(path: Path = PATH) -> Iterator[Journal]:
+def opened(path: Path = PATH, *, patience_s: float = 0.0) -> Iterator[Journal]:
     """Open and lock the journal.
 
     Args:
         path: its file; on a file system that a reboot empties, like the mappings.
+        patience_s: how long to wait for another that has it, in seconds: a probe of
+            `xengt serve` has it for a moment.
 
     Raises:
         UnmetError: another run has it, or the file cannot be made.
@@ -194,15 +199,24 @@ def opened(path: Path = PATH) -> Iterator[Journal]:
             f"{path} cannot be opened: {error.strerror}", "run this as root"
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnmetError(
-                "another xengt is measuring on this host",
-                "wait for it to end, or end it: pgrep -af xengt",
-            ) from error
+        _lock(descriptor, time.monotonic() + patience_s)
         yield Journal(descriptor)
     finally:
         # Not left to close: a mapping of the file that lives on has a descriptor of its own.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def _lock(descriptor: int, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                raise UnmetError(
+                    "another xengt is measuring on this host",
+                    "wait for it to end, or end it: pgrep -af xengt",
+                ) from error
+            time.sleep(_AGAIN_S)
+        else:
+            return

@@ -5,6 +5,8 @@ import struct
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -89,6 +91,27 @@ def test_one_run_at_a_time(path, killed):
     killed.wait()
     with opened(path) as journal:
         assert journal.read().held
+
+
+def test_a_run_waits_for_one_that_soon_ends(path):
+    with opened(path):
+        begun = time.monotonic()
+        with pytest.raises(UnmetError), opened(path, patience_s=0.2):
+            pass
+        assert 0.2 <= time.monotonic() - begun < 5
+    entered = threading.Event()
+
+    def hold():
+        with opened(path):
+            entered.set()
+            time.sleep(0.3)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    entered.wait()
+    with opened(path, patience_s=20) as journal:
+        assert journal.read() == Contents()
+    other.join()
 
 
 def test_a_journal_that_was_never_written_is_empty(path):

@@ -17,6 +17,8 @@ from xenlib_cffi.call import MAX_BATCH
 
 #: calls to time in each case, where neither samples nor a duration is given
 SAMPLES = 10_000
+#: seconds to wait for a round of the agent's probe
+PATIENCE_S = 10.0
 
 Several = list[str]
 
@@ -97,7 +99,7 @@ def bench(
     )
     plan.setups()  # what cannot be is refused before anything is started
     dom0.require(plan.engine)
-    with dom0.failures_told(), journal.opened() as book:
+    with dom0.failures_told(), journal.opened(patience_s=PATIENCE_S) as book:
         cleared = leftovers.clear(book)
         if cleared:
             print(f"xengt: {cleared}", file=sys.stderr)

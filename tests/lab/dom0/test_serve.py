@@ -15,8 +15,9 @@ CONFIG = """
 [listen]
 port = 0
 [probe]
-interval_s = 0.2
-cpu_budget = 1.0
+interval_s = 3
+cpu_budget = 0.5
+calls = 8
 """
 
 
@@ -79,7 +80,7 @@ def test_a_probe_measures_and_the_host_is_told(agent, ctrl):
     latencies = {key: value for key, value in found.items() if key[0].endswith("seconds_count")}
     assert len(latencies) == 16  # two engines, batches, numbers of mappings and operations
     for (_, *labels), count in latencies.items():
-        assert count >= 2 * 32 * int(dict(labels)["batch"])
+        assert count >= 2 * 8 * int(dict(labels)["batch"])
         mean = found["xengt_probe_latency_seconds_sum", *labels] / count
         assert 0 < found["xengt_probe_floor_seconds", *labels] < mean < 10, labels
     if ("xengt_mappings", ("domid", "0"), ("record", "fast")) in found:
@@ -120,17 +121,13 @@ def test_what_a_killed_one_left_the_next_one_takes_back(agent, ctrl):
 def test_a_benchmark_beside_it_is_not_disturbed(agent):
     one = agent()
     assert waits_until(lambda: one.rounds() >= 1)
-    # The probe has the journal for a while; a benchmark that meets it says so, and comes again.
-    for _ in range(50):
-        done = subprocess.run(
-            ["xengt", "bench", "--samples", "2000", "--json", "-"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 2:
-            break
-        time.sleep(0.2)
+    # It waits for a round that is being taken; then rounds wait for it.
+    done = subprocess.run(
+        ["xengt", "bench", "--duration", "5", "--json", "-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert waits_until(lambda: one.scraped()["xengt_probe_rounds_skipped_total",] >= 1)
     assert one.process.poll() is None
