@@ -61,8 +61,8 @@ def agent(tmp_path):
 
     yield start
     for each in started:
-        each.process.kill()
-        each.process.wait()
+        each.process.terminate()
+        each.process.wait(timeout=60)
 
 
 def ours(ctrl):
