@@ -371,6 +371,22 @@ def test_what_a_round_costs_is_waited_for(probing, monkeypatch):
     assert made.cpu_s == pytest.approx(0.5)
 
 
+def test_what_fails_costs_as_well(probing, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(probe.time, "process_time", lambda: next(clock) * 0.5)
+
+    def fail(_setup):
+        raise FailedError("cannot map")
+
+    probing.held = fail
+    waited = []
+    made = probing.make(interval_s=1, cpu_budget=0.25)
+    monkeypatch.setattr(made, "_wait", lambda s: (waited.append(s), made._stopping.set()))
+    made.run()
+    assert waited == [pytest.approx(2.0, abs=0.5)]
+    assert made.errors["none"] == 1
+
+
 def test_a_benchmark_that_runs_is_not_disturbed(probing):
     def refuse():
         raise UnmetError("another benchmark runs")

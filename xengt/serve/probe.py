@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -141,6 +141,7 @@ class Probe(threading.Thread):
         self.busy = self.rounds = 0
         self.cpu_s = self.took_s = self.last_success = 0.0
         self.beaten = time.monotonic()
+        self._pause_s = options.interval_s
 
     @property
     def cpu_budget(self) -> float:
@@ -164,20 +165,27 @@ class Probe(threading.Thread):
                 self._probe()
             except (XengtError, GrantError, XenLibraryError, MissingLibraryError) as error:
                 self._failed(error)
-                self._wait(self._options.interval_s)
+                self._wait(self._pause_s)
 
     def _probe(self) -> None:
         """Take rounds on one granter, until it is to stop or something fails."""
         with EmptyDomains(1) as granter:
             references = granter.references(max(self._options.batches))
             while not self._stopping.is_set():
-                began, before = time.monotonic(), time.process_time()
-                self._round(references)
-                cost = time.process_time() - before
-                with self.lock:
-                    self.cpu_s += cost
-                    self.took_s = time.monotonic() - began
-                self._wait(max(self._options.interval_s, cost / self.cpu_budget) - self.took_s)
+                self._account(lambda: self._round(references))
+                self._wait(self._pause_s)
+
+    def _account(self, work: Callable[[], None]) -> None:
+        """Do it, and see what it cost and how long that wants to be waited for."""
+        began, before = time.monotonic(), time.process_time()
+        try:
+            work()
+        finally:
+            cost, took = time.process_time() - before, time.monotonic() - began
+            self._pause_s = max(self._options.interval_s, cost / self.cpu_budget) - took
+            with self.lock:
+                self.cpu_s += cost
+                self.took_s = took
 
     def _round(self, references: Sequence[Reference]) -> None:
         with ExitStack() as stack:
