@@ -67,6 +67,8 @@ class FakePages(stand_in.Handle):
 @pytest.fixture
 def gntdev(monkeypatch):
     pages = {8: page(8), 9: page(9, b"hello"), 300: page(text=b"else")}
+    # One that was written to, and one that is another reference's.
+    pages |= {301: page(301)[:-1] + b"!", 302: page(8)}
     fake = FakeGntdev(pages)
     monkeypatch.setattr(mapping, "GrantMapper", fake)
     monkeypatch.setattr(mapping, "is_control_domain", lambda: False)
@@ -88,6 +90,51 @@ def test_a_line_a_reference(gntdev):
     ]
     assert gntdev.asked == [([(7, 8), (7, 9), (7, 300)], True)]
     assert gntdev.held == 0
+
+
+@pytest.mark.usefixtures("gntdev")
+def test_only_what_is_whole_and_of_the_reference_is_marked():
+    pages = json.loads(run("8", "301-302", "--json").stdout)["pages"]
+    assert [seen["shared"] for seen in pages] == [True, False, False]
+
+
+class FakeCall(stand_in.Handle):
+    """Stand in for hypercalls: one reference is refused, and all that are mapped are unmapped."""
+
+    def __init__(self, refuses):
+        self.refuses = refuses
+        self.asked = []
+        self.held = []
+
+    def map_device(self, references, *, readonly):
+        ((domid, gref),) = references
+        self.asked.append((gref, readonly))
+        if gref == self.refuses:
+            raise GrantError("map", domid, gref, "bad reference", GrantStatus.BAD_GNTREF)
+        self.held.append(gref)
+        return [gref]
+
+    def unmap_device(self, mappings):
+        for gref in mappings:
+            self.held.remove(gref)
+
+
+@pytest.mark.parametrize(("refuses", "found", "asked"), [(9, 9, [8, 9]), (0, None, [8, 9, 10])])
+def test_the_first_that_xen_refuses_is_found(monkeypatch, refuses, found, asked):
+    call = FakeCall(refuses)
+    monkeypatch.setattr(failures, "Call", lambda: call)
+    error = failures.refused([Reference(7, gref, 0) for gref in (8, 9, 10)], readonly=True)
+    assert (error and error.gref) == found
+    assert call.asked == [(gref, True) for gref in asked]
+    assert call.held == []
+
+
+def test_who_may_not_ask_xen_is_told_nothing(monkeypatch):
+    def refuse():
+        raise XenLibraryError("xencall_open", "privcmd", errno.EACCES)
+
+    monkeypatch.setattr(failures, "Call", refuse)
+    assert failures.refused([Reference(7, 8, 0)], readonly=True) is None
 
 
 def test_json_has_the_content_when_it_is_asked_for(gntdev):

@@ -80,6 +80,12 @@ def test_frames_are_whole_and_a_vcpu_keeps_a_handle():
     assert fast == 1  # 2 * 4 + 3: what is reserved is always slow
 
 
+@pytest.mark.parametrize(("vcpus", "frames"), [(217, 6), (218, 7)])
+def test_what_vcpus_keep_free_counts(vcpus, frames):
+    found = planned(Guest(), 1, dom0_vcpus=vcpus, pv_dom0=True)
+    assert found.tables[2].frames == frames  # 1319 and as many by 256
+
+
 def test_who_maps_once_needs_less():
     found = planned(Guest(user_space=True), 1, dom0_vcpus=1, pv_dom0=False)
     assert found.mappings == 2 + 258 + 1057
