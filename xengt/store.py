@@ -1,7 +1,8 @@
 """XenStore, through pyxs and without its faults.
 
 pyxs waits for ever when the daemon closes a connection in the middle of a
-request, answers a request nobody made, or is stopped; it cannot select() on a
+request, answers a request nobody made, or is stopped; it fails on None when its
+reader closes the connection while a request is sent; it cannot select() on a
 file descriptor from 1024 on; and it refuses values that are not 7-bit ASCII.
 Here every operation has a deadline, a lost connection is made again once, and
 values are UTF-8.
@@ -208,7 +209,8 @@ class _Router(pyxs.Router):  # type: ignore[misc]
         self._ended = False
 
     def __call__(self) -> None:
-        with suppress(OSError, ValueError, struct.error, pyxs.PyXSError):
+        # AttributeError: of a connection that the other thread has closed meanwhile
+        with suppress(OSError, ValueError, AttributeError, struct.error, pyxs.PyXSError):
             super().__call__()
         # the flag first: who registers after the loop below has to see it
         self._ended = True
@@ -216,7 +218,13 @@ class _Router(pyxs.Router):  # type: ignore[misc]
             answer.set(Packet(Op.ERROR, b"ECONNRESET" + NUL, 0))
 
     def send(self, packet: Packet) -> pyxs.client.RVar:
-        answer = super().send(packet)
+        try:
+            answer = super().send(packet)
+        except AttributeError as closed:
+            # By the reader's thread, after pyxs had looked whether it is open.
+            if self.is_connected:
+                raise
+            raise error(errno.ECONNRESET) from closed
         if self._ended:
             raise error(errno.ECONNRESET)
         return answer

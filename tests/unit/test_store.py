@@ -1,5 +1,6 @@
 """XenStore through pyxs: what it says, and every way a daemon can fail to."""
 
+import errno
 import fcntl
 import os
 import resource
@@ -7,10 +8,12 @@ import threading
 import time
 
 import pytest
+import pyxs
+from pyxs._internal import Op, Packet
 from xenstored import FakeXenstored
 
 from xengt.errors import Exit, FailedError, UnmetError
-from xengt.store import XenStore
+from xengt.store import XenStore, _Router
 
 
 @pytest.fixture
@@ -136,6 +139,27 @@ def test_a_daemon_that_is_gone_refuses_the_connection(store, daemon):
     daemon.place.touch()
     with pytest.raises(UnmetError, match=r"does not answer .*read /x/y"):
         store.read("/x/y")
+
+
+class Closing:
+    """A connection whose reader closes it just when a request is to be sent."""
+
+    transport = None
+    is_connected = False
+
+    def send(self, packet):
+        self.transport.send(packet)
+
+
+def test_a_connection_that_is_closed_while_it_is_written_to_is_lost():
+    router = _Router(Closing())
+    with pytest.raises(pyxs.PyXSError) as lost:
+        router.send(Packet(Op.READ, b"/x\0", 1))
+    assert lost.value.args[0] == errno.ECONNRESET
+    # Nothing else of that kind is hidden.
+    router.connection.is_connected = True
+    with pytest.raises(AttributeError):
+        router.send(Packet(Op.READ, b"/x\0", 2))
 
 
 def test_where_there_is_no_xenstore_it_says_so(tmp_path, monkeypatch):
