@@ -276,6 +276,15 @@ static bool hosts_at_rest(struct domain *ld)
             uses[i] -= MASK_EXTR(act->pin, GNTPIN_hstr_mask);
             uses[i + 1] -= MASK_EXTR(act->pin, GNTPIN_hstw_mask);
         }
+#ifndef HANDLE_fast
+    /* Stock takes a p2m entry for a mapping's whatever it permits, as long as it is of the frame. */
+    if ( ld->translated )
+        for ( unsigned int i = 0; i < 2 * GUEST_FRAMES; i += 2 )
+        {
+            uses[i] += uses[i + 1];
+            uses[i + 1] = 0;
+        }
+#endif
     for ( unsigned int i = 0; i < 2 * GUEST_FRAMES; i++ )
         if ( uses[i] )
             right = wrong(i % 2 ? "writable host mappings too many of frame"
