@@ -1,14 +1,17 @@
 """Whether this is a dom0 that can measure at all, said before anything is started."""
 
-import os
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from xengt import kernel
+from xengt.devices import refusal
 from xengt.errors import FailedError, UnmetError
 from xenlib_cffi.call import Call
 from xenlib_cffi.errors import GrantError, MissingLibraryError, XenLibraryError
+
+GNTDEV = Path("/dev/xen/gntdev")
 
 
 def require(engines: Sequence[str]) -> None:
@@ -18,7 +21,7 @@ def require(engines: Sequence[str]) -> None:
         engines: `hypercall`, `gntdev`.
 
     Raises:
-        UnmetError: no Xen, no dom0, not root, a device missing, or a dom0 in
+        UnmetError: no Xen, no dom0, a device that cannot be opened, or a dom0 in
             which an engine's mappings are refused; says what to do.
     """
     if not kernel.is_control_domain():
@@ -26,17 +29,22 @@ def require(engines: Sequence[str]) -> None:
             "this is not a Xen dom0",
             "run it in a dom0, or in the lab: ./deploy/lab/demo; `xengt check` says more",
         )
-    if os.geteuid() != 0:
-        raise UnmetError("privileged hypercalls need root", "run it as root")
     try:
         with Call() as call:
             call.xen_version()
     except MissingLibraryError as error:
         raise UnmetError(str(error)) from error
     except XenLibraryError as error:
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            raise UnmetError(f"Xen's devices are root's: {error}", "run it as root") from error
         raise UnmetError(str(error), "load the driver: modprobe xen-privcmd") from error
-    if "gntdev" in engines and not Path("/dev/xen/gntdev").exists():
-        raise UnmetError("/dev/xen/gntdev is missing", "load the driver: modprobe xen-gntdev")
+    if "gntdev" in engines and (refused := refusal(GNTDEV)) is not None:
+        raise UnmetError(
+            f"{GNTDEV} cannot be opened: {refused.strerror}",
+            "load the driver: modprobe xen-gntdev"
+            if refused.errno == errno.ENOENT
+            else "run it as root",
+        )
     kind = kernel.dom0_kind()
     if "hypercall" in engines and kind not in {"PV", None}:
         raise UnmetError(

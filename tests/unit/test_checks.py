@@ -86,10 +86,16 @@ def test_a_missing_device_names_its_module(dom0, device):
     assert [c.name for c in found(dom0).values() if c.state is not State.OK] == [check.name]
 
 
-def test_a_device_that_is_not_ones_own_says_root(dom0, monkeypatch):
-    monkeypatch.setattr("os.access", lambda path, _mode: not str(path).endswith("gntdev"))
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.EACCES, "root"), (errno.EPERM, "root"), (errno.ENXIO, "dmesg")]
+)
+def test_a_device_that_does_not_open_says_why(dom0, monkeypatch, number, remedy):
+    def refuse(path):
+        return OSError(number, "") if path.name == "gntdev" else None
+
+    monkeypatch.setattr(linux, "refusal", refuse)
     assert found(dom0)["device gntdev"].state is State.MISSING
-    assert "root" in found(dom0)["device gntdev"].remedy
+    assert remedy in found(dom0)["device gntdev"].remedy
 
 
 def test_without_xen_one_line_says_so_and_no_device_is_asked_for(tmp_path):
@@ -115,8 +121,10 @@ def test_a_guest_is_told_from_a_dom0(dom0, capabilities, what, remedy):
     assert remedy in check.remedy
 
 
-def test_who_is_not_root_is_told(dom0, monkeypatch):
+def test_who_may_not_open_the_devices_is_told(dom0, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert found(dom0)["privileges"].state is State.OK
+    monkeypatch.setattr(linux, "refusal", lambda _path: OSError(errno.EACCES, ""))
     assert found(dom0)["privileges"].state is State.MISSING
 
 

@@ -16,11 +16,17 @@ from xengt.cli import app
 
 COMMANDS = sorted(get_command(app).commands)
 NO_EXTENSION = "import sys; sys.modules['xenlib_cffi._xen'] = None"
-A_DOM0_WE_ARE_ROOT_OF = """
-import os
+A_DOM0 = """
 from xengt import kernel
 kernel.is_control_domain = lambda: True
-os.geteuid = lambda: 0
+"""
+A_DEVICE_OF_ANOTHER_USER = """
+import errno
+from xengt import dom0
+from xenlib_cffi.errors import XenLibraryError
+def refuse():
+    raise XenLibraryError("xencall_open", "/dev/xen/privcmd", errno.EACCES)
+dom0.Call = refuse
 """
 
 
@@ -114,7 +120,7 @@ def test_without_xens_libraries_what_needs_none_still_works(tmp_path):
 
 
 def test_without_xens_libraries_bench_says_what_is_missing():
-    done = xengt("bench", before=NO_EXTENSION + A_DOM0_WE_ARE_ROOT_OF)
+    done = xengt("bench", before=NO_EXTENSION + A_DOM0)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("xengt: Xen's C libraries cannot be used: ")
     assert "apt install libxen-dev" in done.stderr
@@ -130,12 +136,11 @@ def test_where_there_is_no_dom0_bench_says_so_and_what_to_do():
     )
 
 
-def test_who_is_not_root_is_told():
-    done = xengt("bench", before=A_DOM0_WE_ARE_ROOT_OF + "os.geteuid = lambda: 1000")
-    assert (done.returncode, done.stderr) == (
-        2,
-        "xengt: privileged hypercalls need root\n  run it as root\n",
-    )
+def test_who_may_not_open_privcmd_is_told():
+    done = xengt("bench", before=A_DOM0 + A_DEVICE_OF_ANOTHER_USER)
+    assert done.returncode == 2
+    assert done.stderr.startswith("xengt: Xen's devices are root's: ")
+    assert done.stderr.endswith("\n  run it as root\n")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """What Linux offers: Xen under it, devices, libraries, XenStore, privileges."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from xengt.checks.check import Check, missing, ok, warning
+from xengt.devices import refusal
 from xengt.errors import XengtError
 from xengt.kernel import ROOT, clocksource, dom0_kind, first_line, is_control_domain
 from xengt.store import XenStore
@@ -35,7 +37,7 @@ def run(root: Path = ROOT) -> Iterator[Check]:
     yield xen(on_xen=on_xen, root=root)
     if on_xen:
         yield control_domain(root)
-    yield privileges()
+    yield privileges(root)
     yield libraries()
     if on_xen:
         for device, module, need in DEVICES:
@@ -74,10 +76,12 @@ def control_domain(root: Path) -> Check:
     )
 
 
-def privileges() -> Check:
+def privileges(root: Path) -> Check:
     """Check that this user may open Xen's devices."""
     if os.geteuid() == 0:
         return ok("privileges", "root")
+    if refusal(root / "dev/xen/privcmd") is None:
+        return ok("privileges", "not root, and Xen's devices open")
     return missing("privileges", "not root, and Xen's devices are root's", "Run this with sudo.")
 
 
@@ -105,15 +109,22 @@ def _device(root: Path, device: str, module: str, need: str) -> Check:
     """Check that a device is there and opens for this user."""
     path = root / "dev/xen" / device
     name = f"device {device}"
-    if not path.exists():
+    refused = refusal(path)
+    if refused is None:
+        return ok(name, f"/dev/xen/{device}")
+    if refused.errno == errno.ENOENT:
         return missing(
             name,
             f"/dev/xen/{device} is not there, which is for {need}",
             f"Load its module: `modprobe {module}`.",
         )
-    if not os.access(path, os.R_OK | os.W_OK):
+    if refused.errno in {errno.EACCES, errno.EPERM}:
         return missing(name, f"/dev/xen/{device} is not this user's to open", "Run this as root.")
-    return ok(name, f"/dev/xen/{device}")
+    return missing(
+        name,
+        f"/dev/xen/{device} does not open: {refused.strerror}",
+        "See `dmesg` for what its driver says.",
+    )
 
 
 def gntalloc_limit(root: Path) -> Iterator[Check]:

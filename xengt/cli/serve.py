@@ -25,7 +25,7 @@ def serve(
     """Serve what the host tells, and what a small probe measures, to a Prometheus.
 
     Listens on 127.0.0.1:9805, path /metrics, if the configuration says nothing
-    else; xengt/serve/config.py shows every key of it. The probe maps and unmaps
+    else; xengt-serve.toml(5) shows every key of it. The probe maps and unmaps
     a few references of a domain of its own, within a budget of CPU time. SIGHUP
     has the configuration read again; Ctrl-C and SIGTERM end it, and nothing stays.
 

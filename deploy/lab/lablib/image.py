@@ -15,6 +15,13 @@ SIZE = 2 << 30
 MAKE = ("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum")
 """No journal, no checksums: the disk is thrown away after each run."""
 
+INSTALL = """
+dpkg --install /xengt.deb
+rm /xengt.deb
+# What is counted in dom0 is not to have the agent's in it: who wants it starts it.
+systemctl disable xengt.service
+"""
+
 
 def build(cache: Cache, package: Path) -> Path:
     """Return the directory with `disk.img`, `vmlinuz` and `initramfs`.
@@ -27,7 +34,8 @@ def build(cache: Cache, package: Path) -> Path:
         LabError: the package does not install on Debian 13's own libraries.
     """
     base = dom0_root(cache)
-    name = key([*ingredients(base), package.read_bytes(), " ".join(MAKE).encode()])
+    recipe = (INSTALL.encode(), " ".join(MAKE).encode())
+    name = key([*ingredients(base), package.read_bytes(), *recipe])
 
     def make(entry: Path) -> None:
         log = cache.log("image")
@@ -35,7 +43,7 @@ def build(cache: Cache, package: Path) -> Path:
         with step("making the disk of dom0"):
             fill(entry, base, log)
             run(as_root(["cp", package, root / "xengt.deb"]), log)
-            inside(root, "dpkg --install /xengt.deb; rm /xengt.deb", log)
+            inside(root, INSTALL, log)
             # A guest boots from the same two files: dom0 has them as well.
             run(as_root(["cp", entry / "vmlinuz", entry / "initramfs", root / "boot"]), log)
             disk = entry / "disk.img"

@@ -17,7 +17,7 @@ BUILD_PACKAGES = (
 """What compiles C against Xen's libraries, the Debian package of this tree, and a hypervisor."""
 
 DOM0_PACKAGES = (
-    "linux-image-amd64", "xen-utils-4.20", "systemd-sysv", "udev", "kmod", "iproute2",
+    "linux-image-amd64", "xen-utils-4.20", "systemd-sysv", "udev", "kmod", "passwd", "iproute2",
     "busybox-static", "dropbear", "ca-certificates",
     "python3-cffi", "python3-typer", "python3-prometheus-client", "python3-pyxs", "python3-rich",
     "python3-pytest",
