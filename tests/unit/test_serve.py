@@ -26,7 +26,7 @@ from usage_stand_ins import Ctrl, failed, xen
 
 from xengt import dom0
 from xengt.errors import FailedError, UnmetError
-from xengt.serve import host, notify, probe, service
+from xengt.serve import host, logs, notify, probe, service
 from xengt.serve.buckets import BOUNDS_S, Buckets
 from xengt.serve.config import Config, HostOptions, Listen, ProbeOptions, load
 from xengt.serve.host import HostCollector
@@ -416,7 +416,9 @@ def test_what_xen_refuses_is_counted_and_tried_again(probing, caplog):
     assert found["xengt_probe_errors_total", ("status", "GNTST_no_space")] == 1
     assert found["xengt_probe_errors_total", ("status", "none")] == 0
     assert FakeGranter.made == 2
-    assert "cannot map" in caplog.text
+    (record,) = (record for record in caplog.records if "cannot map" in record.message)
+    fields = {key: value for key, value in vars(record).items() if key.startswith(logs.OWN)}
+    assert fields == {"XENGT_STATUS": "GNTST_no_space", "XENGT_DOMID": "9", "XENGT_GREF": "8"}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """`xengt serve`: the agent that a Prometheus scrapes."""
 
 import json
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,12 +30,9 @@ def serve(
     Example: xengt serve --config /etc/xengt/serve.toml
     """
     # Here, so that no other command waits for prometheus_client.
-    from xengt.serve import service  # noqa: PLC0415
+    from xengt.serve import logs, service  # noqa: PLC0415
 
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="xengt: %(levelname)s: %(message)s"
-    )
-    dom0.require([])
+    logs.start()
 
     def told(address: str) -> None:
         if as_json:
@@ -45,5 +40,6 @@ def serve(
         else:
             print(f"listening: {address}", flush=True)
 
-    with dom0.failures_told():
+    with logs.failures_told(), dom0.failures_told():
+        dom0.require([])
         service.serve(config, told)

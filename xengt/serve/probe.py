@@ -230,10 +230,13 @@ class Probe(threading.Thread):
                 measured.floors_s[operation] = refused.percentile(50) * 1e-9 / case.batch
 
     def _failed(self, error: Exception) -> None:
-        log.warning("the probe failed: %s", error)
         refused = error if isinstance(error, GrantError) else error.__cause__
         status = refused.status if isinstance(refused, GrantError) else None
         word = "none" if status is None else _name(status)
+        fields = {"XENGT_STATUS": word}
+        if isinstance(refused, GrantError):
+            fields |= {"XENGT_DOMID": str(refused.domid), "XENGT_GREF": str(refused.gref)}
+        log.warning("the probe failed: %s", error, extra=fields)
         with self.lock:
             self.errors[word] += 1
 
