@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from xengt.checks import hypervisor, leftovers, linux
+from xengt.checks import hypervisor, leftovers, linux, service
 from xengt.checks.check import Check, State
 
 __all__ = ["Check", "State", "run"]
@@ -13,3 +13,4 @@ def run() -> Iterator[Check]:
     yield from linux.run()
     yield from hypervisor.run()
     yield from leftovers.run()
+    yield from service.run()
