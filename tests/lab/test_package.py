@@ -1,0 +1,134 @@
+"""The Debian package in dom0: apt installs it, upgrades it, and purges it without a trace."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from lablib import package, places
+from lablib.cache import Cache
+from reach import left_behind
+from service import CONFIG, UNIT, Service, waits_until
+
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -qy -o Dpkg::Options::=--force-confold"
+#: an admin's own; the rest holds as it is
+CHANGED = "[probe]\ninterval_s = 1\ncpu_budget = 0.9\n"
+#: the newer package asks for this of who has not changed anything
+SHIPPED = "# a newer package's\n"
+
+#: Everything on the disk, with content where it is configuration or small, and what systemd has.
+#: Not there: logs, what apt, dpkg and the account tools keep of their own doing, and this test's.
+LISTING = r"""
+find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /root \
+    -o -path /var/log -o -path /var/cache -o -path /var/lib/apt -o -path /var/lib/dpkg \) -prune \
+    -o ! -name 'passwd-' ! -name 'group-' ! -name 'shadow-' ! -name 'gshadow-' ! -name .pwd.lock \
+    -printf '%y %m %U %G %p %l\n' | sort
+find /run -xdev -path '*xengt*' ! -path '*-lab*' | sort
+find /etc /var/lib/systemd -xdev -type f ! -name '*-' -exec sha256sum {} + | sort -k 2
+systemctl list-unit-files --no-legend | sort
+systemctl list-units --all --no-legend --plain '*xengt*' | sort
+dpkg --get-selections | sort
+"""
+
+
+def newer(deb: Path, directory: Path) -> tuple[Path, str]:
+    """The same package with a higher version and another configuration, and that version."""
+    tree = directory / "tree"
+    subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
+    control = tree / "DEBIAN" / "control"
+    text, found = re.subn(r"(?m)^(Version: .*)$", r"\1+1", control.read_text())
+    assert found == 1
+    control.write_text(text)
+    config = tree / CONFIG.lstrip("/")
+    config.write_text(SHIPPED + config.read_text())
+    made = directory / "newer.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", tree, made], check=True)
+    return made, re.search(r"(?m)^Version: (.*)$", text)[1]
+
+
+@pytest.fixture(scope="module")
+def deb() -> Path:
+    return package.build(Cache(places.cache_root()), 2)
+
+
+@pytest.fixture
+def without(dom0, deb):
+    """A dom0 without the package, which has it again afterwards, as the image does."""
+    dom0.put(deb)
+    dom0.succeeds(f"{APT} purge xengt", timeout=600)
+    yield dom0
+    dom0.run(f"{APT} purge xengt", timeout=600)
+    dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
+    dom0.succeeds(f"systemctl disable --now {UNIT}")
+
+
+def test_the_package_has_what_an_admin_looks_for(deb):
+    listed = subprocess.check_output(["dpkg-deb", "--contents", deb], text=True).splitlines()
+    # without the man pages that the lab's own image leaves out
+    names = {line.split()[5].removeprefix(".") for line in listed}
+    assert {
+        CONFIG,
+        f"/usr/lib/systemd/system/{UNIT}",
+        "/usr/lib/sysusers.d/xengt.conf",
+        "/usr/share/man/man1/xengt.1.gz",
+        "/usr/share/man/man5/xengt-serve.toml.5.gz",
+        "/usr/bin/xengt",
+    } <= names
+    control = subprocess.check_output(["dpkg-deb", "--info", deb, "conffiles"], text=True)
+    assert control.split() == [CONFIG]
+
+
+def test_installed_upgraded_and_purged(without, deb, tmp_path):
+    dom0 = without
+    before = dom0.succeeds(LISTING)
+    assert dom0.run("id", "xengt").returncode != 0
+
+    # Installed, it runs and is enabled, with nothing else to do.
+    dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
+    service = Service(dom0)
+    assert service.shows("ActiveState", "UnitFileState") == {
+        "ActiveState": "active",
+        "UnitFileState": "enabled",
+    }
+    assert waits_until(lambda: service.rounds() >= 1)
+
+    # Upgraded, it is restarted, and the configuration that was changed is still the admin's.
+    service.configure(CHANGED)
+    pid = service.shows("MainPID")["MainPID"]
+    made, version = newer(deb, tmp_path)
+    dom0.put(made)
+    dom0.succeeds(f"{APT} install ./{made.name}", timeout=600)
+    assert dom0.succeeds("dpkg-query -W -f '${Version}' xengt") == version
+    assert dom0.succeeds("cat", CONFIG) == CHANGED
+    assert dom0.succeeds(f"head -1 {CONFIG}.dpkg-dist") == SHIPPED
+    assert service.shows("ActiveState")["ActiveState"] == "active"
+    assert service.shows("MainPID")["MainPID"] not in {"0", pid}
+    assert waits_until(lambda: service.rounds() >= 2)
+
+    # Removed, what is an admin's stays; purged, nothing does.
+    dom0.succeeds("touch /etc/xengt/tls.key")
+    dom0.succeeds(f"{APT} remove xengt", timeout=600)
+    assert dom0.run("pgrep", "-x", "xengt").returncode == 1
+    assert dom0.succeeds("cat", CONFIG) == CHANGED
+    dom0.succeeds(f"{APT} purge xengt", timeout=600)
+    assert dom0.succeeds(LISTING).splitlines() == before.splitlines()
+    dom0.succeeds(f"{APT} install ./{deb.name}; systemctl stop {UNIT}", timeout=600)
+    assert left_behind(dom0) == ""
+
+
+def test_where_there_is_no_dom0_it_installs_and_waits(without, deb):
+    dom0 = without
+    # What Linux shows in a guest.
+    dom0.succeeds("mount --bind /dev/null /proc/xen/capabilities")
+    try:
+        dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
+        service = Service(dom0)
+        assert service.shows("ActiveState", "Result", "UnitFileState") == {
+            "ActiveState": "inactive",
+            "Result": "exec-condition",
+            "UnitFileState": "enabled",
+        }
+        assert "not started: this is no dom0" in dom0.run("xengt", "check").stdout
+        assert dom0.succeeds("systemctl list-units --failed --no-legend").strip() == ""
+    finally:
+        dom0.succeeds("umount /proc/xen/capabilities")

@@ -1,0 +1,78 @@
+"""The unit of the package: it measures under all its hardening, is reloaded, and leaves nothing."""
+
+import json
+
+import pytest
+from reach import left_behind
+from service import BUSY, CONFIG, Service, waits_until
+
+#: capabilities(7), by number
+CAP_DAC_OVERRIDE = 1
+
+
+@pytest.fixture
+def service(dom0):
+    dom0.succeeds(f"cp -p {CONFIG} /tmp/serve.toml")
+    one = Service(dom0)
+    yield one
+    one.control("stop")
+    dom0.succeeds(f"mv /tmp/serve.toml {CONFIG}; systemctl reset-failed")
+
+
+def of_the_process(service) -> dict[str, str]:
+    pid = service.shows("MainPID")["MainPID"]
+    lines = service.dom0.succeeds("cat", f"/proc/{pid}/status").splitlines()
+    return dict(line.split(":\t", 1) for line in lines)
+
+
+def test_it_measures_reloads_and_stops(dom0, service):
+    service.starts()
+    status = of_the_process(service)
+    assert dom0.succeeds("id", "-u", "xengt").strip() == status["Uid"].split()[0] != "0"
+    assert {int(status[name], 16) for name in ("CapEff", "CapBnd", "CapAmb")} == {
+        1 << CAP_DAC_OVERRIDE
+    }
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+    assert waits_until(lambda: service.rounds() >= 2)
+    found = service.scraped()
+    counts = {k: v for k, v in found.items() if k[0] == "xengt_probe_latency_seconds_count"}
+    assert {"hypercall", "gntdev"} == {labels.split('engine="')[1].split('"')[0]
+                                       for _, labels in counts}  # fmt: skip
+    assert min(counts.values()) > 0
+    assert {value for key, value in found.items() if key[0] == "xengt_probe_errors_total"} == {0}
+    assert found["xengt_host_read_failures_total", ""] == 0
+    assert any(name == "xengt_domain_info" and "Domain-0" in labels for name, labels in found)
+
+    checks = json.loads(dom0.run("xengt", "check", "--json").stdout)["checks"]
+    told = {each["name"]: each for each in checks if each["name"].startswith("service")}
+    assert {name: each["state"] for name, each in told.items()} == dict.fromkeys(
+        ("service", "service configuration", "service port"), "ok"
+    )
+    assert told["service"]["what"] == "active, disabled: listening on 127.0.0.1:9805"
+
+    # What Xen refuses is in the journal with its status: the granter is taken away.
+    domid = dom0.succeeds("python3", "/root/dom0/destroy_ours.py").strip()
+    assert waits_until(lambda: any("XENGT_STATUS" in each for each in service.journal()))
+    (record, *_) = [each for each in service.journal() if "XENGT_STATUS" in each]
+    assert record["PRIORITY"] == "4"
+    assert record["LOGGER"] == "xengt.serve.probe"
+    assert record["_UID"] == status["Uid"].split()[0]
+    assert f"domain {domid}" in record["MESSAGE"]
+
+    # A wrong configuration changes nothing; reload waits for a right one to hold.
+    service.configure("[probe]\nbatches = [0]\n")
+    assert service.control("reload") == 0
+    (record,) = [each for each in service.journal() if each["PRIORITY"] == "3"]
+    assert "probe.batches = [0] cannot be" in record["MESSAGE"]
+    service.configure(f"{BUSY}batches = [1]\n")
+    assert service.control("reload") == 0
+    assert 'batch="1"' in str(service.scraped())
+    assert 'batch="32"' not in str(service.scraped())
+    assert waits_until(lambda: service.rounds() >= 1)
+
+    seconds = service.stops()
+    print(f"SIGTERM until it was gone: {seconds:.2f} s")
+    assert 0 < seconds < 2
+    assert left_behind(dom0) == ""
+    assert dom0.run("pgrep", "-x", "xengt").returncode == 1

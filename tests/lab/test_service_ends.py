@@ -1,0 +1,129 @@
+"""However the service ends, or does not begin: what systemd makes of it, and what stays."""
+
+import pytest
+from reach import left_behind
+from service import BUSY, CONFIG, UNIT, Service, waits_until
+
+
+@pytest.fixture
+def service(dom0):
+    dom0.succeeds(f"cp -p {CONFIG} /tmp/serve.toml")
+    one = Service(dom0)
+    yield one
+    one.control("stop")
+    dom0.succeeds(f"mv /tmp/serve.toml {CONFIG}; systemctl reset-failed")
+
+
+def runs_again(service, pid) -> bool:
+    """Whether another process than that one has taken a round."""
+    return service.shows("MainPID")["MainPID"] not in {"0", pid} and service.rounds() >= 1
+
+
+@pytest.mark.parametrize("when", ["waiting", "measuring"])
+def test_killed_it_is_started_again_and_takes_back_what_was_left(dom0, service, when):
+    service.starts(BUSY if when == "measuring" else "[probe]\ninterval_s = 600\ncpu_budget = 1\n")
+    assert waits_until(lambda: service.rounds() >= 1)
+    pid = service.shows("MainPID")["MainPID"]
+    dom0.succeeds("kill", "-9", pid)
+    # Its domain outlives it: else this test would show nothing.
+    assert left_behind_by(dom0, pid)
+    assert waits_until(lambda: runs_again(service, pid))
+    assert not left_behind_by(dom0, pid)
+    assert service.shows("NRestarts")["NRestarts"] == "1"
+    assert service.control("stop") == 0
+    assert left_behind(dom0) == ""
+
+
+def left_behind_by(dom0, pid) -> bool:
+    """Whether there is an empty domain that this process made."""
+    code = (
+        "from xengt import owner; from xenlib_cffi.ctrl import Ctrl\n"
+        "with Ctrl() as ctrl: print([owner._UUID.unpack(d.uuid)[1] for d in ctrl.domains()"
+        " if owner.is_ours(d.uuid)])"
+    )
+    return pid in dom0.succeeds("python3", "-c", code)
+
+
+def test_one_that_hangs_is_killed_and_started_again(dom0, service):
+    service.starts()
+    assert waits_until(lambda: service.rounds() >= 1)
+    pid = service.shows("MainPID")["MainPID"]
+    dom0.succeeds("kill", "-STOP", pid)
+    assert waits_until(lambda: runs_again(service, pid), 300)
+    said = dom0.succeeds("journalctl", "--unit", UNIT, f"--since=@{service.began}")
+    assert "Watchdog timeout" in said
+    assert service.control("stop") == 0
+    assert left_behind(dom0) == ""
+
+
+def test_the_journal_of_mappings_is_shared_with_root(dom0, service):
+    dom0.succeeds("rm -rf /run/xengt")
+    dom0.succeeds("xengt", "bench", "--samples", "10")
+    assert dom0.succeeds("stat -c %U /run/xengt /run/xengt/mappings").split() == ["root"] * 2
+    service.starts()
+    assert waits_until(lambda: service.rounds() >= 1)
+    dom0.succeeds("xengt", "bench", "--samples", "10")
+    assert service.control("stop") == 0
+    assert dom0.succeeds("stat -c %U /run/xengt /run/xengt/mappings").split() == ["xengt"] * 2
+    dom0.succeeds("xengt", "bench", "--samples", "10")
+    # The file made anew by root, below a service that runs.
+    service.starts()
+    dom0.succeeds("rm /run/xengt/mappings; xengt bench --samples 10")
+    before = service.rounds()
+    assert waits_until(lambda: service.rounds() > before + 1)
+    assert ("xengt_probe_errors_total", 'status="none"') in service.scraped()
+    assert service.scraped()["xengt_probe_errors_total", 'status="none"'] == 0
+
+
+TLS = '[listen]\ncertificate = "{0}/tls.crt"\nkey = "{0}/tls.key"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[probe\n", "is not TOML"),
+        ("[probe]\ncalls = 0\n", "probe.calls = 0 cannot be; a whole number from 1"),
+        ('[listen]\naddress = "203.0.113.1"\n', "cannot listen on 203.0.113.1:9805"),
+        ("[listen]\nport = 22\n", "cannot listen on 127.0.0.1:22: Permission denied"),
+        ("[listen]\nport = 9806\n", "cannot listen on 127.0.0.1:9806: Address already in use"),
+        (TLS.format("/etc/xengt"), "/etc/xengt/tls.crt cannot be read: No such file"),
+        # of a home, which is kept from it
+        (TLS.format("/root"), "/root/tls.crt cannot be read"),
+        # no certificate at all
+        (TLS.format("/proc/xen").replace("tls.crt", "capabilities"), "/proc/xen/tls.key cannot be"),
+    ],
+)
+def test_what_a_restart_would_not_mend_fails_once_and_says_why(dom0, service, text, said):
+    dom0.succeeds("touch /root/tls.crt /root/tls.key")
+    dom0.succeeds("pidof nc || busybox nc -ll -s 127.0.0.1 -p 9806 -e true > /dev/null 2>&1 &")
+    service.configure(text)
+    assert service.control("start") != 0
+    told = service.shows("ActiveState", "Result", "ExecMainStatus", "NRestarts")
+    assert told == {
+        "ActiveState": "failed",
+        "Result": "exit-code",
+        "ExecMainStatus": "2",
+        "NRestarts": "0",
+    }
+    (record,) = [each for each in service.journal() if each["PRIORITY"] == "3"]
+    assert said in record["MESSAGE"]
+    # The same by `xengt check`, which reads the configuration as the service does.
+    lines = dom0.run("xengt", "check").stdout.splitlines()
+    (line,) = [each for each in lines if each.split()[1] == "service" and "failed" in each]
+    assert line.startswith("warning")
+    assert left_behind(dom0) == ""
+
+
+def test_a_key_of_roots_alone_is_read(dom0, service):
+    python = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout /etc/xengt/tls.key -days 2 "
+        "-out /etc/xengt/tls.crt -subj /CN=localhost; chmod 600 /etc/xengt/tls.key"
+    )
+    dom0.succeeds(python)
+    try:
+        service.starts(TLS.format("/etc/xengt"))
+        dom0.succeeds("openssl s_client -connect 127.0.0.1:9805 < /dev/null")
+        said = dom0.run("xengt", "check").stdout
+        assert "127.0.0.1:9805 is listened on, with TLS" in said
+    finally:
+        dom0.succeeds("rm /etc/xengt/tls.*")
