@@ -102,6 +102,7 @@ MODULES = {
             "kept_log.h",
             "grant_ops.h",
             "empty_domain.h",
+            "hypfs_numbers.h",
             "loop.h",
         ),
         sources=(
@@ -109,6 +110,7 @@ MODULES = {
             "kept_log",
             "grant_ops",
             "empty_domain",
+            "hypfs_numbers",
             "loop",
             "hypercall_engine",
             "gntdev_engine",

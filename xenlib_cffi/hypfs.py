@@ -1,5 +1,7 @@
 """libxenhypfs: the hypervisor's own file system of parameters and state."""
 
+from collections.abc import Sequence
+
 from xenlib_cffi.library import Handle
 
 
@@ -62,3 +64,58 @@ class HypFs(Handle):
             "xenhypfs_write",
             path,
         )
+
+
+class HypFsNumbers(Handle):
+    """Unsigned entries that many directories have, over one buffer (csrc/hypfs_numbers.h).
+
+    Args:
+        names: of the entries, at most `HYPFS_NUMBERS_MAX` (31).
+
+    Raises:
+        MissingLibraryError: Xen's libraries are not here.
+        XenLibraryError: privcmd cannot be opened.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Open privcmd, with a page that a hypercall may use."""
+        super().__init__("xencall_open", "/dev/xen/privcmd", "xencall_close")
+        if len(names) > self.lib.HYPFS_NUMBERS_MAX:
+            raise ValueError(len(names))
+        page = self.lib.xencall_alloc_buffer_pages(self.pointer, 1)
+        if not page:
+            error = self.failure("xencall_alloc_buffer_pages", "1 page")
+            super().close()
+            raise error
+        call, free = self.pointer, self.lib.xencall_free_buffer_pages
+        self._page = self.ffi.gc(page, lambda p: free(call, p, 1))
+        self._texts = [self.ffi.new("char[]", name.encode()) for name in names]
+        self._names = self.ffi.new("char *[]", self._texts)
+        self._values = self.ffi.new("uint64_t[]", len(names))
+
+    def close(self) -> None:
+        """Give the page back and close the device."""
+        self.ffi.release(self._page)
+        super().close()
+
+    def read(self, directory: str) -> list[int | None]:
+        """The entries of a directory, in the order of their names (`XEN_HYPFS_OP_read`).
+
+        Args:
+            directory: absolute, such as "/gnttab/0".
+
+        Returns:
+            64 bits each; None for one that is not there or is no unsigned number.
+
+        Raises:
+            XenLibraryError: Xen refuses for another reason.
+        """
+        names, values, count = self._names, self._values, len(self._texts)
+        found = self.check(
+            self.lib.hypfs_numbers(
+                self.pointer, self._page, directory.encode(), names, count, values
+            ),
+            "XEN_HYPFS_OP_read",
+            directory,
+        )
+        return [value if found & 1 << index else None for index, value in enumerate(values)]

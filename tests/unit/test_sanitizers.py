@@ -20,6 +20,7 @@ PROGRAMS = [
     (MEMORY, ["test_histogram.c", "histogram.c", "histogram_codec.c"]),
     (MEMORY, LOOP),
     (THREADS, LOOP),
+    (MEMORY, ["test_hypfs_numbers.c", "hypfs_numbers.c"]),
     (
         MEMORY,
         [

@@ -87,6 +87,21 @@ class HypFs(stand_in.Handle):
         return self.xen.tables[int(domid)]
 
 
+class HypFsNumbers(stand_in.Handle):
+    """What stands on XEN_HYPFS_OP_read: no entry is None, whatever else is wrong is raised."""
+
+    def __init__(self, xen, names):
+        self.xen, self.names = xen, names
+
+    def read(self, directory):
+        return [self.number(directory, name) for name in self.names]
+
+    def number(self, directory, name):
+        self.xen.before(f"{directory}/{name}")
+        table = (self.xen.tables or {}).get(int(directory.rpartition("/")[2]), {})
+        return int(table[name]) if name in table else None
+
+
 class Ctrl(stand_in.Handle):
     def __init__(self, xen):
         self.xen = xen
@@ -124,6 +139,9 @@ def xen(monkeypatch, tmp_path):
 
     for module in (reading, limits, maptrack):
         monkeypatch.setattr(module, "HypFs", hypfs)
+    monkeypatch.setattr(
+        "xengt.usage.hypfs.HypFsNumbers", lambda names: HypFsNumbers(made, names)
+    )
     monkeypatch.setattr(reading, "Ctrl", lambda: Ctrl(made))
     made.store = FakeXenstored(tmp_path / "socket")
     made.store.nodes["/local/domain/0/name"] = b"Domain-0"

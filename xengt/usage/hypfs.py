@@ -8,12 +8,10 @@ One directory a domain that has a grant table, named by its domid:
     slow-live, slow-maps
 """
 
-import errno
 from typing import Any
 
 from xengt.maptrack import TREE
-from xenlib_cffi.errors import XenLibraryError
-from xenlib_cffi.hypfs import HypFs
+from xenlib_cffi.hypfs import HypFs, HypFsNumbers
 
 ENTRIES = {
     "grant_frames": "frames",
@@ -25,7 +23,6 @@ ENTRIES = {
     "slow_live": "slow-live",
     "slow_maps": "slow-maps",
 }
-_GONE = {errno.ENOENT, errno.ESRCH}
 _SIGN = 1 << 63
 
 
@@ -36,41 +33,29 @@ def counts(hypfs: HypFs) -> dict[int, dict[str, Any]]:
         hypfs: open.
 
     Returns:
-        By domid, the figures this hypervisor has (int), by their key in the document.
+        By domid, the figures this hypervisor has (int), by their key in the document:
+        the same ones of every domain.
 
     Raises:
         XenLibraryError: there is no /gnttab (ENOENT), or Xen refuses.
     """
     domids = sorted(int(name) for name in hypfs.list(TREE) if name.isascii() and name.isdigit())
+    there = hypfs.list(f"{TREE}/{domids[0]}") if domids else {}
+    known = {key: name for key, name in ENTRIES.items() if name in there}
     found = {}
-    for domid in domids:
-        try:
-            found[domid] = _of(hypfs, f"{TREE}/{domid}")
-        except XenLibraryError as error:
-            if error.errno not in _GONE:
-                raise
+    with HypFsNumbers(tuple(known.values())) as numbers:
+        for domid in domids:
+            values = [_count(each) for each in numbers.read(f"{TREE}/{domid}") if each is not None]
+            if len(values) == len(known):  # else it has gone, maybe half-way
+                found[domid] = dict(zip(known, values, strict=True))
     return found
 
 
-def _of(hypfs: HypFs, directory: str) -> dict[str, Any]:
-    names = hypfs.list(directory)
-    found = {
-        key: _count(hypfs.read(f"{directory}/{name}"))
-        for key, name in ENTRIES.items()
-        if name in names
-    }
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _count(text: str) -> int | None:
-    """Read a count of 64 bits, never negative; None where it is no number.
+def _count(value: int) -> int:
+    """Make a count of what is read: it is never negative.
 
     Xen sums what its CPUs count each for itself. A sum taken while a mapping
     goes from one CPU's count to another's can be below zero for that moment,
-    and hypfs may show that as 2^64 less a few.
+    and is shown as 2^64 less a few.
     """
-    try:
-        value = int(text)
-    except ValueError:
-        return None
-    return 0 if value < 0 or value >= _SIGN else value
+    return 0 if value >= _SIGN else value

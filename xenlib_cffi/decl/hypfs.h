@@ -18,3 +18,8 @@ struct xenhypfs_dirent *xenhypfs_readdir(xenhypfs_handle *fshdl, const char *pat
                                          unsigned int *num_entries);
 int xenhypfs_write(xenhypfs_handle *fshdl, const char *path, const char *val);
 void free(void *p);
+
+/* csrc/hypfs_numbers.h */
+#define HYPFS_NUMBERS_MAX ...
+int hypfs_numbers(xencall_handle *call, void *page, const char *directory,
+                  const char *const names[], unsigned int count, uint64_t values[]);

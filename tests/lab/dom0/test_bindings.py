@@ -14,7 +14,7 @@ from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
 from xenlib_cffi.evtchn import EventChannels
 from xenlib_cffi.gnttab import GrantMapper, GrantShare
-from xenlib_cffi.hypfs import HypFs
+from xenlib_cffi.hypfs import HypFs, HypFsNumbers
 
 DOM0 = 0
 NO_DOMAIN = 0x7000
@@ -269,6 +269,17 @@ def test_hypfs():
             hypfs.list("/nothing")
         with pytest.raises(XenLibraryError, match="xenhypfs_write"):
             hypfs.write("/params/gnttab_max_frames", "many")
+
+
+def test_hypfs_numbers():
+    names = ["frames", "nothing", "max-frames"]
+    with HypFs() as hypfs, HypFsNumbers(names) as numbers:
+        if "gnttab" not in hypfs.list("/"):
+            assert numbers.read("/gnttab/0") == [None] * 3
+            return
+        frames, most = (int(hypfs.read(f"/gnttab/0/{names[i]}")) for i in (0, 2))
+        assert numbers.read("/gnttab/0") == [frames, None, most]
+        assert numbers.read("/gnttab/32751") == [None] * 3
 
 
 def descriptors() -> int:

@@ -1,0 +1,60 @@
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <xen/xen.h>
+#include <xen/hypfs.h>
+
+#include "hypfs_numbers.h"
+
+/* The page: the path, and from its middle on what Xen answers. */
+#define PAGE 4096
+#define ANSWER (PAGE / 2)
+
+/* The number an answer holds; 0 when it holds none, else 1. */
+static int number(const char *answer, uint64_t *value)
+{
+    struct xen_hypfs_direntry entry;
+    uint32_t half;
+
+    memcpy(&entry, answer, sizeof(entry));
+    answer += sizeof(entry);
+    if (entry.type != XEN_HYPFS_TYPE_UINT || entry.encoding != XEN_HYPFS_ENC_PLAIN)
+        return 0;
+    switch (entry.content_len) {
+    case sizeof(*value):
+        memcpy(value, answer, sizeof(*value));
+        return 1;
+    case sizeof(half):
+        memcpy(&half, answer, sizeof(half));
+        *value = half;
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+int hypfs_numbers(xencall_handle *call, void *page, const char *directory,
+                  const char *const names[], unsigned int count, uint64_t values[])
+{
+    char *path = page, *answer = path + ANSWER;
+    int found = 0;
+
+    for (unsigned int i = 0; i < count; i++) {
+        int length = snprintf(path, ANSWER, "%s/%s", directory, names[i]);
+
+        if (length < 0 || length >= ANSWER) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        if (xencall5(call, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, (uintptr_t)path,
+                     (uint64_t)length + 1, (uintptr_t)answer, PAGE - ANSWER)) {
+            if (errno != ENOENT && errno != ESRCH && errno != ENOBUFS)
+                return -1;
+        } else {
+            found |= number(answer, &values[i]) << i;
+        }
+    }
+    return found;
+}
