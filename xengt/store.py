@@ -18,6 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -37,6 +38,8 @@ from pyxs.helpers import error  # type: ignore[import-untyped]
 from xengt.errors import FailedError, UnmetError, XengtError
 
 T = TypeVar("T")
+#: What watched nodes tell: the path that changed; None: the connection is lost.
+Events = SimpleQueue[str | None]
 
 #: Where XenStore can be reached, the best first: the daemon's own socket is
 #: there only in the domain that the daemon runs in.
@@ -126,6 +129,23 @@ class XenStore:
         """Remove a node and all below it; it may be gone already."""
         self._ask(f"remove {path}", lambda client: client.delete(path.encode()))
 
+    def watch(self, path: str, events: Events) -> None:
+        """Have a queue told of every change of a node, or below it; at once for the first time.
+
+        When the connection is lost, so are its watches: the queue is told None, and
+        whoever reads it watches again.
+
+        Args:
+            path: a node's, which need not be there, or `@introduceDomain`, `@releaseDomain`;
+                watched by one queue at a time.
+            events: takes the paths that changed.
+        """
+        self._ask(f"watch {path}", lambda client: client.watch(path.encode(), events))
+
+    def unwatch(self, path: str) -> None:
+        """End a watch; the queue may still be told of what changed before."""
+        self._ask(f"unwatch {path}", lambda client: client.unwatch(path.encode()))
+
     def domids(self) -> list[int]:
         """List the domains XenStore knows, in ascending order."""
         names = self.children("/local/domain")
@@ -207,15 +227,20 @@ class _Router(pyxs.Router):  # type: ignore[misc]
     def __init__(self, connection: UnixSocketConnection | XenBusConnection) -> None:
         super().__init__(connection)
         self._ended = False
+        self.listeners: set[Events] = set()
 
     def __call__(self) -> None:
-        # AttributeError: of a connection that the other thread has closed meanwhile
-        with suppress(OSError, ValueError, AttributeError, struct.error, pyxs.PyXSError):
+        # AttributeError: of a connection that the other thread has closed meanwhile;
+        # TypeError: a watch's event of more than a path and a token
+        lost = (OSError, ValueError, AttributeError, TypeError, struct.error, pyxs.PyXSError)
+        with suppress(*lost):
             super().__call__()
-        # the flag first: who registers after the loop below has to see it
+        # the flag first: who registers after the loops below has to see it
         self._ended = True
         for answer in list(self.rvars.values()):
             answer.set(Packet(Op.ERROR, b"ECONNRESET" + NUL, 0))
+        for events in list(self.listeners):
+            events.put(None)
 
     def send(self, packet: Packet) -> pyxs.client.RVar:
         try:
@@ -230,8 +255,32 @@ class _Router(pyxs.Router):  # type: ignore[misc]
         return answer
 
 
+class _Subscriber:
+    """What pyxs's reader tells of a watch, for a queue that knows nothing of pyxs."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    @property
+    def events(self) -> Self:
+        return self
+
+    def put(self, event: pyxs.client.Event) -> None:
+        self._events.put(event.path.decode(errors="replace"))
+
+
 class _Client(pyxs.Client):  # type: ignore[misc]
     """pyxs's client for values of any bytes, where pyxs refuses all but 7-bit ASCII."""
+
+    def watch(self, path: bytes, events: Events) -> None:
+        """Watch; the path is the token as well, so that each has its own subscriber."""
+        self.router.listeners.add(events)
+        self.router.monitors[path] = [_Subscriber(events)]
+        self.ack(Op.WATCH, path + NUL, path + NUL)
+
+    def unwatch(self, path: bytes) -> None:
+        self.router.monitors.pop(path, None)
+        self.ack(Op.UNWATCH, path + NUL, path + NUL)
 
     def execute_command(self, op: int, *args: bytes) -> bytes:
         packet = self.router.send(Packet(op, b"".join(args), next_rq_id())).get()

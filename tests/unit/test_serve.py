@@ -1,22 +1,26 @@
 """The agent: its configuration, what it shows, how it starts, changes and ends."""
 
+import gzip
+import http.client
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import stand_in
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition
@@ -29,9 +33,12 @@ from xengt.errors import FailedError, UnmetError
 from xengt.serve import host, logs, notify, probe, service
 from xengt.serve.buckets import BOUNDS_S, Buckets
 from xengt.serve.config import Config, HostOptions, Listen, ProbeOptions, load
-from xengt.serve.host import HostCollector
+from xengt.serve.families import counter, gauge, histogram
+from xengt.serve.host import Host
+from xengt.serve.http import listening
+from xengt.serve.page import Page
 from xengt.serve.probe import Case, Probe
-from xengt.serve.told import ProbeCollector
+from xengt.serve.told import ProbeTold
 from xenlib_cffi.errors import GrantError, GrantStatus
 from xenlib_cffi.histogram import Histogram
 
@@ -40,18 +47,31 @@ __all__ = ["xen"]  # a fixture
 FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
 
 
-def collected(*collectors) -> dict:
-    """What they tell, by name and labels; it has to be good OpenMetrics as well."""
-    registry = CollectorRegistry()
-    for each in collectors:
-        registry.register(each)
-    text = generate_latest(registry).decode()
-    assert list(strictly(exposition.generate_latest(registry).decode()))
+class Library:
+    """The same as prometheus_client tells it, with no help of ours."""
+
+    def __init__(self, sources):
+        self.sources = sources
+
+    def collect(self):
+        return [family.metric() for source in self.sources for family in source.families()]
+
+
+def numbers(text) -> dict:
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in parsed(text)
         for sample in family.samples
     }
+
+
+def collected(*sources) -> dict:
+    """What they tell, by name and labels; it has to be good OpenMetrics as well."""
+    found = numbers(Page(sources).text().decode())
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Library(sources))
+    assert list(strictly(exposition.generate_latest(registry).decode()))
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -187,6 +207,71 @@ def test_what_is_added_stays():
     assert buckets.sum_s == pytest.approx(12e-6)
 
 
+# the page
+
+WORDS = st.text(max_size=5)
+NUMBERS = st.integers(0, 2**53) | st.floats(allow_nan=False)
+
+
+class Given:
+    """A source that tells what it is given."""
+
+    def __init__(self, *families):
+        self.told = families
+
+    def families(self):
+        return self.told
+
+
+def by_the_library(source):
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Library([source]))
+    return generate_latest(registry).decode()
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(WORDS, NUMBERS), max_size=3, unique_by=lambda row: row[0]),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(deadline=None)
+def test_numbers_are_put_where_the_library_puts_them(scrapes):
+    """Scrape after scrape: the same series and others, under names of any text."""
+    source = Given()
+    page = Page([source])
+    for rows in scrapes:
+        buckets = Buckets()
+        for _, number in rows:
+            calls = Histogram()
+            calls.record(int(min(abs(number), 10**9)))
+            buckets.add(calls, 2)
+        named = [((word,), number) for word, number in rows]
+        source.told = (
+            gauge("a_gauge", "What \\ it\nis.", ["word"], named),
+            counter("a_count", "Is.", ["word"], named),
+            histogram("a_seconds", "Is.", ["word"], [(words, buckets) for words, _ in named]),
+        )
+        expected, found = by_the_library(source), page.text().decode()
+        assert numbers(found) == numbers(expected)
+        # comments and series as they are, in the order they are in
+        assert [line.rpartition(" ")[0] for line in found.split("\n") if line[:1] != "#"] == [
+            line.rpartition(" ")[0] for line in expected.split("\n") if line[:1] != "#"
+        ]
+        assert [line for line in found.split("\n") if line[:1] == "#"] == [
+            line for line in expected.split("\n") if line[:1] == "#"
+        ]
+
+
+def test_a_family_is_written_anew_only_with_other_series():
+    source = Given(gauge("a", "Is.", ["b"], [(("c",), 1)]))
+    page = Page([source])
+    page.text()
+    source.told = (replace(gauge("a", "Is.", ["b"], [(("c",), 2)]), metric=None),)
+    assert page.text().decode().endswith('a{b="c"} 2\n')
+
+
 # the host
 
 
@@ -196,10 +281,10 @@ def told(xen, monkeypatch):
     monkeypatch.setattr(host, "Ctrl", lambda: Ctrl(xen))
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
-    xen.store.nodes["/local/domain/7/name"] = b'w"e\\b'
+    names = {0: "Domain-0", 7: 'w"e\\b'}
 
     def tell(most=1000):
-        return collected(HostCollector(most))
+        return collected(Host(most, names.get))
 
     return tell
 
@@ -268,8 +353,8 @@ class FakeLoop:
         self.rounds, self.batch = rounds, batch
 
     def run(self):
-        for histogram, took in zip((self.maps, self.unmaps), self.took, strict=True):
-            histogram.record(took * self.batch, self.rounds)
+        for calls, took in zip((self.maps, self.unmaps), self.took, strict=True):
+            calls.record(took * self.batch, self.rounds)
 
 
 class FakeEngine:
@@ -302,7 +387,9 @@ def probing(monkeypatch):
         return stand_in.Yielding("shares")
 
     def make(**options):
-        made = Probe(ProbeOptions(**options), ["hypercall"], "fast", gntdev_entries=2)
+        made = Probe(
+            ProbeOptions(**options), {"hypercall": True, "gntdev": False}, "fast", gntdev_entries=2
+        )
         probing.made.append(made)
         return made
 
@@ -343,7 +430,7 @@ def test_a_round_measures_every_case(probing):
         for batch in (1, 32)
         for mappings in (1, 3)
     ]
-    found = collected(ProbeCollector(made))
+    found = collected(ProbeTold(made))
     labels = {"engine": "hypercall", "batch": "32", "mappings": "1", "path": "fast"}
     words = sorted((labels | {"operation": "map"}).items())
     assert found["xengt_probe_latency_seconds_count", *words] == 5 * 32
@@ -397,7 +484,7 @@ def test_a_benchmark_that_runs_is_not_disturbed(probing):
     assert waits_until(lambda: made.busy >= 2)
     made.stop()
     assert (made.rounds, probing.holds, sum(made.errors.values())) == (0, [], 0)
-    assert collected(ProbeCollector(made))["xengt_probe_rounds_skipped_total",] >= 2
+    assert collected(ProbeTold(made))["xengt_probe_rounds_skipped_total",] >= 2
 
 
 def test_what_xen_refuses_is_counted_and_tried_again(probing, caplog):
@@ -412,7 +499,7 @@ def test_what_xen_refuses_is_counted_and_tried_again(probing, caplog):
     made.start()
     assert waits_until(lambda: made.rounds >= 1)
     made.stop()
-    found = collected(ProbeCollector(made))
+    found = collected(ProbeTold(made))
     assert found["xengt_probe_errors_total", ("status", "GNTST_no_space")] == 1
     assert found["xengt_probe_errors_total", ("status", "none")] == 0
     assert FakeGranter.made == 2
@@ -481,7 +568,7 @@ def scraped(address):
 def test_it_serves_until_sigterm(running):
     address = running("[probe]\nenabled = false")
     page = scraped(address)
-    assert re.search(r'^xengt_grant_frames\{domid="7"\} 2.0$', page, re.MULTILINE)
+    assert re.search(r'^xengt_grant_frames\{domid="7"\} 2$', page, re.MULTILINE)
     assert "process_resident_memory_bytes" in page
     assert "xengt_probe" not in page
     began = time.monotonic()
@@ -513,7 +600,7 @@ def test_a_configuration_that_became_wrong_changes_nothing(running, caplog):
 @pytest.mark.usefixtures("probing")
 def test_a_probe_runs_with_it(running):
     address = running("[probe]\nengines = ['hypercall']\ninterval_s = 0.05")
-    assert waits_until(lambda: "xengt_probe_rounds_total 0.0" not in scraped(address))
+    assert waits_until(lambda: "xengt_probe_rounds_total 0\n" not in scraped(address))
     os.kill(os.getpid(), signal.SIGTERM)
     running.thread.join(10)
     assert not any(thread.name == "xengt-probe" for thread in threading.enumerate())
@@ -527,8 +614,9 @@ def test_an_engine_that_cannot_be_is_left_out(running, monkeypatch, caplog):
 
     monkeypatch.setattr(dom0, "require", require)
     page = scraped(running("[probe]\ninterval_s = 60"))
-    assert 'engine="gntdev"' in page
-    assert 'engine="hypercall"' not in page
+    assert 'xengt_probe_up{engine="gntdev"} 1\n' in page
+    assert 'xengt_probe_up{engine="hypercall"} 0\n' in page
+    assert '_count{engine="hypercall"' not in page
     assert "no probe of hypercall: dom0 is PVH" in caplog.text
 
 
@@ -561,7 +649,49 @@ def test_with_a_certificate_it_speaks_tls(running, certificates):
     assert without.returncode != 0
     shown = [*curl, "--cert", str(crt), "--key", str(key)]
     done = subprocess.run(shown, capture_output=True, text=True, check=False)
-    assert "xengt_domains 2.0" in done.stdout, done.stderr
+    assert "xengt_domains 2\n" in done.stdout, done.stderr
+
+
+def test_what_is_no_certificate_is_told(tmp_path):
+    for name in ("crt", "key"):
+        (tmp_path / name).write_text("none")
+    listen = Listen("127.0.0.1", 0, str(tmp_path / "crt"), str(tmp_path / "key"))
+    with pytest.raises(UnmetError, match="TLS cannot be had") as caught, listening(listen, bytes):
+        pass
+    assert str(tmp_path / "crt") in caught.value.what
+    assert "PEM" in caught.value.remedy
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
+    """With TLS as well: the handshake is the connection's own business."""
+    files = (str(certificates / "crt"), str(certificates / "key"))
+    with listening(Listen("127.0.0.1", 0, *files), lambda: b"x 1\n") as address:
+        host_name, _, port = address.partition(":")
+        with socket.create_connection((host_name, int(port))):
+            context = ssl.create_default_context(cafile=files[0])
+            with urllib.request.urlopen(
+                f"https://{address}/metrics", timeout=10, context=context
+            ) as answer:
+                assert answer.read() == b"x 1\n"
+
+
+def test_pages_come_packed_over_one_connection_and_nothing_else_does():
+    pages = iter([b"x 1\n", b"x 2\n"])
+    with listening(Listen("::1", 0), lambda: next(pages)) as address:
+        host_name, _, port = address.rpartition(":")
+        assert host_name == "[::1]"
+        connection = http.client.HTTPConnection("::1", int(port), timeout=10)
+        for expected in (b"x 1\n", b"x 2\n"):
+            connection.request("GET", "/metrics?a=b", headers={"Accept-Encoding": "gzip"})
+            answer = connection.getresponse()
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert answer.headers["Content-Type"].startswith("text/plain; version=")
+            assert gzip.decompress(answer.read()) == expected
+        connection.request("GET", "/nothing")
+        answer = connection.getresponse()
+        assert answer.status == 404
+        assert b"/metrics" in answer.read()
+        connection.close()
 
 
 # systemd
@@ -586,7 +716,7 @@ def systemd(tmp_path, monkeypatch):
 def test_systemd_is_told_how_it_is(running, systemd, monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     address = running("[probe]\nenabled = false")
-    assert systemd() == f"READY=1\nSTATUS=listening on {address}"
+    assert systemd() == f"READY=1\nSTATUS=passive, listening on {address}"
     assert systemd() == "WATCHDOG=1"
     os.kill(os.getpid(), signal.SIGHUP)
     while (state := systemd()) == "WATCHDOG=1":

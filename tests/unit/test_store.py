@@ -6,6 +6,7 @@ import os
 import resource
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import pyxs
@@ -13,7 +14,7 @@ from pyxs._internal import Op, Packet
 from xenstored import FakeXenstored
 
 from xengt.errors import Exit, FailedError, UnmetError
-from xengt.store import XenStore, _Router
+from xengt.store import Events, XenStore, _Router
 
 
 @pytest.fixture
@@ -139,6 +140,44 @@ def test_a_daemon_that_is_gone_refuses_the_connection(store, daemon):
     daemon.place.touch()
     with pytest.raises(UnmetError, match=r"does not answer .*read /x/y"):
         store.read("/x/y")
+
+
+# watches
+
+
+def told(events):
+    return events.get(timeout=10)
+
+
+def test_a_watch_tells_at_once_and_of_every_change_below(store, daemon):
+    events = Events()
+    store.watch("/local/domain", events)
+    store.watch("@releaseDomain", events)
+    assert [told(events), told(events)] == ["/local/domain", "@releaseDomain"]
+    store.write("/local/domain/7/name", "wéb")
+    assert told(events) == "/local/domain/7/name"
+    daemon.changed("@releaseDomain")
+    assert told(events) == "@releaseDomain"
+    store.unwatch("/local/domain")
+    store.write("/local/domain/7/name", "x")
+    daemon.changed("@releaseDomain")
+    assert told(events) == "@releaseDomain"
+
+
+@pytest.mark.parametrize("how", ["stop", "hangup", "stray", "silent", "odd"])
+def test_who_watches_is_told_that_the_connection_is_lost(store, daemon, how):
+    events = Events()
+    store.watch("/x", events)
+    assert told(events) == "/x"
+    if how == "stop":
+        daemon.stop()
+    elif how == "odd":  # a watch's event of three words, where two are all there are
+        daemon.event(daemon.open[0], b"/x", b"/x", b"/x")
+    else:
+        daemon.fault, daemon.faults = how, 1
+        with suppress(FailedError):
+            store.read("/x")
+    assert told(events) is None
 
 
 class Closing:

@@ -139,9 +139,7 @@ def xen(monkeypatch, tmp_path):
 
     for module in (reading, limits, maptrack):
         monkeypatch.setattr(module, "HypFs", hypfs)
-    monkeypatch.setattr(
-        "xengt.usage.hypfs.HypFsNumbers", lambda names: HypFsNumbers(made, names)
-    )
+    monkeypatch.setattr("xengt.usage.hypfs.HypFsNumbers", lambda names: HypFsNumbers(made, names))
     monkeypatch.setattr(reading, "Ctrl", lambda: Ctrl(made))
     made.store = FakeXenstored(tmp_path / "socket")
     made.store.nodes["/local/domain/0/name"] = b"Domain-0"

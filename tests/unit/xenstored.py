@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 
 HEADER = struct.Struct("IIII")
-DIRECTORY, READ, WRITE, RM, ERROR = 1, 2, 11, 13, 16
+DIRECTORY, READ, WATCH, UNWATCH, WRITE, RM, EVENT, ERROR = 1, 2, 4, 5, 11, 13, 15, 16
 
 
 class FakeXenstored:
@@ -34,6 +34,7 @@ class FakeXenstored:
         self.listener.bind(str(place))
         self.listener.listen()
         self.open = []
+        self.watches = []
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -54,7 +55,11 @@ class FakeXenstored:
                 fault = self.fault if self.faults > 0 else None
                 if fault:
                     self.faults -= 1
+                asked = operation
                 operation, answer = self.answer(operation, path, payload)
+                if asked in {WATCH, UNWATCH}:
+                    words = payload.split(b"\0")[:2]
+                    self.watched(connection, words, wanted=asked == WATCH)
                 packet = HEADER.pack(operation, request, transaction, len(answer)) + answer
                 if fault == "hangup":
                     connection.shutdown(socket.SHUT_RDWR)
@@ -66,6 +71,31 @@ class FakeXenstored:
                     connection.sendall(stray + answer)
                 elif fault is None:
                     connection.sendall(packet)
+                    if asked == WATCH:
+                        self.event(connection, words[0], words[1])
+                    elif asked in {WRITE, RM}:
+                        self.changed(path)
+
+    def watched(self, connection, words, *, wanted):
+        path, token = words
+        entry = (connection, path, token)
+        if wanted:
+            self.watches.append(entry)
+        else:
+            self.watches.remove(entry)
+
+    def changed(self, path):
+        """Tell who watches it, or a node above it."""
+        path = path if path.startswith(("/", "@")) else f"{self.home}/{path}"
+        for connection, watched, token in list(self.watches):
+            if path == watched.decode() or path.startswith(watched.decode().rstrip("/") + "/"):
+                with suppress(OSError):
+                    self.event(connection, path.encode(), token)
+
+    @staticmethod
+    def event(connection, *words):
+        content = b"".join(word + b"\0" for word in words)
+        connection.sendall(HEADER.pack(EVENT, 0, 0, len(content)) + content)
 
     @staticmethod
     def take(connection, size):
@@ -78,16 +108,14 @@ class FakeXenstored:
         return data
 
     def answer(self, operation, path, payload):
-        if not path.startswith("/"):
+        if not path.startswith(("/", "@")):
             path = f"{self.home}/{path}"
         if path.startswith(self.forbidden or ("\0",)):
             return ERROR, b"EACCES\0"
         below = path.rstrip("/") + "/"
-        if operation == WRITE:
-            self.nodes[path] = payload.split(b"\0", 1)[1]
-            while path.count("/") > 1:
-                path = path.rsplit("/", 1)[0]
-                self.nodes.setdefault(path, b"")
+        if operation in {WATCH, UNWATCH, WRITE}:
+            if operation == WRITE:
+                self.write(path, payload.split(b"\0", 1)[1])
             return operation, b"OK\0"
         if path not in self.nodes and not any(node.startswith(below) for node in self.nodes):
             return ERROR, b"ENOENT\0"
@@ -101,9 +129,15 @@ class FakeXenstored:
         names = {n[len(below) :].split("/")[0] for n in self.nodes if n.startswith(below)}
         return operation, b"".join(name.encode() + b"\0" for name in sorted(names))
 
+    def write(self, path, value):
+        self.nodes[path] = value
+        while path.count("/") > 1:
+            path = path.rsplit("/", 1)[0]
+            self.nodes.setdefault(path, b"")
+
     def stop(self):
-        with suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
         for each in (self.listener, *self.open):
+            with suppress(OSError):  # its thread reads from it, and would keep it open
+                each.shutdown(socket.SHUT_RDWR)
             each.close()
         self.place.unlink(missing_ok=True)

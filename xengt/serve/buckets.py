@@ -20,6 +20,7 @@ def _bounds() -> tuple[float, ...]:
 
 #: Seconds, ascending; what is above the last is in none but the sum and the count.
 BOUNDS_S = _bounds()
+_NAMES = (*map(repr, BOUNDS_S), "+Inf")
 
 
 class Buckets:
@@ -47,7 +48,10 @@ class Buckets:
         """Seconds of all of them."""
         return self._sum_s
 
+    def below(self) -> list[int]:
+        """Return how many took at most so long, for each bound and then for none."""
+        return list(accumulate(self._counts))
+
     def cumulative(self) -> list[tuple[str, float]]:
-        """Return each bound, as Prometheus writes it, and how many took that long at most."""
-        names = [*(repr(bound) for bound in BOUNDS_S), "+Inf"]
-        return list(zip(names, map(float, accumulate(self._counts)), strict=True))
+        """Return the same beside each bound, as prometheus_client takes them."""
+        return list(zip(_NAMES, map(float, self.below()), strict=True))

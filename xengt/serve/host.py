@@ -1,23 +1,18 @@
 """What the host tells, read anew for every scrape."""
 
+import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
-
-from xengt import maptrack
 from xengt.errors import XengtError
+from xengt.serve.families import Family, counter, gauge, one
 from xengt.usage import Domain, Usage, read
-from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.ctrl import Ctrl, Version
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
-_DOMID = ["domid"]
+log = logging.getLogger(__name__)
+
+_DOMID = ("domid",)
 #: key of a domain's figures → name and meaning; there are as many series of each as domains
 _GAUGES = {
     "grant_frames": ("xengt_grant_frames", "Frames of 4 KiB that the grant table has."),
@@ -26,107 +21,100 @@ _GAUGES = {
     "max_maptrack_frames": ("xengt_maptrack_frames_limit", "Frames that it may have."),
 }
 _RECORDS = ("fast", "slow")
+_MISSING = "xengt_unavailable"
 
 
-class HostCollector(Collector):
+class Host:
     """Every domain's tables and mappings, and which hypervisor it is.
 
     A domain that goes takes its series along.
 
     Args:
         most: domains that are shown, the lowest domids first.
+        name: of a domain, by domid, where it has one.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, name: Callable[[int], str | None]) -> None:
         """Read nothing yet."""
         self._most = most
+        self._name = name
         self._failures = 0
 
-    def collect(self) -> Iterator[Metric]:
+    def families(self) -> Iterator[Family]:
         """Read, and yield what was found; what could not be read is counted, and left out."""
         began = time.perf_counter()
         try:
             with Ctrl() as xen:
                 version = xen.version()
-            reading = read()
-        except (XengtError, XenLibraryError, MissingLibraryError):
+            reading = read(names=False)
+        except (XengtError, XenLibraryError, MissingLibraryError) as error:
+            log.warning("the host cannot be read: %s", error)
             self._failures += 1
         else:
-            yield InfoMetricFamily(
-                "xengt_hypervisor",
-                "The hypervisor that runs, and which maptrack it keeps.",
-                value={
-                    "version": str(version),
-                    "build_id": version.build_id,
-                    "maptrack": maptrack.running(version.commandline),
-                },
-            )
+            yield _hypervisor(version, reading)
             yield from self._told(reading)
-        failures = CounterMetricFamily(
-            "xengt_host_read_failures", "Scrapes that could not read what the host tells."
+        yield counter(
+            "xengt_host_read_failures",
+            "Scrapes that could not read what the host tells.",
+            (),
+            [((), self._failures)],
         )
-        failures.add_metric([], self._failures)
-        yield failures
-        yield _one(
-            "xengt_host_read_seconds",
-            "What reading it took, of this scrape.",
-            time.perf_counter() - began,
-        )
+        took = time.perf_counter() - began
+        yield one("xengt_host_read_seconds", "What reading it took, of this scrape.", took)
 
-    def _told(self, reading: Usage) -> Iterator[Metric]:
+    def _told(self, reading: Usage) -> Iterator[Family]:
         shown = reading.domains[: self._most]
-        info = InfoMetricFamily(
-            "xengt_domain", "A domain, and its name in XenStore.", labels=_DOMID
+        yield gauge(
+            "xengt_domain_info",
+            "A domain, and its name in XenStore.",
+            ("domid", "dying", "name"),
+            [
+                (
+                    (str(each.domid), "yes" if each.dying else "no", self._name(each.domid) or ""),
+                    1,
+                )
+                for each in shown
+            ],
         )
-        for domain in shown:
-            dying = "yes" if domain.dying else "no"
-            info.add_metric([str(domain.domid)], {"name": domain.name or "", "dying": dying})
-        yield info
-        yield _one("xengt_domains", "Domains there are.", len(reading.domains))
-        yield _one(
+        yield one("xengt_domains", "Domains there are.", len(reading.domains))
+        yield one(
             "xengt_domains_left_out",
             "Domains that are not shown, there being more than host.domains.",
             len(reading.domains) - len(shown),
         )
         for key, (name, meaning) in _GAUGES.items():
-            yield from _gauges(name, meaning, key, shown)
+            yield gauge(name, meaning, _DOMID, _numbers(shown, key))
         yield from _mappings(shown)
-        unknown = GaugeMetricFamily(
-            "xengt_unavailable",
-            "Figures of domains that this Xen does not tell.",
-            labels=["figure"],
-        )
-        for key in sorted({key for each in reading.missing for key in each.keys}):
-            unknown.add_metric([key], 1)
-        yield unknown
+        missing = sorted({key for each in reading.missing for key in each.keys})
+        meaning = "Figures of domains that this Xen does not tell."
+        yield gauge(_MISSING, meaning, ("figure",), [((key,), 1) for key in missing])
 
 
-def _one(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, meaning, value=value)
-
-
-def _gauges(name: str, meaning: str, key: str, domains: Iterable[Domain]) -> Iterator[Metric]:
-    family = GaugeMetricFamily(name, meaning, labels=_DOMID)
-    for domain in domains:
-        if (value := getattr(domain, key)) is not None:
-            family.add_metric([str(domain.domid)], value)
-    yield family
-
-
-def _mappings(domains: Iterable[Domain]) -> Iterator[Metric]:
-    labels = [*_DOMID, "record"]
-    live = GaugeMetricFamily(
-        "xengt_mappings", "Mappings that the domain has made of others' references.", labels=labels
+def _hypervisor(version: Version, reading: Usage) -> Family:
+    words = (version.build_id, reading.maptrack, str(version))
+    return gauge(
+        "xengt_hypervisor_info",
+        "The hypervisor that runs, and which maptrack it keeps.",
+        ("build_id", "maptrack", "version"),
+        [(words, 1)],
     )
-    made = CounterMetricFamily(
-        "xengt_mappings_made", "Mappings that it has ever made.", labels=labels
-    )
-    for domain in domains:
-        for record in _RECORDS:
-            words = [str(domain.domid), record]
-            if (count := getattr(domain, f"{record}_live")) is not None:
-                live.add_metric(words, count)
-            if (count := getattr(domain, f"{record}_maps")) is not None:
-                made.add_metric(words, count)
-    yield live
-    yield made
+
+
+def _numbers(domains: Sequence[Domain], key: str) -> list[tuple[tuple[str], int]]:
+    found = ((each.domid, getattr(each, key)) for each in domains)
+    return [((str(domid),), number) for domid, number in found if number is not None]
+
+
+def _mappings(domains: Sequence[Domain]) -> Iterator[Family]:
+    labels = (*_DOMID, "record")
+
+    def rows(what: str) -> list[tuple[tuple[str, str], int]]:
+        return [
+            ((domid, record), number)
+            for record in _RECORDS
+            for (domid,), number in _numbers(domains, f"{record}_{what}")
+        ]
+
+    meaning = "Mappings that the domain has made of others' references."
+    yield gauge("xengt_mappings", meaning, labels, rows("live"))
+    yield counter("xengt_mappings_made", "Mappings that it has ever made.", labels, rows("maps"))

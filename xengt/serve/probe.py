@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -104,17 +104,19 @@ class Probe(threading.Thread):
     """Probes until it is told to stop.
 
     Attributes:
+        engines: of the options, and whether this dom0 has each; without any it takes no round.
         errors: how often it failed, by Xen's status; `none` where it was not Xen that refused.
         busy: rounds not taken because a benchmark was running.
         rounds: taken.
         cpu_s: seconds of CPU time that all rounds took.
         took_s: seconds that the last one took.
-        last_success: when it ended, in seconds since the epoch; 0: none has.
+        failing: whether the last one failed.
+        last_success: when one ended well, in seconds since the epoch; 0: none has.
         beaten: time.monotonic() of the last sign of life.
 
     Args:
         options: what to do.
-        engines: those of the options that this dom0 has.
+        engines: those of the options, and whether this dom0 has each.
         kind: the maptrack that the hypervisor keeps.
         gntdev_entries: mappings of a reference that gntdev makes: 2 in a PV dom0, else 1.
     """
@@ -122,7 +124,7 @@ class Probe(threading.Thread):
     def __init__(
         self,
         options: ProbeOptions,
-        engines: Sequence[str],
+        engines: Mapping[str, bool],
         kind: Maptrack,
         *,
         gntdev_entries: int,
@@ -133,12 +135,15 @@ class Probe(threading.Thread):
         self._stopping = threading.Event()
         self._kind = kind
         self._gntdev_entries = gntdev_entries
+        self.engines = dict(engines)
+        able = [name for name, up in engines.items() if up]
         self.measured = {
-            Case(*each): Measured() for each in product(engines, options.batches, options.mappings)
+            Case(*each): Measured() for each in product(able, options.batches, options.mappings)
         }
         self.lock = threading.Lock()
         self.errors: Counter[str] = Counter()
         self.busy = self.rounds = 0
+        self.failing = False
         self.cpu_s = self.took_s = self.last_success = 0.0
         self.beaten = time.monotonic()
         self._pause_s = options.interval_s
@@ -147,6 +152,11 @@ class Probe(threading.Thread):
     def cpu_budget(self) -> float:
         """What it may take of one vCPU, on the average."""
         return self._options.cpu_budget
+
+    @property
+    def able(self) -> bool:
+        """Whether there is anything that it can measure."""
+        return bool(self.measured)
 
     def path(self, case: Case) -> str:
         """Which way a case's timed mapping takes: `fast`, `slow`, or `unknown`."""
@@ -160,7 +170,7 @@ class Probe(threading.Thread):
 
     def run(self) -> None:
         """Probe; what fails is counted, and tried again after an interval."""
-        while not self._stopping.is_set():
+        while self.able and not self._stopping.is_set():
             try:
                 self._probe()
             except (XengtError, GrantError, XenLibraryError, MissingLibraryError) as error:
@@ -205,6 +215,7 @@ class Probe(threading.Thread):
                 self._measure(case, references, book)
         with self.lock:
             self.rounds += 1
+            self.failing = False
             self.last_success = time.time()
 
     def _measure(self, case: Case, references: Sequence[Reference], book: Journal) -> None:
@@ -238,6 +249,7 @@ class Probe(threading.Thread):
             fields |= {"XENGT_DOMID": str(refused.domid), "XENGT_GREF": str(refused.gref)}
         log.warning("the probe failed: %s", error, extra=fields)
         with self.lock:
+            self.failing = True
             self.errors[word] += 1
 
     def _wait(self, seconds: float) -> None:

@@ -1,21 +1,27 @@
 """The agent as a process: listening, probing, and the signals that change or end that."""
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import ProcessCollector
 
+import xengt
 from xengt import dom0, kernel, maptrack
 from xengt.errors import UnmetError
-from xengt.serve.config import Config, Listen, ProbeOptions, load
-from xengt.serve.host import HostCollector
+from xengt.serve.config import Config, ProbeOptions, load
+from xengt.serve.families import Source
+from xengt.serve.host import Host
+from xengt.serve.http import listening
 from xengt.serve.notify import notify, reloading, watchdog_s
+from xengt.serve.page import Page
 from xengt.serve.probe import Probe
-from xengt.serve.told import ProbeCollector
+from xengt.serve.told import ProbeTold
+from xengt.serve.xenstore import Following
 from xenlib_cffi.ctrl import Ctrl
 
 log = logging.getLogger(__name__)
@@ -43,7 +49,7 @@ def serve(path: Path | None, told: Callable[[str], None]) -> None:
         while config is not None:
             with _running(config) as (address, probe):
                 told(address)
-                notify(f"READY=1\nSTATUS=listening on {address}")
+                notify(f"READY=1\nSTATUS={_state(probe)}, listening on {address}")
                 config = _next(path, probe)
             if config is not None:
                 log.info("the configuration has been read again")
@@ -58,7 +64,7 @@ def _next(path: Path | None, probe: Probe | None) -> Config | None:
     while True:
         found = signal.sigtimedwait(SIGNALS, tick)
         if found is None:
-            if probe is None or time.monotonic() - probe.beaten < _PROBE_STUCK_S:
+            if not probe or not probe.able or time.monotonic() - probe.beaten < _PROBE_STUCK_S:
                 notify("WATCHDOG=1")
         elif found.si_signo != signal.SIGHUP:
             return None
@@ -73,65 +79,45 @@ def _next(path: Path | None, probe: Probe | None) -> Config | None:
 
 @contextmanager
 def _running(config: Config) -> Iterator[tuple[str, Probe | None]]:
-    """Listen and probe for as long as the context lasts."""
-    registry = CollectorRegistry()
-    registry.register(ProcessCollector(registry=None))
-    registry.register(HostCollector(config.host.domains))
+    """Listen, follow XenStore and probe for as long as the context lasts."""
     probe = _probe(config.probe)
+    status = {"pid": str(os.getpid()), "version": xengt.__version__, "state": _state(probe)}
+    xenstore = Following(lambda: status | {"state": _state(probe)})
+    sources: list[Source] = [Host(config.host.domains, xenstore.name_of), xenstore]
     if probe is not None:
-        registry.register(ProbeCollector(probe))
-    with _listening(config.listen, registry) as address:
-        if probe is not None:
-            probe.start()
-        try:
-            yield address, probe
-        finally:
-            if probe is not None:
-                probe.stop()
+        sources.append(ProbeTold(probe))
+    page = Page(sources, [ProcessCollector(registry=None)])
+    with ExitStack() as stack:
+        address = stack.enter_context(listening(config.listen, page.text))
+        status["address"] = address
+        for thread in (xenstore, probe):
+            if thread is not None:
+                stack.callback(thread.stop)
+                thread.start()
+        yield address, probe
+
+
+def _state(probe: Probe | None) -> str:
+    """Say in a word what the agent does."""
+    if probe is None or not probe.able:
+        return "passive"
+    return "failing" if probe.failing else "probing"
 
 
 def _probe(options: ProbeOptions) -> Probe | None:
-    """Make the probe, with the engines that this dom0 has; None where there is none to have."""
+    """Make the probe, with the engines that this dom0 has; None where none is wanted."""
     if not options.enabled:
         return None
-    engines = []
+    engines = {}
     for each in options.engines:
         try:
             dom0.require([each])
         except UnmetError as error:
             log.warning("no probe of %s: %s; %s", each, error.what, error.remedy)
+            engines[each] = False
         else:
-            engines.append(each)
-    if not engines:
-        return None
+            engines[each] = True
     with Ctrl() as xen:
         kind = maptrack.running(xen.version().commandline)
     entries = 2 if kernel.dom0_kind() in {"PV", None} else 1
     return Probe(options, engines, kind, gntdev_entries=entries)
-
-
-@contextmanager
-def _listening(listen: Listen, registry: CollectorRegistry) -> Iterator[str]:
-    where = f"{listen.address}:{listen.port}"
-    try:
-        server, thread = start_http_server(
-            listen.port,
-            addr=listen.address,
-            registry=registry,
-            certfile=listen.certificate,
-            keyfile=listen.key,
-            client_cafile=listen.client_ca,
-            client_auth_required=listen.client_ca is not None,
-        )
-    except OSError as error:
-        raise UnmetError(
-            f"cannot listen on {where}: {error.strerror or error}",
-            "see who does (`ss -ltnp`), or change listen in the configuration",
-        ) from error
-    try:
-        yield f"{listen.address}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        with suppress(RuntimeError):
-            thread.join()

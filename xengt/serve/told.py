@@ -1,21 +1,14 @@
 """What the probe has found, for a scrape."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
-
+from xengt.serve.families import Family, counter, gauge, histogram, one
 from xengt.serve.probe import Probe
 
-_CASE = ["engine", "batch", "mappings", "path", "operation"]
+_CASE = ("engine", "batch", "mappings", "path", "operation")
 
 
-class ProbeCollector(Collector):
+class ProbeTold:
     """A probe's histograms, and how it fares.
 
     As many histograms as there are cases, times two; each has the bounds of
@@ -29,51 +22,56 @@ class ProbeCollector(Collector):
         """Only remember it."""
         self._probe = probe
 
-    def collect(self) -> Iterator[Metric]:
+    def families(self) -> Iterable[Family]:
         """Yield what is known now."""
         with self._probe.lock:
-            return iter([*self._latencies(), *self._fares()])
+            return [*self._latencies(), *self._fares()]
 
-    def _latencies(self) -> Iterator[Metric]:
-        latency = HistogramMetricFamily(
+    def _latencies(self) -> Iterator[Family]:
+        found = [
+            (
+                (case.engine, str(case.batch), str(case.mappings), path, operation),
+                buckets,
+                measured.floors_s[operation],
+            )
+            for case, measured in self._probe.measured.items()
+            for path in [self._probe.path(case)]
+            for operation, buckets in measured.operations.items()
+        ]
+        yield histogram(
             "xengt_probe_latency_seconds",
             "Of one map or unmap: the time of a call divided by its batch.",
-            labels=_CASE,
+            _CASE,
+            [(words, buckets) for words, buckets, _ in found],
         )
-        floor = GaugeMetricFamily(
+        yield gauge(
             "xengt_probe_floor_seconds",
             "The same of operations that are refused at once: median of the last round.",
-            labels=_CASE,
+            _CASE,
+            [(words, floor_s) for words, _, floor_s in found],
         )
-        for case, measured in self._probe.measured.items():
-            path = self._probe.path(case)
-            for operation, buckets in measured.operations.items():
-                words = [case.engine, str(case.batch), str(case.mappings), path, operation]
-                latency.add_metric(words, buckets.cumulative(), buckets.sum_s)
-                floor.add_metric(words, measured.floors_s[operation])
-        yield latency
-        yield floor
 
-    def _fares(self) -> Iterator[Metric]:
+    def _fares(self) -> Iterator[Family]:
         probe = self._probe
-        yield CounterMetricFamily("xengt_probe_rounds", "Rounds taken.", value=probe.rounds)
-        yield CounterMetricFamily(
-            "xengt_probe_rounds_skipped",
-            "Rounds not taken because a benchmark was running.",
-            value=probe.busy,
+        yield gauge(
+            "xengt_probe_up",
+            "Whether this engine is probed; 0: this dom0 cannot, the log says why.",
+            ("engine",),
+            [((name,), int(up)) for name, up in probe.engines.items()],
         )
-        errors = CounterMetricFamily(
+        yield counter(
             "xengt_probe_errors",
             "Rounds that failed, by Xen's status; none: it was not Xen that refused.",
-            labels=["status"],
+            ("status",),
+            [((status,), count) for status, count in {"none": 0, **probe.errors}.items()],
         )
-        for status, count in {"none": 0, **probe.errors}.items():
-            errors.add_metric([status], count)
-        yield errors
-        yield CounterMetricFamily(
-            "xengt_probe_cpu_seconds", "CPU time that rounds took.", value=probe.cpu_s
-        )
-        for name, meaning, value in (
+        for name, meaning, number in (
+            ("rounds", "Rounds taken.", probe.rounds),
+            ("rounds_skipped", "Rounds not taken because a benchmark was running.", probe.busy),
+            ("cpu_seconds", "CPU time that rounds took.", probe.cpu_s),
+        ):
+            yield counter(f"xengt_probe_{name}", meaning, (), (((), number),))
+        for name, meaning, number in (
             ("cpu_budget_ratio", "What rounds may take of one vCPU.", probe.cpu_budget),
             ("round_seconds", "What the last round took.", probe.took_s),
             (
@@ -82,4 +80,4 @@ class ProbeCollector(Collector):
                 probe.last_success,
             ),
         ):
-            yield GaugeMetricFamily(f"xengt_probe_{name}", meaning, value=value)
+            yield one(f"xengt_probe_{name}", meaning, number)

@@ -20,11 +20,14 @@ NAMES_WITHIN_S = 1.0
 _PATCHED = "boot the patched hypervisor, built with hypfs (patches/README.md)"
 
 
-def read() -> Usage:
+def read(*, names: bool = True) -> Usage:
     """Read all of it, as it is now.
 
-    Stands on `xenhypfs_read`, `xc_domain_getinfolist`, where there is no
+    Stands on `XEN_HYPFS_OP_read`, `xc_domain_getinfolist`, where there is no
     /gnttab in hypfs on `xc_gnttab_query_size`, and on XenStore for names.
+
+    Args:
+        names: ask XenStore for the domains' names.
 
     Raises:
         MissingLibraryError: Xen's libraries are not here.
@@ -34,7 +37,9 @@ def read() -> Usage:
     with Ctrl() as xen:
         words = xen.version().commandline
         source, domains, missing = _domains(xen)
-    domains, nameless = _named(domains)
+    nameless: list[Missing] = []
+    if names:
+        domains, nameless = _named(domains)
     limit = limits.limit(limits.MAX_MAPTRACK_FRAMES, words)
     return Usage(
         created=created,

@@ -1,0 +1,105 @@
+"""A metric in two parts: its series, which seldom change, and its numbers, which always do."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from xengt.serve.buckets import Buckets
+
+#: the labels of a series, and its number
+Row = tuple[Sequence[str], float]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric as it is now.
+
+    Attributes:
+        name: as prometheus_client has it, without `_total`.
+        shape: of its series; two of one name and shape differ in their numbers only.
+        numbers: one for each line that prometheus_client writes, in its order.
+        metric: makes what prometheus_client writes.
+    """
+
+    name: str
+    shape: Hashable
+    numbers: Sequence[float]
+    metric: Callable[[], Metric]
+
+
+class Source(Protocol):
+    """What has something to tell at a scrape."""
+
+    def families(self) -> Iterable[Family]:
+        """Yield all of it, as it is now."""
+
+
+def gauge(name: str, meaning: str, labels: Sequence[str], rows: Sequence[Row]) -> Family:
+    """Tell what goes up and down.
+
+    Args:
+        name: ends in its unit, if it has one.
+        meaning: one sentence.
+        labels: their names.
+        rows: a series each.
+    """
+    return _simple(GaugeMetricFamily, name, meaning, labels, rows)
+
+
+def counter(name: str, meaning: str, labels: Sequence[str], rows: Sequence[Row]) -> Family:
+    """Tell what only grows; the arguments are those of `gauge`, the name without `_total`."""
+    return _simple(CounterMetricFamily, name, meaning, labels, rows)
+
+
+def one(name: str, meaning: str, number: float) -> Family:
+    """Tell a gauge of one series."""
+    return gauge(name, meaning, (), (((), number),))
+
+
+def _simple(
+    kind: type[GaugeMetricFamily | CounterMetricFamily],
+    name: str,
+    meaning: str,
+    labels: Sequence[str],
+    rows: Sequence[Row],
+) -> Family:
+    def metric() -> Metric:
+        made = kind(name, meaning, labels=labels)
+        for words, number in rows:
+            made.add_metric(words, number)
+        return made
+
+    shape = tuple(tuple(words) for words, _ in rows)
+    return Family(name, shape, [number for _, number in rows], metric)
+
+
+def histogram(
+    name: str, meaning: str, labels: Sequence[str], rows: Sequence[tuple[Sequence[str], Buckets]]
+) -> Family:
+    """Tell latencies, in seconds, as classic histograms.
+
+    Args:
+        name: ends in `_seconds`.
+        meaning: one sentence.
+        labels: their names.
+        rows: labels and latencies.
+    """
+
+    def metric() -> Metric:
+        made = HistogramMetricFamily(name, meaning, labels=labels)
+        for words, buckets in rows:
+            made.add_metric(words, buckets.cumulative(), buckets.sum_s)
+        return made
+
+    numbers: list[float] = []
+    for _, buckets in rows:
+        below = buckets.below()
+        numbers += [*below, below[-1], buckets.sum_s]
+    return Family(name, tuple(tuple(words) for words, _ in rows), numbers, metric)
