@@ -98,7 +98,7 @@ class HypFsNumbers(Handle):
         self.ffi.release(self._page)
         super().close()
 
-    def read(self, directory: str) -> list[int | None]:
+    def read(self, directory: str) -> Sequence[int | None]:
         """The entries of a directory, in the order of their names (`XEN_HYPFS_OP_read`).
 
         Args:
@@ -118,4 +118,7 @@ class HypFsNumbers(Handle):
             "XEN_HYPFS_OP_read",
             directory,
         )
-        return [value if found & 1 << index else None for index, value in enumerate(values)]
+        read: list[int] = self.ffi.unpack(values, count)
+        if found == (1 << count) - 1:
+            return read
+        return [value if found & 1 << index else None for index, value in enumerate(read)]

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 
 from xengt.errors import XengtError
 from xengt.serve.families import Family, counter, gauge, one
@@ -12,7 +13,6 @@ from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 log = logging.getLogger(__name__)
 
-_DOMID = ("domid",)
 #: key of a domain's figures → name and meaning; there are as many series of each as domains
 _GAUGES = {
     "grant_frames": ("xengt_grant_frames", "Frames of 4 KiB that the grant table has."),
@@ -21,6 +21,10 @@ _GAUGES = {
     "max_maptrack_frames": ("xengt_maptrack_frames_limit", "Frames that it may have."),
 }
 _RECORDS = ("fast", "slow")
+_MAPPINGS = (
+    (gauge, "xengt_mappings", "live", "Mappings that the domain has made of others' references."),
+    (counter, "xengt_mappings_made", "maps", "Mappings that it has ever made."),
+)
 _MISSING = "xengt_unavailable"
 
 
@@ -64,16 +68,14 @@ class Host:
 
     def _told(self, reading: Usage) -> Iterator[Family]:
         shown = reading.domains[: self._most]
+        domids = [str(each.domid) for each in shown]
         yield gauge(
             "xengt_domain_info",
             "A domain, and its name in XenStore.",
             ("domid", "dying", "name"),
             [
-                (
-                    (str(each.domid), "yes" if each.dying else "no", self._name(each.domid) or ""),
-                    1,
-                )
-                for each in shown
+                ((domid, "yes" if each.dying else "no", self._name(each.domid) or ""), 1)
+                for domid, each in zip(domids, shown, strict=True)
             ],
         )
         yield one("xengt_domains", "Domains there are.", len(reading.domains))
@@ -82,9 +84,15 @@ class Host:
             "Domains that are not shown, there being more than host.domains.",
             len(reading.domains) - len(shown),
         )
+        words = [(domid,) for domid in domids]
         for key, (name, meaning) in _GAUGES.items():
-            yield gauge(name, meaning, _DOMID, _numbers(shown, key))
-        yield from _mappings(shown)
+            yield gauge(name, meaning, ("domid",), _numbers(words, shown, key))
+        recorded = {record: [(domid, record) for domid in domids] for record in _RECORDS}
+        for kind, name, key, meaning in _MAPPINGS:
+            rows = []
+            for record, both in recorded.items():
+                rows += _numbers(both, shown, f"{record}_{key}")
+            yield kind(name, meaning, ("domid", "record"), rows)
         missing = sorted({key for each in reading.missing for key in each.keys})
         meaning = "Figures of domains that this Xen does not tell."
         yield gauge(_MISSING, meaning, ("figure",), [((key,), 1) for key in missing])
@@ -100,21 +108,9 @@ def _hypervisor(version: Version, reading: Usage) -> Family:
     )
 
 
-def _numbers(domains: Sequence[Domain], key: str) -> list[tuple[tuple[str], int]]:
-    found = ((each.domid, getattr(each, key)) for each in domains)
-    return [((str(domid),), number) for domid, number in found if number is not None]
-
-
-def _mappings(domains: Sequence[Domain]) -> Iterator[Family]:
-    labels = (*_DOMID, "record")
-
-    def rows(what: str) -> list[tuple[tuple[str, str], int]]:
-        return [
-            ((domid, record), number)
-            for record in _RECORDS
-            for (domid,), number in _numbers(domains, f"{record}_{what}")
-        ]
-
-    meaning = "Mappings that the domain has made of others' references."
-    yield gauge("xengt_mappings", meaning, labels, rows("live"))
-    yield counter("xengt_mappings_made", "Mappings that it has ever made.", labels, rows("maps"))
+def _numbers(
+    words: Sequence[tuple[str, ...]], domains: Sequence[Domain], key: str
+) -> list[tuple[tuple[str, ...], int]]:
+    """Put a figure of domains beside the labels of each, where it is known."""
+    found = zip(words, map(attrgetter(key), domains), strict=True)
+    return [(labels, number) for labels, number in found if number is not None]
