@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 LONG_VARIANTS = {"patched-debug", "switched-off", "switched-off-exact"}
 LONG_MODULES = {
     *("test_backends", "test_grub", "test_handles", "test_mapper", "test_package"),
-    *("test_service_ends", "test_trace", "test_upstream", "test_version_race"),
+    *("test_service_ends", "test_trace", "test_upstream", "test_version_race", "test_xenstored"),
 }
 
 
@@ -39,8 +39,16 @@ def needed(item: pytest.Item) -> int:
     return max((list(LABS).index(variant) for variant in wanted), default=0)
 
 
+#: and one by one
+LONG_TESTS = {"test_memory_is_flat_over_10_000_rounds_and_scrapes"}
+
+
 def takes_long(item: pytest.Item) -> bool:
-    return item.path.stem in LONG_MODULES or list(LABS)[needed(item)] in LONG_VARIANTS
+    return (
+        item.name in LONG_TESTS
+        or item.path.stem in LONG_MODULES
+        or list(LABS)[needed(item)] in LONG_VARIANTS
+    )
 
 
 def pytest_collection_modifyitems(config, items):

@@ -49,7 +49,7 @@ def test_it_measures_reloads_and_stops(dom0, service):
     assert {name: each["state"] for name, each in told.items()} == dict.fromkeys(
         ("service", "service configuration", "service port"), "ok"
     )
-    assert told["service"]["what"] == "active, disabled: listening on 127.0.0.1:9805"
+    assert told["service"]["what"] == "active, disabled: probing, listening on 127.0.0.1:9805"
 
     # What Xen refuses is in the journal with its status: the granter is taken away.
     domid = dom0.succeeds("python3", "/root/dom0/destroy_ours.py").strip()

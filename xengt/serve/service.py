@@ -49,8 +49,8 @@ def serve(path: Path | None, told: Callable[[str], None]) -> None:
         while config is not None:
             with _running(config) as (address, probe):
                 told(address)
-                notify(f"READY=1\nSTATUS={_state(probe)}, listening on {address}")
-                config = _next(path, probe)
+                notify(f"READY=1\n{_status(probe, address)}")
+                config = _next(path, probe, address)
             if config is not None:
                 log.info("the configuration has been read again")
         notify("STOPPING=1")
@@ -58,14 +58,14 @@ def serve(path: Path | None, told: Callable[[str], None]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _next(path: Path | None, probe: Probe | None) -> Config | None:
+def _next(path: Path | None, probe: Probe | None, address: str) -> Config | None:
     """Wait for a signal, feeding the watchdog; what to run with then, None to end."""
     tick = min(_TICK_S, (watchdog_s() or 2 * _TICK_S) / 2)
     while True:
         found = signal.sigtimedwait(SIGNALS, tick)
         if found is None:
             if not probe or not probe.able or time.monotonic() - probe.beaten < _PROBE_STUCK_S:
-                notify("WATCHDOG=1")
+                notify(f"WATCHDOG=1\n{_status(probe, address)}")
         elif found.si_signo != signal.SIGHUP:
             return None
         else:
@@ -102,6 +102,10 @@ def _state(probe: Probe | None) -> str:
     if probe is None or not probe.able:
         return "passive"
     return "failing" if probe.failing else "probing"
+
+
+def _status(probe: Probe | None, address: str) -> str:
+    return f"STATUS={_state(probe)}, listening on {address}"
 
 
 def _probe(options: ProbeOptions) -> Probe | None:

@@ -3,8 +3,10 @@
 import json
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -52,10 +54,10 @@ class Agent:
 @pytest.fixture
 def agent(tmp_path):
     config = tmp_path / "serve.toml"
-    config.write_text(CONFIG)
     started = []
 
-    def start():
+    def start(probe=""):
+        config.write_text(f"[listen]\nport = 0\n{probe}" if probe else CONFIG)
         started.append(Agent(config))
         return started[-1]
 
@@ -118,6 +120,91 @@ def test_what_a_killed_one_left_the_next_one_takes_back(agent, ctrl):
     second.process.terminate()
     assert second.process.wait(timeout=60) == 0
     assert ours(ctrl) == []
+
+
+def named(one, name):
+    return any(key[0] == "xengt_domain_info" and ("name", name) in key for key in one.scraped())
+
+
+def store(verb, path):
+    return subprocess.run([f"xenstore-{verb}", path], capture_output=True, text=True, check=False)
+
+
+def test_names_are_followed_and_the_status_is_in_xenstore(agent):
+    one = agent()
+    status = "/local/domain/0/data/xengt/serve"
+    assert waits_until(lambda: store("read", f"{status}/state").stdout == "probing\n")
+    assert store("read", f"{status}/address").stdout.strip() == one.address
+    assert store("read", f"{status}/pid").stdout.strip() == str(one.process.pid)
+    assert waits_until(lambda: named(one, "guest"))
+    subprocess.run(["xl", "rename", "guest", "other"], check=True)
+    try:
+        assert waits_until(lambda: named(one, "other"))
+        assert not named(one, "guest")
+    finally:
+        subprocess.run(["xl", "rename", "other", "guest"], check=True)
+    one.process.kill()
+    one.process.wait()
+    second = agent()
+    assert waits_until(
+        lambda: store("read", f"{status}/pid").stdout.strip() == str(second.process.pid)
+    )
+    second.process.terminate()
+    second.process.wait(timeout=60)
+    assert store("exists", status).returncode == 1
+
+
+def test_a_storm_of_domains_leaves_no_series(agent, ctrl):
+    one = agent()
+    assert waits_until(lambda: one.rounds() >= 1)
+    before = {key for key in one.scraped() if key[0] == "xengt_grant_frames"}
+    over, pages = threading.Event(), []
+
+    def scrape():
+        while not over.is_set():
+            pages.append(one.scraped())
+
+    scraping = threading.Thread(target=scrape)
+    scraping.start()
+    try:
+        for _ in range(100):
+            domid = ctrl.create_empty(b"xengt-test-storm", 4)
+            ctrl.destroy(domid)
+    finally:
+        over.set()
+        scraping.join()
+    found = one.scraped()
+    assert {key for key in found if key[0] == "xengt_grant_frames"} == before
+    assert found["xengt_host_read_failures_total",] == 0
+    assert {value for key, value in found.items() if key[0] == "xengt_probe_errors_total"} == {0}
+    seen = {key for page in pages for key in page if key[0] == "xengt_grant_frames"}
+    print(f"{len(pages)} scrapes saw {len(seen - before)} of 100 domains")
+
+
+def test_the_probe_keeps_to_its_budget(agent):
+    budget = 0.05
+    one = agent(f"[probe]\ninterval_s = 0.01\ncpu_budget = {budget}\ncalls = 8\n")
+    assert waits_until(lambda: one.rounds() >= 1)
+    first, began = one.scraped(), time.monotonic()
+    assert waits_until(lambda: one.rounds() >= first["xengt_probe_rounds_total",] + 4)
+    last, ended = one.scraped(), time.monotonic()
+    used = last["xengt_probe_cpu_seconds_total",] - first["xengt_probe_cpu_seconds_total",]
+    print(f"{used / (ended - began):.4f} of a vCPU, of {budget}")
+    # From one round's beginning to another's: what is waited for the last one is not in it.
+    assert used * 3 / 4 < budget * (ended - began)
+    stat = Path(f"/proc/{one.process.pid}/stat").read_text().rpartition(")")[2].split()
+    assert last["xengt_probe_cpu_seconds_total",] <= sum(map(int, stat[11:13])) / 100 + 0.02
+
+
+def test_a_port_in_use_is_told(agent, tmp_path):
+    one = agent()
+    config = tmp_path / "other.toml"
+    config.write_text(f"[listen]\nport = {one.address.rpartition(':')[2]}\n")
+    done = subprocess.run(
+        ["xengt", "serve", "--config", str(config)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"cannot listen on {one.address}: Address already in use" in done.stderr
 
 
 def test_a_benchmark_beside_it_is_not_disturbed(agent):

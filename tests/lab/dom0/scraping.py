@@ -1,0 +1,93 @@
+"""What scraping the agent costs this dom0, and what it grows to.
+
+arguments: how many empty domains there are beside; how many scrapes; how many rounds of
+the probe to wait for. Prints a JSON line: `took_s`, of each scrape, packed, with the client's
+own part; `page`, bytes of the last, unpacked; `rss`, bytes, after a tenth of it and at the end;
+`rounds`; `errors`.
+"""
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from xengt.granters.empty import EmptyDomains
+
+#: As little as a round can be where they are many: what grows does so with their number.
+CONFIG = """
+[listen]
+port = 0
+[probe]
+interval_s = {interval_s}
+cpu_budget = 1.0
+calls = 1
+batches = [{batches}]
+mappings = [{mappings}]
+"""
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process has in memory."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return 1024 * int(text.split("VmRSS:")[1].split()[0])
+
+
+def scrape(address: str) -> tuple[float, bytes]:
+    request = urllib.request.Request(f"http://{address}/metrics")
+    request.add_header("Accept-Encoding", "gzip")
+    began = time.monotonic()
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 (our own)
+        packed = answer.read()
+    return time.monotonic() - began, gzip.decompress(packed)
+
+
+def number(page: bytes, name: str) -> float:
+    (line,) = [line for line in page.decode().split("\n") if line.startswith(f"{name} ")]
+    return float(line.split()[1])
+
+
+def scraped(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
+    address = json.loads(process.stdout.readline())["address"]
+    took, rss, done = [], [], 0.0
+    while len(took) < scrapes or done < rounds:
+        seconds, page = scrape(address)
+        took.append(seconds)
+        done = number(page, "xengt_probe_rounds_total")
+        if not rss and len(took) >= scrapes / 10 and done >= rounds / 10:
+            rss.append(resident(process.pid))
+    return {
+        "took_s": took,
+        "page": len(page),
+        "rss": [*rss, resident(process.pid)],
+        "rounds": done,
+        "errors": number(page, 'xengt_probe_errors_total{status="none"}'),
+    }
+
+
+def main(domains: int, scrapes: int, rounds: int) -> dict:
+    many = rounds > 100
+    config = Path("/tmp/scraping.toml")
+    config.write_text(
+        CONFIG.format(
+            interval_s=0.001 if many else 30,
+            batches="1" if many else "1, 32",
+            mappings="1" if many else "1, 3",
+        ),
+        encoding="ascii",
+    )
+    words = ["xengt", "serve", "--json", "--config", str(config)]
+    with EmptyDomains(max(domains, 1)) as granter:
+        if domains:
+            granter.references(domains)
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                return scraped(process, scrapes, rounds)
+            finally:
+                process.terminate()
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*map(int, sys.argv[1:]))))
