@@ -1,0 +1,123 @@
+"""A real Prometheus on a port of this machine's, for as long as a test wants it."""
+
+import json
+import re
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from obtained import SERVER, programs
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = sorted((DEPLOY / "prometheus").glob("*.rules.yml"))
+Series = dict[tuple[tuple[str, str], ...], float]
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """One that runs.
+
+    Attributes:
+        url: where it listens.
+    """
+
+    url: str
+
+    def asked(self, path: str, **parameters: object) -> Any:
+        """Return the data of an answer of its API."""
+        words = urllib.parse.urlencode(parameters)
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{words}", timeout=60) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{parameters}: {error.read().decode()}") from error
+
+    def query(self, query: str, at: float | None = None) -> Series:
+        """Return the values of a query, by labels, now or at a time."""
+        when = {} if at is None else {"time": at}
+        return {
+            tuple(sorted(each["metric"].items())): float(each["value"][1])
+            for each in self.asked("query", query=query, **when)["result"]
+        }
+
+    def firing(self) -> set[str]:
+        """Return the alerts that fire, by name."""
+        found = self.asked("alerts")["alerts"]
+        return {each["labels"]["alertname"] for each in found if each["state"] == "firing"}
+
+    def ready(self) -> bool:
+        """Tell whether it has begun."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def up(self) -> bool:
+        """Tell whether all of its targets answer, and there is one."""
+        found = self.query("up")
+        return bool(found) and all(found.values())
+
+
+def waits_until(condition: Callable[[], Any], within: float) -> Any:
+    """Return what the condition is once it holds, or when the time is over."""
+    end = time.monotonic() + within
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return found
+
+
+def hurried(text: str, changes: Mapping[str, str]) -> str:
+    """Return rules with other times: those of the real file, for a test that cannot wait so long.
+
+    Args:
+        text: of the real file.
+        changes: regular expressions and what stands for each; every one has to be found.
+    """
+    for old, new in changes.items():
+        text, found = re.subn(old, new, text)
+        assert found, f"{old} is in no rule"
+    return text
+
+
+@contextmanager
+def prometheus(
+    where: Path, scrape: dict[str, Any], rules: Mapping[str, str], every_s: float = 1
+) -> Iterator[Prometheus]:
+    """Run one.
+
+    Args:
+        where: an empty directory for it.
+        scrape: its job.
+        rules: files by name, with their text.
+        every_s: seconds between scrapes, and between evaluations.
+    """
+    for name, text in rules.items():
+        (where / name).write_text(text)
+    every = {f"{what}_interval": f"{every_s * 1000:.0f}ms" for what in ("scrape", "evaluation")}
+    config = {"global": every, "scrape_configs": [scrape], "rule_files": list(rules)}
+    (where / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listens = f"127.0.0.1:{free.getsockname()[1]}"
+    words = [
+        programs() / SERVER,
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=data",
+        f"--web.listen-address={listens}",
+    ]
+    log = where / "log"
+    with log.open("w") as said, subprocess.Popen(words, cwd=where, stderr=said) as process:
+        try:
+            found = Prometheus(f"http://{listens}")
+            assert waits_until(found.ready, 60), log.read_text()
+            yield found
+        finally:
+            process.terminate()
