@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from obtained import SERVER, programs
@@ -88,23 +89,32 @@ def hurried(text: str, changes: Mapping[str, str]) -> str:
     return text
 
 
+def config(scrape: dict[str, Any], rules: Mapping[str, str], every_s: float = 1) -> str:
+    """Return a configuration.
+
+    Args:
+        scrape: its job.
+        rules: files by name, with their text, that go beside it.
+        every_s: seconds between scrapes, and between evaluations.
+    """
+    every = {f"{what}_interval": f"{every_s * 1000:.0f}ms" for what in ("scrape", "evaluation")}
+    # JSON is YAML.
+    return json.dumps({"global": every, "scrape_configs": [scrape], "rule_files": list(rules)})
+
+
 @contextmanager
 def prometheus(
-    where: Path, scrape: dict[str, Any], rules: Mapping[str, str], every_s: float = 1
+    where: Path, config: str, files: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Prometheus]:
     """Run one.
 
     Args:
         where: an empty directory for it.
-        scrape: its job.
-        rules: files by name, with their text.
-        every_s: seconds between scrapes, and between evaluations.
+        config: the text of its configuration.
+        files: that go beside it, by name.
     """
-    for name, text in rules.items():
+    for name, text in {**files, "prometheus.yml": config}.items():
         (where / name).write_text(text)
-    every = {f"{what}_interval": f"{every_s * 1000:.0f}ms" for what in ("scrape", "evaluation")}
-    config = {"global": every, "scrape_configs": [scrape], "rule_files": list(rules)}
-    (where / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
     with socket.create_server(("127.0.0.1", 0)) as free:
         listens = f"127.0.0.1:{free.getsockname()[1]}"
     words = [
