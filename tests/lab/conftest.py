@@ -27,7 +27,8 @@ HERE = Path(__file__).parent
 LONG_VARIANTS = {"patched-debug", "switched-off", "switched-off-exact"}
 LONG_MODULES = {
     *("test_backends", "test_grub", "test_handles", "test_mapper", "test_package"),
-    *("test_service_ends", "test_trace", "test_upstream", "test_version_race", "test_xenstored"),
+    *("test_prometheus", "test_service_ends", "test_trace", "test_upstream"),
+    *("test_version_race", "test_xenstored"),
 }
 
 

@@ -1,8 +1,6 @@
 """Data of a real guest through blkback and netback, on every hypervisor."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 from backends import image
@@ -11,17 +9,10 @@ from reach import left_behind
 
 from xengt.sizing.devices import Guest, parts
 
-HERE = Path(__file__).parent / "backends"
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    made = tmp_path_factory.mktemp("backends") / "backends"
-    made.mkdir()
-    (made / "initramfs").write_bytes(image.build())
-    for name in ("traffic.py", "vbd", "vif"):
-        shutil.copy(HERE / name, made)  # with its mode
-    return made
+    return image.files(tmp_path_factory.mktemp("backends"))
 
 
 @pytest.mark.parametrize(

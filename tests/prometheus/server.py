@@ -89,17 +89,17 @@ def hurried(text: str, changes: Mapping[str, str]) -> str:
     return text
 
 
-def config(scrape: dict[str, Any], rules: Mapping[str, str], every_s: float = 1) -> str:
-    """Return a configuration.
+def config(scrape: dict[str, Any], rules: Mapping[str, str], every_s: int) -> str:
+    """Return a configuration that evaluates its rules every second.
 
     Args:
         scrape: its job.
         rules: files by name, with their text, that go beside it.
-        every_s: seconds between scrapes, and between evaluations.
+        every_s: seconds between scrapes, which each of them may take.
     """
-    every = {f"{what}_interval": f"{every_s * 1000:.0f}ms" for what in ("scrape", "evaluation")}
+    times = {"scrape_interval": f"{every_s}s", "evaluation_interval": "1s"}
     # JSON is YAML.
-    return json.dumps({"global": every, "scrape_configs": [scrape], "rule_files": list(rules)})
+    return json.dumps({"global": times, "scrape_configs": [scrape], "rule_files": list(rules)})
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""The initramfs of the guest that moves data: busybox, its drivers, and `init`."""
+"""The guest that moves data: its initramfs (busybox, drivers, `init`), and dom0's part."""
 
 import lzma
+import shutil
 import stat
 from pathlib import Path
 
@@ -28,3 +29,13 @@ def build() -> bytes:
         members.append((f"modules/{names[-1]}", stat.S_IFREG | 0o644, content))
     members.append(("modules/order", stat.S_IFREG | 0o644, "\n".join(names).encode()))
     return initramfs.archive(members)
+
+
+def files(where: Path) -> Path:
+    """Make a directory, below another, of all that dom0 needs; returns it."""
+    made = where / "backends"
+    made.mkdir()
+    (made / "initramfs").write_bytes(build())
+    for name in ("traffic.py", "load.py", "vbd", "vif"):
+        shutil.copy(HERE / name, made)  # with its mode
+    return made

@@ -1,0 +1,92 @@
+"""Five minutes of a real Prometheus, while a guest reads and writes its disks."""
+
+import time
+
+import pytest
+from agents import empty, scraped, serving
+from backends import image
+from reach import Dom0, left_behind
+from server import Prometheus
+
+from xenlib_cffi.histogram import Histogram
+
+MINUTES = 5
+#: of what the agent does not do by itself: many calls a round, and no waiting for the next one
+OPTIONS = """
+[probe]
+interval_s = 1
+cpu_budget = 0.5
+calls = 100
+"""
+#: the same cases; one of these runs after another, with a pause for the agent's rounds
+PLAN = ("--engine", "hypercall,gntdev", "--batch", "1,32", "--mappings", "1,3", "--samples", "200")
+PAUSE_S = 20
+QUANTILES = {"p50": 50, "p90": 90, "p99": 99}
+Case = tuple[str, str, str, str]
+
+
+def benches(dom0: Dom0, until: float) -> dict[Case, Histogram]:
+    """Run the plan again and again: ns of each call, of all runs."""
+    found: dict[Case, Histogram] = {}
+    while time.monotonic() < until:
+        for result in dom0.bench(*PLAN)["results"]:
+            operation = result["operation"].split()[0]
+            case = (result["engine"], str(result["batch"]), str(result["mappings"]), operation)
+            found.setdefault(case, Histogram()).merge(Histogram.decode(result["histogram"]))
+        time.sleep(PAUSE_S)
+    return found
+
+
+def recorded(server: Prometheus, quantile: str) -> dict[Case, float]:
+    """What a recording rule has now, in ns."""
+    found = server.query(f"case:xengt_probe_latency_seconds:{quantile}")
+    cases = [dict(labels) for labels in found]
+    names = ("engine", "batch", "mappings", "operation")
+    return {
+        tuple(case[name] for name in names): value * 1e9
+        for case, value in zip(cases, found.values(), strict=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return image.files(tmp_path_factory.mktemp("backends"))
+
+
+# By the exact clock: two ways of telling the same are compared, not two minutes of a busy host.
+def test_quantiles_agree_with_a_benchmark(patched_exact, tmp_path, files):
+    dom0 = patched_exact
+    dom0.put(files)
+    load = ("python3", "/root/backends/load.py")
+    with (
+        serving(dom0, "load", *load, says="running"),
+        scraped(dom0, tmp_path, OPTIONS, 2) as server,
+    ):
+        before = server.query("sum(xengt_mappings_made_total)")
+        calls = benches(dom0, time.monotonic() + MINUTES * 60)
+        quantiles = {name: recorded(server, name) for name in QUANTILES}
+        rounds = server.query("increase(xengt_probe_rounds_total[5m])")
+        made = server.query("sum(xengt_mappings_made_total)")
+        print(f"rounds {rounds}, mappings made {before} to {made}")
+        assert empty(server, {None, "patched"}) == []
+    apart = {}
+    assert len(calls) == 2 * 2 * 2 * 2
+    for case, histogram in calls.items():
+        for name, percent in QUANTILES.items():
+            bench = histogram.percentile(percent) / int(case[1])
+            apart[*case, name] = quantiles[name][case] / bench
+            words = f"{bench:9.0f} ns, Prometheus {quantiles[name][case]:9.0f} ns"
+            print(f"{' '.join(case):26} {name}: bench {words}, {apart[*case, name]:.3f}")
+    assert {key: ratio for key, ratio in apart.items() if key[-1] != "p99"} == {
+        key: pytest.approx(1, abs=0.1) for key in apart if key[-1] != "p99"
+    }
+    assert left_behind(dom0) == ""
+
+
+def test_on_stock_the_others_show_something(dom0, tmp_path):
+    with scraped(dom0, tmp_path, OPTIONS) as server:
+        time.sleep(40)
+        assert empty(server, {None}) == []
+        on_patched = empty(server, {"patched"})
+        assert len(on_patched) == 3, on_patched
+    assert left_behind(dom0) == ""
