@@ -33,7 +33,8 @@ def serving(dom0: Dom0, name: str, *words: str, says: str) -> Iterator[None]:
     output = f"/run/{unit}.log"
     quiet = ("--quiet", "--collect", "--unit", unit)
     properties = ("-p", f"StandardOutput=file:{output}", "-p", f"StandardError=append:{output}")
-    dom0.succeeds(f"systemctl stop {unit} 2> /dev/null; rm -f {output}")  # of a test that was killed
+    # of a test that was killed
+    dom0.succeeds(f"systemctl stop {unit} 2> /dev/null; rm -f {output}")
     dom0.succeeds("systemd-run", *quiet, *properties, *words)
     try:
         dom0.succeeds(

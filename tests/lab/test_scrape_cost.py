@@ -10,7 +10,7 @@ KIB = 1 << 10
 
 
 def scraped(dom0, *numbers: int, timeout: float) -> dict:
-    words = ("python3", "/root/dom0/scraping.py", *map(str, numbers))
+    words = ("python3", "/root/dom0/scrape_cost.py", *map(str, numbers))
     told = json.loads(dom0.succeeds(*words, timeout=timeout))
     assert left_behind(dom0) == ""
     return told

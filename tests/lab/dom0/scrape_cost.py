@@ -69,7 +69,7 @@ def scraped(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
 
 def main(domains: int, scrapes: int, rounds: int) -> dict:
     many = rounds > 100
-    config = Path("/tmp/scraping.toml")
+    config = Path("/tmp/scrape_cost.toml")
     config.write_text(
         CONFIG.format(
             interval_s=0.001 if many else 30,
