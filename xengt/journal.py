@@ -6,11 +6,9 @@ have; and after, the handle Xen gave. `leftovers` reads it when the run is dead.
 The file's lock is also what keeps two benchmarks from running at once.
 """
 
-import fcntl
 import mmap
 import os
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,14 +16,13 @@ from itertools import islice
 from pathlib import Path
 
 from xengt.errors import UnmetError
+from xengt.lock import locked
 from xengt.references import Reference
 from xenlib_cffi.call import Mapping
 
 PATH = Path("/run/xengt/mappings")
 
 _WORD = struct.Struct("<Q")
-#: seconds between two tries to lock it
-_AGAIN_S = 0.05
 _MAGIC = 0x315F_7472_6E67_6E78  # "xngnrt_1"
 
 
@@ -191,32 +188,6 @@ def opened(path: Path = PATH, *, patience_s: float = 0.0) -> Iterator[Journal]:
     Raises:
         UnmetError: another run has it, or the file cannot be made.
     """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise UnmetError(
-            f"{path} cannot be opened: {error.strerror}", "run this as root"
-        ) from error
-    try:
-        _lock(descriptor, time.monotonic() + patience_s)
+    busy = "another xengt is measuring on this host"
+    with locked(path, patience_s=patience_s, busy=busy) as descriptor:
         yield Journal(descriptor)
-    finally:
-        # Not left to close: a mapping of the file that lives on has a descriptor of its own.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, until: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= until:
-                raise UnmetError(
-                    "another xengt is measuring on this host",
-                    "wait for it to end, or end it: pgrep -af xengt",
-                ) from error
-            time.sleep(_AGAIN_S)
-        else:
-            return

@@ -39,3 +39,19 @@ def test_what_goes_in_comes_out(labs: Labs, variant, persistent, files):
         planned = parts(Guest(vifs=1, vbds=2), user_mappings=2)
         assert 0 < told["most_live"] <= sum(part.mappings for part in planned)
     assert left_behind(dom0) == ""
+
+
+@pytest.mark.parametrize("variant", ["stock", "patched"])
+def test_the_kernel_times_what_it_maps_for_it(labs: Labs, variant, files):
+    dom0 = labs.get(variant)
+    dom0.put(files)
+    words = "PYTHONPATH=/root/dom0 python3 /root/backends/timed.py /tmp/serve.toml"
+    told = json.loads(dom0.succeeds(words, timeout=500))
+    print(told)
+    for caller, least in (("blkback", 2 * told["pages"]), ("netback", told["pages"])):
+        mapped, unmapped = told[f"{caller} map"], told[f"{caller} unmap"]
+        # What was mapped for the guest is unmapped by now: not a call of either has been missed.
+        assert mapped["references"] == unmapped["references"] >= least
+        assert 0 < mapped["calls"] <= mapped["references"]
+    assert told["other map"]["calls"] == told["other unmap"]["calls"] == 0
+    assert left_behind(dom0) == ""

@@ -23,16 +23,21 @@ import stand_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.openmetrics import exposition
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as strictly
-from prometheus_client.parser import text_string_to_metric_families as parsed
+from told import Library, collected, numbers
 from usage_stand_ins import Ctrl, failed, xen
 
 from xengt import dom0
 from xengt.errors import FailedError, UnmetError
 from xengt.serve import host, logs, notify, probe, service
 from xengt.serve.buckets import BOUNDS_S, Buckets
-from xengt.serve.config import Config, HostOptions, Listen, ProbeOptions, load
+from xengt.serve.config import (
+    Config,
+    HostOptions,
+    Listen,
+    PassiveOptions,
+    ProbeOptions,
+    load,
+)
 from xengt.serve.families import counter, gauge, histogram
 from xengt.serve.host import Host
 from xengt.serve.http import listening
@@ -45,33 +50,6 @@ from xenlib_cffi.histogram import Histogram
 __all__ = ["xen"]  # a fixture
 
 FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
-
-
-class Library:
-    """The same as prometheus_client tells it, with no help of ours."""
-
-    def __init__(self, sources):
-        self.sources = sources
-
-    def collect(self):
-        return [family.metric() for source in self.sources for family in source.families()]
-
-
-def numbers(text) -> dict:
-    return {
-        (sample.name, *sorted(sample.labels.items())): sample.value
-        for family in parsed(text)
-        for sample in family.samples
-    }
-
-
-def collected(*sources) -> dict:
-    """What they tell, by name and labels; it has to be good OpenMetrics as well."""
-    found = numbers(Page(sources).text().decode())
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Library(sources))
-    assert list(strictly(exposition.generate_latest(registry).decode()))
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +97,8 @@ def test_every_key_is_taken(tmp_path):
             batches = [4, 4, 8]
             mappings = [2]
             calls = 7
+            [passive]
+            enabled = true
             [host]
             domains = 3
             """,
@@ -128,6 +108,7 @@ def test_every_key_is_taken(tmp_path):
     assert found == Config(
         Listen("::1", 1, *files),
         ProbeOptions(False, 2.0, 0.5, ("gntdev",), (4, 8), (2,), 7),
+        PassiveOptions(enabled=True),
         HostOptions(3),
     )
 
@@ -135,8 +116,8 @@ def test_every_key_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("text", "what", "remedy"),
     [
-        ("[nowhere]", "nowhere", "listen, probe, host"),
-        ("listen = 3", "listen", "listen, probe, host"),
+        ("[nowhere]", "nowhere", "listen, probe, passive, host"),
+        ("listen = 3", "listen", "listen, probe, passive, host"),
         ("[listen]\nport = 1\nprot = 2", "listen.prot", "port"),
         ("[listen]\naddress = 5", "listen.address", "text"),
         ("[listen]\nport = 65536", "listen.port", "65535"),
@@ -155,6 +136,7 @@ def test_every_key_is_taken(tmp_path):
         ("[probe]\nbatches = [0]", "probe.batches", "from 1"),
         ("[probe]\nmappings = [4]", "probe.mappings", "to 3"),
         ("[probe]\ncalls = 1.5", "probe.calls", "whole number"),
+        ("[passive]\nenabled = 'no'", "passive.enabled", "true or false"),
         ("[host]\ndomains = -1", "host.domains", "from 0"),
     ],
 )

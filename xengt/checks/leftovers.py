@@ -1,10 +1,11 @@
-"""What a killed benchmark left behind, that the next one will take back."""
+"""What a killed benchmark or agent left behind, that the next one will take back."""
 
 from collections.abc import Iterator
 
 from xengt import journal, kernel, leftovers
 from xengt.checks.check import Check, ok, warning
 from xengt.errors import UnmetError
+from xengt.serve.passive import guard
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
@@ -12,7 +13,7 @@ NAME = "leftovers"
 
 
 def run() -> Iterator[Check]:
-    """Check for mappings and empty domains; nothing where there is no Xen to ask."""
+    """Check for mappings, empty domains and probes; nothing where there is no Xen to ask."""
     if not kernel.is_control_domain():
         return
     try:
@@ -20,12 +21,15 @@ def run() -> Iterator[Check]:
             domids = leftovers.domains(ctrl)
         with journal.opened() as book:
             mapped = book.read().mapped
+        left = guard.abandoned()
     except UnmetError as busy:
         yield ok(NAME, busy.what)
     except (MissingLibraryError, XenLibraryError):
         return  # the checks of the hypervisor say why
     else:
         yield found(domids, mapped)
+        if left:
+            yield traced(left)
 
 
 def found(domids: list[int], mapped: bool) -> Check:
@@ -42,4 +46,17 @@ def found(domids: list[int], mapped: bool) -> Check:
         NAME,
         f"a killed benchmark has left {', '.join(left)}",
         "The next one takes it all back: `xengt bench --samples 1`.",
+    )
+
+
+def traced(left: list[str]) -> Check:
+    """Say what is there of a dead agent that had the kernel time its grant calls.
+
+    Args:
+        left: its names in tracefs.
+    """
+    return warning(
+        NAME,
+        f"a killed agent has left {', '.join(left)} in tracefs",
+        "The next one takes it all back: `xengt serve`.",
     )

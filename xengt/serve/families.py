@@ -11,8 +11,6 @@ from prometheus_client.core import (
     Metric,
 )
 
-from xengt.serve.buckets import Buckets
-
 #: the labels of a series, and its number
 Row = tuple[Sequence[str], float]
 
@@ -32,6 +30,20 @@ class Family:
     shape: Hashable
     numbers: Sequence[float]
     metric: Callable[[], Metric]
+
+
+class Latencies(Protocol):
+    """How many took at most so long."""
+
+    @property
+    def sum_s(self) -> float:
+        """Seconds of all of them."""
+
+    def below(self) -> Sequence[int]:
+        """Return how many took at most so long, for each bound and then for none."""
+
+    def cumulative(self) -> Sequence[tuple[str, float]]:
+        """Return the same beside each bound, as prometheus_client takes them."""
 
 
 class Source(Protocol):
@@ -81,7 +93,7 @@ def _simple(
 
 
 def histogram(
-    name: str, meaning: str, labels: Sequence[str], rows: Sequence[tuple[Sequence[str], Buckets]]
+    name: str, meaning: str, labels: Sequence[str], rows: Sequence[tuple[Sequence[str], Latencies]]
 ) -> Family:
     """Tell latencies, in seconds, as classic histograms.
 

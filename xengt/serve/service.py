@@ -19,6 +19,7 @@ from xengt.serve.host import Host
 from xengt.serve.http import listening
 from xengt.serve.notify import notify, reloading, watchdog_s
 from xengt.serve.page import Page
+from xengt.serve.passive.told import collecting
 from xengt.serve.probe import Probe
 from xengt.serve.told import ProbeTold
 from xengt.serve.xenstore import Following
@@ -88,6 +89,7 @@ def _running(config: Config) -> Iterator[tuple[str, Probe | None]]:
         sources.append(ProbeTold(probe))
     page = Page(sources, [ProcessCollector(registry=None)])
     with ExitStack() as stack:
+        stack.enter_context(collecting(config.passive, sources.append))
         address = stack.enter_context(listening(config.listen, page.text))
         status["address"] = address
         for thread in (xenstore, probe):

@@ -1,15 +1,13 @@
 """The agent in a real dom0: what it shows, and that nothing of it stays, whatever ends it."""
 
-import json
 import signal
 import subprocess
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from agent import Agent, waits_until
 
 from xengt import leftovers, owner
 
@@ -21,34 +19,6 @@ interval_s = 3
 cpu_budget = 0.5
 calls = 8
 """
-
-
-def waits_until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.1)
-    return condition()
-
-
-class Agent:
-    """One that runs."""
-
-    def __init__(self, config):
-        words = ["xengt", "serve", "--json", "--config", str(config)]
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        self.address = json.loads(self.process.stdout.readline())["address"]
-
-    def scraped(self):
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=60) as answer:
-            text = answer.read().decode()
-        return {
-            (sample.name, *sorted(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-
-    def rounds(self):
-        return self.scraped()["xengt_probe_rounds_total",]
 
 
 @pytest.fixture

@@ -1,0 +1,128 @@
+"""The kernel times its own grant calls while an agent asks for it, and nothing of that stays."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from agent import Agent, waits_until
+
+from xengt.bench import WARMUP
+from xengt.serve.passive import guard, tracefs
+
+CONFIG = "[listen]\nport = 0\n[probe]\nenabled = false\n[passive]\nenabled = {}\n"
+BATCH, SAMPLES = 8, 100
+
+
+@pytest.fixture(autouse=True)
+def mounted():
+    if not (tracefs.ROOT / "dynamic_events").exists():
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", tracefs.ROOT], check=True)
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "serve.toml"
+    file.write_text(CONFIG.format("true"))
+    return file
+
+
+@pytest.fixture
+def agent(config):
+    started = []
+
+    def start():
+        started.append(Agent(config))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.terminate()
+        each.process.wait(timeout=60)
+
+
+def left():
+    """What of ours is in tracefs, by its own files."""
+    files = ("dynamic_events", "kprobe_events", "synthetic_events")
+    lines = [line for file in files for line in (tracefs.ROOT / file).read_text().splitlines()]
+    names = [path.name for path in (tracefs.ROOT / "instances").iterdir()]
+    return [each for each in (*lines, *names) if "xengt" in each]
+
+
+def guard_of(agent):
+    """The one process that the agent has started."""
+    pids = Path(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children").read_text()
+    (pid,) = map(int, pids.split())
+    return pid
+
+
+def told(found, figure, operation, caller="gntdev"):
+    return found[f"xengt_kernel_grant_{figure}", ("caller", caller), ("operation", operation)]
+
+
+def figures(agent, operation):
+    """Calls, seconds and references of gntdev."""
+    found = agent.scraped()
+    names = ("seconds_count", "seconds_sum", "references_total")
+    return tuple(told(found, name, operation) for name in names)
+
+
+def test_calls_of_a_benchmark_are_counted_and_timed(agent):
+    one = agent()
+    before = one.scraped()
+    assert before["xengt_passive_up",] == 1
+    words = ["--engine", "gntdev", "--batch", str(BATCH), "--samples", str(SAMPLES), "--json", "-"]
+    began = time.perf_counter()
+    document = json.loads(subprocess.check_output(["xengt", "bench", *words]))
+    took = time.perf_counter() - began
+    calls = SAMPLES + WARMUP
+    for result, operation in zip(document["results"], ("map", "unmap"), strict=True):
+        # Some calls of an unmap are made after the benchmark has ended.
+        assert waits_until(lambda op=operation: figures(one, op)[0] >= calls, 10)
+        count, seconds, references = figures(one, operation)
+        assert (count, references) == (calls, calls * BATCH)
+        mean = seconds / count
+        latency = result["latency_ns"]["mean"] * 1e-9 * BATCH
+        print(f"{operation}: {mean} of {latency} s, all in {took} s")
+        # gntdev does more in a call than what the kernel's function does.
+        assert latency / 50 < mean < 3 * latency
+        assert seconds < took
+    others = [key for key in before if "_references_" in key[0] and key[1][1] == "other"]
+    assert [one.scraped()[key] for key in others] == [0, 0]
+    assert left()
+    began = time.monotonic()
+    one.process.terminate()
+    assert one.process.wait(timeout=60) == 0
+    print("ended after", time.monotonic() - began)
+    assert left() == []
+
+
+def test_what_killed_ones_leave_is_taken_back(agent, config):
+    first = agent()
+    os.kill(guard_of(first), signal.SIGKILL)
+    first.process.kill()
+    first.process.wait()
+    assert sorted(guard.abandoned()) == sorted(tracefs.left()) != []
+    second = agent()  # takes it back, there being no guard any more
+    assert second.scraped()["xengt_passive_up",] == 1
+    assert guard.abandoned() == []  # it is the second one's now
+    config.write_text(CONFIG.format("false"))
+    second.process.send_signal(signal.SIGHUP)
+    second.listens()
+    assert left() == []
+    assert not [key for key in second.scraped() if "passive" in key[0] or "kernel" in key[0]]
+    config.write_text(CONFIG.format("true"))
+    second.process.send_signal(signal.SIGHUP)
+    second.listens()
+    assert left()
+    pid = guard_of(second)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(pid, number)
+    assert left()
+    second.process.kill()
+    second.process.wait()
+    assert waits_until(lambda: left() == [])
+    assert waits_until(lambda: not Path(f"/proc/{pid}").exists(), 10)
