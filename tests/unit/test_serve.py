@@ -1,7 +1,6 @@
 """The agent: its configuration, what it shows, how it starts, changes and ends."""
 
 import gzip
-import http.client
 import json
 import os
 import re
@@ -14,7 +13,9 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
-from itertools import pairwise
+from http.client import HTTPConnection
+from itertools import accumulate, pairwise
+from math import ceil, log2
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +29,7 @@ from usage_stand_ins import Ctrl, failed, xen
 
 from xengt import dom0
 from xengt.errors import FailedError, UnmetError
-from xengt.serve import host, logs, notify, probe, service
+from xengt.serve import host, http, logs, native, notify, probe, service
 from xengt.serve.buckets import BOUNDS_S, Buckets
 from xengt.serve.config import (
     Config,
@@ -252,6 +253,59 @@ def test_a_family_is_written_anew_only_with_other_series():
     page.text()
     source.told = (replace(gauge("a", "Is.", ["b"], [(("c",), 2)]), metric=None),)
     assert page.text().decode().endswith('a{b="c"} 2\n')
+
+
+# native histograms
+
+OPENMETRICS_2 = "application/openmetrics-text; version=2.0.0; escaping=underscores,text/plain"
+
+
+@pytest.mark.skipif(not native.CAN, reason="this prometheus_client writes none")
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=20), st.sampled_from([1, 32]))
+@settings(deadline=None)
+def test_native_histograms_count_each_latency_in_its_bucket(nanoseconds, batch):
+    calls, buckets = Histogram(), Buckets()
+    for value in nanoseconds:
+        calls.record(value)
+    buckets.add(calls, batch)
+    page = Page([Given(histogram("a_seconds", "Is.", ["b"], [(["c"], buckets)]))])
+    content, kind = page.answer(OPENMETRICS_2)
+    assert "version=2.0.0" in kind
+    assert content.endswith(b"# EOF\n")
+    (line,) = [
+        each for each in content.decode().split("\n") if each.startswith('a_seconds{b="c"} {')
+    ]
+    found = re.fullmatch(
+        r'a_seconds\{b="c"\} \{count:(\d+),sum:(\S+),schema:2,zero_threshold:0.0,zero_count:0,'
+        r"positive_spans:\[(\S+)\],positive_deltas:\[(\S+)\]\}",
+        line,
+    )
+    assert int(found[1]) == batch * len(nanoseconds)
+    assert float(found[2]) == pytest.approx(sum(nanoseconds) * 1e-9)
+    deltas = accumulate(map(int, found[4].split(",")))
+    index, counted = 0, {}
+    for span in found[3].split(","):
+        gap, length = map(int, span.split(":"))
+        index += gap
+        for _ in range(length):
+            counted[index] = next(deltas)
+            index += 1
+    assert next(deltas, None) is None
+    for value in set(nanoseconds):
+        # A value is known to a thousandth: near a bound it may be on either side.
+        at = 4 * log2(max(value, 1) * 1e-9 / batch)
+        assert any(counted.get(ceil(at + near)) for near in (-0.01, 0, 0.01))
+    # The other forms have none of it, and the bounds as ever.
+    assert b"schema" not in page.answer("text/plain")[0]
+    assert b'a_seconds_bucket{b="c",le="+Inf"}' in content
+
+
+def test_who_asks_for_an_older_openmetrics_gets_text():
+    page = Page([Given(gauge("a", "Is.", [], [((), 1)]))])
+    for accept in ("", "application/openmetrics-text;version=1.0.0,text/plain", "*/*"):
+        content, kind = page.answer(accept)
+        assert kind.startswith("text/plain; version=")
+        assert content.endswith(b"\na 1\n")
 
 
 # the host
@@ -588,6 +642,24 @@ def test_a_probe_runs_with_it(running):
     assert not any(thread.name == "xengt-probe" for thread in threading.enumerate())
 
 
+def test_a_probe_that_fails_says_so_until_it_does_not(running, probing, xen):
+    refused = threading.Event()
+    refused.set()
+
+    def held(_setup):
+        if refused.is_set():
+            raise FailedError("cannot map")
+
+    def state():
+        return xen.store.nodes.get("/local/domain/0/data/xengt/serve/state")
+
+    probing.held = held
+    running("[probe]\nengines = ['hypercall']\ninterval_s = 0.05")
+    assert waits_until(lambda: state() == b"failing")
+    refused.clear()
+    assert waits_until(lambda: state() == b"probing")
+
+
 @pytest.mark.usefixtures("probing")
 def test_an_engine_that_cannot_be_is_left_out(running, monkeypatch, caplog):
     def require(engines):
@@ -638,7 +710,7 @@ def test_what_is_no_certificate_is_told(tmp_path):
     for name in ("crt", "key"):
         (tmp_path / name).write_text("none")
     listen = Listen("127.0.0.1", 0, str(tmp_path / "crt"), str(tmp_path / "key"))
-    with pytest.raises(UnmetError, match="TLS cannot be had") as caught, listening(listen, bytes):
+    with pytest.raises(UnmetError, match="TLS cannot be had") as caught, listening(listen, str):
         pass
     assert str(tmp_path / "crt") in caught.value.what
     assert "PEM" in caught.value.remedy
@@ -647,7 +719,9 @@ def test_what_is_no_certificate_is_told(tmp_path):
 def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
     """With TLS as well: the handshake is the connection's own business."""
     files = (str(certificates / "crt"), str(certificates / "key"))
-    with listening(Listen("127.0.0.1", 0, *files), lambda: b"x 1\n") as address:
+    with listening(
+        Listen("127.0.0.1", 0, *files), lambda _accept: (b"x 1\n", "text/plain")
+    ) as address:
         host_name, _, port = address.partition(":")
         with socket.create_connection((host_name, int(port))):
             context = ssl.create_default_context(cafile=files[0])
@@ -657,17 +731,29 @@ def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
                 assert answer.read() == b"x 1\n"
 
 
+@pytest.mark.parametrize("tls", [True, False])
+def test_who_says_nothing_for_long_is_hung_up_on(request, monkeypatch, tls):
+    monkeypatch.setattr(http, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(http._Handler, "timeout", 0.3)
+    files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
+    with listening(Listen("127.0.0.1", 0, *files), lambda _: (b"", "")) as address:
+        host_name, _, port = address.partition(":")
+        with socket.create_connection((host_name, int(port)), timeout=10) as silent:
+            assert silent.recv(100) == b""
+
+
 def test_pages_come_packed_over_one_connection_and_nothing_else_does():
     pages = iter([b"x 1\n", b"x 2\n"])
-    with listening(Listen("::1", 0), lambda: next(pages)) as address:
+    with listening(Listen("::1", 0), lambda accept: (next(pages), accept)) as address:
         host_name, _, port = address.rpartition(":")
         assert host_name == "[::1]"
-        connection = http.client.HTTPConnection("::1", int(port), timeout=10)
+        connection = HTTPConnection("::1", int(port), timeout=10)
         for expected in (b"x 1\n", b"x 2\n"):
-            connection.request("GET", "/metrics?a=b", headers={"Accept-Encoding": "gzip"})
+            headers = {"Accept-Encoding": "gzip", "Accept": "text/x"}
+            connection.request("GET", "/metrics?a=b", headers=headers)
             answer = connection.getresponse()
             assert answer.headers["Content-Encoding"] == "gzip"
-            assert answer.headers["Content-Type"].startswith("text/plain; version=")
+            assert answer.headers["Content-Type"] == "text/x"
             assert gzip.decompress(answer.read()) == expected
         connection.request("GET", "/nothing")
         answer = connection.getresponse()

@@ -1,13 +1,18 @@
 """Latencies as Prometheus has them: counts below fixed bounds, that only ever grow."""
 
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
 from itertools import accumulate
+from math import ceil, log2
 
 from xenlib_cffi.histogram import Histogram
 
 _FIRST_S, _LAST_S = 250e-9, 10e-3
-#: Four to an octave: a quantile between two bounds is known to 9 %.
-_STEP = 2**0.25
+#: Four to an octave, which native histograms call schema 2: a quantile between two bounds is
+#: known to 9 %.
+SCHEMA = 2
+_STEP = 2**2**-SCHEMA
 _NS = 1e-9
 
 
@@ -29,6 +34,7 @@ class Buckets:
     def __init__(self) -> None:
         """Begin with none."""
         self._counts = [0] * (len(BOUNDS_S) + 1)
+        self._native: Counter[int] = Counter()
         self._sum_s = 0.0
 
     def add(self, calls: Histogram, batch: int) -> None:
@@ -41,12 +47,19 @@ class Buckets:
         for low, high, count in calls.buckets():
             seconds = (low + high) / 2 * _NS / batch
             self._counts[bisect_left(BOUNDS_S, seconds)] += count * batch
+            # What took no time at all is in the bucket of the least that can be measured.
+            self._native[ceil(log2(max(seconds, _NS / batch)) * 2**SCHEMA)] += count * batch
         self._sum_s += calls.sum * _NS
 
     @property
     def sum_s(self) -> float:
         """Seconds of all of them."""
         return self._sum_s
+
+    @property
+    def native(self) -> Mapping[int, int]:
+        """How many took more than 2^((i - 1) / 4) seconds and at most 2^(i / 4), by i."""
+        return self._native
 
     def below(self) -> list[int]:
         """Return how many took at most so long, for each bound and then for none."""

@@ -11,6 +11,9 @@ from prometheus_client.core import (
     Metric,
 )
 
+from xengt.serve import native
+from xengt.serve.buckets import Buckets
+
 #: the labels of a series, and its number
 Row = tuple[Sequence[str], float]
 
@@ -24,12 +27,14 @@ class Family:
         shape: of its series; two of one name and shape differ in their numbers only.
         numbers: one for each line that prometheus_client writes, in its order.
         metric: makes what prometheus_client writes.
+        native: makes the same with native histograms; None where there are none.
     """
 
     name: str
     shape: Hashable
     numbers: Sequence[float]
     metric: Callable[[], Metric]
+    native: Callable[[], Metric] | None = None
 
 
 class Latencies(Protocol):
@@ -95,7 +100,7 @@ def _simple(
 def histogram(
     name: str, meaning: str, labels: Sequence[str], rows: Sequence[tuple[Sequence[str], Latencies]]
 ) -> Family:
-    """Tell latencies, in seconds, as classic histograms.
+    """Tell latencies, in seconds, as classic histograms, and as native ones where they can be.
 
     Args:
         name: ends in `_seconds`.
@@ -110,8 +115,16 @@ def histogram(
             made.add_metric(words, buckets.cumulative(), buckets.sum_s)
         return made
 
+    def with_native() -> Metric:
+        made = metric()
+        for words, buckets in rows:
+            if isinstance(buckets, Buckets):
+                native.add(made, dict(zip(labels, words, strict=True)), buckets)
+        return made
+
     numbers: list[float] = []
     for _, buckets in rows:
         below = buckets.below()
         numbers += [*below, below[-1], buckets.sum_s]
-    return Family(name, tuple(tuple(words) for words, _ in rows), numbers, metric)
+    shape = tuple(tuple(words) for words, _ in rows)
+    return Family(name, shape, numbers, metric, with_native)

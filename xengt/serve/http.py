@@ -17,13 +17,13 @@ from socketserver import TCPServer
 from threading import Thread
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST
-
 from xengt.errors import UnmetError
 from xengt.serve.config import Listen
 
 log = logging.getLogger(__name__)
 
+#: from what a client accepts to the page and its type
+Answer = Callable[[str], tuple[bytes, str]]
 #: seconds that a client may stay silent, in the middle of a request or between two
 _PATIENCE_S = 60.0
 #: Half as long as zlib's default, and the page hardly longer.
@@ -43,9 +43,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.partition("?")[0] != PATH:
             self.send_error(HTTPStatus.NOT_FOUND, f"what is told is at {PATH}")
             return
-        content = self.server.page()
+        content, kind = self.server.page(self.headers.get("Accept", ""))
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.send_header("Content-Type", kind)
         if "gzip" in self.headers.get("Accept-Encoding", ""):
             content = gzip.compress(content, _LEVEL)
             self.send_header("Content-Encoding", "gzip")
@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, listen: Listen, page: Callable[[], bytes]) -> None:
+    def __init__(self, listen: Listen, page: Answer) -> None:
         self.page = page
         self.tls = _tls(listen)
         found = socket.getaddrinfo(listen.address, listen.port, type=socket.SOCK_STREAM)
@@ -88,12 +88,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def listening(listen: Listen, page: Callable[[], bytes]) -> Iterator[str]:
+def listening(listen: Listen, page: Answer) -> Iterator[str]:
     """Serve the page for as long as the context lasts.
 
     Args:
         listen: where.
-        page: makes it, in Prometheus' text format; called in the thread of a connection.
+        page: makes it; called in the thread of a connection.
 
     Yields:
         The address and port, as a URL has them.

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from xengt.serve import native
 from xengt.serve.families import Family, Source
 
 
@@ -71,6 +72,26 @@ class Page:
             self._others.register(each)
         self._written: dict[str, _Written] = {}
         self._lock = threading.Lock()
+
+    def answer(self, accept: str) -> tuple[bytes, str]:
+        """Write it as it is asked for.
+
+        Args:
+            accept: the header of the request; whatever it says, text can be had.
+
+        Returns:
+            The page, and its type.
+        """
+        if native.asked_for(accept):
+            return self._openmetrics(), native.content_type()
+        return self.text(), CONTENT_TYPE_LATEST
+
+    def _openmetrics(self) -> bytes:
+        """Write all of it by the library, native histograms included."""
+        with self._lock:
+            families = [family for source in self._sources for family in source.families()]
+            metrics = [(family.native or family.metric)() for family in families]
+        return native.write(_Just([*metrics, *self._others.collect()]))
 
     def text(self) -> bytes:
         """Write it, in Prometheus' text format, as everything is now."""

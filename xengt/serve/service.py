@@ -90,7 +90,7 @@ def _running(config: Config) -> Iterator[tuple[str, Probe | None]]:
     page = Page(sources, [ProcessCollector(registry=None)])
     with ExitStack() as stack:
         stack.enter_context(collecting(config.passive, sources.append))
-        address = stack.enter_context(listening(config.listen, page.text))
+        address = stack.enter_context(listening(config.listen, page.answer))
         status["address"] = address
         for thread in (xenstore, probe):
             if thread is not None:
