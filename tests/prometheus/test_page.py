@@ -14,12 +14,10 @@ __all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
 
 #: of the Prometheus itself
 SCRAPED = {"up", "scrape_duration_seconds"}
-#: only with what the stand-ins do not have: a kernel that is traced, an XenStore that is watched
+#: only where a kernel is traced
 ELSEWHERE = {
     "xengt_kernel_grant_seconds_bucket",
     "xengt_kernel_grant_seconds_count",
-    "xengt_probe_up",
-    "xengt_xenstore_up",
 }
 _NAME = re.compile(r"\b(?:(?:xengt|process|scrape|case:|domain:)[\w:]+|up\b)")
 

@@ -152,17 +152,18 @@ def _heatmap(title: str, series: Sequence[Series], minutes: Axis, begin: float) 
     svg = panel(
         "heatmap", title, "Counts by bucket.", (minutes, axis), lines=[Line("", "", [(0, low)])]
     )
+    drawn_cells = []
     for at, lower, upper, count in cells:
         x = across((at - begin) / 60)
-        svg.append(
+        drawn_cells.append(
             el(
                 "rect",
                 x=x,
                 y=up(upper),
                 width=max(across((at - begin) / 60 + step) - x, 0.5),
                 height=up(lower) - up(upper),
-                class_="cell",
                 fill_opacity=f"{0.12 + 0.88 * (count / most) ** 0.5:.2f}",
             )
         )
+    svg.append(el("g", *drawn_cells, class_="mark cells"))
     return _cropped(svg)

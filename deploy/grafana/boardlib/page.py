@@ -25,7 +25,7 @@ figcaption { color: var(--ink); font-size: .9rem; font-weight: 600; }
   vertical-align: .25em; }
 .legend i.dashed { border-top-style: dashed; }
 .mark.dashed path { stroke-dasharray: 5 4; }
-.cell { fill: #0068a8; }
+.cells rect { fill: #0068a8; }
 """ + "".join(
     f".c{place} path {{ stroke: {colour}; }} i.c{place} {{ border-color: {colour}; }}\n"
     for place, colour in enumerate(
