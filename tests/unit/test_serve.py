@@ -848,3 +848,15 @@ def test_the_command_says_where_it_listens(tmp_path):
         socket.create_connection((host_name, int(port)), timeout=10).close()
         process.terminate()
         assert process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [("[probe]\ncalls = 3", 0, ""), ("[probe]\ncals = 3", 2, "probe.cals cannot be")],
+)
+def test_a_dry_run_judges_the_configuration_and_needs_no_xen(tmp_path, text, code, said):
+    words = ["python3", "-m", "xengt", "serve", "--dry-run", "--config", written(tmp_path, text)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert bool(done.stderr) == bool(said)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from xengt import dom0
+from xengt.serve.config import load
 
 SCHEMA = "xengt.serve/1"
 
@@ -19,6 +20,10 @@ def serve(
     as_json: Annotated[
         bool, typer.Option("--json", help="Say where it listens as JSON, on one line.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what is wrong with the configuration, if it is."),
+    ] = False,
 ) -> None:
     """Serve what the host tells, and what a small probe measures, to a Prometheus.
 
@@ -26,9 +31,14 @@ def serve(
     else; xengt-serve.toml(5) shows every key of it. The probe maps and unmaps
     a few references of a domain of its own, within a budget of CPU time. SIGHUP
     has the configuration read again; Ctrl-C and SIGTERM end it, and nothing stays.
+    --dry-run serves nothing and needs no Xen: a configuration that is to replace
+    another can be tried on any machine.
 
     Example: xengt serve --config /etc/xengt/serve.toml
     """
+    if dry_run:
+        load(config)
+        return
     # Here, so that no other command waits for prometheus_client.
     from xengt.serve import logs, service  # noqa: PLC0415
 
