@@ -1,0 +1,74 @@
+"""How many series a box has: of itself, of each domain, of each operation that is probed.
+
+Prints JSON. Runs in dom0; the agents are its own, beside the service.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+from xengt.granters.empty import EmptyDomains
+
+#: configuration → operations that are probed: map and unmap of each case
+CONFIGURATIONS = {
+    "probe.enabled = false": 0,
+    'probe = {engines = ["hypercall"], batches = [1], mappings = [1]}': 2,
+    "probe.batches = [1, 32]": 16,
+}
+MORE = 10
+
+
+def page(configuration: str) -> str:
+    """One scrape of an agent."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(f"listen.port = 0\n{configuration}\n")
+        file.flush()
+        words = ["xengt", "serve", "--json", "--config", file.name]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as agent:
+            try:
+                address = json.loads(agent.stdout.readline())["address"]
+                with urllib.request.urlopen(f"http://{address}/metrics", timeout=120) as answer:
+                    return answer.read().decode()
+            finally:
+                agent.terminate()
+
+
+def counted(text: str) -> tuple[int, int]:
+    """Series of a page, and the domains it shows."""
+    series = re.findall(r"^[^#\n].*$", text, re.MULTILINE)
+    (domains,) = re.findall(r"^xengt_domains (\S+)$", text, re.MULTILINE)
+    return len(series), int(float(domains))
+
+
+def main() -> None:
+    """Count, and see that the counts add up."""
+    found = {operations: counted(page(each)) for each, operations in CONFIGURATIONS.items()}
+    default = next(reversed(CONFIGURATIONS))
+    with EmptyDomains(MORE) as domains:
+        domains.references(MORE)
+        more = counted(page(default))
+    passive = counted(page("probe.enabled = false\npassive.enabled = true"))
+    whole = found[CONFIGURATIONS[default]]
+    domain = (more[0] - whole[0]) / (more[1] - whole[1])
+    without = {number: count - there * domain for number, (count, there) in found.items()}
+    operation = (without[16] - without[2]) / 14
+    probe = without[2] - 2 * operation - without[0]
+    json.dump(
+        {
+            "box": without[0],
+            "probe": probe,
+            "operation": operation,
+            "passive": passive[0] - passive[1] * domain - without[0],
+            "domain": domain,
+            "default": whole[0],
+            "domains": whole[1],
+        },
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    main()
