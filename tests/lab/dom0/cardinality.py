@@ -15,7 +15,7 @@ from xengt.granters.empty import EmptyDomains
 #: configuration → operations that are probed: map and unmap of each case
 CONFIGURATIONS = {
     "probe.enabled = false": 0,
-    'probe = {engines = ["hypercall"], batches = [1], mappings = [1]}': 2,
+    "probe = {batches = [1], mappings = [1]}": 4,
     "probe.batches = [1, 32]": 16,
 }
 MORE = 10
@@ -54,8 +54,8 @@ def main() -> None:
     whole = found[CONFIGURATIONS[default]]
     domain = (more[0] - whole[0]) / (more[1] - whole[1])
     without = {number: count - there * domain for number, (count, there) in found.items()}
-    operation = (without[16] - without[2]) / 14
-    probe = without[2] - 2 * operation - without[0]
+    operation = (without[16] - without[4]) / 12
+    probe = without[4] - 4 * operation - without[0]
     json.dump(
         {
             "box": without[0],
