@@ -19,9 +19,9 @@ PORT = 9805
 HURRY = {
     "alerts.rules.yml": {r"(?m)^( +for: )\w+$": r"\g<1>2s"},
     "recording.rules.yml": {
-        r"interval: 1m": "interval: 1s",
+        r"interval: 2m": "interval: 1s",
         r"\[1d\] offset 1h": "[1m] offset 10s",
-        r">= 360": ">= 5",
+        r">= 180": ">= 5",
     },
 }
 

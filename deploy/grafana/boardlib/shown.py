@@ -42,11 +42,11 @@ def _tail(engine: str, operation: str) -> Panel:
         "s",
         tuple(
             Query(
-                f"case:xengt_probe_latency_seconds:{quantile}{{{labels}}}",
-                f"{quantile}, {_CASE}",
-                dashed=quantile == "p90",
+                _quantile("xengt_probe_latency_seconds", "batch, mappings", labels, percent / 100),
+                f"p{percent}, {_CASE}",
+                dashed=percent == 90,  # noqa: PLR2004
             )
-            for quantile in ("p99", "p90")
+            for percent in (99, 90)
         ),
         log=True,
     )
