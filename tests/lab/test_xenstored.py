@@ -56,6 +56,7 @@ def test_one_that_does_not_answer_is_told_and_used_again(alone, service):
         assert named(service)
         seconds = service.stops()
         print(f"stopped in {seconds:.2f} s without an answer of xenstored")
+        assert 0 < seconds < 2
     finally:
         alone.succeeds("kill -CONT $(pidof oxenstored)")
     assert left_behind(alone) == ""

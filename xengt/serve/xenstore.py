@@ -27,6 +27,8 @@ _DEADLINE_S = 2.0
 _TICK_S = 1.0
 #: between two tries to connect
 _RETRY_S = 2.0
+#: for a last answer: what is not taken back by then, the next agent takes back
+_FAREWELL_S = 0.5
 
 
 class Following(threading.Thread):
@@ -66,11 +68,11 @@ class Following(threading.Thread):
         )
 
     def stop(self) -> None:
-        """Take the status back, and end."""
+        """Take the status back, if XenStore answers, and end."""
         self._stopping.set()
         self._events.put("")
         if self.is_alive():
-            self.join(2 * _DEADLINE_S)
+            self.join(_FAREWELL_S)
 
     def run(self) -> None:
         """Follow; what fails is told once, and tried again."""
