@@ -41,7 +41,11 @@ def needed(item: pytest.Item) -> int:
 
 
 #: and one by one
-LONG_TESTS = {"test_memory_is_flat_over_10_000_rounds_and_scrapes"}
+LONG_TESTS = {
+    "test_memory_is_flat_over_10_000_rounds_and_scrapes",
+    # what is different of it there, test_scraping shows
+    *("test_in_dom0[test_passive.py-patched]", "test_in_dom0[test_serve.py-patched]"),
+}
 
 
 def takes_long(item: pytest.Item) -> bool:

@@ -8,6 +8,7 @@ from service import BUSY, CONFIG, Service, waits_until
 
 #: capabilities(7), by number
 CAP_DAC_OVERRIDE = 1
+TRACEFS = "/sys/kernel/tracing"
 
 
 @pytest.fixture
@@ -76,3 +77,23 @@ def test_it_measures_reloads_and_stops(dom0, service):
     assert 0 < seconds < 2
     assert left_behind(dom0) == ""
     assert dom0.run("pgrep", "-x", "xengt").returncode == 1
+
+
+def kernel_calls(service) -> float:
+    """Calls by gntdev that the kernel has counted; the probe makes some."""
+    found = service.scraped()
+    calls = {k: v for k, v in found.items() if k[0] == "xengt_kernel_grant_seconds_count"}
+    return sum(count for (_, labels), count in calls.items() if "gntdev" in labels)
+
+
+def test_what_the_kernel_times_itself_is_told_and_nothing_of_it_stays(dom0, service):
+    dom0.succeeds(f"mountpoint -q {TRACEFS} || mount -t tracefs tracefs {TRACEFS}")
+    service.starts(f"{BUSY}[passive]\nenabled = true\n")
+    assert service.scraped()["xengt_passive_up", ""] == 1, service.messages()
+    assert waits_until(lambda: kernel_calls(service) > 0)
+    traced = f"grep -h xengt {TRACEFS}/dynamic_events; ls -d {TRACEFS}/instances/*xengt*"
+    assert "xengt" in dom0.run(traced).stdout
+    seconds = service.stops()
+    print(f"SIGTERM until it was gone: {seconds:.2f} s")
+    assert 0 < seconds < 2
+    assert dom0.run(traced).stdout == ""
