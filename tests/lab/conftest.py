@@ -7,6 +7,7 @@ import pytest
 from labs import LABS, Labs
 from programs import Programs
 from reach import Dom0
+from service import CONFIG, Service
 
 #: these run in dom0; test_in_dom0.py takes them there
 collect_ignore = ["dom0"]
@@ -115,6 +116,16 @@ def switched_off(labs) -> Dom0:
 def patched_exact(labs) -> Dom0:
     """The patched hypervisor, otherwise as `exact`."""
     return labs.get("patched-exact")
+
+
+@pytest.fixture
+def service(dom0) -> Iterator[Service]:
+    """The agent's unit on stock Xen, stopped; what a test configures is taken back."""
+    dom0.succeeds(f"cp -p {CONFIG} /tmp/serve.toml")
+    one = Service(dom0)
+    yield one
+    one.control("stop")
+    dom0.succeeds(f"mv /tmp/serve.toml {CONFIG}; systemctl reset-failed")
 
 
 @pytest.fixture(scope="session")

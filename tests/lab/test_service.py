@@ -2,22 +2,12 @@
 
 import json
 
-import pytest
 from reach import left_behind
-from service import BUSY, CONFIG, Service, waits_until
+from service import BUSY, waits_until
 
 #: capabilities(7), by number
 CAP_DAC_OVERRIDE = 1
 TRACEFS = "/sys/kernel/tracing"
-
-
-@pytest.fixture
-def service(dom0):
-    dom0.succeeds(f"cp -p {CONFIG} /tmp/serve.toml")
-    one = Service(dom0)
-    yield one
-    one.control("stop")
-    dom0.succeeds(f"mv /tmp/serve.toml {CONFIG}; systemctl reset-failed")
 
 
 def of_the_process(service) -> dict[str, str]:

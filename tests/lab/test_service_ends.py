@@ -4,19 +4,10 @@ import json
 
 import pytest
 from reach import left_behind
-from service import BUSY, CONFIG, UNIT, Service, waits_until
+from service import BUSY, UNIT, waits_until
 
 #: with room between two rounds for a benchmark
 SELDOM = "[probe]\ninterval_s = 10\ncpu_budget = 1.0\n"
-
-
-@pytest.fixture
-def service(dom0):
-    dom0.succeeds(f"cp -p {CONFIG} /tmp/serve.toml")
-    one = Service(dom0)
-    yield one
-    one.control("stop")
-    dom0.succeeds(f"mv /tmp/serve.toml {CONFIG}; systemctl reset-failed")
 
 
 def runs_again(service, pid) -> bool:

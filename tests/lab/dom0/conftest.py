@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+from agent import Agent
 
 from xengt.granters.empty import EmptyDomains
 from xenlib_cffi.call import Call
@@ -14,6 +15,21 @@ from xenlib_cffi.foreignmemory import ForeignMemory
 def ctrl():
     with Ctrl() as opened:
         yield opened
+
+
+@pytest.fixture
+def agents():
+    """Starts agents, each of the file of its configuration."""
+    started = []
+
+    def start(config):
+        started.append(Agent(config))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.terminate()
+        each.process.wait(timeout=60)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import Agent, waits_until
+from agent import waits_until
 
 from xengt.bench import WARMUP
 from xengt.serve.passive import guard, tracefs
@@ -31,17 +31,8 @@ def config(tmp_path):
 
 
 @pytest.fixture
-def agent(config):
-    started = []
-
-    def start():
-        started.append(Agent(config))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.process.terminate()
-        each.process.wait(timeout=60)
+def agent(agents, config):
+    return lambda: agents(config)
 
 
 def left():

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import Agent, waits_until
+from agent import waits_until
 
 from xengt import leftovers, owner
 
@@ -22,19 +22,14 @@ calls = 8
 
 
 @pytest.fixture
-def agent(tmp_path):
+def agent(agents, tmp_path):
     config = tmp_path / "serve.toml"
-    started = []
 
     def start(probe=""):
         config.write_text(f"[listen]\nport = 0\n{probe}" if probe else CONFIG)
-        started.append(Agent(config))
-        return started[-1]
+        return agents(config)
 
-    yield start
-    for each in started:
-        each.process.terminate()
-        each.process.wait(timeout=60)
+    return start
 
 
 def ours(ctrl):
