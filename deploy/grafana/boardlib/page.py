@@ -16,7 +16,7 @@ main { max-width: none; padding: 1.4rem 1.8rem 1.8rem; }
 h1 { margin: 0; font-size: 1.7rem; }
 h2 { margin: 1.5rem 0 .7rem; padding-top: .6rem; border-top: 2px solid var(--hair); }
 .panels { grid-template-columns: repeat(5, 1fr); gap: 1rem 1.1rem; grid-auto-flow: dense; }
-.panels > .wide { grid-column: 5; }
+.panels > .wide { grid-column: 5; order: -1; }
 .panels > :only-child { grid-column: auto; max-width: none; }
 figcaption { color: var(--ink); font-size: .9rem; font-weight: 600; }
 .legend { font-size: .74rem; line-height: 1.3; color: var(--soft); margin: .1rem 0 0 .6rem;
