@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from agents import serving
 from reach import left_behind
 from service import BUSY, UNIT, waits_until
 
@@ -71,9 +72,18 @@ def test_the_journal_of_mappings_is_shared_with_root(dom0, service):
     assert service.scraped()["xengt_probe_errors_total", 'status="none"'] == 0
 
 
+@pytest.fixture(scope="module")
+def taken(dom0):
+    """Another program's port."""
+    words = ("python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "9806")
+    with serving(dom0, "port", *words, says="Serving"):
+        yield
+
+
 TLS = '[listen]\ncertificate = "{0}/tls.crt"\nkey = "{0}/tls.key"\n'
 
 
+@pytest.mark.usefixtures("taken")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -91,7 +101,6 @@ TLS = '[listen]\ncertificate = "{0}/tls.crt"\nkey = "{0}/tls.key"\n'
 )
 def test_what_a_restart_would_not_mend_fails_once_and_says_why(dom0, service, text, said):
     dom0.succeeds("touch /root/tls.crt /root/tls.key")
-    dom0.succeeds("pidof nc || busybox nc -ll -s 127.0.0.1 -p 9806 -e true > /dev/null 2>&1 &")
     service.configure(text)
     assert service.control("start") != 0
     told = service.shows("ActiveState", "Result", "ExecMainStatus", "NRestarts")
