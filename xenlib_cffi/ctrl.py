@@ -188,17 +188,17 @@ class Ctrl(Handle):
             "xc_domain_getinfolist",
             f"domains from {first}",
         ):
-            for i in range(count):
-                flags = info[i].flags
+            for each in info[0:count]:
+                flags = each.flags
                 yield Domain(
-                    domid=info[i].domain,
+                    domid=each.domain,
                     dying=bool(flags & lib.XEN_DOMINF_dying),
                     shutdown=bool(flags & lib.XEN_DOMINF_shutdown),
                     paused=bool(flags & lib.XEN_DOMINF_paused),
                     hvm=bool(flags & lib.XEN_DOMINF_hvm_guest),
-                    pages=info[i].tot_pages,
-                    vcpus=info[i].nr_online_vcpus,
-                    uuid=bytes(info[i].handle),
+                    pages=each.tot_pages,
+                    vcpus=each.nr_online_vcpus,
+                    uuid=bytes(each.handle),
                 )
             first = info[count - 1].domain + 1
 

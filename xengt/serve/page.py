@@ -8,6 +8,7 @@ in between, numbers are put into the lines it has written.
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
@@ -24,8 +25,9 @@ class _Written:
 
     Attributes:
         shape: it had then.
-        beginnings: of its lines, up to their numbers; the first has the comments above it.
-        end: comments of a family without a series.
+        beginnings: of its lines, up to their numbers, with the comments above and the end of the
+            line before.
+        end: of the last line; or comments, of a family without a series.
     """
 
     shape: object
@@ -34,16 +36,14 @@ class _Written:
 
     def text(self, numbers: Sequence[float]) -> str:
         """Return it with other numbers, one a line."""
-        lines = [
-            f"{start}{_number(number)}\n"
-            for start, number in zip(self.beginnings, numbers, strict=True)
-        ]
-        return "".join([*lines, self.end])
+        # In C but for the look at each number: these are most of a page.
+        written = [str(number) if type(number) is int else _text(number) for number in numbers]
+        return "".join([*chain.from_iterable(zip(self.beginnings, written, strict=True)), self.end])
 
 
-def _number(number: float) -> str:
-    """Write a number; the library knows how one is written that is no whole one."""
-    return str(number) if isinstance(number, int) else str(floatToGoString(number))  # type: ignore[no-untyped-call]
+def _text(number: float) -> str:
+    """Write a number that is no whole one, which the library knows how to."""
+    return str(floatToGoString(number))  # type: ignore[no-untyped-call]
 
 
 class _Just(Collector):
@@ -118,5 +118,5 @@ def _write(family: Family) -> _Written:
             above += f"{line}\n"
         else:
             beginnings.append(above + line[: line.rindex(" ") + 1])
-            above = ""
+            above = "\n"
     return _Written(family.shape, tuple(beginnings), above)

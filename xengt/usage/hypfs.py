@@ -8,6 +8,7 @@ One directory a domain that has a grant table, named by its domid:
     slow-live, slow-maps
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from xengt.maptrack import TREE
@@ -47,15 +48,17 @@ def counts(hypfs: HypFs) -> dict[int, dict[str, Any]]:
         for domid in domids:
             values = numbers.read(f"{TREE}/{domid}")
             if None not in values:  # else it has gone, maybe half-way
-                found[domid] = dict(zip(known, map(_count, values), strict=True))
+                found[domid] = dict(zip(known, _counts(values), strict=True))
     return found
 
 
-def _count(value: Any) -> int:  # noqa: ANN401 (an int: None is seen before)
-    """Make a count of what is read: it is never negative.
+def _counts(values: Sequence[Any]) -> Sequence[int]:
+    """Make counts of what is read: they are never negative.
 
     Xen sums what its CPUs count each for itself. A sum taken while a mapping
     goes from one CPU's count to another's can be below zero for that moment,
     and is shown as 2^64 less a few.
     """
-    return 0 if value >= _SIGN else value
+    if max(values) < _SIGN:
+        return values
+    return [0 if value >= _SIGN else value for value in values]
