@@ -43,7 +43,7 @@ def needed(item: pytest.Item) -> int:
 
 #: and one by one
 LONG_TESTS = {
-    "test_memory_is_flat_over_10_000_rounds_and_scrapes",
+    "test_memory_is_flat_over_10_000_probes_and_scrapes",
     "test_what_the_kernel_times_itself_is_told_and_nothing_of_it_stays",
     # what is different of it there, test_scraping shows
     *("test_in_dom0[test_passive.py-patched]", "test_in_dom0[test_serve.py-patched]"),

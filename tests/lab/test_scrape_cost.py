@@ -28,11 +28,11 @@ def test_a_scrape_with_64_domains(labs, variant):
     assert told["errors"] == 0
 
 
-def test_memory_is_flat_over_10_000_rounds_and_scrapes(dom0):
-    told = scraped(dom0, 0, 10_000, 10_000, timeout=7200)
+def test_memory_is_flat_over_10_000_probes_and_scrapes(dom0):
+    told = scraped(dom0, 0, 10_000, 5_000, timeout=7200)
     first, last = told["rss"]
     print(f"{first} bytes after a tenth, {last} at the end; {told['rounds']:.0f} rounds")
-    assert told["rounds"] >= 10_000
+    assert told["rounds"] >= 5_000  # of two engines
     assert last < 64 * MIB
     assert last - first < MIB
     assert told["errors"] == 0

@@ -8,6 +8,7 @@ own part; `page`, bytes of the last, unpacked; `rss`, bytes, after a tenth of it
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import time
@@ -45,8 +46,8 @@ def scrape(address: str) -> tuple[float, bytes]:
 
 
 def number(page: bytes, name: str) -> float:
-    (line,) = [line for line in page.decode().split("\n") if line.startswith(f"{name} ")]
-    return float(line.split()[1])
+    (value,) = re.findall(rb"^%b (\S+)$" % re.escape(name.encode()), page, re.MULTILINE)
+    return float(value)
 
 
 def scraped(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
