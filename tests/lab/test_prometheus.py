@@ -21,6 +21,9 @@ calls = 100
 #: the same cases; one of these runs after another, with a pause for the agent's rounds
 PLAN = ("--engine", "hypercall,gntdev", "--batch", "1,32", "--mappings", "1,3", "--samples", "200")
 PAUSE_S = 20
+#: Of 100 calls, so many more or less: the agent's calls are not the benchmark's, and of those of
+#: gntdev a tenth or so takes half as long again. Where all take the same, this allows nothing.
+RANKS = 5
 QUANTILES = {"p50": 50, "p90": 90, "p99": 99}
 Case = tuple[str, str, str, str]
 
@@ -74,18 +77,21 @@ def test_quantiles_agree_with_a_benchmark(patched_exact, tmp_path, files):
         made = server.query("sum(xengt_mappings_made_total)")
         print(f"rounds {rounds}, mappings made {before} to {made}")
         assert empty(server, {None, "patched"}) == []
-    apart = {}
     assert len(calls) == 2 * 2 * 2 * 2
+    apart = []
     for case, histogram in calls.items():
+        batch = int(case[1])
         for name, percent in QUANTILES.items():
-            bench = histogram.percentile(percent) / int(case[1])
-            apart[*case, name] = quantiles[name][case] / bench
-            words = f"{bench:9.0f} ns, Prometheus {quantiles[name][case]:9.0f} ns"
-            print(f"{' '.join(case):26} {name}: bench {words}, {apart[*case, name]:.3f}")
-    # Of what takes so long that it has waited, the buckets tell no more than how long about.
-    assert {key: ratio for key, ratio in apart.items() if key[-1] != "p99"} == {
-        key: pytest.approx(1, abs=0.1) for key in apart if key[-1] != "p99"
-    }
+            found = quantiles[name][case]
+            low, bench, high = (
+                histogram.percentile(min(percent + more, 100)) / batch
+                for more in (-RANKS, 0, RANKS)
+            )
+            words = f"{' '.join(case):26} {name}: bench {bench:9.0f} ns, Prometheus {found:9.0f} ns"
+            print(f"{words}, {found / bench:.3f}")
+            if not 0.9 * low <= found <= 1.1 * high:
+                apart.append(f"{words}; bench {low:.0f} to {high:.0f} ns beside it")
+    assert apart == []
     assert left_behind(dom0) == ""
 
 
