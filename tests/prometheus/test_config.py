@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from obtained import promtool
 from server import DEPLOY, RULES, prometheus, waits_until
-from test_serve import blocked, running, told, xen
+from serving import blocked, running, told, xen
 
 __all__ = ["blocked", "running", "told", "xen"]  # fixtures
 

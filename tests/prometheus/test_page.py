@@ -8,7 +8,8 @@ import pytest
 from boardlib.board import filled
 from obtained import promtool
 from server import DEPLOY, RULES
-from test_serve import blocked, probing, running, told, waits_until, xen
+from serving import blocked, probing, running, told, xen
+from waiting import waits_until
 
 __all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
 

@@ -8,7 +8,7 @@ from boardlib.asking import boxes
 from boardlib.page import drawn_page
 from browser import look, needs_chromium
 from server import RULES, config, prometheus, waits_until
-from test_serve import blocked, probing, running, told, xen
+from serving import blocked, probing, running, told, xen
 
 __all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
 

@@ -4,19 +4,13 @@ import logging
 import time
 
 import pytest
+from waiting import waits_until
 from xenstored import FakeXenstored
 
 from xengt.serve import xenstore
 from xengt.serve.xenstore import Following
 
 HOME = "/local/domain/0/data/xengt/serve"
-
-
-def waits_until(condition):
-    end = time.monotonic() + 20
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import stand_in
 from typer.testing import CliRunner
+from waiting import waits_until
 from xenstored import FakeXenstored
 
 from xengt import cli, published, share
@@ -167,13 +168,6 @@ def sharer(daemon, *, then):
     process = subprocess.Popen([sys.executable, "-c", code, "xengt"], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     return process
-
-
-def waits_until(condition):
-    end = time.monotonic() + 20
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
 
 
 def published_nodes(daemon):
