@@ -96,11 +96,13 @@ class Machine:
         self._library = self.ffi.dlopen(str(library))
         self.calls = getattr(self._library, name)
         self.fast = name != "stock"
+        self.bus = False
 
     def reset(self) -> None:
-        """Begin anew, without domains; with fast mappings, if there are any and they are wanted."""
+        """Begin anew, without domains; with what the patched one may do, if it is wanted."""
         self.calls.reset()
         self.calls.fast_maptrack(self.fast)
+        self.calls.bus_region(self.bus)
 
     def create(self, domid: int, **config) -> "Domain":
         """Create a domain: PV, two vCPUs and Xen's defaults, but for what is said otherwise."""

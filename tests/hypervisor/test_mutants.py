@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 FLAGS = ("-O0", "-g0", "-DNDEBUG")
 REST_FLAGS = ("-O2", "-g0", "-DNDEBUG")
 #: translated, IOMMU, fast; those first that tell most
-SETTINGS = ((0, 0, 1), (0, 1, 1), (1, 0, 1), (0, 0, 0))
+SETTINGS = ((0, 0, 1), (0, 2, 1), (0, 1, 1), (1, 0, 1), (0, 0, 0), (1, 2, 0))
 SEED, LENGTH, STEPS = 1, 400, 40_000
 #: of a run, which takes less than one; a fault may have it go on for ever
 CPU_SECONDS = 4

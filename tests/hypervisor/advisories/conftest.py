@@ -20,9 +20,16 @@ def machines(stock_sources, patched_sources, tmp_path_factory):
     return made
 
 
-@pytest.fixture(params=["stock", "patched", "patched, slow entries"])
+@pytest.fixture(
+    params=[
+        *("stock", "patched", "patched, slow entries"),
+        *("patched, bus addresses", "patched, slow entries, bus addresses"),
+    ]
+)
 def machine(request, machines) -> Machine:
-    machine = machines[request.param.split(",")[0]]
-    machine.fast = request.param == "patched"
+    name, *ways = request.param.split(", ")
+    machine = machines[name]
+    machine.fast = name != "stock" and "slow entries" not in ways
+    machine.bus = "bus addresses" in ways
     machine.reset()
     return machine

@@ -30,7 +30,7 @@ extern const char *const differ_names[NR_WHAT];
 /* Which machines there are: everything of a run that is not in its steps. */
 struct setting {
     bool translated_mapper;     /* domain 1 is HVM rather than PV */
-    bool strict_iommu;          /* of domain 0 */
+    unsigned int strict_iommu;  /* of domain 0; 2: patched, its mappings have bus addresses */
     bool fast;                  /* the patched hypervisor's boot option */
 };
 

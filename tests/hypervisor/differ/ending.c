@@ -58,6 +58,9 @@ void step_end(const struct step *s)
     /* Not too often: what has been built up is gone with it. */
     if ( s->more % 8 && stock.see_domain(domids[d], &seen) )
         return;
+    /* A bus address has a reference to its page, and so a page its domain: not so on stock. */
+    if ( own_bus(0, d) && recorded(d) )
+        return;
     if ( stock.see_domain(domids[d], &seen) )
         end_domain(d);
     if ( !stock.see_domain(domids[d], &seen) && !recorded(d) )

@@ -3,7 +3,7 @@
  *
  *     differ TRANSLATED IOMMU FAST SEED LENGTH STEPS
  *
- * The first three are 0 or 1: the setting.  Worlds of LENGTH steps each, the first from SEED, until
+ * The first three are 0 or 1, or for the IOMMU 2: the setting.  Worlds of LENGTH steps each, the first from SEED, until
  * there were STEPS.  On stdout, how often each kind of step had each answer; of a difference, the
  * seed and what was asked and answered up to it.  Exit codes: 0 none, 1 a difference, 2 usage.
  */

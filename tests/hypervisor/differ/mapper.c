@@ -69,6 +69,7 @@ void step_map(const struct step *s)
     {
         const struct gnttab_map_grant_ref *r = requests[0];
         struct mapping *made = &mappings[nr_mappings];
+        struct entry_seen entry;
 
         if ( kinds[ld] == MAPLESS || fails || r[i].status == GNTST_no_space )
         {
@@ -83,7 +84,9 @@ void step_map(const struct step *s)
             requests[1][i].handle);
         if ( r[i].status )
             continue;
-        same("bus address", r[i].dev_bus_addr, requests[1][i].dev_bus_addr);
+        if ( !own_bus(ld, granter_of(s, i)) )
+            same("bus address", r[i].dev_bus_addr, requests[1][i].dev_bus_addr);
+        patched.see_entry(r[i].dom, r[i].ref, &entry);
         *made = (struct mapping){
             .live = true,
             .tagged = r[i].flags & GNTMAP_host_map,
@@ -92,7 +95,10 @@ void step_map(const struct step *s)
             .ref = r[i].ref,
             .flags = r[i].flags,
             .host_addr = r[i].host_addr,
-            .bus_addr = r[i].dev_bus_addr,
+            .frame = entry.frame,
+            .bus_addr = { r[i].dev_bus_addr, requests[1][i].dev_bus_addr },
+            .own_bus = own_bus(ld, granter_of(s, i)),
+            .exact = own_bus(ld, NR_DOMAINS),
             .handle = { r[i].handle, requests[1][i].handle },
         };
         if ( now.fast && is_fast(mappings, nr_mappings, made) )

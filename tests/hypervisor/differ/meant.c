@@ -59,6 +59,8 @@ bool is_fast(const struct mapping *mappings, unsigned int nr, const struct mappi
     differ = (making->flags ^ other->flags) & KEPT_FLAGS;
     if ( kinds == GNTMAP_host_map && tag(making->host_addr) != tag(other->host_addr) )
         return true;
+    if ( kinds == GNTMAP_host_map && making->exact )
+        return false;
     return kinds != (GNTMAP_device_map | GNTMAP_host_map) && !differ;
 }
 
@@ -88,7 +90,8 @@ static struct mapping *chosen(struct mapping *first, struct mapping *second, uin
 }
 
 struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
-                   uint64_t host_addr, bool translated, uint64_t host, const bool *gone)
+                   uint64_t host_addr, uint64_t bus_addr, bool translated, uint64_t host,
+                   const bool *gone)
 {
     struct mapping *candidates[2] = { NULL, NULL };
     struct meant about = { NULL, false, 0 };
@@ -100,6 +103,16 @@ struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mappe
     for ( unsigned int i = 0; i < 2; i++ )
         if ( (handle & FAST) && candidates[i] && gone[candidates[i]->granter] )
             return (struct meant){ NULL, true, GNTST_bad_handle };
+
+    for ( unsigned int i = 0; i < 2 && bus_addr; i++ )
+        if ( candidates[i] && candidates[i]->own_bus )
+        {
+            if ( candidates[i]->bus_addr[1] == bus_addr )
+                return (struct meant){ candidates[i], false, 0 };
+            about.patched_only = true;
+        }
+    if ( about.patched_only )
+        return (struct meant){ NULL, true, GNTST_bad_dev_addr };
 
     about.mapping = chosen(candidates[0], candidates[1], host_addr);
     if ( !about.mapping && (candidates[0] || candidates[1]) )

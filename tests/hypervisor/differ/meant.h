@@ -10,6 +10,10 @@
  *
  * 3. A fast handle whose granter is gone is a bad handle; stock crashes the caller.
  *
+ * 4. Where mappings have bus addresses of their own, one in a request has to be right, whether it is a
+ *    device mapping's or not, and says which mapping is meant: stock, which has it compared for device
+ *    mappings only, is given the machine address instead.  A page has a reference for it.
+ *
  * The limit of maptrack frames, which does not hold for fast mappings, is not reached here.
  */
 #ifndef MEANT_H
@@ -25,7 +29,10 @@ struct mapping {
     bool live;
     unsigned int mapper, granter;
     uint32_t ref, flags;
-    uint64_t host_addr, bus_addr;
+    uint64_t host_addr, frame;
+    uint64_t bus_addr[2];       /* on stock, and patched: it may have one of its own there */
+    bool own_bus;               /* it has, and */
+    bool exact;                 /* so have those that its mapper makes of others' references */
     bool tagged;                /* it had a host mapping, so that its address is known */
     uint32_t handle[2];         /* on stock, and patched */
     unsigned int slot;          /* if fast: in which order it is looked at */
@@ -48,12 +55,13 @@ uint32_t fast_handle(unsigned int domid, uint32_t ref);
 /* The slot that a mapping just made has been given. */
 unsigned int slot_of(const struct mapping *mappings, unsigned int nr, const struct mapping *made);
 /*
- * What a request is about.
+ * What a request is about.  Of unmap_and_replace, @bus_addr is 0.
  *
  * @host is what is at its address: 0, or a p2m entry of a translated mapper's; @gone[d] is
  * whether nothing is left of domain d.
  */
 struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
-                   uint64_t host_addr, bool translated, uint64_t host, const bool *gone);
+                   uint64_t host_addr, uint64_t bus_addr, bool translated, uint64_t host,
+                   const bool *gone);
 
 #endif

@@ -65,7 +65,7 @@ static unsigned int ask(const struct step *s, bool replace, union request *reque
     for ( unsigned int i = 0; i < batch_of(s) && nr_mappings; i++ )
     {
         const struct mapping *named = named_by(s->mapping, i);
-        uint64_t host = named->host_addr, bus = named->bus_addr;
+        uint64_t host = named->host_addr, bus = named->bus_addr[1];
 
         if ( !usable(named->mapper) || (n && named->mapper != *ld) )
             break;
@@ -132,15 +132,15 @@ static void unmap(const struct step *s, bool replace)
     {
         uint32_t handle = replace ? requests[i].replace.handle : requests[i].unmap.handle;
         uint64_t host_addr = requests[i].unmap.host_addr;
-        struct meant about = meant(mappings, nr_mappings, ld, handle, host_addr, translated(ld),
-                                   hosts[i], gone);
+        uint64_t bus_addr = replace ? 0 : requests[i].unmap.dev_bus_addr;
+        struct meant about = meant(mappings, nr_mappings, ld, handle, host_addr, bus_addr,
+                                   translated(ld), hosts[i], gone);
         struct mapping *of = about.mapping;
 
         count(replace ? REPLACE : UNMAP, statuses[1][i]);
         say("# d%u %s handles %#x %#x at %#llx, bus %#llx: %d%s\n", domids[ld],
             replace ? "replaces" : "unmaps", of ? of->handle[0] : ~0U, handle,
-            (unsigned long long)host_addr,
-            (unsigned long long)(replace ? 0 : requests[i].unmap.dev_bus_addr), statuses[1][i],
+            (unsigned long long)host_addr, (unsigned long long)bus_addr, statuses[1][i],
             about.patched_only ? ", not on stock" : "");
         if ( about.patched_only )
         {
@@ -151,13 +151,17 @@ static void unmap(const struct step *s, bool replace)
         if ( replace )
             of_stock[for_stock].replace.handle = of ? of->handle[0] : ~0U;
         else
+        {
             of_stock[for_stock].unmap.handle = of ? of->handle[0] : ~0U;
+            if ( of && of->own_bus && bus_addr )
+                of_stock[for_stock].unmap.dev_bus_addr = of->bus_addr[0];
+        }
         statuses[1][for_stock++] = statuses[1][i];
         if ( !of || statuses[1][i] || mapper.crashed )
             continue;
         if ( host_addr )
             of->flags &= ~GNTMAP_host_map;
-        if ( !replace && requests[i].unmap.dev_bus_addr )
+        if ( bus_addr )
             of->flags &= ~GNTMAP_device_map;
         of->live = of->flags & (GNTMAP_host_map | GNTMAP_device_map);
         nr_live[ld][of->handle[1] >> 31] -= !of->live;

@@ -55,6 +55,11 @@ void create(unsigned int domain);
 bool alive(unsigned int domain);
 /* Alive, and not crashed. */
 bool usable(unsigned int domain);
+/* Whether the patched hypervisor gives mappings by one domain of another's bus addresses. */
+static inline bool own_bus(unsigned int mapper, unsigned int granter)
+{
+    return now.strict_iommu == 2 && mapper == 0 && granter != 0;
+}
 bool translated(unsigned int domain);
 /* What is called next, is called by it. */
 void enter_both(unsigned int domain, unsigned int vcpu);

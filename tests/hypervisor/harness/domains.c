@@ -122,6 +122,7 @@ static void free_domain(struct domain *d)
     free(d->p2m);
     if ( d->iommu )
         munmap(d->iommu, NR_FRAMES);
+    end_bus(d);
     take_ticket(&domains.lock);
     domains.slot_used[d->slot] = false;
     __atomic_sub_fetch(&domains.alive, 1, __ATOMIC_SEQ_CST);
@@ -219,6 +220,7 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
     d->vcpu = calloc(d->max_vcpus, sizeof(*d->vcpu));
     d->p2m = d->translated ? calloc(P2M_ENTRIES, sizeof(*d->p2m)) : NULL;
     d->iommu = d->need_iommu ? map_zeroes(NR_FRAMES) : NULL;
+    begin_bus(d);
     rc = grant_table_init(d, config->grant_frames, config->maptrack_frames, config->max_version);
     if ( rc )
     {
@@ -264,6 +266,7 @@ static bool kill_domain(struct domain *d)
     case RELEASING:
         if ( gnttab_release_mappings(d) )
             return false;
+        bus_is_clear(d);
         d->stage = FREEING;
         return false;
 

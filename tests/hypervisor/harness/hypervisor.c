@@ -11,6 +11,12 @@ static int gnttab_release_mappings(struct domain *d);
 static int grant_table_init(struct domain *d, int max_grant_frames, int max_maptrack_frames,
                             unsigned int options);
 static void grant_table_init_vcpu(struct vcpu *v);
+static void begin_bus(struct domain *d);
+static void bus_is_clear(const struct domain *d);
+static void end_bus(struct domain *d);
+static void set_bus_region(bool enabled);
+static inline void still_held(const struct page_info *page, unsigned long references,
+                              unsigned long types);
 static void forget_mappings(struct grant_table *gt);
 static int create_grant_pv_mapping(uint64_t addr, mfn_t frame, unsigned int flags,
                                    unsigned int cache_flags);
@@ -46,6 +52,7 @@ static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_ad
 #include "xen/hvm-grant_table.c"
 #pragma GCC diagnostic pop
 
+#include "iommu.c"
 #include "guest.c"
 #include "seen.c"
 #include "locks.c"
@@ -56,6 +63,7 @@ const struct hypervisor HYPERVISOR = {
     .active_entry_size = sizeof(struct active_grant_entry),
     .reset = reset,
     .fast_maptrack = fast_maptrack,
+    .bus_region = set_bus_region,
     .fail_allocations = fail_allocations,
     .preempt_every = set_preempt_every,
     .create = create_domain,

@@ -38,11 +38,12 @@ struct entry_seen {
     uint32_t pin;
     uint16_t flags, status, domid;
     uint16_t mapper;            /* whose pins they are; only meaningful if there are any */
+    uint64_t frame;             /* what they pin; likewise */
 };
 
 /* A page of a domain's. */
 struct page_seen {
-    uint64_t references, type, types;
+    uint64_t references, type, types, frame;
 };
 
 /* What a domain holds of Xen's. */
@@ -76,6 +77,8 @@ struct hypervisor {
     void (*reset)(void);
     /* Whether fast mappings are made: the boot option.  Before any domain is created. */
     void (*fast_maptrack)(bool enabled);
+    /* Whether each mapping has a bus address of its own, in strict mode: likewise. */
+    void (*bus_region)(bool enabled);
     /* Have Xen's own allocations fail after this many; -1: never. */
     void (*fail_allocations)(long after);
     /* Have a batch be interrupted every so many requests; 0: never. */

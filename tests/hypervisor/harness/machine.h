@@ -83,7 +83,8 @@ struct domain {
     enum { ALIVE, RELEASING, FREEING, GONE } stage;
     uint64_t *p2m;                  /* by gfn: mfn and type */
     uint8_t *iommu;                 /* by frame: IOMMUF_* */
-    unsigned int iommu_mappings;
+    unsigned int iommu_mappings;    /* frames that are reached */
+    struct bus *bus;                /* by bus address, if mappings have their own */
 };
 
 /* Domains and vCPUs. */
@@ -203,10 +204,26 @@ static inline l1_pgentry_t adjust_guest_l1e(l1_pgentry_t e, const struct domain 
 
 #define IOMMUF_readable 1U
 #define IOMMUF_writable 2U
+#define IOMMUF_transient 4U
+#define IOMMU_FLUSHF_added 1U
+#define IOMMU_FLUSHF_modified 2U
 #define need_iommu_pt_sync(d) ((d)->need_iommu)
+/* As many bits as a server's: its CPUs' addresses have less than those of its IOMMUs. */
+static const unsigned int paddr_bits = 46;
+static const bool iommu_enabled = true;
+struct iommu_ops { unsigned int addr_width; };
+static const struct iommu_ops iommu_ops = { 48 };
+#define iommu_get_ops() (&iommu_ops)
 static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
                             unsigned int flags);
 static int iommu_legacy_unmap(struct domain *d, dfn_t dfn, unsigned long nr);
+static inline long iommu_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
+                             unsigned int flags, unsigned int *flush_flags);
+static inline long iommu_unmap(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flags,
+                               unsigned int *flush_flags);
+static inline int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr,
+                                    unsigned int flush_flags);
+static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_flags);
 
 /* For operations that move pages between domains, which are no part of what is tested here. */
 #define MEMF_no_owner 0

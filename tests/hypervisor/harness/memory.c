@@ -173,6 +173,9 @@ static void put_page(struct page_info *page)
     left = __atomic_sub_fetch(&page->count_info, 1, __ATOMIC_SEQ_CST);
     if ( (left & PGC_count_mask) == PGC_count_mask )
         broken("page reference count below 0", __FILE__, __LINE__);
+#if !defined(NDEBUG) && !defined(LINGER) && !defined(TSAN)
+    still_held(page, left, ~0UL);
+#endif
     if ( !(left & PGC_count_mask) )
         page_is_free(page);
 }
@@ -199,6 +202,9 @@ static void put_page_type(struct page_info *page)
 
     if ( (left & PGT_count_mask) == PGT_count_mask )
         broken("page type count below 0", __FILE__, __LINE__);
+#if !defined(NDEBUG) && !defined(LINGER) && !defined(TSAN)
+    still_held(page, ~0UL, left);
+#endif
 }
 
 static void put_page_and_type(struct page_info *page)

@@ -11,6 +11,7 @@ static bool see_entry(unsigned int domid, uint32_t ref, struct entry_seen *seen)
     act = &_active_entry(d->grant_table, ref);
     seen->pin = act->pin;
     seen->mapper = act->pin ? act->domid : 0;
+    seen->frame = act->pin ? mfn_x(act->mfn) : 0;
     if ( d->grant_table->gt_version == 1 )
     {
         seen->flags = shared_entry_v1(d->grant_table, ref).flags;
@@ -33,6 +34,7 @@ static bool see_page(unsigned int domid, unsigned int page, struct page_seen *se
     if ( !d || page >= DOMAIN_PAGES )
         return false;
     seen->references = own_page(d, page)->count_info & PGC_count_mask;
+    seen->frame = mfn_x(page_to_mfn(own_page(d, page)));
     seen->types = own_page(d, page)->u.inuse.type_info & PGT_count_mask;
     seen->type = seen->types ? own_page(d, page)->u.inuse.type_info & PGT_type_mask : 0;
     return true;
@@ -92,14 +94,28 @@ static unsigned int see_iommu(unsigned int domid, unsigned int of, unsigned int 
 struct tally {
     uint32_t pin;
     uint16_t mapper;
+    uint16_t uses, writes;          /* references of the page, and writable types */
 };
 
-static void tally_mapping(struct tally *tally, const struct domain *ld, unsigned int flags)
+static void tally_mapping(struct tally *tally, const struct domain *rd, const struct domain *ld,
+                          unsigned int flags)
 {
+    bool readonly = flags & GNTMAP_readonly, own_bus = ld->bus && ld != rd;
+    bool typed = gnttab_host_mapping_get_page_type(readonly, ld, rd);
+
     if ( flags & GNTMAP_device_map )
-        tally->pin += flags & GNTMAP_readonly ? GNTPIN_devr_inc : GNTPIN_devw_inc;
+        tally->pin += readonly ? GNTPIN_devr_inc : GNTPIN_devw_inc;
     if ( flags & GNTMAP_host_map )
-        tally->pin += flags & GNTMAP_readonly ? GNTPIN_hstr_inc : GNTPIN_hstw_inc;
+    {
+        tally->pin += readonly ? GNTPIN_hstr_inc : GNTPIN_hstw_inc;
+        tally->uses++;
+        tally->writes += typed;
+    }
+    /* What devices reach is either a device mapping's matter, or the bus address's. */
+    if ( own_bus || (flags & GNTMAP_device_map) )
+        tally->uses++;
+    if ( (own_bus && typed) || ((flags & GNTMAP_device_map) && !readonly) )
+        tally->writes++;
     tally->mapper = ld->domain_id;
 }
 
@@ -112,7 +128,7 @@ static void tally_maptrack(struct tally *tallies, const struct domain *rd, struc
         const struct grant_mapping *map = &maptrack_entry(gt, handle);
 
         if ( map->flags && map->domid == rd->domain_id )
-            tally_mapping(&tallies[map->ref], ld, map->flags);
+            tally_mapping(&tallies[map->ref], rd, ld, map->flags);
     }
 }
 
@@ -178,7 +194,7 @@ static bool entries_at_rest(struct domain *rd)
                  !granter_noted(ld->grant_table, rd->domain_id) )
                 right = wrong("a slot is left of reference", rd, ref, act->slot[i], 0);
             else
-                tally_mapping(tally, ld, act->slot[i] & FAST_flags);
+                tally_mapping(tally, rd, ld, act->slot[i] & FAST_flags);
         }
 #endif
         if ( act->pin != tally->pin )
@@ -197,16 +213,10 @@ static bool entries_at_rest(struct domain *rd)
         }
         if ( act->pin && mfn_valid(act->mfn) )
         {
-            struct page_info *page = mfn_to_page(act->mfn);
-            unsigned int devw = MASK_EXTR(act->pin, GNTPIN_devw_mask);
-            unsigned int hstw = MASK_EXTR(act->pin, GNTPIN_hstw_mask);
+            unsigned int frame = mfn_to_page(act->mfn) - frame_table;
 
-            ld = find_domain(act->domid);
-            frame_uses[page - frame_table] += devw + hstw +
-                                              MASK_EXTR(act->pin, GNTPIN_devr_mask) +
-                                              MASK_EXTR(act->pin, GNTPIN_hstr_mask);
-            frame_writes[page - frame_table] +=
-                devw + (ld && gnttab_host_mapping_get_page_type(false, ld, rd) ? hstw : 0);
+            frame_uses[frame] += tally->uses;
+            frame_writes[frame] += tally->writes;
         }
     }
     free(tallies);
@@ -294,6 +304,61 @@ static bool hosts_at_rest(struct domain *ld)
     return right;
 }
 
+#ifdef BUS_REGION_FRAMES
+/* What devices reach at the bus address of a mapping: its frame, and to do no more than it may. */
+static bool reaches(struct domain *ld, dfn_t dfn, unsigned int flags,
+                    const struct active_grant_entry *act)
+{
+    const struct bus_entry *entry = bus_entry(ld->bus, dfn);
+    unsigned int permitted = flags & GNTMAP_readonly ? IOMMUF_readable
+                                                     : IOMMUF_readable | IOMMUF_writable;
+
+    if ( entry->now.flags == permitted && entry->now.mfn == mfn_x(act->mfn) )
+        return true;
+    return wrong("devices reach at frame", ld, dfn_x(dfn), entry->now.mfn, mfn_x(act->mfn));
+}
+
+/* Each bus address is of one mapping that is live, and each such mapping has one. */
+static bool bus_at_rest(struct domain *ld)
+{
+    struct grant_table *gt = ld->grant_table;
+    unsigned int nr = 0;
+    struct domain *rd;
+    bool right = true;
+
+    for ( unsigned int handle = 0; handle < gt->maptrack_limit; handle++ )
+    {
+        const struct grant_mapping *map = &maptrack_entry(gt, handle);
+
+        if ( !map->flags || map->domid == ld->domain_id || !(rd = find_domain(map->domid)) )
+            continue;
+        right &= reaches(ld, bus_frame(handle, 0), map->flags,
+                         &_active_entry(rd->grant_table, map->ref));
+        nr++;
+    }
+    for_each_domain ( rd )
+        for ( unsigned int ref = 0; ref < nr_active_entries(rd->grant_table); ref++ )
+        {
+            const struct active_grant_entry *act = &_active_entry(rd->grant_table, ref);
+
+            for ( unsigned int i = 0; i < NR_FAST_SLOTS; i++ )
+                if ( rd != ld && act->slot[i] && act->domid == ld->domain_id )
+                {
+                    right &= reaches(ld, bus_frame(fast_handle(rd->domain_id, ref), i),
+                                     act->slot[i], act);
+                    nr++;
+                }
+        }
+    if ( ld->bus->nr != nr )
+        right = wrong("bus addresses", ld, 0, ld->bus->nr, nr);
+    if ( ld->bus->nr_cached )
+        right = wrong("bus addresses that devices remember", ld, 0, ld->bus->nr_cached, 0);
+    return right;
+}
+#else
+static bool bus_at_rest(struct domain *ld) { return true; }
+#endif
+
 static bool at_rest(void)
 {
     struct domain *d;
@@ -314,6 +379,9 @@ static bool at_rest(void)
                 right &= handles_at_rest(d);
             }
         }
+    for_each_domain ( d )
+        if ( d->bus && d->stage == ALIVE && !d->is_shutting_down )
+            right &= bus_at_rest(d);
     free(frame_uses);
     free(frame_writes);
     if ( !free_pages_at_rest(0) )

@@ -37,6 +37,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define cf_check
 #define __init
+#define __initdata
 #define __read_mostly
 #define __ro_after_init
 
@@ -70,6 +71,8 @@ static __attribute__((noreturn, cold)) void broken(const char *what, const char 
 #define MASK_INSR(v, m) (((v) * ((m) & -(m))) & (m))
 #define min_t(type, a, b) ({ type a_ = (a), b_ = (b); a_ < b_ ? a_ : b_; })
 #define min(a, b) min_t(__typeof__(a), a, b)
+#define max(a, b) ({ __typeof__(a) a_ = (a), b_ = (b); a_ > b_ ? a_ : b_; })
+#define fls64(x) ({ uint64_t x_ = (x); x_ ? 64 - __builtin_clzl(x_) : 0; })
 #define IS_ERR_OR_NULL(p) (!(p) || (unsigned long)(p) >= -4095UL)
 #define PTR_ERR(p) ((long)(p))
 #define ERR_PTR(e) ((void *)(long)(e))
@@ -97,6 +100,7 @@ static inline unsigned int find_first_bit(const unsigned long *map, unsigned int
 #define XENLOG_INFO ""
 #define XENLOG_G_DEBUG ""
 #define PRI_mfn "05lx"
+#define PRI_dfn PRIx64
 #define PRIpaddr "016lx"
 #define PRIpte "016lx"
 static inline void quiet(const char *format, ...) {}
@@ -132,6 +136,9 @@ TYPE_SAFE(gfn)
 TYPE_SAFE(dfn)
 #define INVALID_MFN (mfn_t){ ~0UL }
 #define INVALID_GFN (gfn_t){ ~0UL }
+#define INVALID_DFN (dfn_t){ ~0UL }
+#define dfn_add(dfn, n) _dfn(dfn_x(dfn) + (n))
+#define pfn_to_paddr(frame) ((paddr_t)(frame) << PAGE_SHIFT)
 #define mfn_to_maddr(mfn) (mfn_x(mfn) << PAGE_SHIFT)
 #define maddr_to_mfn(maddr) _mfn((maddr) >> PAGE_SHIFT)
 typedef uint64_t paddr_t;
