@@ -31,6 +31,7 @@ FAILED = 3
 #: Text of the patched hypervisor's sources, and what stands there instead.  The file is
 #: grant_table.c unless said otherwise.  `dies`: what breaks it takes the host down, and this is
 #: what is said then.  `fast = false`: without fast mappings, where the maptrack table is meant.
+#: `bus = true`: where mappings have bus addresses of their own.
 BROKEN = [
     broken
     for file in sorted(ADVISORIES.glob("*.toml"))
@@ -67,7 +68,8 @@ def test_broken(broken, first, patched_sources, tmp_path, request):
     part = compiled("patched", sources, tmp_path, FLAGS)
     library = linked(tmp_path / "libbroken.so", [part], sources, FLAGS, shared=True)
     check = broken["check"]
-    words = [ADVISORIES / "alone.py", library, CHECKS[check], check, str(broken.get("fast", True))]
+    ways = (str(broken.get("fast", True)), str(broken.get("bus", False)))
+    words = [ADVISORIES / "alone.py", library, CHECKS[check], check, *ways]
     done = subprocess.run(
         [sys.executable, *words],
         check=False,

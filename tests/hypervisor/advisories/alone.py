@@ -1,4 +1,4 @@
-"""One check alone, on a hypervisor that may take the program down: LIBRARY MODULE CHECK FAST."""
+"""One check alone, on a hypervisor that may take the program down: LIBRARY MODULE CHECK FAST BUS."""
 
 import importlib.util
 import sys
@@ -11,12 +11,13 @@ from binding import Machine
 FAILED = 3
 
 
-def main(library: str, module: str, check: str, fast: str) -> int:
+def main(library: str, module: str, check: str, fast: str, bus: str) -> int:
     spec = importlib.util.spec_from_file_location("checks", Path(__file__).parent / f"{module}.py")
     checks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(checks)
     machine = Machine(Path(library), "patched")
     machine.fast = fast == "True"
+    machine.bus = bus == "True"
     machine.reset()
     try:
         getattr(checks, check)(machine)
