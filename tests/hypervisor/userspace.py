@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lablib.cache import Cache, key
@@ -30,30 +30,33 @@ FLAGS = (
 )
 
 
-def prepared(cache: Cache, series: Sequence[Patch]) -> Path:
+def prepared(
+    cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FILES
+) -> Path:
     """Return a directory to include from: `xen/`, without includes, and `public/`.
 
     Args:
         cache: keeps it.
         series: applied in their order, exactly; none is stock.
+        files: what is in `xen/`: file of Xen's → its name there.
 
     Raises:
         LabError: a patch does not apply exactly.
     """
     origin = source(cache)
-    rules = repr((FILES, PUBLIC, INCLUDE.pattern))
+    rules = repr((files, PUBLIC, INCLUDE.pattern))
     parts = [str(origin).encode(), rules.encode(), *(patch.content for patch in series)]
 
     def make(entry: Path) -> None:
         tree = entry / "tree"
-        for name in {*FILES, *(file for patch in series for file in patch.touched)}:
+        for name in {*files, *(file for patch in series for file in patch.touched)}:
             if (origin / "xen" / name).is_file():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin / "xen" / name, tree / name)
         for patch in series:
             _apply(patch, tree)
         (entry / "xen").mkdir()
-        for name, short in FILES.items():
+        for name, short in files.items():
             # The lines stay, so that what a compiler says of one is where Xen has it.
             (entry / "xen" / short).write_text(INCLUDE.sub("", (tree / name).read_text()))
         shutil.copytree(origin / "xen" / PUBLIC, entry / "public")

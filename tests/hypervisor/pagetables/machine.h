@@ -1,0 +1,151 @@
+/*
+ * Around a driver's code for page tables: frames that can become tables, and those of one domain.
+ * What is used of them is what Xen means by it; a table that is queued to be freed is so with the
+ * next flush.
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint64_t u64, paddr_t;
+#define daddr_t uint64_t            /* the C library has another */
+#define cf_check
+#define __must_check
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+static __attribute__((noreturn, cold)) void broken(const char *what, int line)
+{
+    fprintf(stderr, "%d: %s\n", line, what);
+    abort();
+}
+#define BUG() broken("BUG", __LINE__)
+#define BUG_ON(p) do { if ( p ) broken(#p, __LINE__); } while (0)
+#define ASSERT(p) BUG_ON(!(p))
+#define ASSERT_UNREACHABLE() BUG()
+#define PAGE_SHIFT 12
+#define PAGE_SIZE 4096UL
+#define PAGE_MASK (~(PAGE_SIZE - 1))
+#define PAGE_MASK_4K PAGE_MASK
+#define PAGE_SIZE_4K PAGE_SIZE
+#define PAGE_SIZE_2M (1UL << 21)
+#define PADDR_BITS 52
+#define PADDR_MASK ((1UL << PADDR_BITS) - 1)
+#define MASK_EXTR(v, m) (((v) & (m)) / ((m) & -(m)))
+#define MASK_INSR(v, m) (((v) * ((m) & -(m))) & (m))
+#define ffs(x) __builtin_ffs(x)
+#define ffsl(x) __builtin_ffsl(x)
+#define clear_page(p) memset(p, 0, PAGE_SIZE)
+#define write_atomic(p, v) ((void)(*(p) = (v)))
+#define smp_wmb() __asm__ volatile ( "" ::: "memory" )
+#define perfc_incr(what) ((void)0)
+#define printk(...) ((void)0)
+
+#define TYPE_SAFE(type, name) \
+    typedef struct { type frame; } name##_t; \
+    static inline name##_t _##name(type n) { return (name##_t){ n }; } \
+    static inline type name##_x(name##_t n) { return n.frame; }
+TYPE_SAFE(unsigned long, mfn)
+TYPE_SAFE(uint64_t, dfn)
+#define INVALID_DFN _dfn(~0ULL)
+#define PRI_dfn PRIx64
+static inline bool dfn_eq(dfn_t a, dfn_t b) { return a.frame == b.frame; }
+#define dfn_to_daddr(dfn) (dfn_x(dfn) << PAGE_SHIFT)
+#define mfn_to_maddr(mfn) (mfn_x(mfn) << PAGE_SHIFT)
+#define maddr_to_mfn(maddr) _mfn((maddr) >> PAGE_SHIFT)
+
+#define IOMMUF_order(n)  ((n) & 0x3f)
+#define IOMMUF_readable  (1u << 6)
+#define IOMMUF_writable  (1u << 7)
+#define IOMMUF_transient (1u << 9)
+#define IOMMU_FLUSHF_added 1u
+#define IOMMU_FLUSHF_modified 2u
+#define IOMMU_FLUSHF_all 4u
+
+/* Frames that tables are made of; those of data are beyond. */
+enum { FIRST_FRAME = 16, FRAMES = 1 << 15 };
+
+struct page_info {
+    enum { UNUSED, TABLE, QUEUED } use;
+    bool reached;
+};
+
+extern struct page_info pages[FRAMES];
+extern unsigned char *memory;
+
+static inline void *map_domain_page(mfn_t mfn)
+{
+    struct page_info *page = &pages[mfn_x(mfn) - FIRST_FRAME];
+
+    BUG_ON(mfn_x(mfn) - FIRST_FRAME >= FRAMES || page->use == UNUSED);
+    return memory + ((mfn_x(mfn) - FIRST_FRAME) << PAGE_SHIFT);
+}
+
+#define unmap_domain_page(p) ((void)(p))
+#define map_vtd_domain_page(maddr) map_domain_page(maddr_to_mfn(maddr))
+#define unmap_vtd_domain_page(p) ((void)(p))
+#define mfn_to_page(mfn) (&pages[mfn_x(mfn) - FIRST_FRAME])
+#define page_to_mfn(page) _mfn((unsigned long)((page) - pages) + FIRST_FRAME)
+#define page_to_maddr(page) mfn_to_maddr(page_to_mfn(page))
+#define maddr_to_page(maddr) mfn_to_page(maddr_to_mfn(maddr))
+#define __map_domain_page(page) map_domain_page(page_to_mfn(page))
+#define iommu_sync_cache(p, size) ((void)(p))
+
+/* The lists that tables are in are `use` here. */
+struct page_list_head { char unused; };
+#define page_list_add(page, list) ((void)(page), (void)(list))
+typedef struct { bool held; } spinlock_t;
+static inline void spin_lock(spinlock_t *lock) { BUG_ON(lock->held); lock->held = true; }
+static inline void spin_unlock(spinlock_t *lock) { BUG_ON(!lock->held); lock->held = false; }
+#define spin_is_locked(lock) ((lock)->held)
+
+struct iommu_ops { unsigned long page_sizes; };
+struct domain_iommu {
+    const struct iommu_ops *platform_ops;
+    struct {
+        spinlock_t mapping_lock;
+        struct { struct page_list_head list; spinlock_t lock; } pgtables;
+        uint32_t *kept_pgtables;
+        struct { uint64_t pgd_maddr; unsigned int agaw; } vtd;
+        struct { unsigned int paging_mode; struct page_info *root_table; } amd;
+    } arch;
+};
+struct domain {
+    struct domain_iommu iommu;
+    bool is_dying, crashed;
+};
+#define dom_iommu(d) (&(d)->iommu)
+#define domain_crash(d) ((void)((d)->crashed = true))
+#define is_hardware_domain(d) false
+#define iommu_use_hap_pt(d) false
+#define iommu_hwdom_passthrough false
+#define iommu_snoop false
+#define min_pt_levels 4
+
+struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags);
+void iommu_queue_free_pgtable(struct domain_iommu *hd, struct page_info *page);
+#define xzalloc_array(type, nr) ((type *)zalloc(sizeof(type) * (nr)))
+void *zalloc(size_t size);
+#define AMD_IOMMU_ERROR(...) ((void)0)
+#define dom_io NULL
+
+/* The driver. */
+int map_page(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned int flags, unsigned int *flush_flags);
+int unmap_page(struct domain *d, dfn_t dfn, unsigned int flags, unsigned int *flush_flags);
+void begin_tables(struct domain *d);
+/* Of an entry of a table of @level: whether there is anything, and if it is a table, which. */
+bool entry_used(uint64_t entry);
+struct page_info *entry_table(uint64_t entry, unsigned int level);
+/* What is mapped by an entry that is no table; flags as for mapping. */
+mfn_t entry_frame(uint64_t entry, unsigned int *flags);
+struct page_info *root_table(const struct domain *d);
+enum { LEVELS = 4 };
+
+#endif

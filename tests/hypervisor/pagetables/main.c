@@ -1,0 +1,237 @@
+/*
+ * Map and unmap at random, and look at the tables:
+ *
+ *     pagetables SEED BATCHES
+ *
+ * There are two kinds of mappings, as for a PV domain in strict mode: of its own pages, at their
+ * machine address, contiguous and so superpages now and then; and transient ones far beyond.  Of the
+ * latter, unmapping never fails; of tables without a mapping no more than KEPT are left; and a table
+ * that is freed is flushed before.  On stdout, how many of the tables there were at most, and how
+ * often one was allocated for a transient mapping.
+ */
+#include <sys/mman.h>
+
+#include "machine.h"
+
+enum { KEPT = 256, OWN = 4 * 512, SPOTS = 6000, BATCH = 32, GRANTERS = 40 };
+#define REGION (1ULL << 28)
+#define OWN_FIRST 0x100000UL
+
+struct page_info pages[FRAMES];
+unsigned char *memory;
+
+static uint64_t state;
+static bool no_memory;
+static unsigned long allocations;
+static unsigned int in_use, most, nr_queued;
+static struct page_info *queued[FRAMES];
+
+static unsigned int any(unsigned int below)
+{
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (state >> 33) % below;
+}
+
+struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags)
+{
+    static unsigned int next;
+
+    if ( no_memory )
+        return NULL;
+    for ( unsigned int n = 0; n < FRAMES; n++ )
+    {
+        struct page_info *page = &pages[next++ % FRAMES];
+
+        if ( page->use != UNUSED )
+            continue;
+        page->use = TABLE;
+        allocations++;
+        if ( ++in_use > most )
+            most = in_use;
+        return page;
+    }
+    return NULL;
+}
+
+void *zalloc(size_t size)
+{
+    return no_memory ? NULL : calloc(1, size);
+}
+
+void iommu_queue_free_pgtable(struct domain_iommu *hd, struct page_info *page)
+{
+    BUG_ON(page->use != TABLE);
+    page->use = QUEUED;
+    queued[nr_queued++] = page;
+}
+
+static void flush(unsigned int flush_flags)
+{
+    /* What IOMMUs hold of tables goes with all only. */
+    BUG_ON(nr_queued && !(flush_flags & IOMMU_FLUSHF_all));
+    while ( nr_queued )
+    {
+        struct page_info *page = queued[--nr_queued];
+
+        memset(map_domain_page(page_to_mfn(page)), 0xdb, PAGE_SIZE);
+        page->use = UNUSED;
+        in_use--;
+    }
+}
+
+/* What is to be mapped where, and is.  The first ones of each fill a table. */
+static struct spot { uint64_t dfn; unsigned long mfn; unsigned int flags; } spots[SPOTS], own[OWN];
+enum { FULL = 512 };
+
+static void look_up(const struct domain *d, const struct spot *spot)
+{
+    struct page_info *table = root_table(d);
+    unsigned int level = LEVELS, flags = 0;
+    unsigned long mfn = 0;
+
+    for ( ; table; level-- )
+    {
+        const uint64_t *entries = __map_domain_page(table);
+        uint64_t entry = entries[spot->dfn >> 9 * (level - 1) & 511];
+
+        BUG_ON(!level || table->use != TABLE);
+        table = NULL;
+        if ( entry_used(entry) && !(table = entry_table(entry, level)) )
+            mfn = mfn_x(entry_frame(entry, &flags)) + (spot->dfn & ((1UL << 9 * (level - 1)) - 1));
+    }
+    BUG_ON(flags != spot->flags);
+    BUG_ON(flags && mfn != spot->mfn);
+}
+
+/* Tables from one on: all are there; and how many of the lowest level have nothing in them. */
+static unsigned int empty_tables(struct page_info *table, unsigned int level)
+{
+    const uint64_t *entries = __map_domain_page(table);
+    unsigned int used = 0, empty = 0;
+
+    BUG_ON(table->use != TABLE || table->reached);
+    table->reached = true;
+    for ( unsigned int i = 0; i < 512; i++ )
+    {
+        struct page_info *next;
+
+        if ( !entry_used(entries[i]) )
+            continue;
+        used++;
+        if ( (next = entry_table(entries[i], level)) )
+            empty += empty_tables(next, level - 1);
+    }
+    /* The drivers leave those right below the root, of which there are few. */
+    BUG_ON(!used && level > 1 && level < LEVELS - 1);
+    return empty + (!used && level == 1);
+}
+
+static void look(const struct domain *d)
+{
+    unsigned int tables = 0;
+
+    if ( root_table(d) )
+        BUG_ON(empty_tables(root_table(d), LEVELS) > KEPT);
+    for ( unsigned int i = 0; i < FRAMES; i++ )
+    {
+        tables += pages[i].use == TABLE;
+        BUG_ON((pages[i].use == TABLE) != pages[i].reached);
+        pages[i].reached = false;
+    }
+    BUG_ON(tables != in_use);
+}
+
+static void change(struct domain *d, struct spot *spot, unsigned int kind, unsigned int *flush_flags)
+{
+    bool readonly = spot >= spots + FULL && spot < spots + SPOTS && any(2);
+    unsigned int wanted = spot->flags ? 0 : IOMMUF_readable | (readonly ? 0 : IOMMUF_writable);
+    unsigned int done = 0;
+
+    if ( !wanted )
+    {
+        int rc = unmap_page(d, _dfn(spot->dfn), kind, &done);
+
+        BUG_ON(rc && (kind || !no_memory));
+        BUG_ON(!rc && !(done & IOMMU_FLUSHF_modified));
+        if ( !rc )
+            spot->flags = 0;
+    }
+    else if ( !map_page(d, _dfn(spot->dfn), _mfn(spot->mfn), kind | wanted, &done) )
+        spot->flags = wanted;
+    else
+        BUG_ON(!no_memory);
+    *flush_flags |= done;
+    look_up(d, spot);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct iommu_ops ops = { PAGE_SIZE_4K | PAGE_SIZE_2M };
+    struct domain d = { .iommu.platform_ops = &ops };
+    unsigned long batches, for_transient = 0;
+
+    if ( argc != 3 )
+        return 2;
+    state = strtoull(argv[1], NULL, 0);
+    batches = strtoul(argv[2], NULL, 0);
+    memory = mmap(NULL, FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                  -1, 0);
+    begin_tables(&d);
+    for ( unsigned int i = 0; i < OWN; i++ )
+        own[i] = (struct spot){ OWN_FIRST + i, OWN_FIRST + i, 0 };
+    /* A few granters' first references, most of them; and any of anybody's. */
+    for ( unsigned int i = 0; i < SPOTS; i++ )
+    {
+        uint64_t part = 1 + any(2);
+        unsigned int domid = 1 + any(i % 4 ? GRANTERS : 32000), ref = any(i % 4 ? 1200 : 65536);
+
+        if ( i < FULL )
+            part = domid = 1, ref = FULL + i;
+        /* Contiguous, and as aligned as they can be: as if to become a superpage. */
+        spots[i].dfn = REGION + (part << 31) + (uint64_t)domid * 65536 + ref;
+        spots[i].mfn = (1UL << 33) + (spots[i].dfn & 0xfffff);
+        for ( unsigned int j = 0; j < i; j++ )
+            if ( spots[j].dfn == spots[i].dfn )
+                spots[i--].dfn = 0, j = SPOTS;
+    }
+
+    for ( unsigned long batch = 0; batch < batches; batch++ )
+    {
+        unsigned int n = 1 + any(BATCH), flush_flags = 0, kind = any(4) ? IOMMUF_transient : 0;
+        unsigned int first = any(kind ? SPOTS : OWN);
+        unsigned long before = allocations;
+        bool near = any(2);
+
+        no_memory = !any(8) && batch > 10;
+        /* Now and then all of a table, or nothing. */
+        for ( unsigned int i = 0; i < FULL && !(batch % 512); i++ )
+            if ( !(kind ? spots : own)[i].flags != !(batch & 512) )
+                change(&d, kind ? &spots[i] : &own[i], kind, &flush_flags);
+        while ( n-- )
+            if ( kind )
+                change(&d, &spots[near ? first++ % SPOTS : any(SPOTS)], kind, &flush_flags);
+            else
+                change(&d, &own[first++ % OWN], kind, &flush_flags);
+        if ( kind )
+            for_transient += allocations - before;
+        flush(flush_flags);
+        look_up(&d, &spots[any(SPOTS)]);
+        look_up(&d, &own[any(OWN)]);
+        if ( !(batch % 64) )
+            look(&d);
+    }
+    /* In the end nothing is mapped, and a few tables are left. */
+    no_memory = false;
+    for ( unsigned int i = 0; i < SPOTS; i++ )
+    {
+        unsigned int flush_flags = 0;
+
+        if ( spots[i].flags )
+            change(&d, &spots[i], IOMMUF_transient, &flush_flags);
+        flush(flush_flags);
+    }
+    look(&d);
+    free(d.iommu.arch.kept_pgtables);
+    printf("%u tables at most, %lu for transient mappings\n", most, for_transient);
+    return 0;
+}
