@@ -42,14 +42,20 @@ def common(sources: Path) -> list[str]:
     markers = (sources / "xen/markers.h").read_text()
     iommu = (sources / "xen/iommu.c").read_text()
     shift = re.search(r"^#define KEPT_PGTABLES_SHIFT .*$", iommu, re.MULTILINE)
-    names = ("iommu_alloc_pgtable", "iommu_keep_pgtable")
+    names = (
+        *("iommu_alloc_pgtable", "iommu_queue_free_pgtable", "iommu_keep_pgtable"),
+        *("iommu_last_pgtable", "iommu_set_last_pgtable"),
+    )
     return [markers, shift[0], *(function(iommu, name) for name in names)]
 
 
 def vtd(sources: Path) -> str:
     header = (sources / "xen/vtd-iommu.h").read_text()
     driver = (sources / "xen/vtd-iommu.c").read_text()
-    names = ("addr_to_dma_page_maddr", "queue_free_pt", "intel_iommu_map_page")
+    names = (
+        *("addr_to_dma_page_maddr", "transient_page_maddr", "queue_free_pt"),
+        "intel_iommu_map_page",
+    )
     return "\n".join(
         [
             part(header, "/* page table handling */", "/* interrupt remap entry */"),
@@ -66,7 +72,7 @@ def amd(sources: Path) -> str:
     names = (
         *("pfn_to_pde_idx", "clear_iommu_pte_present", "set_iommu_pde_present"),
         *("set_iommu_pte_present", "set_iommu_ptes_present", "iommu_pde_from_dfn"),
-        *("queue_free_pt", "amd_iommu_map_page", "amd_iommu_unmap_page"),
+        *("transient_pde_from_dfn", "queue_free_pt", "amd_iommu_map_page", "amd_iommu_unmap_page"),
     )
     root = """
 static int amd_iommu_alloc_root(struct domain *d)
@@ -132,6 +138,11 @@ FAULTS = [
     (
         *("superpages of transient mappings", "vtd", "vtd-iommu.c"),
         *("                                     (!(flags & IOMMUF_transient) &&", "    (true &&"),
+    ),
+    ("a table that is gone is used", "vtd", "iommu.c", "if ( hd->arch.last_pgtable == pg )", "if ( 0 )"),
+    (
+        *("another's table is used", "amd", "iommu.c"),
+        *("    return (hd->arch.last_pgtable_dfn ^ dfn_x(dfn)) >> CONTIG_LEVEL_SHIFT", "    return 0"),
     ),
     (
         *("a table in use is freed", "amd", "amd-iommu_map.c"),

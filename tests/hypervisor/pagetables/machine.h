@@ -101,6 +101,11 @@ static inline void *map_domain_page(mfn_t mfn)
 /* The lists that tables are in are `use` here. */
 struct page_list_head { char unused; };
 #define page_list_add(page, list) ((void)(page), (void)(list))
+#define page_list_del(page, list) ((void)(page), (void)(list))
+#define page_list_add_tail(page, list) queue_table(page)
+#define smp_processor_id() 0
+#define per_cpu(what, cpu) (cpu)
+#define tasklet_schedule(tasklet) ((void)(tasklet))
 typedef struct { bool held; } spinlock_t;
 static inline void spin_lock(spinlock_t *lock) { BUG_ON(lock->held); lock->held = true; }
 static inline void spin_unlock(spinlock_t *lock) { BUG_ON(!lock->held); lock->held = false; }
@@ -113,6 +118,8 @@ struct domain_iommu {
         spinlock_t mapping_lock;
         struct { struct page_list_head list; spinlock_t lock; } pgtables;
         uint32_t *kept_pgtables;
+        struct page_info *last_pgtable;
+        uint64_t last_pgtable_dfn;
         struct { uint64_t pgd_maddr; unsigned int agaw; } vtd;
         struct { unsigned int paging_mode; struct page_info *root_table; } amd;
     } arch;
@@ -130,7 +137,7 @@ struct domain {
 #define min_pt_levels 4
 
 struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags);
-void iommu_queue_free_pgtable(struct domain_iommu *hd, struct page_info *page);
+void queue_table(struct page_info *page);
 #define xzalloc_array(type, nr) ((type *)zalloc(sizeof(type) * (nr)))
 void *zalloc(size_t size);
 #define AMD_IOMMU_ERROR(...) ((void)0)
