@@ -58,7 +58,7 @@ void *zalloc(size_t size)
 {
     static unsigned int times;
 
-    return no_memory || times++ < 200 ? NULL : calloc(1, size);
+    return no_memory || times++ < 2000 ? NULL : calloc(1, size);
 }
 
 void queue_table(struct page_info *page)
@@ -203,7 +203,7 @@ int main(int argc, char **argv)
         unsigned int n = 1 + any(BATCH), flush_flags = 0, kind = any(4) ? IOMMUF_transient : 0;
         unsigned int first = any(kind ? SPOTS : OWN);
         unsigned long before = allocations;
-        bool near = any(2);
+        enum { ANY, NEAR, SAME } which = any(3);
 
         no_memory = !any(8) && batch > 10;
         /* Now and then all of a table, or nothing. */
@@ -212,7 +212,8 @@ int main(int argc, char **argv)
                 change(&d, kind ? &spots[i] : &own[i], kind, &flush_flags);
         while ( n-- )
             if ( kind )
-                change(&d, &spots[near ? first++ % SPOTS : any(SPOTS)], kind, &flush_flags);
+                change(&d, &spots[which == ANY ? any(SPOTS) : which == NEAR ? first++ % SPOTS : first],
+                       kind, &flush_flags);
             else
                 change(&d, &own[first++ % OWN], kind, &flush_flags);
         if ( kind )
