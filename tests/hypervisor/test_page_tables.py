@@ -107,9 +107,7 @@ def driver_sources() -> Path:
 def built(driver: str, sources: Path, into: Path, flags=FLAGS) -> Path:
     (into / f"{driver}.h").write_text(DRIVERS[driver](sources))
     parts = ["pagetables/main.c", f"pagetables/{driver}.c"]
-    return linked(
-        into / driver, parts, sources, (*flags, f"-I{into}", f"-I{HERE}"), shared=False
-    )
+    return linked(into / driver, parts, sources, (*flags, f"-I{into}", f"-I{HERE}"), shared=False)
 
 
 def play(program: Path, seed: int, batches: int) -> subprocess.CompletedProcess[str]:
@@ -139,10 +137,19 @@ FAULTS = [
         *("superpages of transient mappings", "vtd", "vtd-iommu.c"),
         *("                                     (!(flags & IOMMUF_transient) &&", "    (true &&"),
     ),
-    ("a table that is gone is used", "vtd", "iommu.c", "if ( hd->arch.last_pgtable == pg )", "if ( 0 )"),
+    (
+        "a table that is gone is used",
+        "vtd",
+        "iommu.c",
+        "if ( hd->arch.last_pgtable == pg )",
+        "if ( 0 )",
+    ),
     (
         *("another's table is used", "amd", "iommu.c"),
-        *("    return (hd->arch.last_pgtable_dfn ^ dfn_x(dfn)) >> CONTIG_LEVEL_SHIFT", "    return 0"),
+        *(
+            "    return (hd->arch.last_pgtable_dfn ^ dfn_x(dfn)) >> CONTIG_LEVEL_SHIFT",
+            "    return 0",
+        ),
     ),
     (
         *("a table in use is freed", "amd", "amd-iommu_map.c"),

@@ -30,9 +30,7 @@ FLAGS = (
 )
 
 
-def prepared(
-    cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FILES
-) -> Path:
+def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FILES) -> Path:
     """Return a directory to include from: `xen/`, without includes, and `public/`.
 
     Args:

@@ -1,4 +1,4 @@
-"""One check alone, on a hypervisor that may take the program down: LIBRARY MODULE CHECK FAST BUS."""
+"""One check alone, on a hypervisor that may die of it: LIBRARY MODULE CHECK FAST BUS."""
 
 import importlib.util
 import sys

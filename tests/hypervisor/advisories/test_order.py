@@ -94,7 +94,9 @@ def test_xsa_346_devices_lose_it_before_the_page_goes(machine):
         mapping = mapper.map(granter, ref, HOST, entry=2)
         with machine.watching() as watch:
             assert mapper.unmap(mapping) == OKAY
-        changed = watch.first("flush IOTLB") if machine.bus else watch.first("map for devices", frame)
+        changed = (
+            watch.first("flush IOTLB") if machine.bus else watch.first("map for devices", frame)
+        )
         assert changed < watch.first("put page", frame)
         assert mapper.iommu(granter, ref) == 1
         assert mapper.unmap(stays) == OKAY
