@@ -135,7 +135,7 @@ FAULTS = [
     ),
     (
         *("superpages of transient mappings", "vtd", "vtd-iommu.c"),
-        *("                                     (!(flags & IOMMUF_transient) &&", "    (true &&"),
+        *("                                     !(flags & IOMMUF_transient) &&", "    true &&"),
     ),
     (
         "a table that is gone is used",

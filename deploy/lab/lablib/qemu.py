@@ -93,7 +93,9 @@ class Machine:
             words += ["-accel", f"tcg,thread={self.threads}", "-smp", vcpus]
         if self.iommu:
             words += ["-M", "q35,kernel-irqchip=split"]
-            words += ["-device", "intel-iommu,intremap=on,caching-mode=off"]
+            # As wide as a server's: beyond what the CPU can address, mappings have room for bus
+            # addresses of their own (gnttab=bus-region).
+            words += ["-device", "intel-iommu,intremap=on,caching-mode=off,aw-bits=48"]
         else:
             words += ["-M", "q35"]
         words += ["-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"]
