@@ -12,7 +12,7 @@ from races.marks import PATCHED, STOCK
 from userspace import HERE, compiled, linked
 
 MARKS = {"stock": STOCK, "patched": PATCHED}
-MIXES = re.findall(r'^    \{ "(\w+)"', (HERE / "races/mixes.h").read_text(), re.MULTILINE)
+MIXES = re.findall(r'^    \{ "([\w-]+)"', (HERE / "races/mixes.h").read_text(), re.MULTILINE)
 #: threads are to be overtaken where it matters; assertions as in a debug build
 FLAGS = ("-O2", "-DLINGER", f"-I{HERE / 'harness'}")
 #: of fences it knows nothing: the harness has a read-modify-write there instead

@@ -94,4 +94,28 @@ FAULTS = (
             ),
         ),
     ),
+    Fault(
+        "a slot is free before its bus address is flushed",
+        "bus",
+        "a bus address was|a slot is left|pins of|count below",
+        False,
+        (Change("write_atomic(mflags, flags);", ";"),),
+    ),
+    Fault(
+        "a handle is free before its bus address is flushed",
+        "slow-bus",
+        "a bus address was",
+        False,
+        (
+            Change(
+                "    if ( put_handle && likely(dfn_eq(op->dfn, INVALID_DFN)) )\n"
+                "        free_handle(op);\n",
+                "    if ( put_handle )\n        free_handle(op);\n",
+            ),
+            Change(
+                "            write_atomic(op->slot, 0);\n        free_handle(op);\n",
+                "            write_atomic(op->slot, 0);\n",
+            ),
+        ),
+    ),
 )

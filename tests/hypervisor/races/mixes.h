@@ -24,6 +24,7 @@ struct mix {
     const char *name;
     bool translated;            /* domain 1 is HVM rather than PV */
     bool iommu;                 /* strict mode, of domain 0 */
+    bool bus;                   /* each mapping has a bus address there */
     bool fast;                  /* the patched hypervisor's boot option */
     int maptrack_frames;        /* limit of each domain's; -1: Xen's default */
     unsigned int first, refs;   /* which references are used: the fewer, the more they meet */
@@ -34,28 +35,34 @@ struct mix {
 
 static const struct mix mixes[] = {
     /* Nothing wrong is asked, so no unmap may be refused, whatever else goes on. */
-    { "orderly", false, false, true, -1, 0, 6, 4, 0,
+    { "orderly", false, false, false, true, -1, 0, 6, 4, 0,
       { [MAP] = 160, [UNMAP] = 160, [COPY] = 16, [GROW] = 4, [GRANT] = 60, [REVOKE] = 8,
         [VERSION] = 12, [SWAP] = 4, [END] = 1 } },
-    { "wrong", false, false, true, -1, 0, 4, 4, 0,
+    { "wrong", false, false, false, true, -1, 0, 4, 4, 0,
       { [MAP] = 160, [UNMAP] = 80, [WRONG] = 160, [COPY] = 16, [GROW] = 4, [GRANT] = 60,
         [REVOKE] = 8, [VERSION] = 12, [SWAP] = 4, [END] = 1 } },
     /* Mostly unmapped, so that most switches of version go through. */
-    { "versions", false, false, true, -1, 0, 3, 1, 0,
+    { "versions", false, false, false, true, -1, 0, 3, 1, 0,
       { [MAP] = 60, [UNMAP] = 80, [WRONG] = 10, [COPY] = 20, [GROW] = 1, [GRANT] = 60,
         [VERSION] = 20 } },
     /* References that may be in use when the version is switched. */
-    { "reserved", false, false, true, -1, 6, 3, 1, 0,
+    { "reserved", false, false, false, true, -1, 6, 3, 1, 0,
       { [MAP] = 80, [UNMAP] = 80, [COPY] = 10, [GROW] = 1, [GRANT] = 20, [VERSION] = 20 } },
-    { "ends", true, false, true, -1, 0, 8, 8, 2,
+    { "ends", true, false, false, true, -1, 0, 8, 8, 2,
       { [MAP] = 160, [UNMAP] = 120, [WRONG] = 40, [GROW] = 8, [GRANT] = 60, [VERSION] = 4,
         [END] = 8 } },
-    { "iommu", true, true, true, -1, 0, 6, 4, 3,
+    { "iommu", true, true, false, true, -1, 0, 6, 4, 3,
+      { [MAP] = 160, [UNMAP] = 160, [WRONG] = 40, [GROW] = 4, [GRANT] = 60, [VERSION] = 4,
+        [END] = 2 } },
+    { "bus", true, true, true, true, -1, 4, 8, 4, 3,
       { [MAP] = 160, [UNMAP] = 160, [WRONG] = 40, [GROW] = 4, [GRANT] = 60, [VERSION] = 4,
         [END] = 2 } },
     /* Handles of the maptrack table alone: few, and stolen from one another. */
-    { "slow", false, false, false, 1, 0, 8, 4, 0,
+    { "slow", false, false, false, false, 1, 0, 8, 4, 0,
       { [MAP] = 160, [UNMAP] = 100, [WRONG] = 60, [COPY] = 8, [GROW] = 4, [GRANT] = 60,
+        [VERSION] = 8, [END] = 2 } },
+    { "slow-bus", false, true, true, false, 1, 0, 8, 4, 0,
+      { [MAP] = 160, [UNMAP] = 140, [WRONG] = 20, [COPY] = 8, [GROW] = 4, [GRANT] = 60,
         [VERSION] = 8, [END] = 2 } },
 };
 

@@ -243,6 +243,7 @@ int main(int argc, char **argv)
     rounds = strtoul(argv[3], NULL, 0) / THREADS / ROUND;
     SIDE.reset();
     SIDE.fast_maptrack(mix->fast);
+    SIDE.bus_region(mix->bus);
     SIDE.preempt_every(mix->preempt);
     pthread_barrier_init(&stop, NULL, THREADS);
     for ( unsigned int d = 0; d < DOMAINS; d++ )
