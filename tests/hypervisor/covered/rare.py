@@ -6,7 +6,7 @@ Each play has its own world, of the patched hypervisor in a LIBRARY that tells w
 import sys
 from pathlib import Path
 
-from binding import BAD_HANDLE, GENERAL, HOST, OKAY, READONLY, TRANSITIVE, Machine, Reaction
+from binding import BAD_HANDLE, DEVICE, GENERAL, HOST, OKAY, READONLY, TRANSITIVE, Machine, Reaction
 
 DENIED, TRY_AGAIN = -8, -11
 
@@ -93,6 +93,36 @@ def switched_while_copied(machine: Machine) -> None:
     assert answers == [TRY_AGAIN]
 
 
+def kept_as_devices_may_reach_it(machine: Machine) -> None:
+    machine.bus = True
+    machine.reset()
+    machine.bus = False
+    granter, mapper = machine.pair(iommu=True)
+    for what in ("unmap from devices", "flush IOTLB"):
+        for ref in (3, 9):
+            mapping = mapper.map(granter, ref, DEVICE)
+            with machine.watching(fails(what)):
+                mapper.unmap(mapping)
+            assert granter.entry(ref).pin
+            assert mapper.unmap(mapping) == OKAY
+
+
+def not_released_as_devices_may_reach_it(machine: Machine) -> None:
+    for what in ("unmap from devices", "flush IOTLB"):
+        for ref in (3, 9):
+            machine.bus = True
+            machine.reset()
+            machine.bus = False
+            granter, mapper = machine.pair(iommu=True)
+            mapper.map(granter, ref, DEVICE)
+            end = mapper.kill()
+            with machine.watching(fails(what)):
+                next(end)
+            assert granter.entry(ref).pin
+            list(end)
+            assert not granter.entry(ref).pin
+
+
 PLAYS = (
     not_permitted,
     not_mapped_for_devices,
@@ -100,6 +130,8 @@ PLAYS = (
     unmapped_twice_at_once,
     switched_while_copied,
     not_unmapped_from_devices,
+    kept_as_devices_may_reach_it,
+    not_released_as_devices_may_reach_it,
 )
 
 

@@ -52,7 +52,7 @@ FAULTS = (
     Fault(
         "unmapping looks for a slot without the entry's lock",
         "orderly",
-        "data race",
+        "data race|pins of",
         True,
         (
             Change(
