@@ -2,6 +2,7 @@
 
 import pytest
 from binding import BAD_BUS, DEVICE, GENERAL, HOST, OKAY, PAGE, PERMIT, READONLY, Machine
+from userspace import compiled, linked
 
 #: as many as Xen completes at a time
 BATCH = 32
@@ -113,6 +114,34 @@ def test_what_devices_may_still_reach_is_kept(machine, what):
         assert granter.entry(9).pin == 0
         # What the PTE had is lost with it: that is the end of a page, not of its next owner.
         assert granter.page(9)[0] == (2 if flags & HOST else 1)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "iommu", "first"),
+    [
+        # QEMU's by default, its with 48 bits, a server's, and AMD's.
+        *((40, 39, None), (40, 48, 1 << 40), (46, 48, 1 << 46), (48, 64, 1 << 48)),
+        # CPUs with as many as the IOMMU; nearly; and a CPU that would reach into what AMD reserves.
+        *((48, 48, None), (39, 45, 1 << 40), (39, 44, None)),
+    ],
+)
+def test_where_there_is_room(cpu, iommu, first, patched_sources, tmp_path):
+    """Beyond what CPUs address, or not at all."""
+    flags = ("-O1", f"-DCPU_BITS={cpu}", f"-DIOMMU_BITS={iommu}")
+    part = compiled("patched", patched_sources, tmp_path, flags)
+    library = linked(tmp_path / "libpatched.so", [part], patched_sources, flags, shared=True)
+    machine = Machine(library, "patched")
+    machine.bus = True
+    machine.reset()
+    granter, mapper = machine.pair(iommu=True)
+    fast, slow = mapper.map(granter, 9, DEVICE), mapper.map(granter, 3, DEVICE)
+    if first is None:
+        assert (fast.bus, slow.bus) == (granter.frame(9) * PAGE, granter.frame(3) * PAGE)
+    else:
+        assert (fast.bus, slow.bus) == (first + fast.handle * PAGE, first + slow.handle * PAGE)
+        assert fast.bus + (PAGE << 31) < 1 << iommu
+    assert [mapper.unmap(mapping) for mapping in (fast, slow)] == [OKAY] * 2
+    assert machine.at_rest()
 
 
 def test_a_page_is_held_without_its_pte(machine):

@@ -209,10 +209,14 @@ static inline l1_pgentry_t adjust_guest_l1e(l1_pgentry_t e, const struct domain 
 #define IOMMU_FLUSHF_modified 2U
 #define need_iommu_pt_sync(d) ((d)->need_iommu)
 /* As many bits as a server's: its CPUs' addresses have less than those of its IOMMUs. */
-static const unsigned int paddr_bits = 46;
+#ifndef CPU_BITS
+#define CPU_BITS 46
+#define IOMMU_BITS 48
+#endif
+static const unsigned int paddr_bits = CPU_BITS;
 static const bool iommu_enabled = true;
 struct iommu_ops { unsigned int addr_width; };
-static const struct iommu_ops iommu_ops = { 48 };
+static const struct iommu_ops iommu_ops = { IOMMU_BITS };
 #define iommu_get_ops() (&iommu_ops)
 static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
                             unsigned int flags);
