@@ -34,14 +34,14 @@ def test_each_mapping_has_an_address(machine):
 
 
 def test_of_ones_own_it_is_the_machine_address(machine):
-    granter, _ = machine.pair(iommu=True)
     own = machine.create(5, iommu=True)
     own.grant(9, to=own.domid, page=1, flags=PERMIT)
     mapping = own.map(own, 9, DEVICE)
     assert mapping.bus == own.frame(1) * PAGE
     assert own.unmap(mapping, bus=mapping.bus + PAGE) == BAD_BUS
     assert own.unmap(mapping) == OKAY
-    del granter
+    mapping = own.map(own, 9, HOST)
+    assert own.unmap(mapping, bus=1) == OKAY  # not a device's: it is not looked at
     assert machine.at_rest()
 
 
@@ -57,6 +57,9 @@ def test_a_bus_address_says_which(machine):
         assert mapper.unmap(other, bus=other.bus) == OKAY
         assert (mapper.host(1) != 0, mapper.host(2)) == (True, 0)
         assert mapper.unmap(one, bus=one.bus) == OKAY
+        one, other = (mapper.map(granter, ref, DEVICE) for _ in range(2))
+        assert mapper.unmap(other) == OKAY
+        assert mapper.unmap(one) == OKAY
         assert machine.at_rest()
 
 
