@@ -13,6 +13,8 @@ MAPTRACK = "gnttab_max_maptrack_frames=64"
 #: a debug build says each refused operation on the console, which a million of them would drown;
 #: what it says at this level is worth being looked at
 QUIET = "guest_loglvl=error"
+#: each fault of a device, however many there are
+TELLS = "guest_loglvl=all"
 
 #: variant → the name of its lab and what it is booted with; in the order tests use them
 LABS = {
@@ -37,6 +39,17 @@ LABS = {
             *("--exact", "--guest", "--hypervisor", "patched"),
             *("--xen-args", "gnttab=no-fast-maptrack"),
         ),
+    ),
+    "strict": (
+        "tests-strict",
+        (
+            *("--exact", "--hypervisor", "patched", "--iommu", "strict"),
+            *("--xen-args", f"gnttab=bus-region {TELLS}"),
+        ),
+    ),
+    "strict-stock": (
+        "tests-strict-stock",
+        ("--exact", "--iommu", "strict", "--xen-args", TELLS),
     ),
 }
 #: the oracle of the others: it stays up

@@ -34,7 +34,8 @@ class Machine:
         exact: one vCPU and the instruction clock: 1 ns of guest time is 1 instruction.
         threads: of the host, for the two vCPUs of a machine that is not exact: `single`, one
             for both by turns; `multi`, one each: truly at once, where the host has two CPUs free.
-        iommu: give the machine a VT-d IOMMU and dom0 strict mode.
+        iommu: give the machine a VT-d IOMMU, dom0 strict mode, and a device to try it with (QEMU's
+            docs/specs/edu).
         guest_disk: attach the disk a second time, for a guest.
         memory: MiB of the machine.
         dom0_memory: MiB of dom0.
@@ -96,6 +97,8 @@ class Machine:
             # As wide as a server's: beyond what the CPU can address, mappings have room for bus
             # addresses of their own (gnttab=bus-region).
             words += ["-device", "intel-iommu,intremap=on,caching-mode=off,aw-bits=48"]
+            # A device that does what DMA it is told to, at whatever bus address.
+            words += ["-device", "edu,dma_mask=0xffffffffffffffff"]
         else:
             words += ["-M", "q35"]
         words += ["-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"]

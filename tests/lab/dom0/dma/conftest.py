@@ -1,0 +1,77 @@
+"""A device and pages granted to dom0, for the tests of what the one reaches of the others."""
+
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import pytest
+from edu import Edu
+from reach import Device
+
+from xengt.granters.empty import EmptyDomains
+from xengt.references import Reference
+from xenlib_cffi.call import Call
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
+
+
+class Granted(NamedTuple):
+    """References of one domain, and what they are of.
+
+    Args:
+        references: each.
+        pages: as the granter's, not through a grant.
+        frames: the machine frame of each.
+        table: the granter's.
+    """
+
+    references: list[Reference]
+    pages: list[memoryview]
+    frames: list[int]
+    table: GrantTable
+
+    def wanted(self, *indexes: int) -> list[tuple[int, int]]:
+        """What to map: some of the references, or all."""
+        chosen = [self.references[index] for index in indexes] or self.references
+        return [(domid, gref) for domid, gref, _ in chosen]
+
+
+@pytest.fixture
+def granted(memory):
+    """Makes a domain that grants so many pages."""
+    with ExitStack() as stack:
+
+        def grant(count: int) -> Granted:
+            references = list(stack.enter_context(EmptyDomains(1)).references(count))
+            domid = references[0].domid
+            table = stack.enter_context(memory.grant_table(domid, 1))
+            frames = [table[gref].frame for _, gref, _ in references]
+            mapped = stack.enter_context(memory.map(domid, frames))
+            pages = [memoryview(mapped.page(index)) for index in range(count)]
+            return Granted(references, pages, frames, table)
+
+        yield grant
+
+
+@pytest.fixture(scope="session")
+def device():
+    """The device, switched on, with a page of its own; Xen's log is empty."""
+    with ExitStack() as stack:
+        edu, ctrl, call, memory, domains = (
+            stack.enter_context(each)
+            for each in (Edu(), Ctrl(), Call(), ForeignMemory(), EmptyDomains(1))
+        )
+        ((domid, gref, _),) = domains.references(1)
+        with memory.grant_table(domid, 1) as table:
+            frame = table[gref].frame
+        page = stack.enter_context(memory.map(domid, [frame])).page(0)
+        (mapping,) = call.map_device([(domid, gref)])
+        stack.callback(call.unmap_device, [mapping])
+        ctrl.console(clear=True)
+        yield Device(edu, ctrl, memoryview(page), mapping.bus_addr)
+
+
+@pytest.fixture(scope="session")
+def own_addresses():
+    """Whether each mapping has a bus address of its own, rather than its page's."""
+    with Ctrl() as ctrl:
+        return "gnttab=bus-region" in ctrl.version().commandline
