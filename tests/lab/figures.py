@@ -16,10 +16,6 @@ from lablib.trace_code import Code
 from mapper.build import build
 from reach import LAB, Dom0
 
-PLAN = (
-    *("--engine", "hypercall", "--granter", "guest", "--batch", "1,32"),
-    *("--mappings", "1,3", "--samples", "2000"),
-)
 HELD = 100_000
 GRANTERS = (1, 64)
 #: as many as several preemption checks need, and as few as a trace has time for
@@ -72,11 +68,11 @@ class Held:
     end: int
 
 
-def pairs(lab: Dom0) -> dict[tuple[int, int], Pair]:
-    """By batch and by mappings of a reference at once, of which the last one is timed."""
+def pairs(lab: Dom0, *plan: str, by: tuple[str, str]) -> dict[tuple[int, int], Pair]:
+    """Measure a plan; by the two of its options that are varied."""
     net: dict[tuple[int, int], dict[str, float]] = {}
-    for result in lab.bench(*PLAN, timeout=600)["results"]:
-        case = net.setdefault((result["batch"], result["mappings"]), {})
+    for result in lab.bench(*plan, timeout=600)["results"]:
+        case = net.setdefault((result[by[0]], result[by[1]]), {})
         case[result["operation"]] = result["latency_ns"]["p50"] - result["floor_ns"]
     return {key: Pair(**case) for key, case in net.items()}
 

@@ -40,6 +40,7 @@ LABS = {
             *("--xen-args", "gnttab=no-fast-maptrack"),
         ),
     ),
+    # No guest: a kernel that does not know of bus addresses cannot start one.
     "strict": (
         "tests-strict",
         (
@@ -50,6 +51,11 @@ LABS = {
     "strict-stock": (
         "tests-strict-stock",
         ("--exact", "--iommu", "strict", "--xen-args", TELLS),
+    ),
+    # The series up to where bus addresses begin.
+    "without-bus-exact": (
+        "tests-without-bus",
+        ("--exact", "--guest", "--hypervisor", "patched", "--patches", "12"),
     ),
 }
 #: the oracle of the others: it stays up

@@ -12,6 +12,10 @@ SWITCHED_OFF = "switched-off-exact"
 patched_only = pytest.mark.parametrize("variant", [PATCHED])
 both = pytest.mark.parametrize("variant", [PATCHED, SWITCHED_OFF])
 
+PLAN = (
+    *("--engine", "hypercall", "--granter", "guest", "--batch", "1,32"),
+    *("--mappings", "1,3", "--samples", "2000"),
+)
 #: what a pair may cost of what it costs on stock, net of the floor
 FAST = 0.80
 #: what is still stock's way may cost this much more
@@ -45,7 +49,7 @@ class Seen:
 
 
 def measured(lab: Dom0) -> Seen:
-    pairs = figures.pairs(lab)
+    pairs = figures.pairs(lab, *PLAN, by=("batch", "mappings"))
     figures.put_mapper(lab)
     held = {count: figures.held(lab, HELD, count) for count in GRANTERS}
     held[0] = figures.held(lab, 0, 1)
