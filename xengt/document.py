@@ -34,6 +34,7 @@ class Host(TypedDict):
     cpu: str
     emulated: bool
     iommu: Literal["none", "relaxed", "strict", "passthrough", "unknown"]
+    bus_addresses: NotRequired[bool]
     boot_id: str
     maptrack: NotRequired[Maptrack]  # runs of before fast entries do not tell
 

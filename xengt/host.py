@@ -8,7 +8,15 @@ from typing import Literal, cast
 from xengt import maptrack
 from xengt.document import Host
 from xengt.errors import UnmetError
-from xengt.kernel import Dom0, cpu_model, dom0_kind, first_line, is_emulated, online_vcpus
+from xengt.kernel import (
+    Dom0,
+    cpu_model,
+    dom0_kind,
+    first_line,
+    has_bus_addresses,
+    is_emulated,
+    online_vcpus,
+)
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.hypfs import HypFs
@@ -55,6 +63,7 @@ def gather() -> Host:
         "cpu": cpu,
         "emulated": is_emulated(cpu),
         "iommu": iommu_mode(machine.directio, kind, version.commandline, console),
+        "bus_addresses": has_bus_addresses(),
         "boot_id": first_line("proc/sys/kernel/random/boot_id") or "",
         "maptrack": maptrack.running(version.commandline),
     }

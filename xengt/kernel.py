@@ -7,6 +7,8 @@ from typing import Literal, cast
 Dom0 = Literal["PV", "PVH", "HVM"]
 
 ROOT = Path("/")
+#: XENFEAT_gnttab_bus_addr of Xen's public/features.h
+FEATURE_BUS_ADDRESSES = 21
 
 
 def first_line(path: str, root: Path = ROOT) -> str | None:
@@ -47,6 +49,16 @@ def cpu_model(root: Path = ROOT) -> str:
         return "unknown"
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, "unknown")
+
+
+def has_bus_addresses(root: Path = ROOT) -> bool:
+    """Tell whether grant mappings by this domain have bus addresses of their own.
+
+    Xen says so (`XENFEAT_gnttab_bus_addr`, of the series in patches/), and Linux shows all that it
+    said (/sys/hypervisor/properties/features) whether or not it knows what that is.
+    """
+    words = first_line("sys/hypervisor/properties/features", root) or "0"
+    return bool(int(words, 16) >> FEATURE_BUS_ADDRESSES & 1)
 
 
 def is_emulated(cpu: str) -> bool:

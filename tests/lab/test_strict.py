@@ -86,6 +86,14 @@ def test_flushes_of_a_batch(measured, variant, expected):
     assert measured(variant).flushes == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize(("variant", "expected"), [(OURS, True), (STOCK, False)])
+def test_it_is_told_which_it_was(labs, variant, expected):
+    lab = labs.get(variant)
+    host = lab.bench("--samples", "1")["host"]
+    assert (host["iommu"], host["bus_addresses"]) == ("strict", expected)
+    assert ("address of its own" in lab.succeeds("xengt", "check")) == expected
+
+
 @pytest.mark.parametrize("variant", ["without-bus-exact"])
 def test_without_an_iommu_nothing_is_different(labs, variant):
     """The same hypervisor without the patches that are about bus addresses."""

@@ -62,6 +62,19 @@ def test_a_cpu_without_a_name_is_unknown(tmp_path):
     assert kernel.cpu_model(tmp_path) == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    # Debian 13's dom0 under stock Xen, and under the patched one asked for bus addresses
+    [("00008405\n", False), ("00208405\n", True), ("ffdfffff\n", False), (None, False)],
+)
+def test_bus_addresses_are_a_feature_that_xen_tells(tmp_path, features, expected):
+    if features:
+        file = tmp_path / "sys/hypervisor/properties/features"
+        file.parent.mkdir(parents=True)
+        file.write_text(features)
+    assert kernel.has_bus_addresses(tmp_path) is expected
+
+
 @pytest.mark.parametrize(("debug", "expected"), [("y", True), ("n", False)])
 def test_a_debug_build_is_known_by_its_banner(debug, expected):
     console = "(XEN) [2026-11-22 21:00:00] " + BOOTED.format(debug=debug, mode="Strict")[6:]

@@ -68,7 +68,7 @@ def run() -> Iterator[Check]:
     yield version(answers)
     yield bound_library(answers.version, loaded_libraries().get("xenctrl"))
     yield dom0(kind)
-    yield iommu(answers, kind)
+    yield iommu(answers, kind, bus_addresses=kernel.has_bus_addresses())
     yield grant_frames(answers)
     words = answers.version.commandline
     yield limit(limits.MAX_FRAMES, words, ENTRIES_A_FRAME, "references")
@@ -120,8 +120,10 @@ def dom0(kind: kernel.Dom0 | None) -> Check:
     )
 
 
-def iommu(answers: Answers, kind: kernel.Dom0 | None) -> Check:
+def iommu(answers: Answers, kind: kernel.Dom0 | None, *, bus_addresses: bool) -> Check:
     """Say how the IOMMU is used: the path of a map depends on it."""
+    if bus_addresses:
+        return ok("IOMMU", "strict: each map of a grant has a bus address of its own there")
     mode = host.iommu_mode(
         answers.machine.directio, kind, answers.version.commandline, answers.console
     )

@@ -10,7 +10,7 @@ from xengt.report.cases import DIMENSIONS, WORDS, varying, word, worded
 from xengt.report.distribution import distributions
 from xengt.report.markup import el, page
 from xengt.report.quantity import duration, rate
-from xengt.report.table import PERCENTILES, outliers
+from xengt.report.table import PERCENTILES, iommu, outliers
 from xengt.report.warned import warnings
 from xengt.samples import Result
 
@@ -91,7 +91,7 @@ def facts(host: Host, *more: tuple[str, str]) -> Element:
         ("dom0", f"{host['dom0']}, Linux {host['kernel']}"),
         ("CPUs", f"{host['dom0_vcpus']} vCPUs of dom0 on {host['pcpus']} pCPUs"),
         ("Processor", host["cpu"] + (", emulated in software" if host["emulated"] else "")),
-        ("IOMMU", host["iommu"]),
+        ("IOMMU", iommu(host)),
     ]
     if "maptrack" in host:
         known.append(("Maptrack", host["maptrack"]))

@@ -62,8 +62,17 @@ def host_line(host: Host) -> str:
     cpu = f"{host['cpu']}, emulated" if host["emulated"] else host["cpu"]
     return (
         f"Xen {host['xen_version']} ({build}) · {host['dom0']} dom0, Linux {host['kernel']}, "
-        f"{host['dom0_vcpus']} vCPUs on {host['pcpus']} pCPUs · IOMMU {host['iommu']} · {cpu}"
+        f"{host['dom0_vcpus']} vCPUs on {host['pcpus']} pCPUs · IOMMU {iommu(host)} · {cpu}"
     )
+
+
+def iommu(host: Host) -> str:
+    """Name what dom0's IOMMU is used as.
+
+    Args:
+        host: of the document.
+    """
+    return host["iommu"] + (", own bus addresses" if host.get("bus_addresses") else "")
 
 
 def print_table(console: Console, table: Table) -> None:
