@@ -27,7 +27,7 @@ FUNCTIONS = (
     *("alloc_granters", "note_granter", "granter_noted"),
     *("get_maptrack_handle", "_get_maptrack_handle", "steal_maptrack_handle"),
     *("put_maptrack_handle", "free_handle", "keep_mapping"),
-    *("iommu_map_mfn", "iommu_unmap_mfn", "map_bus_frame", "flush_bus_frames", "bus_slot_find"),
+    *("iommu_map_mfn", "iommu_unmap_mfn", "flush_bus_frames", "bus_slot_find"),
     *("put_bus_references", "put_device_references"),
     *("release_fast_bus_frames", "release_slow_bus_frames"),
 )
@@ -37,7 +37,6 @@ BOUND = 0.95
 BOUNDS = {
     "map_grant_ref": 0.92,
     "iommu_unmap_mfn": 0.94,
-    "map_bus_frame": 0.8,
     "reduce_status_for_pin": 0.87,
 }
 

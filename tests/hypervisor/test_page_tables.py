@@ -21,6 +21,7 @@ FILES = {
     "xen/drivers/passthrough/vtd/iommu.c": "vtd-iommu.c",
     "xen/drivers/passthrough/amd/iommu-defs.h": "amd-iommu-defs.h",
     "xen/drivers/passthrough/amd/iommu_map.c": "amd-iommu_map.c",
+    "xen/drivers/passthrough/amd/pci_amd_iommu.c": "pci_amd_iommu.c",
 }
 
 
@@ -38,30 +39,47 @@ def part(text: str, begin: str, end: str) -> str:
     return text[begins : text.index(end, begins)]
 
 
-def common(sources: Path) -> list[str]:
+def tables(sources: Path) -> list[str]:
+    """What both drivers call."""
     markers = (sources / "xen/markers.h").read_text()
     iommu = (sources / "xen/iommu.c").read_text()
-    shift = re.search(r"^#define KEPT_PGTABLES_SHIFT .*$", iommu, re.MULTILINE)
+    names = ("iommu_free_pgtables", "iommu_alloc_pgtable", "iommu_queue_free_pgtable")
+    return [markers, *(function(iommu, name) for name in names)]
+
+
+def transient(sources: Path, hooks: str, setup: str) -> list[str]:
+    """What calls both drivers, given what they have it call and what they set up."""
+    iommu = (sources / "xen/iommu.c").read_text()
+    numbers = re.findall(r"^#define (?:KEPT_TABLES_SHIFT|SYNC_PTES) .*$", iommu, re.MULTILINE)
     names = (
-        *("iommu_alloc_pgtable", "iommu_queue_free_pgtable", "iommu_keep_pgtable"),
-        *("iommu_last_pgtable", "iommu_set_last_pgtable"),
+        *("keep_leaf_table", "find_leaf_table", "last_leaf_table"),
+        *("iommu_map_transient", "iommu_unmap_transient"),
     )
-    return [markers, shift[0], *(function(iommu, name) for name in names)]
+    return [
+        "struct iommu_ops iommu_ops = { .page_sizes = PAGE_SIZE_4K | PAGE_SIZE_2M,",
+        f"{hooks} }};",
+        f"static void set_up(void)\n{{\n{setup}}}",
+        *numbers,
+        *(function(iommu, name) for name in names),
+    ]
 
 
 def vtd(sources: Path) -> str:
     header = (sources / "xen/vtd-iommu.h").read_text()
     driver = (sources / "xen/vtd-iommu.c").read_text()
     names = (
-        *("addr_to_dma_page_maddr", "transient_page_maddr", "queue_free_pt"),
-        "intel_iommu_map_page",
+        *("addr_to_dma_page_maddr", "queue_free_pt", "intel_iommu_map_page"),
+        *("intel_iommu_get_leaf_table", "intel_iommu_free_pgtable", "intel_iommu_unmap_page"),
     )
+    hooks = part(driver, "    .leaf_pte = ", "    .lookup_page")
+    setup = part(driver, "    if ( iommu_snoop )\n        iommu_ops", "\n    register_keyhandler")
     return "\n".join(
         [
             part(header, "/* page table handling */", "/* interrupt remap entry */"),
             "#define CONTIG_MASK DMA_PTE_CONTIG_MASK",
-            *common(sources),
-            *(function(driver, name) for name in (*names, "intel_iommu_unmap_page")),
+            *tables(sources),
+            *(function(driver, name) for name in names),
+            *transient(sources, hooks, setup),
         ]
     )
 
@@ -72,8 +90,12 @@ def amd(sources: Path) -> str:
     names = (
         *("pfn_to_pde_idx", "clear_iommu_pte_present", "set_iommu_pde_present"),
         *("set_iommu_pte_present", "set_iommu_ptes_present", "iommu_pde_from_dfn"),
-        *("transient_pde_from_dfn", "queue_free_pt", "amd_iommu_map_page", "amd_iommu_unmap_page"),
+        *("amd_iommu_get_leaf_table", "amd_iommu_free_pgtable", "queue_free_pt"),
+        *("amd_iommu_map_page", "amd_iommu_unmap_page"),
     )
+    ops = (sources / "xen/pci_amd_iommu.c").read_text()
+    hooks = part(ops, "    .get_leaf_table = ", "    .iotlb_flush")
+    setup = part(ops, "    iommu_ops.leaf_pte = ", "\n    if ( !amd_iommu_perdev_intremap")
     root = """
 static int amd_iommu_alloc_root(struct domain *d)
 {
@@ -89,9 +111,10 @@ static int amd_iommu_alloc_root(struct domain *d)
             part(header, "#define PTE_PER_TABLE_SHIFT", "#define PTE_PER_TABLE_ALLOC"),
             part(header, "#define IOMMU_PTE_CONTIG_MASK", "/* Paging modes */"),
             "#define CONTIG_MASK IOMMU_PTE_CONTIG_MASK",
-            *common(sources),
+            *tables(sources),
             root,
             *(function(driver, name) for name in names),
+            *transient(sources, hooks, setup),
         ]
     )
 
@@ -127,41 +150,93 @@ def test_random_mappings(driver, driver_sources, tmp_path, request):
 
 #: what is broken, in which driver, and how
 FAULTS = [
-    ("all tables are kept", "vtd", "iommu.c", "    return old ? _dfn(", "    return 0 ? _dfn("),
-    ("what is kept is not known", "vtd", "iommu.c", "    *place = table;", ""),
     (
-        *("a table in use is freed", "vtd", "vtd-iommu.c"),
-        *("            empty = pt_is_empty(&page->val);", "            empty = true;"),
+        *("all tables are kept", "vtd", "iommu.c"),
+        *("!old || old->u.leaf_table.used )", "old )"),
+    ),
+    ("what is kept is not known", "vtd", "iommu.c", "        *place = pg;", ""),
+    (
+        *("a table in use is freed", "vtd", "iommu.c"),
+        *("!old || old->u.leaf_table.used )", "!old )"),
+    ),
+    ("a table is freed at once", "vtd", "iommu.c", "likely(old == pg) || ", ""),
+    (
+        *("a table without a place is not freed", "vtd", "iommu.c"),
+        *("    if ( likely(hd->arch.kept_tables) )", "    if ( !hd->arch.kept_tables ) return;"),
     ),
     (
-        *("superpages of transient mappings", "vtd", "vtd-iommu.c"),
-        *("                                     !(flags & IOMMUF_transient) &&", "    true &&"),
+        *("a mapping counts twice", "vtd", "iommu.c"),
+        *("if ( unlikely(old & iommu_ops.leaf_pte) )", "if ( 0 )"),
     ),
     (
-        "a table that is gone is used",
-        "vtd",
-        "iommu.c",
-        "if ( hd->arch.last_pgtable == pg )",
-        "if ( 0 )",
-    ),
-    (
-        *("another's table is used", "amd", "iommu.c"),
+        *("what is not mapped counts", "vtd", "iommu.c"),
         *(
-            "    return (hd->arch.last_pgtable_dfn ^ dfn_x(dfn)) >> CONTIG_LEVEL_SHIFT",
-            "    return 0",
+            "if ( (old & iommu_ops.leaf_pte) && !--pg->u.leaf_table.used )",
+            "if ( !--pg->u.leaf_table.used )",
         ),
     ),
     (
-        *("a table in use is freed", "amd", "amd-iommu_map.c"),
-        *("                free = pt_is_empty(&table->raw);", "                free = true;"),
+        *("what is mapped is not written back", "vtd", "iommu.c"),
+        *("            iommu_sync_cache(entry, sizeof(*entry));", ""),
     ),
     (
-        *("superpages of transient mappings", "amd", "amd-iommu_map.c"),
-        *("                                flags & IOMMUF_transient ? PTE_kind_table", "0 ? 0"),
+        *("neighbours only are written back", "vtd", "iommu.c"),
+        *("dfn_x(dfns[i]) / SYNC_PTES != dfn_x(dfns[i + 1]) / SYNC_PTES", "0"),
     ),
     (
-        *("the table that is kept is freed", "amd", "amd-iommu_map.c"),
-        *("            free = false;\n\n            /* Keep", "            /* Keep"),
+        *("what is unmapped is not written back", "vtd", "iommu.c"),
+        *("SYNC_PTES * sizeof(*table)", "0"),
+    ),
+    (
+        *("a table that is gone is used", "vtd", "iommu.c"),
+        *("    if ( hd->arch.last_table == pg )", "    if ( 0 )"),
+    ),
+    (
+        *("another's table is used", "amd", "iommu.c"),
+        *("likely(pg->u.leaf_table.nr == dfn_x(dfn) >> CONTIG_LEVEL_SHIFT)", "true"),
+    ),
+    (
+        *("what is unmapped is in the table before", "vtd", "iommu.c"),
+        *("        if ( pg != mapped )", "        if ( pg && !mapped )"),
+    ),
+    (
+        *("the tables above are not freed", "amd", "amd-iommu_map.c"),
+        *(
+            "        clear_iommu_pte_present(pt_mfn, dfn_x(dfn), level, &free);\n        *flush",
+            "free = false; *flush",
+        ),
+    ),
+    (
+        *("IOMMUs are not told of what was not there", "vtd", "iommu.c"),
+        *("                if ( iommu_ops.flush_non_present )", "                if ( 0 )"),
+    ),
+    (
+        *("IOMMUs are not told of what is there no more", "amd", "iommu.c"),
+        *("flush_flags = IOMMU_FLUSHF_added | IOMMU_FLUSHF_modified;", "{}"),
+    ),
+    (
+        *("IOMMUs keep what a table had", "vtd", "vtd-iommu.c"),
+        *("        *flush_flags |= IOMMU_FLUSHF_all;\n        iommu_queue", "        iommu_queue"),
+    ),
+    (
+        *("IOMMUs keep what a table had", "amd", "amd-iommu_map.c"),
+        *("        *flush_flags |= IOMMU_FLUSHF_all;\n        iommu_queue", "        iommu_queue"),
+    ),
+    (
+        *("a dead domain's table is used", "vtd", "iommu.c"),
+        *("    hd->arch.last_table = NULL;\n    XFREE", "    XFREE"),
+    ),
+    (
+        *("a dying domain gets tables", "amd", "iommu.c"),
+        *("    if ( likely(!d->is_dying) )", "    if ( true )"),
+    ),
+    (
+        *("no mapping is writable", "amd", "pci_amd_iommu.c"),
+        *("{ .iw = true }", "{ }"),
+    ),
+    (
+        *("each mapping is writable", "vtd", "vtd-iommu.c"),
+        *("    .leaf_pte = DMA_PTE_READ,", "    .leaf_pte = DMA_PTE_PROT,"),
     ),
 ]
 

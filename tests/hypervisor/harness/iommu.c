@@ -113,12 +113,11 @@ static void reach(struct domain *d, const struct reach *reach, int by)
     d->bus->nr += by;
 }
 
-static inline long iommu_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
-                             unsigned int flags, unsigned int *flush_flags)
+static inline int iommu_map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bool writable)
 {
     struct bus_entry *entry;
 
-    BUG_ON(nr != 1 || !(flags & IOMMUF_transient) || !mfn_valid(mfn));
+    BUG_ON(!mfn_valid(mfn));
     /* It may need a page table, and does not say when. */
     if ( happens("map for devices", mfn_x(mfn)) || !may_allocate() )
         return -ENOMEM;
@@ -128,37 +127,36 @@ static inline long iommu_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned lo
         broken("a bus address was given to two mappings", __FILE__, __LINE__);
     if ( entry->cached.flags )
         broken("a bus address was used again before it was flushed", __FILE__, __LINE__);
-    entry->now = (struct reach){ mfn_x(mfn), flags & ~IOMMUF_transient };
+    entry->now = (struct reach){ mfn_x(mfn), IOMMUF_readable | (writable ? IOMMUF_writable : 0) };
     lead(&entry->now, 1);
     reach(d, &entry->now, 1);
     spin_unlock(&d->bus->lock);
-    *flush_flags |= IOMMU_FLUSHF_added;
     return 0;
 }
 
-static inline long iommu_unmap(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flags,
-                               unsigned int *flush_flags)
+static inline unsigned int iommu_unmap_transient(struct domain *d, const dfn_t *dfns,
+                                                 unsigned int nr)
 {
-    struct bus_entry *entry;
-
-    BUG_ON(nr != 1 || !(flags & IOMMUF_transient));
-    take_ticket(&d->bus->lock);
-    entry = bus_entry(d->bus, dfn);
-    spin_unlock(&d->bus->lock);
-    if ( happens("unmap from devices", entry->now.mfn) )
-        return -EIO;
-    take_ticket(&d->bus->lock);
-    if ( entry->now.flags )
+    for ( unsigned int i = 0; i < nr; i++ )
     {
-        BUG_ON(entry->cached.flags || d->bus->nr_cached == MOST_CACHED);
-        reach(d, &entry->now, -1);
-        entry->cached = entry->now;
-        entry->now = (struct reach){ 0 };
-        d->bus->cached[d->bus->nr_cached++] = entry;
-        *flush_flags |= IOMMU_FLUSHF_modified;
+        struct bus_entry *entry;
+
+        take_ticket(&d->bus->lock);
+        entry = bus_entry(d->bus, dfns[i]);
+        spin_unlock(&d->bus->lock);
+        happens("unmap from devices", entry->now.mfn);
+        take_ticket(&d->bus->lock);
+        if ( entry->now.flags )
+        {
+            BUG_ON(entry->cached.flags || d->bus->nr_cached == MOST_CACHED);
+            reach(d, &entry->now, -1);
+            entry->cached = entry->now;
+            entry->now = (struct reach){ 0 };
+            d->bus->cached[d->bus->nr_cached++] = entry;
+        }
+        spin_unlock(&d->bus->lock);
     }
-    spin_unlock(&d->bus->lock);
-    return 0;
+    return IOMMU_FLUSHF_modified;
 }
 
 static int flush_bus(struct domain *d, uint64_t first, uint64_t last, unsigned int flush_flags)
@@ -232,14 +230,13 @@ static void set_bus_region(bool enabled)
 #else
 
 /* Stock knows machine addresses only. */
-static inline long iommu_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
-                             unsigned int flags, unsigned int *flush_flags)
+static inline int iommu_map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bool writable)
 {
     BUG();
 }
 
-static inline long iommu_unmap(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flags,
-                               unsigned int *flush_flags)
+static inline unsigned int iommu_unmap_transient(struct domain *d, const dfn_t *dfns,
+                                                 unsigned int nr)
 {
     BUG();
 }

@@ -204,7 +204,6 @@ static inline l1_pgentry_t adjust_guest_l1e(l1_pgentry_t e, const struct domain 
 
 #define IOMMUF_readable 1U
 #define IOMMUF_writable 2U
-#define IOMMUF_transient 4U
 #define IOMMU_FLUSHF_added 1U
 #define IOMMU_FLUSHF_modified 2U
 #define need_iommu_pt_sync(d) ((d)->need_iommu)
@@ -221,10 +220,9 @@ static const struct iommu_ops iommu_ops = { IOMMU_BITS };
 static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
                             unsigned int flags);
 static int iommu_legacy_unmap(struct domain *d, dfn_t dfn, unsigned long nr);
-static inline long iommu_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
-                             unsigned int flags, unsigned int *flush_flags);
-static inline long iommu_unmap(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flags,
-                               unsigned int *flush_flags);
+static inline int iommu_map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bool writable);
+static inline unsigned int iommu_unmap_transient(struct domain *d, const dfn_t *dfns,
+                                                 unsigned int nr);
 static inline int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr,
                                     unsigned int flush_flags);
 static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_flags);

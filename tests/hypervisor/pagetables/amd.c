@@ -4,19 +4,29 @@
 static int amd_iommu_alloc_root(struct domain *d);
 
 #include "amd.h"
+#include "hooks.h"
 
 int map_page(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned int flags, unsigned int *flush_flags)
 {
     return amd_iommu_map_page(d, dfn, mfn, flags, flush_flags);
 }
 
-int unmap_page(struct domain *d, dfn_t dfn, unsigned int flags, unsigned int *flush_flags)
+int unmap_page(struct domain *d, dfn_t dfn, unsigned int order, unsigned int *flush_flags)
 {
-    return amd_iommu_unmap_page(d, dfn, flags, flush_flags);
+    return amd_iommu_unmap_page(d, dfn, order, flush_flags);
 }
+
+static void clear_root(struct domain *d)
+{
+    d->iommu.arch.amd.root_table = NULL;
+}
+
+const bool coherent = true;
 
 void begin_tables(struct domain *d)
 {
+    set_up();
+    iommu_ops.clear_root_pgtable = clear_root;
     d->iommu.arch.amd.paging_mode = LEVELS;
 }
 

@@ -47,6 +47,8 @@ static __attribute__((noreturn, cold)) void broken(const char *what, int line)
 #define smp_wmb() __asm__ volatile ( "" ::: "memory" )
 #define perfc_incr(what) ((void)0)
 #define printk(...) ((void)0)
+#define XENLOG_G_WARNING
+#define XFREE(p) ((void)(free(p), (p) = NULL))
 
 #define TYPE_SAFE(type, name) \
     typedef struct { type frame; } name##_t; \
@@ -64,7 +66,6 @@ static inline bool dfn_eq(dfn_t a, dfn_t b) { return a.frame == b.frame; }
 #define IOMMUF_order(n)  ((n) & 0x3f)
 #define IOMMUF_readable  (1u << 6)
 #define IOMMUF_writable  (1u << 7)
-#define IOMMUF_transient (1u << 9)
 #define IOMMU_FLUSHF_added 1u
 #define IOMMU_FLUSHF_modified 2u
 #define IOMMU_FLUSHF_all 4u
@@ -75,10 +76,14 @@ enum { FIRST_FRAME = 16, FRAMES = 1 << 15 };
 struct page_info {
     enum { UNUSED, TABLE, QUEUED } use;
     bool reached;
+    union {
+        struct { uint32_t nr, used; } leaf_table;
+    } u;
 };
 
 extern struct page_info pages[FRAMES];
-extern unsigned char *memory;
+/* `written` is what is in memory where caches are not looked at. */
+extern unsigned char *memory, *written;
 
 static inline void *map_domain_page(mfn_t mfn)
 {
@@ -96,13 +101,20 @@ static inline void *map_domain_page(mfn_t mfn)
 #define page_to_maddr(page) mfn_to_maddr(page_to_mfn(page))
 #define maddr_to_page(maddr) mfn_to_page(maddr_to_mfn(maddr))
 #define __map_domain_page(page) map_domain_page(page_to_mfn(page))
-#define iommu_sync_cache(p, size) ((void)(p))
+static inline void iommu_sync_cache(const void *p, size_t size)
+{
+    size_t first = ((const unsigned char *)p - memory) & ~63UL;
+    size_t end = ((const unsigned char *)p - memory + size + 63) & ~63UL;
+
+    memcpy(written + first, memory + first, end - first);
+}
 
 /* The lists that tables are in are `use` here. */
 struct page_list_head { char unused; };
 #define page_list_add(page, list) ((void)(page), (void)(list))
 #define page_list_del(page, list) ((void)(page), (void)(list))
 #define page_list_add_tail(page, list) queue_table(page)
+#define page_list_remove_head(list) any_table()
 #define smp_processor_id() 0
 #define per_cpu(what, cpu) (cpu)
 #define tasklet_schedule(tasklet) ((void)(tasklet))
@@ -110,16 +122,30 @@ typedef struct { bool held; } spinlock_t;
 static inline void spin_lock(spinlock_t *lock) { BUG_ON(lock->held); lock->held = true; }
 static inline void spin_unlock(spinlock_t *lock) { BUG_ON(!lock->held); lock->held = false; }
 #define spin_is_locked(lock) ((lock)->held)
+#define spin_barrier(lock) BUG_ON(spin_is_locked(lock))
+#define general_preempt_check() false
+#define ERESTART 85
 
-struct iommu_ops { unsigned long page_sizes; };
+struct domain;
+struct page_info;
+struct iommu_ops {
+    unsigned long page_sizes;
+    bool flush_non_present;
+    uint64_t leaf_pte, leaf_pte_writable;
+    struct page_info *(*get_leaf_table)(struct domain *d, dfn_t dfn, bool alloc);
+    void (*free_pgtable)(struct domain *d, dfn_t dfn, unsigned int level, struct page_info *pg,
+                         unsigned int *flush_flags);
+    void (*clear_root_pgtable)(struct domain *d);
+};
+extern struct iommu_ops iommu_ops;
+#define iommu_call(ops, hook, ...) ((ops)->hook(__VA_ARGS__))
+#define iommu_vcall iommu_call
 struct domain_iommu {
     const struct iommu_ops *platform_ops;
     struct {
         spinlock_t mapping_lock;
         struct { struct page_list_head list; spinlock_t lock; } pgtables;
-        uint32_t *kept_pgtables;
-        struct page_info *last_pgtable;
-        uint64_t last_pgtable_dfn;
+        struct page_info **kept_tables, *last_table;
         struct { uint64_t pgd_maddr; unsigned int agaw; } vtd;
         struct { unsigned int paging_mode; struct page_info *root_table; } amd;
     } arch;
@@ -133,11 +159,16 @@ struct domain {
 #define is_hardware_domain(d) false
 #define iommu_use_hap_pt(d) false
 #define iommu_hwdom_passthrough false
-#define iommu_snoop false
+#define is_iommu_enabled(d) true
+#define need_iommu_pt_sync(d) true
+#define iommu_snoop true
 #define min_pt_levels 4
 
 struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags);
+void free_domheap_page(struct page_info *page);
 void queue_table(struct page_info *page);
+struct page_info *any_table(void);
+int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flush_flags);
 #define xzalloc_array(type, nr) ((type *)zalloc(sizeof(type) * (nr)))
 void *zalloc(size_t size);
 #define AMD_IOMMU_ERROR(...) ((void)0)
@@ -145,8 +176,13 @@ void *zalloc(size_t size);
 
 /* The driver. */
 int map_page(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned int flags, unsigned int *flush_flags);
-int unmap_page(struct domain *d, dfn_t dfn, unsigned int flags, unsigned int *flush_flags);
+int unmap_page(struct domain *d, dfn_t dfn, unsigned int order, unsigned int *flush_flags);
+int map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bool writable);
+unsigned int unmap_transient(struct domain *d, const dfn_t *dfns, unsigned int nr);
+int free_tables(struct domain *d);
 void begin_tables(struct domain *d);
+/* Whether its IOMMUs look into caches. */
+extern const bool coherent;
 /* Of an entry of a table of @level: whether there is anything, and if it is a table, which. */
 bool entry_used(uint64_t entry);
 struct page_info *entry_table(uint64_t entry, unsigned int level);

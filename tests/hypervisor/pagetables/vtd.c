@@ -2,19 +2,29 @@
 #include "machine.h"
 
 #include "vtd.h"
+#include "hooks.h"
 
 int map_page(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned int flags, unsigned int *flush_flags)
 {
     return intel_iommu_map_page(d, dfn, mfn, flags, flush_flags);
 }
 
-int unmap_page(struct domain *d, dfn_t dfn, unsigned int flags, unsigned int *flush_flags)
+int unmap_page(struct domain *d, dfn_t dfn, unsigned int order, unsigned int *flush_flags)
 {
-    return intel_iommu_unmap_page(d, dfn, flags, flush_flags);
+    return intel_iommu_unmap_page(d, dfn, order, flush_flags);
 }
+
+static void clear_root(struct domain *d)
+{
+    d->iommu.arch.vtd.pgd_maddr = 0;
+}
+
+const bool coherent = false;
 
 void begin_tables(struct domain *d)
 {
+    set_up();
+    iommu_ops.clear_root_pgtable = clear_root;
     d->iommu.arch.vtd.agaw = width_to_agaw(48);
 }
 
