@@ -1,6 +1,7 @@
 """A device and pages granted to dom0, for the tests of what the one reaches of the others."""
 
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import pytest
@@ -35,10 +36,11 @@ class Granted(NamedTuple):
         return [(domid, gref) for domid, gref, _ in chosen]
 
 
-@pytest.fixture
-def granted(memory):
-    """Makes a domain that grants so many pages."""
+@contextmanager
+def granters() -> Iterator[Callable[[int], Granted]]:
+    """Makes domains that each grant so many pages, and takes them away."""
     with ExitStack() as stack:
+        memory = stack.enter_context(ForeignMemory())
 
         def grant(count: int) -> Granted:
             references = list(stack.enter_context(EmptyDomains(1)).references(count))
@@ -52,9 +54,30 @@ def granted(memory):
         yield grant
 
 
+@pytest.fixture
+def granted():
+    """Makes domains for a test."""
+    with granters() as grant:
+        yield grant
+
+
+@pytest.fixture(scope="module")
+def granting():
+    """Makes domains for the tests of a module."""
+    with granters() as grant:
+        yield grant
+
+
+@pytest.fixture
+def device(switched_on):
+    """The device; Xen's log is empty."""
+    switched_on.ctrl.console(clear=True)
+    return switched_on
+
+
 @pytest.fixture(scope="session")
-def device():
-    """The device, switched on, with a page of its own; Xen's log is empty."""
+def switched_on():
+    """The device, switched on, with a page of its own."""
     with ExitStack() as stack:
         edu, ctrl, call, memory, domains = (
             stack.enter_context(each)
@@ -66,7 +89,6 @@ def device():
         page = stack.enter_context(memory.map(domid, [frame])).page(0)
         (mapping,) = call.map_device([(domid, gref)])
         stack.callback(call.unmap_device, [mapping])
-        ctrl.console(clear=True)
         yield Device(edu, ctrl, memoryview(page), mapping.bus_addr)
 
 
