@@ -26,7 +26,8 @@ FIXTURES = {
 HERE = Path(__file__).parent
 #: what only `./tests/run long` runs: by variant, and by module
 LONG_VARIANTS = {
-    *("patched-debug", "strict-stock", "switched-off", "switched-off-exact", "without-bus-exact"),
+    *("patched-debug", "strict-amd", "strict-stock", "switched-off", "switched-off-exact"),
+    "without-bus-exact",
 }
 LONG_MODULES = {
     *("test_backends", "test_fleet", "test_grub", "test_handles", "test_mapper", "test_package"),

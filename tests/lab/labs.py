@@ -52,6 +52,13 @@ LABS = {
         "tests-strict-stock",
         ("--exact", "--iommu", "strict", "--xen-args", TELLS),
     ),
+    "strict-amd": (
+        "tests-strict-amd",
+        (
+            *("--exact", "--hypervisor", "patched", "--iommu", "strict-amd"),
+            *("--xen-args", f"gnttab=bus-region {TELLS}"),
+        ),
+    ),
     # The series up to where bus addresses begin.
     "without-bus-exact": (
         "tests-without-bus",

@@ -4,7 +4,7 @@ import pytest
 from reach import left_behind
 
 
-@pytest.mark.parametrize("variant", ["strict", "strict-stock"])
+@pytest.mark.parametrize("variant", ["strict", "strict-stock", "strict-amd"])
 def test_dma(labs, variant):
     dom0 = labs.get(variant)
     done = dom0.run("python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "/root/dom0/dma")

@@ -76,9 +76,11 @@ def test_exact_is_one_vcpu_that_counts_instructions():
     assert value(words, "-icount") == "shift=0,sleep=off"
 
 
-def test_strict_has_an_iommu():
-    words = command(iommu=True)
-    assert any(word.startswith("intel-iommu") for word in words)
+@pytest.mark.parametrize(("option", "device"), [("strict", "intel"), ("strict-amd", "amd")])
+def test_strict_has_an_iommu_and_a_device_for_it(option, device):
+    words = command(iommu=option)
+    assert any(word.startswith(f"{device}-iommu") for word in words)
+    assert any(word.startswith("edu,") for word in words)
     assert "dom0-iommu=strict" in value(words, "-append")
     assert "iommu" not in " ".join(command())
 

@@ -14,6 +14,7 @@ from lablib import trace as tracing
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError
 from lablib.hypervisor import VARIANTS
+from lablib.qemu import IOMMUS
 from lablib.work import say, tell
 
 EXAMPLES = """examples:
@@ -68,7 +69,9 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--xen", type=Path, metavar="FILE", help="boot this hypervisor image instead"
     )
-    parser.add_argument("--iommu", choices=["strict"], help="give dom0 an IOMMU in strict mode")
+    parser.add_argument(
+        "--iommu", choices=IOMMUS, help="give dom0 an IOMMU in strict mode, VT-d or AMD-Vi"
+    )
     parser.add_argument(
         "--xen-args", default="", metavar="WORDS", help="further words for Xen's command line"
     )

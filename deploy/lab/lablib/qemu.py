@@ -25,6 +25,15 @@ XEN_TEXT = "0xffff82d040000000+0x40000000"
 """Where Xen's own code and data are, XEN_VIRT_START of its asm/config.h: start and length."""
 
 
+IOMMUS = {
+    # As wide as a server's: beyond what the CPU can address, mappings have room for bus addresses
+    # of their own (gnttab=bus-region).
+    "strict": "intel-iommu,intremap=on,caching-mode=off,aw-bits=48",
+    "strict-amd": "amd-iommu,intremap=on",
+}
+"""VT-d and AMD-Vi, by the lab's option."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What to boot, and on what.
@@ -34,8 +43,8 @@ class Machine:
         exact: one vCPU and the instruction clock: 1 ns of guest time is 1 instruction.
         threads: of the host, for the two vCPUs of a machine that is not exact: `single`, one
             for both by turns; `multi`, one each: truly at once, where the host has two CPUs free.
-        iommu: give the machine a VT-d IOMMU, dom0 strict mode, and a device to try it with (QEMU's
-            docs/specs/edu).
+        iommu: one of IOMMUS: give the machine that, dom0 strict mode, and a device to try it with
+            (QEMU's docs/specs/edu).
         guest_disk: attach the disk a second time, for a guest.
         memory: MiB of the machine.
         dom0_memory: MiB of dom0.
@@ -50,7 +59,7 @@ class Machine:
     xen: Path
     exact: bool = False
     threads: str = "single"
-    iommu: bool = False
+    iommu: str | None = None
     guest_disk: bool = False
     memory: int = 2048
     dom0_memory: int = 768
@@ -93,10 +102,7 @@ class Machine:
             vcpus = "1" if self.installed else "2"
             words += ["-accel", f"tcg,thread={self.threads}", "-smp", vcpus]
         if self.iommu:
-            words += ["-M", "q35,kernel-irqchip=split"]
-            # As wide as a server's: beyond what the CPU can address, mappings have room for bus
-            # addresses of their own (gnttab=bus-region).
-            words += ["-device", "intel-iommu,intremap=on,caching-mode=off,aw-bits=48"]
+            words += ["-M", "q35,kernel-irqchip=split", "-device", IOMMUS[self.iommu]]
             # A device that does what DMA it is told to, at whatever bus address.
             words += ["-device", "edu,dma_mask=0xffffffffffffffff"]
         else:

@@ -22,7 +22,7 @@ class Record:
         port: on 127.0.0.1, of dom0's ssh.
         hypervisor: `stock`, `patched` or the path of the image.
         exact: the instruction clock is on.
-        iommu: `strict` or nothing.
+        iommu: see `qemu.Machine`.
         guest: a guest runs.
     """
 

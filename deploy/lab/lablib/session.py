@@ -31,7 +31,7 @@ class Options:
         xen: an image to boot instead.
         exact: see `qemu.Machine`.
         threads: see `qemu.Machine`.
-        iommu: `strict` or nothing.
+        iommu: see `qemu.Machine`.
         guest: start a guest that shares pages with dom0.
         guest_pages: how many it shares.
         xen_args: further words for Xen's command line.
@@ -116,7 +116,7 @@ def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -
         xen=xen,
         exact=options.exact,
         threads=options.threads,
-        iommu=options.iommu == "strict",
+        iommu=options.iommu,
         guest_disk=options.guest,
         xen_args=options.xen_args,
         monitor=_monitor(home) if options.exact else None,

@@ -56,4 +56,4 @@ def test_of_a_mapper_that_was_killed_with_the_granter(device, killed, clear):
     done = clear()
     assert (done.held, len(done.domains)) == (1, 1)
     assert device.reads(address) != content
-    assert device.faults(1) == [Fault("Read", address)]
+    assert device.refused(Fault("Read", address))

@@ -52,7 +52,7 @@ def test_a_mapping_for_reading_is_not_written_to(device, granted, call, grant):
     there.table.permit(gref, 0, there.frames[0], readonly=grant == "for reading alone")
     (mapping,) = call.map_device(there.wanted(), readonly=True)
     device.writes(mapping.bus_addr, DEVICES)
-    assert device.faults(1) == [Fault("Write", mapping.bus_addr)]
+    assert device.refused(Fault("Write", mapping.bus_addr))
     assert device.can(there.pages[0], mapping.bus_addr) == "r"
     assert call.unmap_device([mapping]) == [OKAY]
     assert device.can(there.pages[0], mapping.bus_addr) == ""
