@@ -1,14 +1,13 @@
-"""What a patch for Xen has to look like, whatever it does."""
+"""What a patch for Xen or for Linux has to look like, whatever it does."""
 
 import email
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email.header import decode_header, make_header
 from email.message import Message
 
 BODY_WIDTH = 75
-#: Xen's CODING_STYLE: less than 80 characters
-CODE_WIDTH = 79
 
 SENDER = re.compile(r"xengt developers <xengt@(localhost|\S+\.invalid)>")
 SUBJECT = re.compile(r"(\[PATCH(?: (\d+)/(\d+))?\] )?([a-z0-9_/,.-]+: )+\S.*[^.\s]", re.IGNORECASE)
@@ -21,17 +20,49 @@ HOST = re.compile(r"https?://([^/\s]+)")
 PUBLIC = re.compile(r"(\S+\.)?(xen|xenproject|kernel)\.org")
 
 C_FILE = re.compile(r"\.[ch]$")
-#: what Xen's style writes as `if ( x )`, at the begin of a line and so not in a sentence
-KEYWORD = re.compile(r"\s*(if|for|while|switch) ?\((?![\s ])|\s*(if|for|while|switch)\(|\s*} *else")
 
 
-def flaws(text: str, position: int, length: int) -> Iterator[str]:
+@dataclass(frozen=True)
+class Style:
+    """How a project writes C.
+
+    Attributes:
+        name: whose it is.
+        width: columns of a line.
+        blank: what there must not be of blanks and tabs, and what that is called.
+        keyword: what it writes in another way, at the begin of a line and so not in a sentence.
+    """
+
+    name: str
+    width: int
+    blank: tuple[re.Pattern[str], str]
+    keyword: re.Pattern[str]
+
+
+#: CODING_STYLE: less than 80 characters, no tab, `if ( x )`
+XEN = Style(
+    "Xen",
+    79,
+    (re.compile(r"\t"), "a tab"),
+    re.compile(r"\s*(if|for|while|switch) ?\((?![\s ])|\s*(if|for|while|switch)\(|\s*} *else"),
+)
+#: Documentation/process/coding-style.rst: 80 columns, tabs of 8, `if (x)`, `} else {`
+LINUX = Style(
+    "Linux",
+    80,
+    (re.compile(r"^\t* {8}"), "blanks for a tab"),
+    re.compile(r"\s*(} ?)?(if|for|while|switch)(\(| \( )|\s*}else|\s+{$"),
+)
+
+
+def flaws(text: str, position: int, length: int, style: Style = XEN) -> Iterator[str]:
     """Say what is wrong with a patch.
 
     Args:
         text: of the file.
         position: which of its series it is, from 1.
         length: of the series.
+        style: of what it is for.
     """
     message = email.message_from_string(text)
     body, _, diff = text.partition("\ndiff --git ")
@@ -52,7 +83,7 @@ def flaws(text: str, position: int, length: int) -> Iterator[str]:
         yield "no diff --git in it"
     if "\r" in text or not text.endswith("\n"):
         yield "not lines that end as Unix's do"
-    yield from _of_diff(text)
+    yield from _of_diff(text, style)
 
 
 def _of_header(message: Message, position: int, length: int) -> Iterator[str]:
@@ -79,23 +110,24 @@ def _of_body(message: Message) -> Iterator[str]:
     yield from (f"a trailer: {found[0]}" for found in TRAILER.finditer(said))
 
 
-def _of_diff(text: str) -> Iterator[str]:
+def _of_diff(text: str, style: Style) -> Iterator[str]:
     name = ""
     for line in text.partition("\ndiff --git ")[2].splitlines():
         if line.startswith("+++ "):
             name = line.removeprefix("+++ b/")
         elif line.startswith("+"):
-            yield from (f"{name}: {what}: {line}" for what in _of_line(line[1:], name))
+            yield from (f"{name}: {what}: {line}" for what in _of_line(line[1:], name, style))
 
 
-def _of_line(line: str, name: str) -> Iterator[str]:
+def _of_line(line: str, name: str, style: Style) -> Iterator[str]:
     if line != line.rstrip():
         yield "white space at the end"
     if C_FILE.search(name):
-        if "\t" in line:
-            yield "a tab"
+        blank, what = style.blank
+        if blank.search(line):
+            yield what
         # A message stays in one piece, so that it can be searched for.
-        if len(line) > CODE_WIDTH and '"' not in line:
-            yield f"longer than {CODE_WIDTH}"
-        if KEYWORD.match(line):
-            yield "not in Xen's style"
+        if len(line.expandtabs(8)) > style.width and '"' not in line:
+            yield f"longer than {style.width}"
+        if style.keyword.match(line):
+            yield f"not in {style.name}'s style"

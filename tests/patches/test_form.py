@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from form import flaws
+from form import LINUX, XEN, flaws
 
 PATCHES = Path(__file__).parents[2] / "patches"
 SERIES = sorted(path.parent for path in PATCHES.glob("*/series"))
@@ -48,8 +48,9 @@ def every():
             )
 
 
-def test_debian_13s_xen_has_a_series():
-    assert PATCHES / "xen-4.20" in SERIES
+@pytest.mark.parametrize("name", ["xen-4.20", "linux-6.12"])
+def test_debian_13s_own_has_a_series(name):
+    assert PATCHES / name in SERIES
 
 
 @pytest.mark.parametrize("directory", SERIES, ids=lambda path: path.name)
@@ -63,7 +64,8 @@ def test_a_series_lists_its_files_in_their_order(directory):
 
 @pytest.mark.parametrize(("path", "position", "length"), list(every()))
 def test_form(path, position, length):
-    assert list(flaws(path.read_text(), position, length)) == []
+    style = LINUX if path.parent.name.startswith("linux") else XEN
+    assert list(flaws(path.read_text(), position, length, style)) == []
 
 
 def test_nothing_is_wrong_with_a_good_one():
@@ -109,3 +111,25 @@ def test_each_flaw_is_seen(old, new, said):
         text, said = text.replace("    1,065 instructions before, 640 after.\n", ""), "say why"
     found = list(flaws(text, 2, 11))
     assert any(said in flaw for flaw in found), found
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("\tif (new)", None),
+        ("\tstatic int f(int a,\n+\t\t\tint b)", None),
+        ("\tif ( new )", "not in Linux's style"),
+        ("\tif(new)", "not in Linux's style"),
+        ("\t}else", "not in Linux's style"),
+        ("\t{", "not in Linux's style"),
+        ("        f();", "blanks for a tab"),
+        ("\t        f();", "blanks for a tab"),
+        ("\t\t" + "f" * 65, "longer than 80"),
+        ("\t\t" + "f" * 64, None),
+    ],
+)
+def test_linux_has_another_style(line, said):
+    begin, _, _ = GOOD.partition("+    if ( new )")
+    found = list(flaws(f"{begin}+{line}\n", 2, 11, LINUX))
+    assert len(found) == (said is not None)
+    assert all(said in flaw for flaw in found)
