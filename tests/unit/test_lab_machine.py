@@ -85,13 +85,30 @@ def test_strict_has_an_iommu_and_a_device_for_it(option, device):
     assert "iommu" not in " ".join(command())
 
 
+def test_behind_an_iommu_is_every_device_that_has_dma():
+    words = command(iommu=True, guest_disk=True)
+    devices = [words[at + 1] for at, word in enumerate(words) if word == "-device"]
+    virtio = [device for device in devices if device.startswith("virtio")]
+    assert len(virtio) == 3
+    assert all("iommu_platform=on" in device for device in virtio)
+    assert [device for device in devices if device.startswith("nvme,")]
+    assert "nvme" not in " ".join(command(guest_disk=True))
+
+
+def test_another_kernel_boots_with_its_own_initramfs():
+    assert value(command(), "-initrd").startswith("vmlinuz root=/dev/vda ")
+    modules = value(command(kernel=Path("/k")), "-initrd").split(",")
+    assert modules[0].startswith("/k/vmlinuz root=/dev/vda ")
+    assert modules[1] == "/k/initramfs"
+
+
 def test_words_for_xen_come_last():
     assert value(command(xen_args="loglvl=all"), "-append").endswith(" loglvl=all")
 
 
 def test_every_disk_is_thrown_away():
-    drives = [word for word in command(guest_disk=True) if word.startswith("id=")]
-    assert len(drives) == 2
+    drives = [word for word in command(guest_disk=True, iommu=True) if word.startswith("id=")]
+    assert len(drives) == 3
     assert all("snapshot=on" in drive for drive in drives)
 
 
@@ -252,6 +269,16 @@ def test_the_initramfs_is_a_newc_archive():
         read.append((name.rstrip(b"\0").decode(), mode, data[at : at + size]))
         at += (size + 3) // 4 * 4
     assert read == members
+
+
+def test_a_kernel_without_modules_brings_what_modprobe_asks_for(tmp_path):
+    for name in ("usr/bin/busybox", "init", "6.12-x/modules.builtin", "6.12-x/build/left"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    data = initramfs.build_for(tmp_path / "6.12-x", tmp_path, tmp_path / "init")
+    assert b"modules/order\0" in data
+    assert b"lib/modules/6.12-x/modules.builtin\0" in data
+    assert b"left" not in data
 
 
 def test_what_a_compiler_left_is_not_packaged(tmp_path):

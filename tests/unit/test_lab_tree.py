@@ -4,7 +4,7 @@ import pytest
 from lablib import places, roots
 from lablib.errors import LabError
 from lablib.hypervisor import VARIANTS, label, series
-from lablib.series import Patch, flaw, mark, patches
+from lablib.series import Patch, flaw, kernel_patches, mark, patches
 from lablib.tree import STOCK, Label, Tree
 from lablib.work import run
 
@@ -248,6 +248,18 @@ def test_a_listed_patch_that_is_not_there(tree_with):
     tree_with("gone.patch\n")
     with pytest.raises(LabError, match=r"series lists gone\.patch, which cannot be read: No such"):
         patches()
+
+
+def test_linux_has_patches_of_its_own(tmp_path, monkeypatch):
+    directory = tmp_path / "patches/linux"
+    monkeypatch.setattr(places, "KERNEL_PATCHES", directory)
+    with pytest.raises(LabError, match=r"no patches .* patches/linux/series") as refused:
+        kernel_patches()
+    assert "--kernel debian" in refused.value.remedy
+    directory.mkdir(parents=True)
+    (directory / "series").write_text("a.patch\n")
+    (directory / "a.patch").write_text("A")
+    assert [patch.content for patch in kernel_patches()] == [b"A"]
 
 
 def test_stock_has_no_patches_to_choose_from(tree_with):

@@ -14,6 +14,7 @@ from lablib import trace as tracing
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError
 from lablib.hypervisor import VARIANTS
+from lablib.kernel import KERNELS
 from lablib.qemu import IOMMUS
 from lablib.work import say, tell
 
@@ -34,6 +35,9 @@ Namespace = argparse.Namespace
 
 def _machine_options(parser: argparse.ArgumentParser) -> None:
     _hypervisor_options(parser)
+    parser.add_argument(
+        "--kernel", choices=KERNELS, default="debian", help="of dom0: patched is built (debian)"
+    )
     cpus = parser.add_mutually_exclusive_group()
     cpus.add_argument(
         "--exact",
@@ -96,6 +100,7 @@ def _options(args: Namespace) -> session.Options:
         exact=args.exact,
         threads=args.threads,
         iommu=args.iommu,
+        kernel=args.kernel,
         guest=args.guest,
         guest_pages=args.guest_pages,
         xen_args=args.xen_args,
@@ -211,6 +216,7 @@ def status(args: Namespace) -> int:
     for lab in [] if args.json else labs:
         words = [lab.name, lab.hypervisor, "exact" if lab.exact else "wall clock"]
         words += [f"iommu={lab.iommu}"] if lab.iommu else []
+        words += [f"kernel={lab.kernel}"] if lab.kernel != "debian" else []
         words += ["guest"] if lab.guest else []
         print(f"{', '.join(words)}; ssh on 127.0.0.1:{lab.port}; QEMU is {lab.pid}")
     return 0

@@ -57,15 +57,38 @@ def build(root: Path, script: Path) -> bytes:
         root: a dom0 root: its busybox and its modules are taken.
         script: becomes /init.
     """
-    return archive(list(_members(root, script)))
+    modules = next((root / "usr/lib/modules").iterdir())
+    return archive([*_base(root, script), *_drivers(modules)])
 
 
-def _members(root: Path, script: Path) -> Iterator[tuple[str, int, bytes]]:
+def build_for(modules: Path, root: Path, script: Path) -> bytes:
+    """Return the initramfs for a kernel that is not the root's, and has its drivers built in.
+
+    Args:
+        modules: its directory as in /lib/modules, which `script` gives to the system.
+        root: a dom0 root: its busybox is taken.
+        script: becomes /init.
+    """
+    order = ("modules/order", stat.S_IFREG | 0o644, b"")
+    return archive([*_base(root, script), order, *_told(modules)])
+
+
+def _told(modules: Path) -> Iterator[tuple[str, int, bytes]]:
+    place = f"lib/modules/{modules.name}"
+    for directory in ("lib", "lib/modules", place):
+        yield directory, stat.S_IFDIR | 0o755, b""
+    for file in sorted(path for path in modules.iterdir() if path.is_file()):
+        yield f"{place}/{file.name}", stat.S_IFREG | 0o644, file.read_bytes()
+
+
+def _base(root: Path, script: Path) -> Iterator[tuple[str, int, bytes]]:
     for directory in ("bin", "dev", "proc", "root", "modules"):
         yield directory, stat.S_IFDIR | 0o755, b""
     yield "bin/busybox", stat.S_IFREG | 0o755, (root / "usr/bin/busybox").read_bytes()
     yield "init", stat.S_IFREG | 0o755, script.read_bytes()
-    modules = next((root / "usr/lib/modules").iterdir())
+
+
+def _drivers(modules: Path) -> Iterator[tuple[str, int, bytes]]:
     names = []
     for path in order(parse_dependencies((modules / "modules.dep").read_text()), DRIVERS):
         content = (modules / path).read_bytes()

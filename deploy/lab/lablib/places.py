@@ -6,6 +6,7 @@ from pathlib import Path
 LAB = Path(__file__).resolve().parent.parent
 TREE = LAB.parent.parent
 PATCHES = TREE / "patches/xen-4.20"
+KERNEL_PATCHES = TREE / "patches/linux-6.12"
 
 
 def cache_root() -> Path:

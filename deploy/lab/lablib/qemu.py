@@ -43,8 +43,10 @@ class Machine:
         exact: one vCPU and the instruction clock: 1 ns of guest time is 1 instruction.
         threads: of the host, for the two vCPUs of a machine that is not exact: `single`, one
             for both by turns; `multi`, one each: truly at once, where the host has two CPUs free.
-        iommu: one of IOMMUS: give the machine that, dom0 strict mode, and a device to try it with
-            (QEMU's docs/specs/edu).
+        iommu: one of IOMMUS: give the machine that, dom0 strict mode, and behind it an NVMe disk, and
+            a device to try it with (QEMU's docs/specs/edu).
+        kernel: directory with the `vmlinuz` and `initramfs` that dom0 boots from; the image's own
+            when nothing is said.
         guest_disk: attach the disk a second time, for a guest.
         memory: MiB of the machine.
         dom0_memory: MiB of dom0.
@@ -60,6 +62,7 @@ class Machine:
     exact: bool = False
     threads: str = "single"
     iommu: str | None = None
+    kernel: Path = Path()
     guest_disk: bool = False
     memory: int = 2048
     dom0_memory: int = 768
@@ -108,17 +111,24 @@ class Machine:
         else:
             words += ["-M", "q35"]
         words += ["-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"]
-        words += ["-device", "virtio-net-pci,netdev=net,romfile="]
+        # What is not told so accesses memory past an IOMMU.
+        behind = ",disable-legacy=on,iommu_platform=on" if self.iommu else ""
+        words += ["-device", f"virtio-net-pci,netdev=net,romfile={behind}"]
         # Nobody waits for the host's disk: this machine's power never goes, only its copy of it.
         writes = "snapshot=off,cache=unsafe" if self.installed else "snapshot=on"
         for disk in ("dom0", "guest") if self.guest_disk else ("dom0",):
             words += ["-drive", f"id={disk},file=disk.img,if=none,format=raw,{writes}"]
-            words += ["-device", f"virtio-blk-pci,drive={disk}"]
+            words += ["-device", f"virtio-blk-pci,drive={disk}{behind}"]
+        if self.iommu:
+            # The same disk once more, of which nobody uses what is on it: for data of guests.
+            words += ["-drive", f"id=data,file=disk.img,if=none,format=raw,{writes}"]
+            words += ["-device", "nvme,drive=data,serial=data"]
         if self.grub:
             return words
         root = "/dev/vda1" if self.installed else "/dev/vda"
         words += ["-kernel", str(self.xen), "-append", self.xen_line()]
-        words += ["-initrd", f"vmlinuz root={root} {LINUX} xengt.key={key},initramfs"]
+        vmlinuz, archive = self.kernel / "vmlinuz", self.kernel / "initramfs"
+        words += ["-initrd", f"{vmlinuz} root={root} {LINUX} xengt.key={key},{archive}"]
         return words
 
 

@@ -24,6 +24,7 @@ class Record:
         exact: the instruction clock is on.
         iommu: see `qemu.Machine`.
         guest: a guest runs.
+        kernel: dom0's: `debian` or `patched`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Record:
     exact: bool
     iommu: str | None
     guest: bool
+    kernel: str = "debian"
 
     @property
     def directory(self) -> Path:

@@ -16,6 +16,9 @@ BUILD_PACKAGES = (
 )  # fmt: skip
 """What compiles C against Xen's libraries, the Debian package of this tree, and a hypervisor."""
 
+KERNEL_PACKAGES = ("build-essential", "bc", "bison", "flex", "kmod", "libelf-dev", "zstd")
+"""What compiles a kernel."""
+
 DOM0_PACKAGES = (
     "linux-image-amd64", "xen-utils-4.20", "systemd-sysv", "udev", "kmod", "passwd", "iproute2",
     "busybox-static", "dropbear", "ca-certificates",
@@ -36,13 +39,22 @@ ENVIRONMENT = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", 
 
 def build_root(cache: Cache) -> Path:
     """Return the directory with compilers and Xen's development files."""
-    name = key(word.encode() for word in (apt.SUITE, *BUILD_PACKAGES, *SLIM))
+    return _compilers(cache, "build", BUILD_PACKAGES, "everything")
+
+
+def kernel_root(cache: Cache) -> Path:
+    """Return the directory with what a kernel is compiled with."""
+    return _compilers(cache, "kernel-build", KERNEL_PACKAGES, "a kernel")
+
+
+def _compilers(cache: Cache, kind: str, packages: Sequence[str], what: str) -> Path:
+    name = key(word.encode() for word in (apt.SUITE, *packages, *SLIM))
 
     def make(entry: Path) -> None:
-        with step("making the root that everything is compiled in (once)"):
-            _debootstrap(entry, BUILD_PACKAGES, cache.log("build"))
+        with step(f"making the root that {what} is compiled in (once)"):
+            _debootstrap(entry, packages, cache.log(kind))
 
-    return cache.entry("build", name, make) / "root"
+    return cache.entry(kind, name, make) / "root"
 
 
 def dom0_root(cache: Cache, kind: str = "dom0", more: Sequence[str] = ()) -> Path:

@@ -34,7 +34,7 @@ class Patch:
 
 
 def patches(first: int | None = None) -> list[Patch]:
-    """Return this tree's patches in the order of their series file.
+    """Return this tree's patches for Xen in the order of their series file.
 
     Args:
         first: how many of them; all when nothing is said.
@@ -42,11 +42,29 @@ def patches(first: int | None = None) -> list[Patch]:
     Raises:
         LabError: the tree has none, lacks one that is listed, or has fewer than asked for.
     """
-    series = places.PATCHES / "series"
+    return _listed(
+        places.PATCHES,
+        "use --hypervisor stock, or --xen FILE for a hypervisor built elsewhere",
+        first,
+    )
+
+
+def kernel_patches() -> list[Patch]:
+    """Return this tree's patches for Linux in the order of their series file.
+
+    Raises:
+        LabError: the tree has none, or lacks one that is listed.
+    """
+    return _listed(places.KERNEL_PATCHES, "use --kernel debian")
+
+
+def _listed(directory: Path, without: str, first: int | None = None) -> list[Patch]:
+    series = directory / "series"
     if not series.is_file():
         raise LabError(
-            "there are no patches in this tree: patches/xen-4.20/series does not exist",
-            "use --hypervisor stock, or --xen FILE for a hypervisor built elsewhere",
+            "there are no patches in this tree:"
+            f" {series.relative_to(directory.parents[1])} does not exist",
+            without,
             exit_code=EXIT_USAGE,
         )
     names = re.sub(r"#.*", "", series.read_text()).split()
@@ -56,15 +74,16 @@ def patches(first: int | None = None) -> list[Patch]:
             f"ask for 1 to {len(names)}",
             exit_code=EXIT_USAGE,
         )
-    return [_read(places.PATCHES / name) for name in names[:first]]
+    return [_read(directory, name) for name in names[:first]]
 
 
-def _read(path: Path) -> Patch:
+def _read(directory: Path, name: str) -> Patch:
+    path = directory / name
     try:
         return Patch(path.name, path.read_bytes())
     except OSError as error:
         raise LabError(
-            f"patches/xen-4.20/series lists {path.name}, which cannot be read: {error.strerror}",
+            f"patches/{directory.name}/series lists {name}, which cannot be read: {error.strerror}",
             "add the file, or take its line out of the series",
             exit_code=EXIT_USAGE,
         ) from error

@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lablib import hypervisor, image, package, places, qemu, remote
+from lablib import hypervisor, image, initramfs, kernel, package, places, qemu, remote
 from lablib.cache import Cache
 from lablib.console import Console
 from lablib.errors import EXIT_USAGE, LabError
 from lablib.record import Record, birth, directory, everyone, load
+from lablib.roots import dom0_root
 from lablib.work import say, step
 
 POLL = 0.1
@@ -32,6 +33,7 @@ class Options:
         exact: see `qemu.Machine`.
         threads: see `qemu.Machine`.
         iommu: see `qemu.Machine`.
+        kernel: of dom0, one of `kernel.KERNELS`.
         guest: start a guest that shares pages with dom0.
         guest_pages: how many it shares.
         xen_args: further words for Xen's command line.
@@ -44,6 +46,7 @@ class Options:
     exact: bool = False
     threads: str = "single"
     iommu: str | None = None
+    kernel: str = "debian"
     guest: bool = False
     guest_pages: int = 256
     xen_args: str = ""
@@ -53,6 +56,8 @@ class Options:
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
     """Return the image's directory and the hypervisor, from the cache or built."""
     jobs = os.cpu_count() or 1
+    if options.kernel == "patched":
+        kernel.build(cache, jobs)
     xen = options.xen or _built(cache, options, jobs)
     return image.build(cache, package.build(cache, jobs)), xen
 
@@ -76,7 +81,10 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
     try:
         if options.xen is not None:
             options = replace(options, xen=qemu.usable(options.xen, home))
-        record = _start(name, *build(Cache(places.cache_root()), options), options, stays=stays)
+        cache = Cache(places.cache_root())
+        disk, xen = build(cache, options)
+        booted = Path() if options.kernel == "debian" else _boot_files(cache, home)
+        record = _start(name, disk, xen, booted, options, stays=stays)
         with step("booting Xen and dom0"):
             wait(record, options.boot_timeout)
         if options.guest:
@@ -86,6 +94,16 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
         down(name)
         raise
     return record
+
+
+def _boot_files(cache: Cache, home: Path) -> Path:
+    """Make the patched kernel's `vmlinuz` and `initramfs` in a lab's directory; return it."""
+    built = kernel.build(cache, os.cpu_count() or 1)
+    modules = next((built / "modules").iterdir())
+    script = places.LAB / "dom0/initramfs-init"
+    (home / "vmlinuz").write_bytes((built / "vmlinuz").read_bytes())
+    (home / "initramfs").write_bytes(initramfs.build_for(modules, dom0_root(cache), script))
+    return home
 
 
 def place(name: str) -> Path:
@@ -107,7 +125,9 @@ def place(name: str) -> Path:
     return home
 
 
-def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -> Record:
+def _start(
+    name: str, disk: Path, xen: Path, booted: Path, options: Options, *, stays: bool
+) -> Record:
     home = directory(name)
     keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(home / "key")]
     subprocess.run(keygen, check=True)
@@ -117,6 +137,7 @@ def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -
         exact=options.exact,
         threads=options.threads,
         iommu=options.iommu,
+        kernel=booted,
         guest_disk=options.guest,
         xen_args=options.xen_args,
         monitor=_monitor(home) if options.exact else None,
@@ -133,6 +154,7 @@ def _start(name: str, disk: Path, xen: Path, options: Options, *, stays: bool) -
         exact=options.exact,
         iommu=options.iommu,
         guest=options.guest,
+        kernel=options.kernel,
     )
     record.save()
     return record

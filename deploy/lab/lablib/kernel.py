@@ -1,0 +1,95 @@
+"""dom0's kernel, where it is not Debian's own: Debian's source with this tree's patches."""
+
+import tempfile
+from pathlib import Path
+
+from lablib import places
+from lablib.cache import Cache, key
+from lablib.errors import LabError
+from lablib.roots import Workbench, kernel_root
+from lablib.series import Patch, counted, flaw, kernel_patches
+from lablib.source import LINUX, source
+from lablib.work import as_root, run, step
+
+KERNELS = ("debian", "patched")
+"""Debian's own is the package; the other has a small configuration, lab/kernel/config."""
+
+# Each patch goes on what those before it left. What patch says of it is judged in Python.
+APPLY = """
+for patch; do
+    patch --strip=1 --fuzz=0 --batch --forward --no-backup-if-mismatch --directory=linux \\
+        < "$patch" > "$patch.said" 2>&1 || break
+done
+"""
+
+# allnoconfig takes what it is given, and says nothing of what cannot be had.
+CONFIGURE = """
+make -s -C linux ARCH=x86_64 KCONFIG_ALLCONFIG=../config allnoconfig
+for wanted in $(grep ^CONFIG_ config); do
+    grep -qxF "$wanted" linux/.config || { echo "not to be had: $wanted"; exit 1; }
+done
+"""
+
+COMPILE = """
+# The same kernel from the same source: nothing of the machine or the hour goes in.
+export KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_VERSION=1
+export KBUILD_BUILD_USER=xengt KBUILD_BUILD_HOST=lab
+nice make -s -C linux -j"$1" bzImage modules
+make -s -C linux INSTALL_MOD_PATH=../made modules_install
+"""
+
+
+def build(cache: Cache, jobs: int) -> Path:
+    """Return the directory with the patched kernel's `vmlinuz`, `modules`, `.config` and `version`.
+
+    The modules are a directory as /lib/modules has it, of a kernel that has everything built in:
+    it says so to modprobe.
+
+    Args:
+        cache: where it is kept.
+        jobs: compilers at once.
+
+    Raises:
+        LabError: a patch that does not apply exactly, or a failed compilation.
+    """
+    applied = kernel_patches()
+    origin = source(cache, LINUX)
+    config = places.LAB / "kernel/config"
+    root = kernel_root(cache)
+    recipe = (origin.name, root.parent.name, CONFIGURE, COMPILE)
+    contents = (config.read_bytes(), *(patch.content for patch in applied))
+    name = key([*(part.encode() for part in recipe), *contents])
+
+    def make(entry: Path) -> None:
+        version = (origin / "version").read_text()
+        (entry / "version").write_text(f"{version} patched\n")
+        log = cache.log("kernel")
+        of = f"{counted(applied)} on Linux {version}"
+        with step(f"building the patched kernel, {of} (once)"), Workbench(root, "kernel") as bench:
+            run(as_root(["cp", "-a", origin / "linux", bench.outer]), log)
+            _apply(bench, applied, log)
+            bench.do(CONFIGURE, log)
+            bench.do(COMPILE, log, str(jobs))
+            bench.take(["linux/.config"], entry)
+            image = (bench.outer / "linux/arch/x86/boot/bzImage").read_bytes()
+            (entry / "vmlinuz").write_bytes(image)
+            run(as_root(["cp", "-r", bench.outer / "made/lib/modules", entry]), log)
+
+    return cache.entry("kernel", name, make)
+
+
+def _apply(bench: Workbench, series: list[Patch], log: Path) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        for patch in series:
+            (Path(directory) / patch.name).write_bytes(patch.content)
+        (Path(directory) / "config").write_bytes((places.LAB / "kernel/config").read_bytes())
+        bench.bring(Path(directory), log)
+    bench.do(APPLY, log, *(patch.name for patch in series))
+    for patch in series:
+        said = bench.outer / f"{patch.name}.said"
+        if found := flaw(said.read_text(errors="replace") if said.exists() else ""):
+            raise LabError(
+                f"{patch.name} does not apply exactly: {found}",
+                "make it anew from Debian's Linux with the patches before it",
+                log,
+            )
