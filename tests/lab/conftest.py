@@ -26,11 +26,13 @@ FIXTURES = {
 HERE = Path(__file__).parent
 #: what only `./tests/run long` runs: by variant, and by module
 LONG_VARIANTS = {
-    *("patched-debug", "strict-amd", "strict-stock", "switched-off", "switched-off-exact"),
-    "without-bus-exact",
+    *("patched-debug", "switched-off", "switched-off-exact", "without-bus-exact"),
+    *("strict-amd", "strict-stock", "strict-guest", "strict-stock-guest"),
+    *("bus-region", "no-bus-region", "no-bus-region-debian"),
 }
 LONG_MODULES = {
-    *("test_backends", "test_fleet", "test_grub", "test_handles", "test_mapper", "test_package"),
+    *("test_backends", "test_fleet", "test_grub", "test_handles", "test_kernel", "test_mapper"),
+    "test_package",
     *("test_prometheus", "test_service_ends", "test_trace", "test_upstream"),
     *("test_version_race", "test_xenstored"),
 }

@@ -16,6 +16,9 @@ QUIET = "guest_loglvl=error"
 #: each fault of a device, however many there are
 TELLS = "guest_loglvl=all"
 
+BUS = "gnttab=bus-region"
+STRICT = ("--hypervisor", "patched", "--iommu", "strict")
+
 #: variant → the name of its lab and what it is booted with; in the order tests use them
 LABS = {
     "stock": ("tests", ("--guest", "--xen-args", MAPTRACK)),
@@ -41,13 +44,7 @@ LABS = {
         ),
     ),
     # No guest: a kernel that does not know of bus addresses cannot start one.
-    "strict": (
-        "tests-strict",
-        (
-            *("--exact", "--hypervisor", "patched", "--iommu", "strict"),
-            *("--xen-args", f"gnttab=bus-region {TELLS}"),
-        ),
-    ),
+    "strict": ("tests-strict", ("--exact", *STRICT, "--xen-args", f"{BUS} {TELLS}")),
     "strict-stock": (
         "tests-strict-stock",
         ("--exact", "--iommu", "strict", "--xen-args", TELLS),
@@ -56,9 +53,23 @@ LABS = {
         "tests-strict-amd",
         (
             *("--exact", "--hypervisor", "patched", "--iommu", "strict-amd"),
-            *("--xen-args", f"gnttab=bus-region {TELLS}"),
+            *("--xen-args", f"{BUS} {TELLS}"),
         ),
     ),
+    "strict-guest": (
+        "tests-strict-guest",
+        ("--exact", *STRICT, "--guest", "--kernel", "patched", "--xen-args", BUS),
+    ),
+    "strict-stock-guest": (
+        "tests-strict-stock-guest",
+        ("--exact", "--iommu", "strict", "--guest", "--kernel", "patched"),
+    ),
+    "bus-region": (
+        "tests-bus",
+        (*STRICT, "--guest", "--kernel", "patched", "--xen-args", BUS),
+    ),
+    "no-bus-region": ("tests-no-bus", (*STRICT, "--guest", "--kernel", "patched")),
+    "no-bus-region-debian": ("tests-no-bus-debian", (*STRICT, "--guest")),
     # The series up to where bus addresses begin.
     "without-bus-exact": (
         "tests-without-bus",

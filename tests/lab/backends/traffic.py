@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -127,7 +128,17 @@ def gone(within: float) -> None:
         time.sleep(0.2)
 
 
-def main(persistent: str) -> dict:
+#: Makes a disk with some content, which the stack takes away again; gives a way to read what is
+#: on it, and its device.
+Maker = Callable[[ExitStack, bytes], tuple[Callable[[], bytes], str]]
+
+
+def on_loop(stack: ExitStack, content: bytes) -> tuple[Callable[[], bytes], str]:
+    file, device = disk(stack, content)
+    return file.read_bytes, device
+
+
+def main(persistent: str, make: Maker = on_loop) -> dict:
     for module in ("loop", "xen-blkback", "xen-netback"):
         run("modprobe", module)
     CONSOLE.unlink(missing_ok=True)
@@ -136,8 +147,8 @@ def main(persistent: str) -> dict:
     before, most = fast(), Most()
     most.start()
     with ExitStack() as stack:
-        _, source = disk(stack, given)
-        written, target = disk(stack, bytes(BYTES))
+        _, source = make(stack, given)
+        written, target = make(stack, bytes(BYTES))
         giver, taker = Peer(7000, sent), Peer(7001, None)
         giver.start()
         taker.start()
@@ -164,7 +175,7 @@ def main(persistent: str) -> dict:
         after = fast()
         return {
             "read": [checksum(given), guest["read"]],
-            "wrote": [checksum(written.read_bytes()), guest["wrote"]],
+            "wrote": [checksum(written()), guest["wrote"]],
             "received": [checksum(sent), guest["received"]],
             "sent": [checksum(taker.taken), guest["wrote"]],
             "pages": BYTES // 4096,
