@@ -43,8 +43,8 @@ class Machine:
         exact: one vCPU and the instruction clock: 1 ns of guest time is 1 instruction.
         threads: of the host, for the two vCPUs of a machine that is not exact: `single`, one
             for both by turns; `multi`, one each: truly at once, where the host has two CPUs free.
-        iommu: one of IOMMUS: give the machine that and dom0 strict mode, and behind it an NVMe disk,
-            and a device to try it with (QEMU's docs/specs/edu).
+        iommu: one of IOMMUS: give the machine that and dom0 strict mode, and behind it an NVMe
+            disk, and a device to try it with (QEMU's docs/specs/edu).
         kernel: directory with the `vmlinuz` and `initramfs` that dom0 boots from; the image's own
             when nothing is said.
         guest_disk: attach the disk a second time, for a guest.
