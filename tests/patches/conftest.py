@@ -1,4 +1,4 @@
-"""The series of this tree, step by step, on Debian's Xen."""
+"""The series of this tree, step by step, on Debian's Xen and on Debian's Linux."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from lablib import hypervisor, places
 from lablib.cache import Cache
 from lablib.errors import LabError, tail
-from lablib.series import patches
+from lablib.series import kernel_patches, patches
 
 
 def pytest_addoption(parser):
@@ -17,12 +17,13 @@ def pytest_addoption(parser):
 
 
 def pytest_generate_tests(metafunc):
-    if "step" in metafunc.fixturenames:
-        try:
-            length = len(patches())
-        except LabError:  # test_form.py says so
-            length = 0
-        metafunc.parametrize("step", range(1, length + 1))
+    for name, listed in (("step", patches), ("kernel_step", kernel_patches)):
+        if name in metafunc.fixturenames:
+            try:
+                length = len(listed())
+            except LabError:  # test_form.py says so
+                length = 0
+            metafunc.parametrize(name, range(1, length + 1))
 
 
 @pytest.fixture(scope="session")

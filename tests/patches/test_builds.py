@@ -1,7 +1,10 @@
 """The series in order on Debian's source: each step applies exactly and compiles without a word."""
 
+import os
+
 import pytest
-from lablib import places
+from lablib import kernel, places
+from lablib.cache import Cache
 
 
 def set_in(entry) -> set[str]:
@@ -21,6 +24,16 @@ def test_a_step_builds(built, step):
 def test_the_last_step_is_the_whole(built, step):
     last = built("patched", step) == built("patched")
     assert last == (step == len(list(places.PATCHES.glob("*.patch"))))
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_step_of_the_kernel_builds(kernel_step):
+    """Twelve minutes of a CPU each; the last one is what the lab boots."""
+    cache = Cache(places.cache_root())
+    last = kernel.build(cache, os.cpu_count() or 1)
+    step = kernel.build(cache, os.cpu_count() or 1, kernel_step)
+    assert (step == last) == (kernel_step == len(list(places.KERNEL_PATCHES.glob("*.patch"))))
+    assert (step / ".config").read_text() == (last / ".config").read_text()
 
 
 def test_both_are_of_one_configuration(built):

@@ -39,7 +39,7 @@ make -s -C linux INSTALL_MOD_PATH=../made modules_install
 """
 
 
-def build(cache: Cache, jobs: int) -> Path:
+def build(cache: Cache, jobs: int, first: int | None = None) -> Path:
     """Return the directory with the patched kernel's `vmlinuz`, `modules`, `.config` and `version`.
 
     The modules are a directory as /lib/modules has it, of a kernel that has everything built in:
@@ -48,11 +48,12 @@ def build(cache: Cache, jobs: int) -> Path:
     Args:
         cache: where it is kept.
         jobs: compilers at once.
+        first: only so many patches of the series, for one step of it; all when nothing is said.
 
     Raises:
         LabError: a patch that does not apply exactly, or a failed compilation.
     """
-    applied = kernel_patches()
+    applied = kernel_patches(first)
     origin = source(cache, LINUX)
     config = places.LAB / "kernel/config"
     root = kernel_root(cache)

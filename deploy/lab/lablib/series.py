@@ -49,16 +49,19 @@ def patches(first: int | None = None) -> list[Patch]:
     )
 
 
-def kernel_patches() -> list[Patch]:
+def kernel_patches(first: int | None = None) -> list[Patch]:
     """Return this tree's patches for Linux in the order of their series file.
 
+    Args:
+        first: how many of them; all when nothing is said.
+
     Raises:
-        LabError: the tree has none, or lacks one that is listed.
+        LabError: the tree has none, lacks one that is listed, or has fewer than asked for.
     """
-    return _listed(places.KERNEL_PATCHES, "use --kernel debian")
+    return _listed(places.KERNEL_PATCHES, "use --kernel debian", first)
 
 
-def _listed(directory: Path, without: str, first: int | None = None) -> list[Patch]:
+def _listed(directory: Path, without: str, first: int | None) -> list[Patch]:
     series = directory / "series"
     if not series.is_file():
         raise LabError(
