@@ -36,6 +36,6 @@ def files(where: Path) -> Path:
     made = where / "backends"
     made.mkdir()
     (made / "initramfs").write_bytes(build())
-    for name in ("traffic.py", "timed.py", "load.py", "nvme.py", "vbd", "vif"):
+    for name in ("traffic.py", "timed.py", "load.py", "nvme.py", "user.py", "vbd", "vif"):
         shutil.copy(HERE / name, made)  # with its mode
     return made

@@ -7,7 +7,6 @@ traffic.py, and what the kernel says of the controller's DMA in the meantime.
 import ctypes
 import fcntl
 import json
-import os
 import re
 import struct
 import subprocess
@@ -98,14 +97,23 @@ class Traced:
         return (self.place / "trace").read_text().splitlines()
 
 
-def main(persistent: str) -> dict:
+def ready() -> None:
+    """See to the disk being there."""
     run("modprobe", "nvme")
     deadline = time.monotonic() + 60
     while not DISK.is_block_device():
         assert time.monotonic() < deadline, f"there is no {DISK}"
         time.sleep(0.2)
-    controller = os.path.basename(os.path.realpath(f"/sys/block/{DISK.name}/device/device"))
-    with Traced(controller) as traced:
+
+
+def controller() -> str:
+    """What the kernel calls its controller, a PCI device."""
+    return Path(f"/sys/block/{DISK.name}/device/device").resolve().name
+
+
+def main(persistent: str) -> dict:
+    ready()
+    with Traced(controller()) as traced:
         told = traffic.main(persistent, partition)
         return {**told, "dma": traced.told()}
 
