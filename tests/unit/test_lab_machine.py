@@ -86,7 +86,7 @@ def test_strict_has_an_iommu_and_a_device_for_it(option, device):
 
 
 def test_behind_an_iommu_is_every_device_that_has_dma():
-    words = command(iommu=True, guest_disk=True)
+    words = command(iommu="strict", guest_disk=True)
     devices = [words[at + 1] for at, word in enumerate(words) if word == "-device"]
     virtio = [device for device in devices if device.startswith("virtio")]
     assert len(virtio) == 3
@@ -107,7 +107,7 @@ def test_words_for_xen_come_last():
 
 
 def test_every_disk_is_thrown_away():
-    drives = [word for word in command(guest_disk=True, iommu=True) if word.startswith("id=")]
+    drives = [word for word in command(guest_disk=True, iommu="strict") if word.startswith("id=")]
     assert len(drives) == 3
     assert all("snapshot=on" in drive for drive in drives)
 
