@@ -13,15 +13,18 @@ from xengt import handle, owner
 from xengt.errors import FailedError
 from xengt.granters.empty import destroy
 from xengt.journal import Journal, Writer
+from xengt.kernel import has_bus_addresses
 from xengt.limits import maptrack_handles
 from xengt.references import Reference
-from xenlib_cffi.call import MAX_BATCH, Call, Mapping
+from xenlib_cffi.call import MAX_BATCH, PAGE, Call, Mapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
 
 #: mappings of a reference that share its fast handle
 FAST_MAPPINGS = 2
+#: pages from the bus address of the first to that of the second of them, if they have their own
+SECOND = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def clear(journal: Journal) -> Cleared:
     with Ctrl() as ctrl:
         with Call() as call:
             # A handle that is stale by now names a mapping of another page, or none: Xen goes by
-            # the bus address too, and leaves it.
+            # the bus address too, and leaves it (but a slow one's own address is its handle's).
             call.unmap_device(left.held)
             searched = _search(call, ctrl, list(_unsure(left.writers)))
         ours = domains(ctrl)
@@ -94,7 +97,8 @@ def _search(call: Call, ctrl: Ctrl, references: list[Reference]) -> int:
 
     Their pages are known, so the handles they may have, fast or slow, are
     offered to Xen as those of such a page: it takes back those that are and
-    leaves all others.
+    leaves all others. Where each mapping has a bus address of its own, that
+    of a slow one says nothing of its page: it is not looked for.
     """
     by_domain: dict[int, list[int]] = defaultdict(list)
     for domid, gref, _ in references:
@@ -135,13 +139,32 @@ def _sweep(call: Call, domid: int, gref: int, handles: int, table: GrantTable | 
             "it goes with the domain if nothing else maps its pages, or with a reboot",
         ) from error
     call.unmap_device([mapping])
+    own_addresses = has_bus_addresses()
     fast = handle.fast(domid, gref)
     if fast is not None:
         # Two mappings of a reference have it; a Xen without fast entries refuses it, no more.
-        call.unmap_device([Mapping(fast, mapping.bus_addr)] * FAST_MAPPINGS)
+        addresses = _own(mapping, fast) if own_addresses else [mapping.bus_addr] * FAST_MAPPINGS
+        call.unmap_device([Mapping(fast, address) for address in addresses])
         if table is not None and not table.in_use(gref):
             return
+    if own_addresses:
+        return
     for first in range(0, handles, 16 * MAX_BATCH):
         call.sweep(mapping.bus_addr, first, min(16 * MAX_BATCH, handles - first))
         if table is not None and not table.in_use(gref):
             return
+
+
+def _own(mapping: Mapping, fast: int) -> list[int]:
+    """Where the two mappings of a fast handle are, among a few; Xen refuses what is none.
+
+    Addresses are in the order of handles, from where a region begins. The
+    second mapping of a handle is past all the first ones.
+
+    Args:
+        mapping: any, first or second of its handle.
+        fast: the handle.
+    """
+    same = mapping.bus_addr + PAGE * (fast - mapping.handle)
+    possible = (same + PAGE * SECOND * steps for steps in (-1, 0, 1))
+    return [address for address in possible if address > 0]

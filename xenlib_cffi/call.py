@@ -16,7 +16,8 @@ class Mapping(NamedTuple):
 
     Args:
         handle: what Xen gave out for it.
-        bus_addr: bytes; `dev_bus_addr`, the machine address of the page.
+        bus_addr: bytes; `dev_bus_addr`, the machine address of the page, or with
+            XENFEAT_gnttab_bus_addr one of the mapping's own.
     """
 
     handle: int
@@ -163,7 +164,8 @@ class Call(Handle):
 
         Every handle of [first, first + handles) is offered with the page's bus
         address; Xen takes back device maps of that very page and leaves every
-        other mapping alone (csrc/grant_ops.h says why).
+        other mapping alone (csrc/grant_ops.h says why). Not for mappings that
+        have bus addresses of their own.
 
         Args:
             bus_addr: bytes; the page, as a mapping of it told.

@@ -1,6 +1,7 @@
 """Maps references by hypercall as a run does, says what that came to, and waits to be killed.
 
-arguments: the journal's file, and DOMID:GREF each; or none, for a page of a domain of its own.
+arguments: the journal's file; `held`, or `unsure` for a run that does not know a handle yet; and
+DOMID:GREF each, or none, for a page of a domain of its own.
 """
 
 import json
@@ -12,16 +13,21 @@ from xengt import journal
 from xengt.engines.hypercall import HypercallEngine
 from xengt.granters.empty import EmptyDomains
 from xengt.references import Reference
+from xenlib_cffi.call import Call
 
 
-def main(path: str, *words: str) -> None:
+def main(path: str, how: str, *words: str) -> None:
     given = [Reference(*map(int, word.split(":")), 0) for word in words]
     with EmptyDomains(1) as domains, journal.opened(Path(path)) as book:
         references = given or domains.references(1)
-        engine = HypercallEngine(readonly=False)
-        engine.shares(book, [[]], 1, references)
-        held = book.read().held
-        print(json.dumps([references, held]), flush=True)
+        if how == "held":
+            HypercallEngine(readonly=False).shares(book, [[]], 1, references)
+            mappings = book.read().held
+        else:
+            (cursor,) = book.begin([journal.Writer(references, len(references))], 0)
+            cursor[:] = (1).to_bytes(8, "little")
+            mappings = Call().map_device([(domid, gref) for domid, gref, _ in references])
+        print(json.dumps([references, mappings]), flush=True)
         signal.pause()
 
 
