@@ -21,7 +21,7 @@ FLAT = 0.03
 #: how much may be different where no bus address is asked for
 UNCHANGED = 0.01
 #: calls that are timed, for the difference of two runs to be theirs
-FEW, MORE = 100, 300
+FEW, MORE = 100, 1100
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def test_a_pair_costs_the_same_whatever_else_is_mapped(measured, variant, batch)
 def test_flushes_of_a_batch(measured, variant, expected):
     """Of 32 references mapped and unmapped, each by one call."""
     # What begins and ends a run may have one more or less.
-    assert measured(variant).flushes == pytest.approx(expected, rel=0.01)
+    assert measured(variant).flushes == pytest.approx(expected, rel=0.02)
 
 
 @pytest.mark.parametrize(("variant", "expected"), [(OURS, True), (STOCK, False)])
