@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from lablib.bases import XEN, base
 from lablib.cache import Cache, key
 from lablib.errors import LabError
-from lablib.series import Patch, flaw
-from lablib.source import source
+from lablib.series import Patch, apply, flaw
 
 HERE = Path(__file__).parent
 #: file of Xen's → its name here, where its own includes are gone
@@ -41,7 +41,8 @@ def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = F
     Raises:
         LabError: a patch does not apply exactly.
     """
-    origin = source(cache)
+    chosen = base(cache, XEN)
+    origin = chosen.directory
     rules = repr((files, PUBLIC, INCLUDE.pattern))
     parts = [str(origin).encode(), rules.encode(), *(patch.content for patch in series)]
 
@@ -52,7 +53,8 @@ def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = F
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin / "xen" / name, tree / name)
         for patch in series:
-            _apply(patch, tree)
+            if found := flaw(apply(patch, tree), offsets=chosen.offsets):
+                raise LabError(f"{patch.name} does not apply: {found}", "see ./tests/run series")
         (entry / "xen").mkdir()
         for name, short in files.items():
             # The lines stay, so that what a compiler says of one is where Xen has it.
@@ -61,13 +63,6 @@ def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = F
         shutil.rmtree(tree)
 
     return cache.entry("userspace", key(parts), make)
-
-
-def _apply(patch: Patch, tree: Path) -> None:
-    words = ["patch", "--strip=1", "--fuzz=0", "--batch", "--forward", "--directory", tree]
-    done = subprocess.run(words, input=patch.content, check=False, capture_output=True)
-    if found := flaw(done.stdout.decode()):
-        raise LabError(f"{patch.name} does not apply exactly: {found}", "see ./tests/run series")
 
 
 def compiled(name: str, sources: Path, into: Path, flags: Iterable[str], *, cc: str = "cc") -> Path:

@@ -19,7 +19,8 @@ LAB = """\
 #!/bin/sh
 python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@" >> "$ASKED"
 case $* in *compare.txt*) mkdir -p "$OUT"; cp "$COMPARED" "$OUT/compare.txt" ;; esac
-[ "$1 $3" != "$REFUSED" ] || { echo "lab: there are none" >&2; exit 2; }
+[ "$1" != source ] || [ "$REFUSED" = source ] || printf '4.20.9-1\\n/a/place\\n'
+[ "$1 $3" != "$REFUSED" ] && [ "$1" != "$REFUSED" ] || { echo "lab: there are none" >&2; exit 2; }
 """
 
 
@@ -70,7 +71,10 @@ def test_boots_are_interleaved_and_measure_the_same(demo, tmp_path, monkeypatch)
     assert plans[0].endswith("--samples 77")
     assert all(plan == plans[0] for plan in plans)
     said = [line for line in done.stderr.splitlines() if line.startswith("demo:")]
-    assert said == [f"demo: boot {n} of 4: {args.hypervisor}" for n, args in enumerate(boots, 1)]
+    assert said == [
+        "demo: both hypervisors are built from Xen 4.20.9-1",
+        *(f"demo: boot {n} of 4: {args.hypervisor}" for n, args in enumerate(boots, 1)),
+    ]
 
 
 def test_the_last_boot_compares_all_that_was_measured(demo, tmp_path, monkeypatch):
@@ -120,7 +124,36 @@ def test_without_patches_nothing_boots(demo, monkeypatch):
     monkeypatch.setenv("REFUSED", "build patched")
     done, asked = demo()
     assert done.returncode == 2
-    assert done.stderr == "lab: there are none\n"
+    assert done.stderr.endswith("lab: there are none\n")
+    assert boots_of(asked) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [((), "source"), (("--hypervisor", "debian"), ""), (("--hypervisor=debian",), "")],
+)
+def test_without_a_source_debians_own_is_measured(demo, monkeypatch, words, refused):
+    monkeypatch.setenv("REFUSED", refused)
+    done, asked = demo("--exact", *words)
+    assert done.returncode == 0, done.stderr
+    (boot,) = boots_of(asked)
+    assert (boot.hypervisor, boot.exact, boot.guest) == ("debian", True, True)
+    assert boot.get == ["debian.json", "debian.html"]
+    assert "skipped: building Xen with and without the patches" in done.stdout
+    assert "compare" not in boot.command[1]
+    assert ("without a source of Xen" in done.stderr) == bool(refused)
+
+
+def test_a_local_source_goes_to_every_build_and_boot(demo):
+    done, asked = demo("-b", "1", "--xen-source", "a tree")
+    assert done.returncode == 0, done.stderr
+    assert [str(args.xen_source) for args in asked] == ["a tree"] * 5
+
+
+def test_a_local_source_that_is_not_there_is_no_reason_for_another(demo, monkeypatch):
+    monkeypatch.setenv("REFUSED", "source")
+    done, asked = demo("--xen-source=none")
+    assert done.returncode == 2
     assert boots_of(asked) == []
 
 
@@ -135,7 +168,8 @@ def test_a_boot_that_fails_ends_it(demo, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--hypervisor", "stock"), "--hypervisor is not for it"),
+        (("--hypervisor", "stock"), "only `debian' goes with --hypervisor"),
+        (("--xen-source",), "--xen-source wants a value"),
         (("--exact", "--xen=/x"), "--xen=/x is not for it"),
         (("--patches", "2"), "--patches is not for it"),
         (("-b", "0"), "-b 0: a number of boots is 1 or more"),

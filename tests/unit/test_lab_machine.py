@@ -15,7 +15,6 @@ from lablib.errors import LabError, tail
 from lablib.qemu import Machine, start, usable
 from lablib.record import Record, birth, load
 from lablib.remote import line
-from lablib.source import parse_uris, parse_versions
 
 
 def command(**options):
@@ -224,21 +223,6 @@ def test_qemus_own_words_are_told(booting):
 def test_exit_codes_and_words_survive_the_shell(words, expected):
     status = subprocess.run(["sh", "-c", line(words)], check=False).returncode
     assert status == expected
-
-
-def test_uris_come_with_apts_checksums():
-    text = (
-        "'http://a.test/xen_4.20.3%2b1.orig.tar.xz' xen_4.20.3+1.orig.tar.xz 4961352 SHA256:df08\n"
-        "W: something else\n"
-    )
-    (archive,) = parse_uris(text)
-    assert archive.uri == "http://a.test/xen_4.20.3%2b1.orig.tar.xz"
-    assert (archive.name, archive.checksum) == ("xen_4.20.3+1.orig.tar.xz", "SHA256:df08")
-
-
-def test_versions_are_listed_once():
-    text = "Version: 4.20.3\n\nVersion: 4.20.4+63\nStandards-Version: 4.7.0\n\nVersion: 4.20.3\n"
-    assert parse_versions(text) == ["4.20.3", "4.20.4+63"]
 
 
 def test_modules_load_after_what_they_need():

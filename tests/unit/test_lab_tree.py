@@ -2,8 +2,9 @@
 
 import pytest
 from lablib import places, roots
+from lablib.bases import Base
 from lablib.errors import LabError
-from lablib.hypervisor import VARIANTS, label, series
+from lablib.hypervisor import BUILT, label, series
 from lablib.series import Patch, flaw, kernel_patches, mark, patches
 from lablib.tree import STOCK, Label, Tree
 from lablib.work import run
@@ -61,9 +62,10 @@ def made(tmp_path, monkeypatch):
 
     monkeypatch.setattr(roots.Workbench, "do", do)
 
-    def build(*given, label=STOCK, debug=False):
+    def build(*given, label=STOCK, debug=False, offsets=False):
         compiled.unlink(missing_ok=True)
-        tree = Tree(root, source, tmp_path / "log", debug=debug)
+        origin = Base(source, "4.20", offsets)
+        tree = Tree(root, origin, tmp_path / "log", debug=debug)
         tree.build(given, label, 2, entry)
         said = compiled.read_text().split() if compiled.exists() else []
         return said, (entry / "xen").read_text()
@@ -137,6 +139,13 @@ def test_a_patch_that_does_not_fit_is_named_with_its_hunk(made, patch, said):
     assert made(TWO)[0] == []  # the tree is as it was
 
 
+def test_an_offset_is_allowed_where_the_base_needs_it(made):
+    moved = patch_of("moved.patch", "line 9", "nine", at=4)
+    assert "nine" in made(moved, offsets=True)[1]
+    with pytest.raises(LabError, match=r"bad\.patch does not apply: xen/a\.c: Hunk #1 FAILED"):
+        made(Patch("bad.patch", ONE.content.replace(b" line 2\n", b" line two\n")), offsets=True)
+
+
 def test_each_patch_goes_on_those_before_it(made):
     again = Patch("2.patch", ONE.content.replace(b"-line 5\n+five", b"-five\n+FIVE"))
     assert "FIVE" in made(ONE, again)[1]
@@ -186,7 +195,7 @@ def test_another_source_begins_anew(made, tmp_path):
     (tmp_path / "source").rename(tmp_path / "other")
     compiled = made.root / "bench/xen-release/xen/xen/compiled"
     compiled.unlink()
-    tree = Tree(made.root, tmp_path / "other", made.log, debug=False)
+    tree = Tree(made.root, Base(tmp_path / "other", "4.20"), made.log, debug=False)
     tree.build([], STOCK, 1, made.entry)
     assert sorted(compiled.read_text().split()) == ["a.c", "b.c"]
 
@@ -272,4 +281,4 @@ def test_a_mark_tells_which_patches():
     marks = {mark(list(some)) for some in ([ONE], [TWO], [ONE, TWO], [TWO, ONE])}
     assert len(marks) == 4
     assert mark([ONE]).startswith("xengt 1 patch ")
-    assert {label(variant, [ONE]) for variant in VARIANTS} == {STOCK, Label("-xengt", mark([ONE]))}
+    assert {label(variant, [ONE]) for variant in BUILT} == {STOCK, Label("-xengt", mark([ONE]))}

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lablib import hypervisor, places
+from lablib.bases import XEN, base
 from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError
 from lablib.roots import Workbench, build_root
 from lablib.series import Patch
-from lablib.source import source
 from lablib.work import step, tell
 
 from hvlib.names import IMAGE, PACKAGE, SCRIPT
@@ -90,9 +90,9 @@ def build(cache: Cache, variant: str, jobs: int) -> Path:
     """
     made = hypervisor.build(cache, variant, jobs)
     series = hypervisor.series(variant)
-    origin = source(cache)
-    called = version((origin / "version").read_text(), variant, series)
-    time = epoch((origin / "xen/debian/changelog").read_text())
+    origin = base(cache, XEN)
+    called = version(origin.version, variant, series)
+    time = epoch((origin.directory / "xen/debian/changelog").read_text())
     root = build_root(cache)
     templates = sorted(TEMPLATES.iterdir())
     parts = [root.parent.name, made.name, BUILD, COPYRIGHT, called, str(time)]
@@ -155,7 +155,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--hypervisor",
-        choices=hypervisor.VARIANTS,
+        choices=hypervisor.BUILT,
         default="patched",
         help="which of the lab's (patched); stock is the same source and configuration without"
         " the patches, to be compared with",

@@ -13,8 +13,9 @@ from lablib.work import as_root
 KEPT = 3
 """Entries kept of a kind: the newest by use. A root is half a gigabyte."""
 
-KEPT_SMALL = {"hypervisor": 24}
-"""Of kinds that come in numbers: a series has a hypervisor for each of its patches."""
+KEPT_SMALL = {"hypervisor": 24, "download": 8}
+"""Of kinds that come in numbers: a series has a hypervisor for each of its patches, and a source
+two files."""
 
 
 def key(parts: Iterable[bytes]) -> str:

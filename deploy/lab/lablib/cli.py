@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from lablib import grub, places, record, remote, session
+from lablib import bases, grub, places, record, remote, session
 from lablib import trace as tracing
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError
@@ -38,6 +38,12 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel", choices=KERNELS, default="debian", help="of dom0: patched is built (debian)"
     )
+    parser.add_argument(
+        "--linux-source",
+        type=Path,
+        metavar="PATH",
+        help="build the patched kernel from this directory or tarball, not from Debian's source",
+    )
     cpus = parser.add_mutually_exclusive_group()
     cpus.add_argument(
         "--exact",
@@ -65,13 +71,20 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
         "--hypervisor",
         choices=VARIANTS,
         default="stock",
-        help="which of those built here (stock); the debug ones check their assertions",
+        help="stock, patched: built here from one source; the debug ones check their assertions;"
+        " debian: the binary of Debian's package (stock)",
     )
     parser.add_argument(
         "--patches", type=int, metavar="N", help="build the patched one with the first N patches"
     )
     parser.add_argument(
         "--xen", type=Path, metavar="FILE", help="boot this hypervisor image instead"
+    )
+    parser.add_argument(
+        "--xen-source",
+        type=Path,
+        metavar="PATH",
+        help="build from this directory or tarball of Xen's source, not from Debian's",
     )
     parser.add_argument(
         "--iommu", choices=IOMMUS, help="give dom0 an IOMMU in strict mode, VT-d or AMD-Vi"
@@ -97,10 +110,12 @@ def _options(args: Namespace) -> session.Options:
         hypervisor=args.hypervisor,
         patches=args.patches,
         xen=args.xen,
+        xen_source=args.xen_source,
         exact=args.exact,
         threads=args.threads,
         iommu=args.iommu,
         kernel=args.kernel,
+        linux_source=args.linux_source,
         guest=args.guest,
         guest_pages=args.guest_pages,
         xen_args=args.xen_args,
@@ -125,9 +140,18 @@ def build(args: Namespace) -> int:
     cache = Cache(places.cache_root())
     if args.prune:
         for kind in cache.kinds():
-            cache.prune(kind, kept=1)
+            cache.prune(kind, kept=0 if kind == "base" else 1)
     disk, xen = session.build(cache, _options(args))
     print(json.dumps({"image": str(disk), "xen": str(xen)}) if args.json else f"{disk}\n{xen}")
+    return 0
+
+
+def source(args: Namespace) -> int:
+    """Download the source that hypervisors are built from, and print its version and place."""
+    local = args.xen_source
+    found = bases.base(Cache(places.cache_root()), bases.XEN, local)
+    told = {"version": found.version, "directory": str(found.directory / "xen")}
+    print(json.dumps(told) if args.json else f"{told['version']}\n{told['directory']}")
     return 0
 
 
@@ -199,6 +223,7 @@ def trace(args: Namespace) -> int:
         hypervisor=args.hypervisor,
         patches=args.patches,
         xen=args.xen,
+        xen_source=args.xen_source,
         exact=True,
         iommu=args.iommu,
         guest=args.granter == "guest",
@@ -255,9 +280,17 @@ def parser() -> argparse.ArgumentParser:
     sub = command(build, "lab build --hypervisor stock")
     _machine_options(sub)
     sub.add_argument(
-        "--prune", action="store_true", help="first drop all but the newest of each kind"
+        "--prune",
+        action="store_true",
+        help="first drop all but the newest of each kind, and choose the sources' versions anew",
     )
     sub.add_argument("--json", action="store_true", help="print the paths as JSON")
+
+    sub = command(source, "lab source --json")
+    sub.add_argument(
+        "--xen-source", type=Path, metavar="PATH", help="copy this directory or tarball instead"
+    )
+    sub.add_argument("--json", action="store_true", help="print both as JSON")
 
     sub = command(run, "lab run --guest -- xengt check")
     _machine_options(sub)

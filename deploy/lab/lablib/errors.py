@@ -1,5 +1,6 @@
 """How the lab itself can fail, apart from the command it runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 EXIT_USAGE = 2
@@ -14,10 +15,16 @@ class LabError(Exception):
         remedy: one sentence: what the user can change.
         log: the file that holds the whole story; its last lines are shown.
         exit_code: what `lab` exits with.
+        details: further lines about what failed, each complete by itself.
     """
 
     def __init__(
-        self, what: str, remedy: str = "", log: Path | None = None, exit_code: int = EXIT_LAB
+        self,
+        what: str,
+        remedy: str = "",
+        log: Path | None = None,
+        exit_code: int = EXIT_LAB,
+        details: Sequence[str] = (),
     ) -> None:
         """Keep the parts apart, so that they can be shown apart."""
         super().__init__(what)
@@ -25,6 +32,7 @@ class LabError(Exception):
         self.remedy = remedy
         self.log = log
         self.exit_code = exit_code
+        self.details = list(details)
 
 
 def tail(log: Path, lines: int = 25) -> list[str]:

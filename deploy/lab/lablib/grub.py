@@ -16,8 +16,8 @@ from lablib.record import Record, birth, directory
 from lablib.roots import dom0_root
 from lablib.work import as_root, run, step
 
-PACKAGES = ("grub-pc", "xen-hypervisor-4.20-amd64", "xen-hypervisor-common")
-"""Debian's boot loader and its own hypervisor, as on a box somebody installed."""
+PACKAGES = ("grub-pc", "xen-hypervisor-common")
+"""Debian's boot loader, and its hypervisor's part in that, as on a box somebody installed."""
 
 SECTOR = 512
 START = 2048

@@ -1,17 +1,21 @@
-"""The hypervisors: Debian's Xen source, built as it is or with this tree's patches."""
+"""The hypervisors: built from Xen's source with or without the patches, or Debian's own."""
 
+import gzip
 from pathlib import Path
 
+from lablib.bases import XEN, base
 from lablib.cache import Cache, key
 from lablib.errors import EXIT_USAGE, LabError
-from lablib.roots import build_root
+from lablib.roots import build_root, dom0_root
 from lablib.series import Patch, counted, mark, patches
-from lablib.source import source
 from lablib.tree import COMPILE, CONFIGURE, STOCK, Label, Tree
 from lablib.work import step
 
-VARIANTS = ("stock", "patched", "stock-debug", "patched-debug")
-"""Each pair is of one source and one configuration."""
+BUILT = ("stock", "patched", "stock-debug", "patched-debug")
+"""Each pair is built from one source with one configuration."""
+
+VARIANTS = (*BUILT, "debian")
+"""And the binary of Debian's package, which most people run. It has no symbols."""
 
 VENDOR = "-xengt"
 """Ends the patched hypervisor's xen_extra."""
@@ -48,30 +52,49 @@ def label(variant: str, applied: list[Patch]) -> Label:
     return Label(VENDOR, mark(applied)) if variant.startswith("patched") else STOCK
 
 
-def build(cache: Cache, variant: str, jobs: int, first: int | None = None) -> Path:
-    """Return the directory with a variant's `xen`, `xen-syms`, `.config` and `version`.
+def build(
+    cache: Cache, variant: str, jobs: int, first: int | None = None, local: Path | None = None
+) -> Path:
+    """Return the directory with a variant's `xen` and `version`.
+
+    What is built here comes with its `xen-syms` and `.config`.
 
     Args:
         cache: where it is kept.
         variant: one of VARIANTS.
         jobs: compilers at once.
         first: only so many patches of the series, for one step of it; all when nothing is said.
+        local: a tree or tarball of Xen to build from, instead of Debian's source.
 
     Raises:
-        LabError: no patches for it, a patch that does not apply, or a failed compilation.
+        LabError: no source or no patches for it, a patch that does not apply, or a failed
+            compilation.
     """
     applied = series(variant, first)
-    origin = source(cache)
+    if variant == "debian":
+        return _debian(cache)
+    origin = base(cache, XEN, local)
     debug = variant.endswith("-debug")
-    recipe = (origin.name, variant, CONFIGURE, COMPILE)
+    recipe = (origin.directory.name, variant, CONFIGURE, COMPILE)
     name = key([*(part.encode() for part in recipe), *(patch.content for patch in applied)])
 
     def make(entry: Path) -> None:
-        version = (origin / "version").read_text()
-        (entry / "version").write_text(f"{version} {variant}\n")
+        (entry / "version").write_text(f"{origin.version} {variant}\n")
         of = f"{counted(applied)} on " if applied else ""
-        with step(f"building the {variant} hypervisor, {of}Xen {version} (once)"):
+        with step(f"building the {variant} hypervisor, {of}Xen {origin.version} (once)"):
             tree = Tree(build_root(cache), origin, cache.log("hypervisor"), debug=debug)
             tree.build(applied, label(variant, applied), jobs, entry)
 
     return cache.entry("hypervisor", name, make)
+
+
+def _debian(cache: Cache) -> Path:
+    """Return the directory with the hypervisor that dom0's Debian packages brought."""
+    root = dom0_root(cache)
+
+    def make(entry: Path) -> None:
+        packed = next((root / "boot").glob("xen-*.gz"))
+        (entry / "xen").write_bytes(gzip.decompress(packed.read_bytes()))
+        (entry / "version").write_text(f"{packed.name.removesuffix('.gz')} debian\n")
+
+    return cache.entry("hypervisor", key([b"debian", root.parent.name.encode()]), make)

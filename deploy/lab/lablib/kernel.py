@@ -4,11 +4,11 @@ import tempfile
 from pathlib import Path
 
 from lablib import places
+from lablib.bases import LINUX, base
 from lablib.cache import Cache, key
 from lablib.errors import LabError
 from lablib.roots import Workbench, kernel_root
 from lablib.series import Patch, counted, flaw, kernel_patches
-from lablib.source import LINUX, source
 from lablib.work import as_root, run, step
 
 KERNELS = ("debian", "patched")
@@ -39,7 +39,7 @@ make -s -C linux INSTALL_MOD_PATH=../made modules_install
 """
 
 
-def build(cache: Cache, jobs: int, first: int | None = None) -> Path:
+def build(cache: Cache, jobs: int, first: int | None = None, local: Path | None = None) -> Path:
     """Return the directory with the patched kernel's `vmlinuz`, `modules`, `.config` and `version`.
 
     The modules are a directory as /lib/modules has it, of a kernel that has everything built in:
@@ -49,26 +49,26 @@ def build(cache: Cache, jobs: int, first: int | None = None) -> Path:
         cache: where it is kept.
         jobs: compilers at once.
         first: only so many patches of the series, for one step of it; all when nothing is said.
+        local: a tree or tarball of Linux to build from, instead of Debian's source.
 
     Raises:
-        LabError: a patch that does not apply exactly, or a failed compilation.
+        LabError: no source for it, a patch that does not apply exactly, or a failed compilation.
     """
     applied = kernel_patches(first)
-    origin = source(cache, LINUX)
+    origin = base(cache, LINUX, local)
     config = places.LAB / "kernel/config"
     root = kernel_root(cache)
-    recipe = (origin.name, root.parent.name, CONFIGURE, COMPILE)
+    recipe = (origin.directory.name, root.parent.name, CONFIGURE, COMPILE)
     contents = (config.read_bytes(), *(patch.content for patch in applied))
     name = key([*(part.encode() for part in recipe), *contents])
 
     def make(entry: Path) -> None:
-        version = (origin / "version").read_text()
-        (entry / "version").write_text(f"{version} patched\n")
+        (entry / "version").write_text(f"{origin.version} patched\n")
         log = cache.log("kernel")
-        of = f"{counted(applied)} on Linux {version}"
+        of = f"{counted(applied)} on Linux {origin.version}"
         with step(f"building the patched kernel, {of} (once)"), Workbench(root, "kernel") as bench:
-            run(as_root(["cp", "-a", origin / "linux", bench.outer]), log)
-            _apply(bench, applied, log)
+            run(as_root(["cp", "-a", origin.directory / "linux", bench.outer]), log)
+            _apply(bench, applied, log, offsets=origin.offsets)
             bench.do(CONFIGURE, log)
             bench.do(COMPILE, log, str(jobs))
             bench.take(["linux/.config"], entry)
@@ -79,7 +79,7 @@ def build(cache: Cache, jobs: int, first: int | None = None) -> Path:
     return cache.entry("kernel", name, make)
 
 
-def _apply(bench: Workbench, series: list[Patch], log: Path) -> None:
+def _apply(bench: Workbench, series: list[Patch], log: Path, *, offsets: bool) -> None:
     with tempfile.TemporaryDirectory() as directory:
         for patch in series:
             (Path(directory) / patch.name).write_bytes(patch.content)
@@ -88,9 +88,11 @@ def _apply(bench: Workbench, series: list[Patch], log: Path) -> None:
     bench.do(APPLY, log, *(patch.name for patch in series))
     for patch in series:
         said = bench.outer / f"{patch.name}.said"
-        if found := flaw(said.read_text(errors="replace") if said.exists() else ""):
+        text = said.read_text(errors="replace") if said.exists() else ""
+        if found := flaw(text, offsets=offsets):
+            how = "" if offsets else " exactly"
             raise LabError(
-                f"{patch.name} does not apply exactly: {found}",
+                f"{patch.name} does not apply{how}: {found}",
                 "make it anew from Debian's Linux with the patches before it",
                 log,
             )

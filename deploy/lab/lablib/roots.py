@@ -20,12 +20,12 @@ KERNEL_PACKAGES = ("build-essential", "bc", "bison", "flex", "kmod", "libelf-dev
 """What compiles a kernel."""
 
 DOM0_PACKAGES = (
-    "linux-image-amd64", "xen-utils-4.20", "systemd-sysv", "udev", "kmod", "passwd", "iproute2",
-    "busybox-static", "dropbear", "ca-certificates",
+    "linux-image-amd64", "xen-hypervisor-4.20-amd64", "xen-utils-4.20", "systemd-sysv",
+    "udev", "kmod", "passwd", "iproute2", "busybox-static", "dropbear", "ca-certificates",
     "python3-cffi", "python3-typer", "python3-prometheus-client", "python3-pyxs", "python3-rich",
     "python3-pytest",
 )  # fmt: skip
-"""What dom0 runs: Debian's own kernel, toolstack and Python libraries."""
+"""What dom0 runs: Debian's own kernel, hypervisor, toolstack and Python libraries."""
 
 SLIM = (
     "path-exclude=/usr/share/man/*",

@@ -30,10 +30,13 @@ class Options:
         hypervisor: one of `hypervisor.VARIANTS`.
         patches: how many of the series a patched one has; all when nothing is said.
         xen: an image to boot instead.
+        xen_source: a tree or tarball of Xen that the hypervisor is built from, instead of Debian's
+            source.
         exact: see `qemu.Machine`.
         threads: see `qemu.Machine`.
         iommu: see `qemu.Machine`.
         kernel: of dom0, one of `kernel.KERNELS`.
+        linux_source: a tree or tarball of Linux that a patched one is built from, likewise.
         guest: start a guest that shares pages with dom0.
         guest_pages: how many it shares.
         xen_args: further words for Xen's command line.
@@ -43,10 +46,12 @@ class Options:
     hypervisor: str = "stock"
     patches: int | None = None
     xen: Path | None = None
+    xen_source: Path | None = None
     exact: bool = False
     threads: str = "single"
     iommu: str | None = None
     kernel: str = "debian"
+    linux_source: Path | None = None
     guest: bool = False
     guest_pages: int = 256
     xen_args: str = ""
@@ -57,13 +62,14 @@ def build(cache: Cache, options: Options) -> tuple[Path, Path]:
     """Return the image's directory and the hypervisor, from the cache or built."""
     jobs = os.cpu_count() or 1
     if options.kernel == "patched":
-        kernel.build(cache, jobs)
+        kernel.build(cache, jobs, local=options.linux_source)
     xen = options.xen or _built(cache, options, jobs)
     return image.build(cache, package.build(cache, jobs)), xen
 
 
 def _built(cache: Cache, options: Options, jobs: int) -> Path:
-    return hypervisor.build(cache, options.hypervisor, jobs, options.patches) / "xen"
+    chosen = (options.hypervisor, jobs, options.patches, options.xen_source)
+    return hypervisor.build(cache, *chosen) / "xen"
 
 
 def up(name: str, options: Options, *, stays: bool) -> Record:
@@ -83,7 +89,7 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
             options = replace(options, xen=qemu.usable(options.xen, home))
         cache = Cache(places.cache_root())
         disk, xen = build(cache, options)
-        booted = Path() if options.kernel == "debian" else _boot_files(cache, home)
+        booted = Path() if options.kernel == "debian" else _boot_files(cache, home, options)
         record = _start(name, disk, xen, booted, options, stays=stays)
         with step("booting Xen and dom0"):
             wait(record, options.boot_timeout)
@@ -96,9 +102,9 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
     return record
 
 
-def _boot_files(cache: Cache, home: Path) -> Path:
+def _boot_files(cache: Cache, home: Path, options: Options) -> Path:
     """Make the patched kernel's `vmlinuz` and `initramfs` in a lab's directory; return it."""
-    built = kernel.build(cache, os.cpu_count() or 1)
+    built = kernel.build(cache, os.cpu_count() or 1, local=options.linux_source)
     modules = next((built / "modules").iterdir())
     script = places.LAB / "dom0/initramfs-init"
     (home / "vmlinuz").write_bytes((built / "vmlinuz").read_bytes())
@@ -150,7 +156,7 @@ def _start(
         pid=process.pid,
         born=birth(process.pid) or 0,
         port=port,
-        hypervisor=str(xen if options.xen or options.patches else options.hypervisor),
+        hypervisor=str(xen if _is_special(options) else options.hypervisor),
         exact=options.exact,
         iommu=options.iommu,
         guest=options.guest,
@@ -158,6 +164,11 @@ def _start(
     )
     record.save()
     return record
+
+
+def _is_special(options: Options) -> bool:
+    """Tell whether the hypervisor is another one than the variant's name alone says."""
+    return bool(options.xen or options.patches or options.xen_source)
 
 
 def wait(record: Record, timeout: float, console: Console | None = None) -> None:

@@ -1,133 +1,105 @@
-"""Debian's source of Xen and of Linux, fetched through apt."""
+"""Sources as directories in the cache: Debian's with its own patches, or a copy of the user's."""
 
-import re
+import os
+import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from lablib.cache import Cache, key
-from lablib.errors import LabError
-from lablib.roots import ENVIRONMENT, Workbench, build_root, inside
-from lablib.work import as_root, run, step
+from lablib.cache import Cache, key, tree_parts
+from lablib.download import File, download, sha256
+from lablib.errors import EXIT_USAGE, LabError
+from lablib.work import run, step
+
+UNPACK = """
+mkdir "$1"
+for file in *.orig.tar.*; do tar -xf "$file" --strip-components=1 -C "$1"; done
+for file in *.debian.tar.*; do tar -xf "$file" -C "$1"; done
+for patch in $(sed 's/#.*//' "$1/debian/patches/series"); do
+    patch -s --strip=1 --directory="$1" < "$1/debian/patches/$patch"
+done
+"""
+
+MARKS = {"xen": "xen/common/grant_table.c", "linux": "drivers/xen/gntdev.c"}
+"""By package: a file by which its tree is recognised."""
 
 
-@dataclass(frozen=True)
-class Package:
-    """What is asked for of Debian's source packages.
+def unpacked(cache: Cache, package: str, version: str, files: Sequence[File]) -> Path:
+    """Return the directory that holds Debian's source, its own patches applied.
 
-    Attributes:
-        name: of the package, and of the directory it is unpacked in.
-        called: what it is to its users.
-        release: the begin of its version.
-        kind: what it is kept as.
-    """
-
-    name: str
-    called: str
-    release: str
-    kind: str
-
-
-XEN = Package("xen", "Xen", "4.20", "source")
-LINUX = Package("linux", "Linux", "6.12", "kernel-source")
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One file of a source package, as apt's signed index describes it."""
-
-    uri: str
-    name: str
-    checksum: str
-
-
-def parse_uris(text: str) -> list[Archive]:
-    """Read `apt-get --print-uris source`: quoted URI, name, size, checksum."""
-    lines = re.findall(r"^'([^']+)' (\S+) \d+ (\S+:\S+)", text, re.MULTILINE)
-    return [Archive(*line) for line in lines]
-
-
-def parse_versions(text: str) -> list[str]:
-    """Return the distinct versions `apt-cache showsrc` prints."""
-    return list(dict.fromkeys(re.findall(r"^Version: (\S+)", text, re.MULTILINE)))
-
-
-def source(cache: Cache, package: Package = XEN) -> Path:
-    """Return the newest source of the release with Debian's own patches applied.
-
-    The entry holds the source, in a directory called as the package, and `version`, Debian's word
-    for it. A mirror may list a version whose .dsc, or whose every file, it does not have: the
-    checksums are those of apt's signed index, so the tarballs alone are enough, and an older
-    version serves when they are missing.
+    Args:
+        cache: keeps it, and the files it is made from.
+        package: the source package, and the name of the directory in the one returned.
+        version: Debian's version, for messages.
+        files: the package's tarballs.
 
     Raises:
-        LabError: no version's tarballs could be had.
+        UnavailableError: a file cannot be downloaded.
+        LabError: the files do not unpack.
     """
-    root = build_root(cache)
 
     def make(entry: Path) -> None:
-        with step(f"fetching Debian's {package.called} source (once)"):
-            log = cache.log(package.kind)
-            run(as_root(["cp", "-L", "/etc/resolv.conf", root / "etc/resolv.conf"]), log)
-            inside(root, "apt-get update -q", log)
-            for version in _versions(root, package):
-                with Workbench(root, package.kind) as bench:
-                    if _unpack(bench, package, version, log):
-                        # The tree keeps its links and modes: it is moved, not read.
-                        run(as_root(["mv", bench.outer / package.name, entry]), log)
-                        (entry / "version").write_text(version)
-                        return
+        with step(f"downloading Debian's {package} {version} (once)"):
+            paths = [download(cache, package, file) for file in files]
+            for file, path in zip(files, paths, strict=True):
+                (entry / file.name).symlink_to(path)
+            run(["sh", "-euc", UNPACK, "sh", package], cache.log("source"), cwd=entry)
+            for file in files:
+                (entry / file.name).unlink()
+
+    parts = [UNPACK, package, *(file.sha256 for file in files)]
+    return cache.entry("source", key(part.encode() for part in parts), make)
+
+
+def local_source(cache: Cache, package: str, option: str, path: Path) -> Path:
+    """Return the directory that holds a copy of the user's tree, as it is now.
+
+    Args:
+        cache: keeps the copy by its content.
+        package: what it is the source of, and the name of the directory in the one returned.
+        option: the lab's option that named it, for messages.
+        path: a directory, or a tarball with one directory in it. Of a git work tree, ignored files
+            are left out.
+
+    Raises:
+        LabError: it cannot be read, or is not a tree of this package.
+    """
+    if not path.exists():
+        raise LabError(f"{option} {path}: no such file or directory", exit_code=EXIT_USAGE)
+    path = path.resolve()
+    names = _files(path) if path.is_dir() else []
+    if path.is_dir():
+        content = tree_parts([name for name in names if name.is_file()], path)
+    else:
+        content = iter([sha256(path).encode()])
+
+    def make(entry: Path) -> None:
+        target = entry / package
+        target.mkdir()
+        log = cache.log("source")
+        if path.is_dir():
+            listed = b"\0".join(str(name.relative_to(path)).encode() for name in names)
+            (entry / "names").write_bytes(listed)
+            pack = 'tar -C "$1" --null -T names -cf - | tar -xf - -C "$2"'
+        else:
+            pack = 'tar -xf "$1" --strip-components=1 -C "$2"'
+        run(["sh", "-euc", pack, "sh", path, target], log, cwd=entry)
+        if not (target / MARKS[package]).is_file():
             raise LabError(
-                f"the mirror has the files of no {package.called} {package.release} source package",
-                "set XENGT_MIRROR to an archive that carries Debian's sources",
-                log,
+                f"{option} {path}: this is no source of {package}, it has no {MARKS[package]}",
+                "give the top directory of a source tree, or a tarball of one",
+                exit_code=EXIT_USAGE,
             )
 
-    return cache.entry(package.kind, key([root.parent.name.encode()]), make)
+    return cache.entry("source", key([package.encode(), *content]), make)
 
 
-def _asked(root: Path, *command: str) -> str:
-    words = as_root(["chroot", root, *ENVIRONMENT, *command])
-    return subprocess.run(words, check=False, capture_output=True, text=True).stdout
-
-
-def _versions(root: Path, package: Package) -> Iterator[str]:
-    """Yield the index's versions of this release, newest first."""
-    listed = parse_versions(_asked(root, "apt-cache", "showsrc", package.name))
-    found = [version for version in listed if version.startswith(f"{package.release}.")]
-    ordered: list[str] = []
-    for version in found:
-        place = 0
-        while place < len(ordered) and not _newer(root, version, ordered[place]):
-            place += 1
-        ordered.insert(place, version)
-    yield from ordered
-
-
-def _newer(root: Path, one: str, other: str) -> bool:
-    words = as_root(["chroot", root, *ENVIRONMENT, "dpkg", "--compare-versions", one, "gt", other])
-    return subprocess.run(words, check=False).returncode == 0
-
-
-def _unpack(bench: Workbench, package: Package, version: str, log: Path) -> bool:
-    wanted = f"{package.name}={version}"
-    listing = _asked(bench.root, "apt-get", "-qq", "--print-uris", "source", wanted)
-    archives = [a for a in parse_uris(listing) if not a.name.endswith(".dsc")]
-    try:
-        for archive in archives:
-            script = '/usr/lib/apt/apt-helper -oAPT::Sandbox::User=root download-file "$@"'
-            bench.do(script, log, archive.uri, archive.name, archive.checksum)
-        bench.do(
-            'mkdir "$1"\n'
-            'tar -xf *.orig.tar.* --strip-components=1 -C "$1"\n'
-            'tar -xf *.debian.tar.* -C "$1"\n'
-            "for patch in $(sed 's/#.*//' \"$1/debian/patches/series\"); do\n"
-            '    patch -s --strip=1 --directory="$1" < "$1/debian/patches/$patch"\n'
-            "done",
-            log,
-            package.name,
-        )
-    except LabError:
-        return False
-    return bool(archives)
+def _files(tree: Path) -> list[Path]:
+    """Return the files and links of a tree; of a git work tree, those that git does not ignore."""
+    words = ["git", "-C", str(tree), "ls-files", "-z", "-co", "--exclude-standard"]
+    found = [path for path in tree.rglob("*") if ".git" not in path.relative_to(tree).parts]
+    if (tree / ".git").exists() and shutil.which("git"):
+        done = subprocess.run(words, check=False, capture_output=True)
+        if done.returncode == 0:  # git refuses a tree of another user's
+            found = [tree / name for name in os.fsdecode(done.stdout).split("\0") if name]
+    return sorted(path for path in found if path.is_file() or path.is_symlink())

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from lablib.bases import Base
 from lablib.cache import key, remove
 from lablib.errors import LabError
 from lablib.roots import Workbench
@@ -95,14 +96,15 @@ class Tree:
 
     Args:
         root: from `build_root`.
-        source: from `lablib.source`; the tree stays as long as that is the same.
+        origin: Xen's source; the tree stays as long as that is the same.
         debug: with CONFIG_DEBUG=y, and so with Xen's assertions.
         log: takes what the commands write.
     """
 
-    def __init__(self, root: Path, source: Path, log: Path, *, debug: bool) -> None:
+    def __init__(self, root: Path, origin: Base, log: Path, *, debug: bool) -> None:
         """Name the tree; nothing is made yet."""
-        self.source = source
+        self.source = origin.directory
+        self.offsets = origin.offsets
         self.log = log
         self.option = "CONFIG_DEBUG=y" if debug else "# CONFIG_DEBUG is not set"
         # One place whatever is built: a binary holds the paths of its source files.
@@ -155,11 +157,12 @@ class Tree:
         self.wanted.do(APPLY, self.log, *(patch.name for patch in series))
         for patch in series:
             said = (self.wanted.outer / "said" / patch.name).read_text(errors="replace")
-            if found := flaw(said):
+            if found := flaw(said, offsets=self.offsets):
                 with self.log.open("a") as log:
                     log.write(f"{patch.name}:\n{said}")
+                how = "" if self.offsets else " exactly"
                 raise LabError(
-                    f"{patch.name} does not apply exactly: {found}",
+                    f"{patch.name} does not apply{how}: {found}",
                     "make it anew from Xen with the patches before it; an offset or fuzz is enough"
                     " for a hunk to end up in the wrong function",
                     self.log,

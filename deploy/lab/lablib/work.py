@@ -25,6 +25,8 @@ def tell(error: LabError) -> int:
         for text in tail(error.log):
             print(f"  | {text}", file=sys.stderr)
     say(error.what)
+    for text in error.details:
+        say(f"  {text}")
     if error.remedy:
         say(f"  {error.remedy}")
     return error.exit_code
