@@ -2,9 +2,27 @@
 
 from pathlib import Path
 
+import pytest
+
+#: marker, and the option that runs what has it → the command that gives it
+LEFT_OUT = {"long": "./tests/run long", "series": "./tests/run series"}
+
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="what takes long as well")
+    parser.addoption(
+        "--series", action="store_true", help="boot every step of the series, and build one anew"
+    )
     parser.addoption("--up", action="store_true", help="use the labs of these tests that are up")
     parser.addoption("--lab-prefix", default="", help="goes before the names of the labs")
     parser.addoption("--patched-xen", type=Path, help="boot this image where the tests say patched")
+
+
+@pytest.hookimpl(trylast=True)  # after a directory's own, which may mark more
+def pytest_collection_modifyitems(config, items):
+    for marker, command in LEFT_OUT.items():
+        if config.getoption(f"--{marker}"):
+            continue
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=f"marked {marker}: {command}"))

@@ -80,9 +80,8 @@ def ratios(new: list, old: list, clock: int) -> list[float]:
     return [a[clock] / b[clock] for a, b in zip(new, old, strict=True)]
 
 
-def test_pairs_a_second(contention, request, capsys):
-    if not request.config.getoption("--long", default=False):
-        pytest.skip("needs a quiet machine: --long")
+@pytest.mark.long
+def test_pairs_a_second(contention, capsys):
     points, told, gains, scalings = [], [], {}, {}
     for scenario in SCENARIOS:
         for batch in BATCHES.get(scenario, (1, 32)):

@@ -1,7 +1,6 @@
 """A real Xen under QEMU for these tests: each booted once, used by all that need it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from labs import LABS, Labs
@@ -23,21 +22,6 @@ FIXTURES = {
 }
 
 
-HERE = Path(__file__).parent
-#: what only `./tests/run long` runs: by variant, and by module
-LONG_VARIANTS = {
-    *("patched-debug", "switched-off", "switched-off-exact", "without-bus-exact"),
-    *("strict-amd", "strict-stock", "strict-guest", "strict-stock-guest"),
-    *("bus-region", "no-bus-region", "no-bus-region-debian"),
-}
-LONG_MODULES = {
-    *("test_backends", "test_fleet", "test_grub", "test_handles", "test_kernel", "test_mapper"),
-    "test_package",
-    *("test_prometheus", "test_service_ends", "test_trace", "test_upstream"),
-    *("test_version_race", "test_xenstored"),
-}
-
-
 def needed(item: pytest.Item) -> int:
     """The place, in the order labs are booted, of the one a test needs besides the stock one."""
     callspec = getattr(item, "callspec", None)
@@ -46,30 +30,12 @@ def needed(item: pytest.Item) -> int:
     return max((list(LABS).index(variant) for variant in wanted), default=0)
 
 
-#: and one by one
-LONG_TESTS = {
-    "test_memory_is_flat_over_10_000_probes_and_scrapes",
-    "test_what_the_kernel_times_itself_is_told_and_nothing_of_it_stays",
-    # what is different of it there, test_scraping shows
-    *("test_in_dom0[test_passive.py-patched]", "test_in_dom0[test_serve.py-patched]"),
-}
-
-
-def takes_long(item: pytest.Item) -> bool:
-    return (
-        item.name in LONG_TESTS
-        or item.path.stem in LONG_MODULES
-        or list(LABS)[needed(item)] in LONG_VARIANTS
-    )
-
-
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(items):
     """All the tests of a lab together: it is booted once, and goes before the next one comes."""
     items.sort(key=needed)
-    if not config.getoption("--long"):
-        for item in items:
-            if HERE in item.path.parents and takes_long(item):
-                item.add_marker(pytest.mark.skip(reason="takes long: ./tests/run long"))
+    for item in items:
+        if list(LABS.values())[needed(item)].long:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")

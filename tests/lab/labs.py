@@ -19,61 +19,74 @@ TELLS = "guest_loglvl=all"
 BUS = "gnttab=bus-region"
 STRICT = ("--hypervisor", "patched", "--iommu", "strict")
 
-#: variant → the name of its lab and what it is booted with; in the order tests use them
+
+@dataclass(frozen=True)
+class Lab:
+    """What a lab is booted with.
+
+    Args:
+        name: of the lab.
+        options: of `lab up`.
+        long: only `./tests/run long` boots it.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    long: bool = False
+
+
+PATCHED = ("--hypervisor", "patched")
+KERNEL = ("--kernel", "patched")
+
+#: by variant; in the order tests use them
 LABS = {
-    "stock": ("tests", ("--guest", "--xen-args", MAPTRACK)),
-    "patched": ("tests-patched", ("--guest", "--hypervisor", "patched", "--xen-args", MAPTRACK)),
-    "switched-off": (
+    "stock": Lab("tests", ("--guest", "--xen-args", MAPTRACK)),
+    "patched": Lab("tests-patched", ("--guest", *PATCHED, "--xen-args", MAPTRACK)),
+    "switched-off": Lab(
         "tests-off",
-        (
-            *("--guest", "--hypervisor", "patched"),
-            *("--xen-args", f"{MAPTRACK} gnttab=no-fast-maptrack"),
-        ),
+        ("--guest", *PATCHED, "--xen-args", f"{MAPTRACK} gnttab=no-fast-maptrack"),
+        long=True,
     ),
-    "patched-debug": (
+    "patched-debug": Lab(
         "tests-debug",
         ("--guest", "--hypervisor", "patched-debug", "--xen-args", f"{MAPTRACK} {QUIET}"),
+        long=True,
     ),
-    "exact": ("tests-exact", ("--exact", "--guest")),
-    "patched-exact": ("tests-patched-exact", ("--exact", "--guest", "--hypervisor", "patched")),
-    "switched-off-exact": (
+    "exact": Lab("tests-exact", ("--exact", "--guest")),
+    "patched-exact": Lab("tests-patched-exact", ("--exact", "--guest", *PATCHED)),
+    "switched-off-exact": Lab(
         "tests-off-exact",
-        (
-            *("--exact", "--guest", "--hypervisor", "patched"),
-            *("--xen-args", "gnttab=no-fast-maptrack"),
-        ),
+        ("--exact", "--guest", *PATCHED, "--xen-args", "gnttab=no-fast-maptrack"),
+        long=True,
     ),
     # No guest: a kernel that does not know of bus addresses cannot start one.
-    "strict": ("tests-strict", ("--exact", *STRICT, "--xen-args", f"{BUS} {TELLS}")),
-    "strict-stock": (
+    "strict": Lab("tests-strict", ("--exact", *STRICT, "--xen-args", f"{BUS} {TELLS}")),
+    "strict-stock": Lab(
         "tests-strict-stock",
         ("--exact", "--iommu", "strict", "--xen-args", TELLS),
+        long=True,
     ),
-    "strict-amd": (
+    "strict-amd": Lab(
         "tests-strict-amd",
-        (
-            *("--exact", "--hypervisor", "patched", "--iommu", "strict-amd"),
-            *("--xen-args", f"{BUS} {TELLS}"),
-        ),
+        ("--exact", *PATCHED, "--iommu", "strict-amd", "--xen-args", f"{BUS} {TELLS}"),
+        long=True,
     ),
-    "strict-guest": (
+    "strict-guest": Lab(
         "tests-strict-guest",
-        ("--exact", *STRICT, "--guest", "--kernel", "patched", "--xen-args", BUS),
+        ("--exact", *STRICT, "--guest", *KERNEL, "--xen-args", BUS),
+        long=True,
     ),
-    "strict-stock-guest": (
+    "strict-stock-guest": Lab(
         "tests-strict-stock-guest",
-        ("--exact", "--iommu", "strict", "--guest", "--kernel", "patched"),
+        ("--exact", "--iommu", "strict", "--guest", *KERNEL),
+        long=True,
     ),
-    "bus-region": (
-        "tests-bus",
-        (*STRICT, "--guest", "--kernel", "patched", "--xen-args", BUS),
-    ),
-    "no-bus-region": ("tests-no-bus", (*STRICT, "--guest", "--kernel", "patched")),
-    "no-bus-region-debian": ("tests-no-bus-debian", (*STRICT, "--guest")),
+    "bus-region": Lab("tests-bus", (*STRICT, "--guest", *KERNEL, "--xen-args", BUS), long=True),
+    "no-bus-region": Lab("tests-no-bus", (*STRICT, "--guest", *KERNEL), long=True),
+    "no-bus-region-debian": Lab("tests-no-bus-debian", (*STRICT, "--guest"), long=True),
     # The series up to where bus addresses begin.
-    "without-bus-exact": (
-        "tests-without-bus",
-        ("--exact", "--guest", "--hypervisor", "patched", "--patches", "12"),
+    "without-bus-exact": Lab(
+        "tests-without-bus", ("--exact", "--guest", *PATCHED, "--patches", "12"), long=True
     ),
 }
 #: the oracle of the others: it stays up
@@ -102,11 +115,11 @@ class Labs:
         if variant not in self.up:
             for other in [known for known in self.up if STAYS not in {known, variant}]:
                 self.down(other)
-            name, options = LABS[variant]
-            lab = Dom0(self.prefix + name)
+            chosen = LABS[variant]
+            lab = Dom0(self.prefix + chosen.name)
             if not self.stays:
                 down(lab)
-                words = self.with_image(options)
+                words = self.with_image(chosen.options)
                 subprocess.run([LAB, "up", "--name", lab.name, *words], check=True)
             self.up[variant] = lab
             lab.put(HERE / "dom0")

@@ -10,6 +10,11 @@ ROOT = Path(__file__).parents[2]
 LAB = ROOT / "deploy" / "lab" / "lab"
 
 
+#: How many times as long as on a quiet machine a command may take before it counts as hung: the
+#: machines these tests run on differ in speed by a factor of three, and run other tests meanwhile.
+PATIENCE = 5
+
+
 @dataclass(frozen=True)
 class Dom0:
     """A lab that is up."""
@@ -19,9 +24,16 @@ class Dom0:
     def run(
         self, *words: str, timeout: float = 300, given: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in dom0: several words are exact arguments, one is a line of shell."""
+        """Run a command in dom0: several words are exact arguments, one is a line of shell.
+
+        Args:
+            words: the command.
+            timeout: seconds it may take on a quiet machine.
+            given: its standard input.
+        """
+        limit = str(timeout * PATIENCE)
         return subprocess.run(
-            [LAB, "ssh", "--name", self.name, "--timeout", str(timeout), "--", *words],
+            [LAB, "ssh", "--name", self.name, "--timeout", limit, "--", *words],
             capture_output=True,
             text=True,
             check=False,
@@ -48,10 +60,15 @@ class Dom0:
         subprocess.run([LAB, "put", "--name", self.name, *files], check=True)
 
 
-def left_behind(dom0: Dom0) -> str:
-    """Whatever of ours is still there, by Xen's own account; empty when there is nothing."""
+def left_behind(dom0: Dom0, within: float = 300) -> str:
+    """Whatever of ours is still there, by Xen's own account; empty when there is nothing.
+
+    Args:
+        dom0: where to look.
+        within: seconds to wait for it to go: Xen and Linux take some time to give it back.
+    """
     # Gone means gone from Xen: `xl list` would hide a domain that only XenStore has forgotten.
-    return dom0.succeeds("python3", "/root/dom0/left_behind.py").strip()
+    return dom0.succeeds("python3", "/root/dom0/left_behind.py", str(within)).strip()
 
 
 #: what no hypervisor should say: it is broken, or gives up a domain, or warns

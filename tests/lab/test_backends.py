@@ -9,6 +9,8 @@ from reach import left_behind
 
 from xengt.sizing.devices import Guest, parts
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):

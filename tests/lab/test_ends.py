@@ -44,10 +44,10 @@ def background(dom0):
 def test_killed_in_mid_run_is_cleaned_up_by_the_next(dom0, background, engine, granter):
     running, pid = background(LONG.format(engine=engine, granter=granter))
     dom0.succeeds("kill", "-9", pid)
-    assert running.wait(60) == 137
+    assert running.wait(300) == 137
     if granter == "empty" or engine == "hypercall":
         # Its mappings and its domains outlive it: else this test would show nothing.
-        assert left_behind(dom0) != ""
+        assert left_behind(dom0, within=0) != ""
     again = dom0.run("xengt", "bench", "--samples", "10")
     assert again.returncode == 0, again.stderr
     if granter == "empty" or engine == "hypercall":
@@ -60,7 +60,7 @@ def test_killed_in_mid_run_is_cleaned_up_by_the_next(dom0, background, engine, g
 def test_interrupted_in_mid_run(dom0, background, number, engine):
     running, pid = background(LONG.format(engine=engine, granter="empty"))
     dom0.succeeds("kill", f"-{number}", pid)
-    assert running.wait(60) == 130
+    assert running.wait(300) == 130
     assert left_behind(dom0) == ""
 
 
@@ -124,7 +124,7 @@ def test_a_reference_revoked_in_mid_run(dom0, background, engine):
     )
     dom0.succeeds("kill $(cat /tmp/share.pid)")
     said = running.stderr.read()
-    assert running.wait(60) == 3
+    assert running.wait(300) == 3
     assert "of domain 0" in said
     assert "GNTST_" in said
     assert "restart `xengt share`" in said
@@ -135,7 +135,7 @@ def test_a_domain_dying_in_mid_run(dom0, background):
     running, _ = background(LONG.format(engine="hypercall", granter="empty"))
     domid = dom0.succeeds("python3 /root/dom0/destroy_ours.py").strip()
     said = running.stderr.read()
-    assert running.wait(60) == 3
+    assert running.wait(300) == 3
     assert f"domain {domid}" in said
     assert "dying" in said or "gone" in said
     assert left_behind(dom0) == ""

@@ -9,6 +9,8 @@ from hvlib.names import IMAGE
 from lablib import cache, places, record
 from reach import LAB, ROOT, Dom0
 
+pytestmark = pytest.mark.long
+
 NAME = "tests-grub"
 COMMANDS = ROOT / "deploy" / "hypervisor"
 #: less than dom0's kernel needs: Xen panics, and resets the machine

@@ -6,6 +6,8 @@ import pytest
 from divergences import SCRIPT, agreed
 from programs import classes, comparable
 
+pytestmark = pytest.mark.long
+
 EVERYWHERE = pytest.mark.parametrize(
     "variant", ["stock", "switched-off", "patched", "patched-debug"]
 )

@@ -8,6 +8,8 @@ from backends import image
 from labs import Labs
 from reach import Dom0, left_behind
 
+pytestmark = pytest.mark.long
+
 #: XENFEAT_gnttab_bus_addr
 FEATURE = 1 << 21
 #: where the region of mappings' bus addresses begins, with CPUs of no more than 40 bits

@@ -9,6 +9,8 @@ from mapper.expected import excused, expected, sound
 from mapper.put import everywhere, script
 from reach import left_behind
 
+pytestmark = pytest.mark.long
+
 BAD_HANDLE, NO_SPACE = -4, -13
 HANDLES_A_FRAME = 256
 #: whose results are known by first principles, and how the operations go: one a hypercall, or many

@@ -10,6 +10,8 @@ from lablib.cache import Cache
 from reach import left_behind
 from service import CONFIG, UNIT, Service, waits_until
 
+pytestmark = pytest.mark.long
+
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -qy -o Dpkg::Options::=--force-confold"
 #: an admin's own; the rest holds as it is
 CHANGED = "[probe]\ninterval_s = 1\ncpu_budget = 0.9\n"

@@ -10,6 +10,8 @@ from server import Prometheus
 
 from xenlib_cffi.histogram import Histogram
 
+pytestmark = pytest.mark.long
+
 MINUTES = 5
 #: of what the agent does not do by itself: many calls a round, and no waiting for the next one
 OPTIONS = """

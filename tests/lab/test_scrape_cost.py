@@ -28,6 +28,7 @@ def test_a_scrape_with_64_domains(labs, variant):
     assert told["errors"] == 0
 
 
+@pytest.mark.long
 def test_memory_is_flat_over_10_000_probes_and_scrapes(dom0):
     told = scraped(dom0, 0, 10_000, 5_000, timeout=7200)
     first, last = told["rss"]

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from reach import left_behind
 from service import BUSY, waits_until
 
@@ -76,6 +77,7 @@ def kernel_calls(service) -> float:
     return sum(count for (_, labels), count in calls.items() if "gntdev" in labels)
 
 
+@pytest.mark.long
 def test_what_the_kernel_times_itself_is_told_and_nothing_of_it_stays(dom0, service):
     dom0.succeeds(f"mountpoint -q {TRACEFS} || mount -t tracefs tracefs {TRACEFS}")
     service.starts(f"{BUSY}[passive]\nenabled = true\n")

@@ -7,6 +7,8 @@ from agents import serving
 from reach import left_behind
 from service import BUSY, UNIT, waits_until
 
+pytestmark = pytest.mark.long
+
 #: with room between two rounds for a benchmark
 SELDOM = "[probe]\ninterval_s = 10\ncpu_budget = 1.0\n"
 

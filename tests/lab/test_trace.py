@@ -7,6 +7,8 @@ from collections import Counter
 import pytest
 from reach import LAB, Dom0, left_behind
 
+pytestmark = pytest.mark.long
+
 BATCH = 32
 #: what a call through privcmd costs dom0 itself, at most, shared out to its operations
 ENTERING = 2500 / BATCH

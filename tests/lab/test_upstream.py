@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 RESOURCE = "/usr/lib/xen-4.20/bin/test-resource"
 
 

@@ -1,7 +1,10 @@
 """A granter changes the version of its grant table while others map and unmap what it grants."""
 
+import pytest
 from mapper.put import everywhere, script
 from reach import left_behind
+
+pytestmark = pytest.mark.long
 
 SECONDS = 12
 

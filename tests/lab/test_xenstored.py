@@ -7,6 +7,8 @@ from labs import STAYS, down
 from reach import LAB, Dom0, left_behind
 from service import Service, waits_until
 
+pytestmark = pytest.mark.long
+
 UP = ("xengt_xenstore_up", "")
 STATUS = "/local/domain/0/data/xengt/serve"
 START = "/usr/lib/xen-4.20/bin/oxenstored --pid-file /run/xenstore.pid"

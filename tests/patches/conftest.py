@@ -10,12 +10,6 @@ from lablib.errors import LabError, tail
 from lablib.series import kernel_patches, patches
 
 
-def pytest_addoption(parser):
-    parser.addoption(
-        "--series", action="store_true", help="boot every step of the series, and build one anew"
-    )
-
-
 def pytest_generate_tests(metafunc):
     for name, listed in (("step", patches), ("kernel_step", kernel_patches)):
         if name in metafunc.fixturenames:
@@ -39,10 +33,3 @@ def built():
             pytest.fail(f"{error.what}\n{said}", pytrace=False)
 
     return build
-
-
-@pytest.fixture
-def whole(request):
-    """Only when the whole series is asked for: ./tests/run series."""
-    if not request.config.getoption("--series", default=False):
-        pytest.skip("takes a minute a patch: ./tests/run series")

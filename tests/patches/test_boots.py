@@ -5,11 +5,11 @@ import subprocess
 
 import pytest
 from lablib import places
+from lablib.bases import XEN, Base, base
 from lablib.cache import Cache
 from lablib.hypervisor import label
 from lablib.roots import build_root
 from lablib.series import patches
-from lablib.source import source
 from lablib.tree import Tree
 from reach import LAB, troubles
 
@@ -20,7 +20,7 @@ MAPS = (
 )
 
 
-@pytest.mark.usefixtures("whole")
+@pytest.mark.series
 def test_a_step_boots_and_maps(built, step):
     xen = built("patched", step) / "xen"
     done = subprocess.run(
@@ -35,20 +35,21 @@ def test_a_step_boots_and_maps(built, step):
     assert troubles(said) == []
 
 
-@pytest.mark.usefixtures("whole")
+@pytest.mark.series
 def test_a_build_from_nothing_is_the_same(built, tmp_path):
     """What is built in the tree of another build, to the last byte: the other is built here."""
     cache = Cache(places.cache_root())
     entry = built("patched")
-    origin, applied = source(cache), patches()
-    subprocess.run(["cp", "-a", f"{origin}/.", tmp_path / "source"], check=True)
+    origin, applied = base(cache, XEN), patches()
+    subprocess.run(["cp", "-a", f"{origin.directory}/.", tmp_path / "source"], check=True)
     for patch in applied:
         words = ["patch", "--strip=1", "--directory", tmp_path / "source/xen"]
         subprocess.run(words, input=patch.content, check=True)
     (tmp_path / "made").mkdir()
     with cache.locked("hypervisor"):
         log = cache.log("hypervisor")
-        tree = Tree(build_root(cache), tmp_path / "source", log, debug=False)
+        again = Base(tmp_path / "source", origin.version)
+        tree = Tree(build_root(cache), again, log, debug=False)
         tree.build([], label("patched", applied), os.cpu_count() or 1, tmp_path / "made")
     for name in ("xen", "xen-syms", ".config"):
         assert (tmp_path / "made" / name).read_bytes() == (entry / name).read_bytes(), name

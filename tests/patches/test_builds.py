@@ -11,7 +11,7 @@ def set_in(entry) -> set[str]:
     return {line for line in (entry / ".config").read_text().splitlines() if "CONFIG_" in line}
 
 
-@pytest.mark.usefixtures("whole")
+@pytest.mark.series
 def test_a_step_builds(built, step):
     """That none has fuzz, an offset or a warning, the build itself sees to."""
     entry = built("patched", step)
@@ -20,13 +20,13 @@ def test_a_step_builds(built, step):
     assert f"xengt {step} patch".encode() in said
 
 
-@pytest.mark.usefixtures("whole")
+@pytest.mark.series
 def test_the_last_step_is_the_whole(built, step):
     last = built("patched", step) == built("patched")
     assert last == (step == len(list(places.PATCHES.glob("*.patch"))))
 
 
-@pytest.mark.usefixtures("whole")
+@pytest.mark.series
 def test_a_step_of_the_kernel_builds(kernel_step):
     """Twelve minutes of a CPU each; the last one is what the lab boots."""
     cache = Cache(places.cache_root())
@@ -40,12 +40,12 @@ def test_both_are_of_one_configuration(built):
     assert set_in(built("stock")) == set_in(built("patched"))
 
 
-@pytest.mark.usefixtures("whole")
+@pytest.mark.series
 def test_both_debug_builds_are(built):
     assert set_in(built("stock-debug")) == set_in(built("patched-debug"))
 
 
-@pytest.mark.usefixtures("whole")
+@pytest.mark.series
 def test_debug_checks_its_assertions(built):
     debug, release = set_in(built("patched-debug")), set_in(built("patched"))
     assert {"CONFIG_DEBUG=y", "CONFIG_DEBUG_LOCKS=y"} <= debug - release

@@ -33,11 +33,10 @@ def test_they_say_what_they_should(beside, name):
     assert said.returncode == 0, said.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alert", ALERTS)
 @pytest.mark.parametrize("instead", ["vector(1) < 0", "vector(1)"], ids=["never", "always"])
-def test_an_alert_that_does_not_work_is_found(request, beside, alert, instead):
-    if not request.config.getoption("--long"):
-        pytest.skip("takes long: ./tests/run long")
+def test_an_alert_that_does_not_work_is_found(beside, alert, instead):
     file = beside / "alerts.rules.yml"
     expression = re.compile(rf"(- alert: {alert}\n +expr: )(.*?)(?=\n +for:)", re.DOTALL)
     text, found = expression.subn(rf"\g<1>{instead}", file.read_text())

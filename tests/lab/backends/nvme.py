@@ -100,7 +100,7 @@ class Traced:
 def ready() -> None:
     """See to the disk being there."""
     run("modprobe", "nvme")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not DISK.is_block_device():
         assert time.monotonic() < deadline, f"there is no {DISK}"
         time.sleep(0.2)

@@ -29,7 +29,7 @@ def agents():
     yield start
     for each in started:
         each.process.terminate()
-        each.process.wait(timeout=60)
+        each.process.wait(timeout=300)
 
 
 @pytest.fixture

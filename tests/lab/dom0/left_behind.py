@@ -5,6 +5,7 @@ Linux unmaps what gntdev had some time after it was asked: that is waited for.
 """
 
 import re
+import sys
 import time
 from collections.abc import Iterator
 
@@ -49,7 +50,7 @@ def mapped(ctrl: Ctrl) -> Iterator[str]:
 
 
 with Ctrl() as ctrl:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + float(sys.argv[1])
     while True:
         left = [*domains(ctrl), *active(ctrl), *mapped(ctrl)]
         if not left or time.monotonic() > deadline:

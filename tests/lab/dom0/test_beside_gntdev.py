@@ -12,7 +12,7 @@ FAST = 1 << 31
 
 def settled(table, gref: int, *, in_use: bool) -> bool:
     """Whether Xen marks a reference so, once Linux has done what it does later."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while table.in_use(gref) != in_use and time.monotonic() < deadline:
         time.sleep(0.05)
     return table.in_use(gref) == in_use

@@ -131,7 +131,7 @@ def pinned(ctrl: Ctrl, domids: Sequence[int]) -> str:
     """What debug-key g prints of active entries of some domains; "" when there are none."""
     ctrl.console(clear=True)
     ctrl.send_debug_keys("g")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while "gnttab_usage_print_all ] done" not in (said := ctrl.console()):
         assert time.monotonic() < deadline, "debug-key g does not end"
         time.sleep(0.05)
