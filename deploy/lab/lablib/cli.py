@@ -99,9 +99,9 @@ def _timeout_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--boot-timeout",
         type=float,
-        default=480.0,
+        default=1200.0,
         metavar="S",
-        help="seconds dom0 may take to start (480)",
+        help="seconds dom0 may take to start (1200)",
     )
 
 

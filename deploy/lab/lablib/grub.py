@@ -39,7 +39,7 @@ MAKE = ("mke2fs", "-q", "-F", "-t", "ext4", "-E", f"offset={START * SECTOR}")
 LEAVE = "systemctl start --no-block --job-mode=replace-irreversibly"
 """What systemctl's own `reboot` does, which wants a bus that this dom0 has not."""
 
-BOOT = 480.0
+BOOT = 1200.0
 """Seconds a boot may take."""
 
 INSTALL = "grub-install /dev/vda && update-grub && rm -f /root/.bash_history && sync"

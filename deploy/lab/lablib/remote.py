@@ -18,7 +18,7 @@ def ssh(record: Record, *options: str) -> list[str]:
     """Return the ssh command line that reaches a lab's dom0."""
     return [
         "ssh", "-F", "none", "-q", "-p", str(record.port), "-i", str(record.directory / "key"),
-        "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=60",
+        "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=300",
         "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
         # One login serves all commands: a key exchange takes a second under software emulation.
         "-o", "ControlMaster=auto", "-o", "ControlPersist=600",

@@ -18,7 +18,7 @@ from lablib.work import say, step
 POLL = 0.1
 SOCKET_PATH = 108
 """Bytes that a Unix socket's path may have, with the one that ends it."""
-SILENCE = 120.0
+SILENCE = 300.0
 """Seconds without a byte on the console after which a boot has hung."""
 
 
@@ -55,7 +55,7 @@ class Options:
     guest: bool = False
     guest_pages: int = 256
     xen_args: str = ""
-    boot_timeout: float = 480.0
+    boot_timeout: float = 1200.0
 
 
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:

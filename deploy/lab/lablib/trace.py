@@ -20,11 +20,11 @@ from lablib.trace_analyse import ENTRY, analyse
 from lablib.trace_code import Code
 from lablib.work import step
 
-STARTING = 300.0
+STARTING = 1500.0
 """Seconds the load may take until its first operation."""
-RECORDING = 300.0
+RECORDING = 1500.0
 """Seconds the hypercalls may take."""
-ENDING = 60.0
+ENDING = 300.0
 """Seconds it may take to unmap what it has."""
 FEWEST = 8
 ATTEMPTS = 50
