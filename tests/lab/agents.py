@@ -82,7 +82,7 @@ def scraped(dom0: Dom0, where: Path, options: str, every_s: int = 5) -> Iterator
     with serving(dom0, "agent", *agent, says="listening"), forwarded(dom0) as address:
         job = {"job_name": "xengt", "static_configs": [{"targets": [address]}]}
         with prometheus(where, config(job, rules, every_s), rules) as server:
-            assert waits_until(server.up, 60)
+            assert waits_until(server.up, 600)
             yield server
 
 

@@ -8,14 +8,16 @@ from reach import left_behind
 FILES = sorted((Path(__file__).parent / "dom0").glob("test_*.py"))
 
 
-#: what differs on the patched hypervisor, test_scraping.py shows
-STOCK_SHOWS = {"test_passive.py", "test_serve.py"}
+#: Each of these takes minutes on a slow machine. By default test_service.py has the agent.
+LONG = {"test_passive.py", "test_serve.py"}
+#: what maps and shows pages does not depend on the record of a mapping
+STOCK_SHOWS = {"test_map.py"}
 
 
 def each(variant: str):
     """The files, for one hypervisor."""
     for file in FILES:
-        long = variant == "patched" and file.name in STOCK_SHOWS
+        long = file.name in LONG or (variant == "patched" and file.name in STOCK_SHOWS)
         yield pytest.param(file.name, variant, marks=pytest.mark.long if long else ())
 
 

@@ -1,5 +1,6 @@
 """A real Prometheus that scrapes the agent in dom0, its alerts, and the dashboard's queries."""
 
+import pytest
 from agents import empty, scraped, serving
 from reach import left_behind
 from server import waits_until
@@ -16,12 +17,13 @@ MANY = "15000"
 FILLER = ("python3", "/root/dom0/fill_maptrack.py", MANY)
 
 
+@pytest.mark.long
 def test_panels_show_something_and_an_alert_comes_and_goes(patched, tmp_path):
     with scraped(patched, tmp_path, OPTIONS) as server:
-        waits_until(lambda: not empty(server, {None, "patched"}), 60)
+        waits_until(lambda: not empty(server, {None, "patched"}), 600)
         assert empty(server, {None, "patched"}) == []
         assert ALERT not in server.firing()
         with serving(patched, "filler", *FILLER, says="full"):
-            assert waits_until(lambda: ALERT in server.firing(), 60)
-        assert waits_until(lambda: ALERT not in server.firing(), 60)
+            assert waits_until(lambda: ALERT in server.firing(), 600)
+        assert waits_until(lambda: ALERT not in server.firing(), 600)
     assert left_behind(patched) == ""
