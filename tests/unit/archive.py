@@ -39,11 +39,13 @@ def tarball(files: dict[str, str]) -> bytes:
     return packed.getvalue()
 
 
-def package_files(version: str, source: str = SOURCE) -> dict[str, bytes]:
-    """The files of one version, by name."""
+def package_files(
+    version: str, source: str = SOURCE, readme: str = "upstream\n"
+) -> dict[str, bytes]:
+    """The files of one version, by name; Debian's own patch is for a README of one line."""
     upstream = version.partition("-")[0]
     orig = {
-        "xen-x/README": "upstream\n",
+        "xen-x/README": readme,
         "xen-x/VERSION": version,
         "xen-x/xen/common/grant_table.c": source,
     }
@@ -86,19 +88,19 @@ class Archive:
         )
         (self.package.patches / "bases.toml").write_text(text)
 
-    def has(self, version: str, source: str = SOURCE) -> None:
+    def has(self, version: str, *source: str, **parts: str) -> None:
         """Put a version's files into the pool."""
         pool = self.root / "pool/main/x/xen"
         pool.mkdir(parents=True, exist_ok=True)
-        for name, data in package_files(version, source).items():
+        for name, data in package_files(version, *source, **parts).items():
             (pool / name).write_bytes(data)
 
-    def lists(self, version: str | None = None, source: str = SOURCE) -> None:
+    def lists(self, version: str | None = None, *source: str, **parts: str) -> None:
         """Write the index: of another package, and of one version of Xen or none."""
         other = "Package: other\nVersion: 1\nDirectory: pool/main/o/other\n"
         text = other
         if version is not None:
-            data = package_files(version, source)
+            data = package_files(version, *source, **parts)
             sums = "".join(
                 f"\n {hashlib.sha256(d).hexdigest()} {len(d)} {name}" for name, d in data.items()
             )

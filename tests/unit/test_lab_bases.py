@@ -110,6 +110,16 @@ def test_a_file_with_another_checksum_is_rejected(choose, archive, tmp_path):
     assert right not in kept
 
 
+def test_a_version_that_does_not_unpack_is_passed_over(choose, archive):
+    archive.pins(pin(OLD))
+    archive.has(OLD)
+    archive.has(NEW, readme="another\n")
+    archive.lists(NEW, readme="another\n")
+    found, lines = choose()
+    assert found.version == OLD
+    assert lines[0] == f"Debian now has Xen {NEW}: its files do not unpack"
+
+
 def test_the_newest_pinned_version_that_can_be_had_is_used(choose, archive):
     archive.pins(pin(NEW), pin(OLD))
     archive.has(NEW)

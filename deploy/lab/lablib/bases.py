@@ -158,8 +158,8 @@ def _choose(cache: Cache, package: Package) -> tuple[Version, bool]:
         now = "" if version.pinned else f"Debian now has {package.title} {version.name}: "
         try:
             directory = _unpacked(cache, package, version)
-        except UnavailableError as error:
-            missing += error.responses
+        except LabError as error:
+            missing += error.details or [error.what]
             say(f"{now or f'{package.title} {version.name}: '}{error.what}")
             continue
         result = trial(series, directory / package.name)

@@ -44,9 +44,8 @@ class UnavailableError(LabError):
     """
 
     def __init__(self, what: str, responses: Sequence[str]) -> None:
-        """Keep the responses apart: those of several versions are shown together."""
+        """Keep the responses as details: those of several versions are shown together."""
         super().__init__(what, "set XENGT_MIRROR to an archive that has it", details=responses)
-        self.responses = list(responses)
 
 
 def locations(package: str, file: str, found: Mirrors) -> list[str]:

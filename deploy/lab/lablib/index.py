@@ -54,7 +54,7 @@ def parse(text: str) -> dict[str, dict[str, str]]:
         version = re.search(r"^Version: (\S+)", paragraph, re.MULTILINE)
         if version is None:
             continue
-        files = re.findall(r"^ ([0-9a-f]{64}) \d+ (\S+)$", paragraph, re.MULTILINE)
+        files = re.findall(r"^ ([0-9a-f]{64}) \d+ ([^\s/]+)$", paragraph, re.MULTILINE)
         found[version[1]] = {name: sum_ for sum_, name in files if not name.endswith(".dsc")}
     return found
 

@@ -43,7 +43,10 @@ def unpacked(cache: Cache, package: str, version: str, files: Sequence[File]) ->
             paths = [download(cache, package, file) for file in files]
             for file, path in zip(files, paths, strict=True):
                 (entry / file.name).symlink_to(path)
-            run(["sh", "-euc", UNPACK, "sh", package], cache.log("source"), cwd=entry)
+            try:
+                run(["sh", "-euc", UNPACK, "sh", package], cache.log("source"), cwd=entry)
+            except LabError as error:
+                raise LabError("its files do not unpack", error.remedy, error.log) from error
             for file in files:
                 (entry / file.name).unlink()
 
