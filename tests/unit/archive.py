@@ -56,9 +56,9 @@ def package_files(
     }
 
 
-def pin(version: str, source: str = SOURCE) -> Version:
+def pin(version: str, *source: str, **parts: str) -> Version:
     """What `bases.toml` has of a version."""
-    files = package_files(version, source).items()
+    files = package_files(version, *source, **parts).items()
     return Version(version, {name: hashlib.sha256(data).hexdigest() for name, data in files})
 
 

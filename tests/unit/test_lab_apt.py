@@ -68,6 +68,12 @@ def test_the_environment_overrides(tmp_path):
     assert found == Mirrors("http://mine.test/debian", None)
 
 
+@pytest.mark.parametrize("variable", ["XENGT_MIRROR", "XENGT_SECURITY_MIRROR"])
+def test_a_mirror_is_a_uri(tmp_path, variable):
+    with pytest.raises(LabError, match=f"{variable}=junk is not the URI of an archive"):
+        mirrors(tmp_path, {variable: "junk"})
+
+
 def test_lines_are_for_dom0s_release_and_its_sources():
     lines = Mirrors("http://a.test", "http://s.test").lines()
     assert "deb http://a.test trixie main" in lines

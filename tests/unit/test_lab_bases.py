@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 from archive import MOVED, NEW, OLD, PATCH, PATCH_NAME, REWRITTEN, SOURCE, archive, pin, tarball
-from lablib import index, places
+from lablib import cli, index, places
 from lablib.bases import LINUX, XEN, base, pinned
 from lablib.cache import Cache, remove
 from lablib.errors import LabError
@@ -39,7 +39,7 @@ def test_a_pinned_version_needs_no_index_entry(choose, archive):
     found, lines = choose()
     assert (found.version, found.offsets) == (OLD, False)
     assert lines == [
-        f"Debian now has Xen {NEW}: no archive has a valid xen_4.20.4.orig.tar.xz",
+        f"Debian now has Xen {NEW}: xen_4.20.4.orig.tar.xz could not be downloaded",
         f"using Debian's Xen {OLD}",
     ]
     assert grant_table(found) == SOURCE
@@ -96,7 +96,7 @@ def test_a_file_with_another_checksum_is_rejected(choose, archive, tmp_path):
     archive.has(OLD)
     found, lines = choose()
     assert found.version == OLD
-    assert lines[0] == f"Xen {NEW}: no archive has a valid xen_4.20.4.orig.tar.xz"
+    assert lines[0] == f"Xen {NEW}: xen_4.20.4.orig.tar.xz could not be downloaded"
     archive.pins(pin(NEW))
     with pytest.raises(LabError) as error:
         choose()
@@ -117,7 +117,41 @@ def test_a_version_that_does_not_unpack_is_passed_over(choose, archive):
     archive.lists(NEW, readme="another\n")
     found, lines = choose()
     assert found.version == OLD
-    assert lines[0] == f"Debian now has Xen {NEW}: its files do not unpack"
+    assert lines[0] == f"Debian now has Xen {NEW}: it does not unpack"
+
+
+def test_a_pinned_version_that_does_not_unpack_is_a_fault_of_this_machine(choose, archive):
+    archive.pins(pin(NEW, readme="another\n"), pin(OLD))
+    archive.has(NEW, readme="another\n")
+    archive.has(OLD)
+    with pytest.raises(LabError, match=rf"Debian's xen {NEW} does not unpack") as error:
+        choose()
+    assert error.value.exit_code == 3
+    assert error.value.log is not None
+
+
+def test_a_choice_that_a_passing_fault_decided_does_not_last(
+    choose, archive, tmp_path, monkeypatch
+):
+    archive.pins(pin(NEW), pin(OLD))
+    archive.has(OLD)
+    closed = "http://127.0.0.1:9/debian"
+    monkeypatch.setenv("XENGT_SECURITY_MIRROR", closed)
+    assert choose()[0].version == OLD
+    archive.has(NEW)
+    assert choose()[0].version == OLD
+    (kept,) = (tmp_path / "cache/base").glob("*/choice.json")
+    os.utime(kept, (0, 0))
+    assert choose()[0].version == NEW
+
+
+def test_a_tree_without_pins_takes_what_the_index_lists(choose, archive):
+    (archive.package.patches / "bases.toml").unlink()
+    archive.has(NEW)
+    archive.lists(NEW)
+    found, lines = choose()
+    assert found.version == NEW
+    assert lines[0] == f"Debian now has Xen {NEW}: the series applies exactly"
 
 
 def test_the_newest_pinned_version_that_can_be_had_is_used(choose, archive):
@@ -224,14 +258,52 @@ def test_a_local_tree_is_used_as_it_is_now(choose, archive, tree):
         assert (grant_table(found), found.offsets, lines) == (SOURCE, False, [])
 
 
-def test_a_local_tree_of_something_else_is_refused(choose, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none", "cannot be read: .*No such file"),
+        ("other", "this is no source of xen, it has no xen/common/grant_table"),
+        ("other/file", "this is no tarball that tar can read"),
+        ("other.tar.xz", "this is no source of xen"),
+    ],
+)
+def test_a_local_tree_of_something_else_is_refused(choose, tmp_path, name, words):
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/file").write_text("")
-    for path, words in ((tmp_path / "none", "no such file"), (tmp_path / "other", "no source of")):
-        with pytest.raises(LabError, match=words) as error:
-            choose(path)
-        assert str(path) in error.value.what
-        assert error.value.exit_code == 2
+    (tmp_path / "other/file").write_text("text")
+    (tmp_path / "other.tar.xz").write_bytes(tarball({"linux-x/Makefile": ""}))
+    with pytest.raises(LabError, match=words) as error:
+        choose(tmp_path / name)
+    assert f"--xen-source {tmp_path / name}" in error.value.what
+    assert error.value.exit_code == 2
+    assert list((tmp_path / "cache").glob("local-source/*")) == []
+
+
+def test_a_links_target_is_part_of_a_local_tree(choose, tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "xen/common").mkdir(parents=True)
+    (tree / "xen/common/grant_table.c").write_text(SOURCE)
+    found = []
+    for target in ("xen", "xen/common"):
+        (tree / "link").unlink(missing_ok=True)
+        (tree / "link").symlink_to(target)
+        found.append(choose(tree)[0].directory)
+        assert str((found[-1] / "xen/link").readlink()) == target
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--xen-source", "x", "--hypervisor", "debian"], "--xen-source is for a hypervisor that"),
+        (["--xen-source", "x", "--xen", "y"], "--xen-source is for a hypervisor that"),
+        (["--linux-source", "x"], "--linux-source is for a kernel that is built"),
+    ],
+)
+def test_a_source_that_would_not_be_used_is_refused(words, told):
+    args = cli.parser().parse_args(["run", *words, "--", "true"])
+    with pytest.raises(LabError, match=told) as error:
+        cli.run(args)
+    assert error.value.exit_code == 2
 
 
 @pytest.mark.parametrize("package", [XEN, LINUX], ids=lambda package: package.name)
@@ -256,7 +328,7 @@ def test_the_command_prints_what_it_tried(archive, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     words = [places.LAB / "lab", "source"]
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (4, "")
     for version in pinned(places.PATCHES):
         name = next(name for name in version.files if ".orig." in name).replace("+", "%2B")
         assert re.search(rf"{archive.uri}/pool/main/x/xen/{name}: 404", done.stderr)

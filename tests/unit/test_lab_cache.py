@@ -82,6 +82,16 @@ def test_the_longest_unused_entry_goes(tmp_path):
     assert {path.name for path in (tmp_path / "kind").iterdir()} == {"0", "2", "new"}
 
 
+def test_pruning_keeps_what_an_archive_may_have_dropped(tmp_path):
+    cache = Cache(tmp_path)
+    for kind, count in (("base", 1), ("download", 4), ("source", 2), ("image", 2)):
+        for number in range(count):
+            cache.entry(kind, str(number), lambda _path: None)
+    cache.prune_all()
+    left = {kind: len(list((tmp_path / kind).iterdir())) for kind in cache.kinds()}
+    assert left == {"base": 0, "download": 4, "source": 2, "image": 1}
+
+
 def test_every_kind_is_known(tmp_path):
     cache = Cache(tmp_path)
     for kind in ("roots", "images"):

@@ -20,7 +20,9 @@ LAB = """\
 python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@" >> "$ASKED"
 case $* in *compare.txt*) mkdir -p "$OUT"; cp "$COMPARED" "$OUT/compare.txt" ;; esac
 [ "$1" != source ] || [ "$REFUSED" = source ] || printf '4.20.9-1\\n/a/place\\n'
-[ "$1 $3" != "$REFUSED" ] && [ "$1" != "$REFUSED" ] || { echo "lab: there are none" >&2; exit 2; }
+[ "$1 ${2-.}" != "source $REFUSED" ] || exit 2
+[ "$1" != source ] || [ "$REFUSED" != source ] || exit 4
+[ "$1 $3" != "$REFUSED" ] || { echo "lab: there are none" >&2; exit 2; }
 """
 
 
@@ -151,7 +153,7 @@ def test_a_local_source_goes_to_every_build_and_boot(demo):
 
 
 def test_a_local_source_that_is_not_there_is_no_reason_for_another(demo, monkeypatch):
-    monkeypatch.setenv("REFUSED", "source")
+    monkeypatch.setenv("REFUSED", "--xen-source=none")
     done, asked = demo("--xen-source=none")
     assert done.returncode == 2
     assert boots_of(asked) == []
@@ -170,6 +172,10 @@ def test_a_boot_that_fails_ends_it(demo, monkeypatch):
     [
         (("--hypervisor", "stock"), "only `debian' goes with --hypervisor"),
         (("--xen-source",), "--xen-source wants a value"),
+        (
+            ("--xen-source", "x", "--hypervisor=debian"),
+            "--xen-source is not for --hypervisor debian",
+        ),
         (("--exact", "--xen=/x"), "--xen=/x is not for it"),
         (("--patches", "2"), "--patches is not for it"),
         (("-b", "0"), "-b 0: a number of boots is 1 or more"),

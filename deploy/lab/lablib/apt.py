@@ -109,7 +109,17 @@ def mirrors(etc: Path = Path("/etc"), environ: Mapping[str, str] = os.environ) -
     Args:
         etc: the directory with `apt/` and `os-release`.
         environ: may set XENGT_MIRROR and XENGT_SECURITY_MIRROR.
+
+    Raises:
+        LabError: there is no archive, or the environment's is no URI.
     """
+    for variable in ("XENGT_MIRROR", "XENGT_SECURITY_MIRROR"):
+        if environ.get(variable) and ":/" not in environ[variable]:
+            raise LabError(
+                f"{variable}={environ[variable]} is not the URI of an archive",
+                "give it a scheme and a path, such as http://HOST/debian",
+                exit_code=EXIT_USAGE,
+            )
     if environ.get("XENGT_MIRROR"):
         return Mirrors(environ["XENGT_MIRROR"], environ.get("XENGT_SECURITY_MIRROR") or None)
     sources: list[Source] = []

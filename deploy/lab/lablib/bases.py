@@ -6,6 +6,7 @@ newest version that an archive still has and that the series applies to.
 
 import json
 import subprocess
+import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +19,13 @@ from lablib.errors import EXIT_USAGE, LabError
 from lablib.series import Fit, Patch, read_series, trial
 from lablib.source import local_source, unpacked
 from lablib.work import say
+
+SOON = 3600.0
+"""Seconds after which a choice is made anew that a passing fault of an archive decided."""
+
+
+class NoSourceError(LabError):
+    """No archive has a version that the series applies to."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +97,22 @@ class Base:
 
 
 def pinned(directory: Path) -> list[Version]:
-    """Return the versions that `bases.toml` lists, in its order: newest first.
+    """Return the versions that `bases.toml` lists, in its order: newest first; none without one.
 
     Args:
         directory: of the series.
     """
-    text = (directory / "bases.toml").read_text()
+    path = directory / "bases.toml"
+    text = path.read_text() if path.is_file() else "base = []"
     return [Version(entry["version"], entry["files"]) for entry in tomllib.loads(text)["base"]]
 
 
 def base(cache: Cache, package: Package, local: Path | None = None) -> Base:
     """Return the source to build from, downloaded and unpacked when it is not in the cache.
 
-    The choice is kept until the pinned versions, the series or the archives change, or
-    `lab build --prune` drops it. So all hypervisors that are compared have one source.
+    The choice is kept until the pinned versions, the series or the archives' names change, or
+    `lab build --prune` drops it. So stock and patched have one source as long as none of these
+    changes in between.
 
     Args:
         cache: keeps downloads, sources and the choice.
@@ -110,34 +120,53 @@ def base(cache: Cache, package: Package, local: Path | None = None) -> Base:
         local: a directory or tarball of the user's, to use instead of Debian's source.
 
     Raises:
-        LabError: no version can be downloaded, or `local` is not a tree of this package.
+        NoSourceError: no version can be downloaded that the series applies to.
+        LabError: a version does not unpack, or `local` is not a tree of this package.
     """
     if local is not None:
         return _local(cache, package, local)
     parts = [
         package.name.encode(),
         *(line.encode() for line in apt.mirrors().lines()),
-        (package.patches / "bases.toml").read_bytes(),
+        *(repr(version).encode() for version in pinned(package.patches)),
         *(patch.content for patch in package.series()),
     ]
     name = f"{package.name}-{key(parts)}"
+    kept = cache.root / "base" / name / "choice.json"
+    old = kept.is_file() and time.time() - kept.stat().st_mtime > SOON
+    if old and not json.loads(kept.read_text())["settled"]:
+        remove(kept.parent)
 
     def make(entry: Path) -> None:
-        version, offsets = _choose(cache, package)
-        (entry / "choice.json").write_text(json.dumps({**asdict(version), "offsets": offsets}))
+        choice = _choose(cache, package)
+        (entry / "choice.json").write_text(json.dumps(asdict(choice)))
 
     try:
         return _chosen(cache, package, cache.entry("base", name, make))
     except UnavailableError:  # pruned here, and gone from the archive since it was chosen
-        remove(cache.root / "base" / name)
+        remove(kept.parent)
         return _chosen(cache, package, cache.entry("base", name, make))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which version is used.
+
+    Attributes:
+        version: of the source package.
+        offsets: see `Base`.
+        settled: no other candidate failed for a reason that may pass, such as a refused connection.
+    """
+
+    version: Version
+    offsets: bool
+    settled: bool
 
 
 def _chosen(cache: Cache, package: Package, entry: Path) -> Base:
     choice = json.loads((entry / "choice.json").read_text())
-    offsets = choice.pop("offsets")
-    version = Version(**choice)
-    return Base(_unpacked(cache, package, version), version.name, offsets)
+    version = Version(**choice["version"])
+    return Base(_unpacked(cache, package, version), version.name, choice["offsets"])
 
 
 def _unpacked(cache: Cache, package: Package, version: Version) -> Path:
@@ -145,37 +174,48 @@ def _unpacked(cache: Cache, package: Package, version: Version) -> Path:
     return unpacked(cache, package.name, version.name, files)
 
 
-def _choose(cache: Cache, package: Package) -> tuple[Version, bool]:
-    """Return the newest version that the series applies to, and whether it needs offsets.
+def _choose(cache: Cache, package: Package) -> Choice:
+    """Return the newest version that the series applies to.
 
     When the series applies to none, it is being edited: the newest pinned version serves, as stock
     builds on it, and building the patched variant names the hunk that does not apply.
     """
     series = package.series()
     missing: list[str] = []
+    settled = True
     last: Version | None = None
     for version in _candidates(cache, package):
-        now = "" if version.pinned else f"Debian now has {package.title} {version.name}: "
+        name = f"{package.title} {version.name}"
+        now = name if version.pinned else f"Debian now has {name}"
         try:
             directory = _unpacked(cache, package, version)
+        except UnavailableError as error:
+            say(f"{now}: {error.what}")
+            missing += error.details
+            settled = settled and error.lasting
+            continue
         except LabError as error:
-            missing += error.details or [error.what]
-            say(f"{now or f'{package.title} {version.name}: '}{error.what}")
+            # The files are those that the pin was made from: this is a fault of this machine.
+            if version.pinned:
+                raise
+            say(f"{now}: it does not unpack")
+            missing.append(error.what)
             continue
         result = trial(series, directory / package.name)
         if result.fit is Fit.FAILS:
-            say(f"{result.patch} does not apply to {package.title} {version.name}: {result.hunk}")
+            say(f"{result.patch} does not apply to {name}: {result.hunk}")
+            missing.append(f"{result.patch} does not apply to {name}")
             last = last or (version if version.pinned else None)
             continue
-        if result.fit is Fit.OFFSETS or now:
+        if result.fit is Fit.OFFSETS or not version.pinned:
             how = "with offsets" if result.fit is Fit.OFFSETS else "exactly"
-            say(f"{now or f'{package.title} {version.name}: '}the series applies {how}")
-        say(f"using Debian's {package.title} {version.name}")
-        return version, result.fit is Fit.OFFSETS
+            say(f"{now}: the series applies {how}")
+        say(f"using Debian's {name}")
+        return Choice(version, result.fit is Fit.OFFSETS, settled)
     if last is not None:
         say(f"using Debian's {package.title} {last.name}")
-        return last, False
-    raise LabError(
+        return Choice(last, offsets=False, settled=settled)
+    raise NoSourceError(
         f"no source of {package.title} {package.release} that the series applies to"
         " can be downloaded",
         f"set XENGT_MIRROR to an archive that has Debian's sources, give {package.option} PATH,"
@@ -193,11 +233,12 @@ def _candidates(cache: Cache, package: Package) -> Iterator[Version]:
     except LabError as error:
         say(f"{error.what}: only the versions that this tree pins are tried")
         listed = {}
-    newest = pins[0].name
+    newest_pin = pins[0].name if pins else "0"
+    newest = newest_pin
     for name in listed:
         if name.startswith(f"{package.release}.") and _newer(name, newest):
             newest = name
-    if newest != pins[0].name:
+    if newest != newest_pin:
         yield Version(newest, listed[newest], pinned=False)
     yield from pins
 

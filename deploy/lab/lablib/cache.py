@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,10 @@ KEPT = 3
 KEPT_SMALL = {"hypervisor": 24, "download": 8}
 """Of kinds that come in numbers: a series has a hypervisor for each of its patches, and a source
 two files."""
+
+PRUNED = {"base": 0, "download": 8, "source": 2}
+"""Entries that `lab build --prune` keeps, where it is not the newest alone: archives drop files,
+there are sources of Xen and of Linux, and a version of a source is chosen anew."""
 
 
 def key(parts: Iterable[bytes]) -> str:
@@ -94,6 +99,11 @@ class Cache:
         """Return the kinds that something was ever built of: each has its lock."""
         return sorted(path.stem for path in self.root.glob("*.lock"))
 
+    def prune_all(self) -> None:
+        """Remove all but the newest entries of each kind."""
+        for kind in self.kinds():
+            self.prune(kind, PRUNED.get(kind, 1))
+
     def prune(self, kind: str, kept: int) -> None:
         """Remove the entries of a kind that were used longest ago."""
         entries = [path for path in (self.root / kind).iterdir() if not path.name.startswith(".")]
@@ -103,5 +113,8 @@ class Cache:
 
 def remove(path: Path) -> None:
     """Remove a directory whose files may be root's."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not path.exists():
+        return
     command = as_root(["rm", "-rf", "--one-file-system", "--", path])
     subprocess.run(command, check=False, stdin=subprocess.DEVNULL)

@@ -12,7 +12,7 @@ from pathlib import Path
 from lablib import bases, grub, places, record, remote, session
 from lablib import trace as tracing
 from lablib.cache import Cache
-from lablib.errors import EXIT_USAGE, LabError
+from lablib.errors import EXIT_NO_SOURCE, EXIT_USAGE, LabError
 from lablib.hypervisor import VARIANTS
 from lablib.kernel import KERNELS
 from lablib.qemu import IOMMUS
@@ -106,6 +106,7 @@ def _timeout_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _options(args: Namespace) -> session.Options:
+    _check(args)
     return session.Options(
         hypervisor=args.hypervisor,
         patches=args.patches,
@@ -121,6 +122,22 @@ def _options(args: Namespace) -> session.Options:
         xen_args=args.xen_args,
         boot_timeout=args.boot_timeout,
     )
+
+
+def _check(args: Namespace) -> None:
+    """Refuse options that would have no effect."""
+    if args.xen_source and (args.xen or args.hypervisor == "debian"):
+        raise LabError(
+            "--xen-source is for a hypervisor that is built",
+            "leave out --xen FILE or --hypervisor debian",
+            exit_code=EXIT_USAGE,
+        )
+    if getattr(args, "linux_source", None) and args.kernel != "patched":
+        raise LabError(
+            "--linux-source is for a kernel that is built",
+            "add --kernel patched",
+            exit_code=EXIT_USAGE,
+        )
 
 
 def _words(args: Namespace) -> list[str]:
@@ -139,17 +156,19 @@ def build(args: Namespace) -> int:
     """Build what is not in the cache, and boot nothing."""
     cache = Cache(places.cache_root())
     if args.prune:
-        for kind in cache.kinds():
-            cache.prune(kind, kept=0 if kind == "base" else 1)
+        cache.prune_all()
     disk, xen = session.build(cache, _options(args))
     print(json.dumps({"image": str(disk), "xen": str(xen)}) if args.json else f"{disk}\n{xen}")
     return 0
 
 
 def source(args: Namespace) -> int:
-    """Download the source that hypervisors are built from, and print its version and place."""
-    local = args.xen_source
-    found = bases.base(Cache(places.cache_root()), bases.XEN, local)
+    """Download the source that hypervisors are built from; print its version and directory."""
+    try:
+        found = bases.base(Cache(places.cache_root()), bases.XEN, args.xen_source)
+    except bases.NoSourceError as error:
+        tell(error)
+        return EXIT_NO_SOURCE
     told = {"version": found.version, "directory": str(found.directory / "xen")}
     print(json.dumps(told) if args.json else f"{told['version']}\n{told['directory']}")
     return 0
@@ -218,6 +237,7 @@ def get(args: Namespace) -> int:
 
 def trace(args: Namespace) -> int:
     """Count, function by function, the instructions a grant operation executes in Xen."""
+    _check(args)
     running = _running(args) if args.name else None
     chosen = session.Options(
         hypervisor=args.hypervisor,
@@ -282,11 +302,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--prune",
         action="store_true",
-        help="first drop all but the newest of each kind, and choose the sources' versions anew",
+        help="first drop all but the newest of each kind, and choose the versions of sources anew",
     )
     sub.add_argument("--json", action="store_true", help="print the paths as JSON")
 
     sub = command(source, "lab source --json")
+    sub.description = f"{sub.description} Exits with {EXIT_NO_SOURCE} if no archive has one."
     sub.add_argument(
         "--xen-source", type=Path, metavar="PATH", help="copy this directory or tarball instead"
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import urllib.parse
 from collections.abc import Sequence
@@ -47,6 +48,11 @@ class UnavailableError(LabError):
         """Keep the responses as details: those of several versions are shown together."""
         super().__init__(what, "set XENGT_MIRROR to an archive that has it", details=responses)
 
+    @property
+    def lasting(self) -> bool:
+        """Tell whether each location said that it has no such file, or has another one."""
+        return all(re.search(r": (404|rejected)\b", response) for response in self.details)
+
 
 def locations(package: str, file: str, found: Mirrors) -> list[str]:
     """Return where archives keep a file of a source package.
@@ -86,7 +92,7 @@ def download(cache: Cache, package: str, file: File) -> Path:
                 (entry / CONTENT).unlink()
                 response = f"rejected: its SHA-256 sum is {actual}, not {file.sha256}"
             responses.append(f"{location}: {response}")
-        raise UnavailableError(f"no archive has a valid {file.name}", responses)
+        raise UnavailableError(f"{file.name} could not be downloaded", responses)
 
     return cache.entry("download", file.sha256, make) / CONTENT
 
@@ -95,6 +101,7 @@ def _fetch(location: str, target: Path) -> str | None:
     """Download one file; return the archive's response if there is no file."""
     words = [
         HELPER,
+        "-oAcquire::Retries=2",
         f"-oAcquire::http::Timeout={PATIENCE}",
         f"-oAcquire::https::Timeout={PATIENCE}",
     ]

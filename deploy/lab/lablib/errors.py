@@ -5,6 +5,8 @@ from pathlib import Path
 
 EXIT_USAGE = 2
 EXIT_LAB = 3
+EXIT_NO_SOURCE = 4
+"""Of `lab source` alone: no archive has a source that the series applies to."""
 
 
 class LabError(Exception):

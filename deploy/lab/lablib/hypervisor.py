@@ -75,14 +75,15 @@ def build(
         return _debian(cache)
     origin = base(cache, XEN, local)
     debug = variant.endswith("-debug")
-    recipe = (origin.directory.name, variant, CONFIGURE, COMPILE)
+    root = build_root(cache)
+    recipe = (origin.directory.name, root.parent.name, variant, CONFIGURE, COMPILE)
     name = key([*(part.encode() for part in recipe), *(patch.content for patch in applied)])
 
     def make(entry: Path) -> None:
         (entry / "version").write_text(f"{origin.version} {variant}\n")
         of = f"{counted(applied)} on " if applied else ""
         with step(f"building the {variant} hypervisor, {of}Xen {origin.version} (once)"):
-            tree = Tree(build_root(cache), origin, cache.log("hypervisor"), debug=debug)
+            tree = Tree(root, origin, cache.log("hypervisor"), debug=debug)
             tree.build(applied, label(variant, applied), jobs, entry)
 
     return cache.entry("hypervisor", name, make)

@@ -37,6 +37,9 @@ def versions(cache: Cache, package: str) -> dict[str, dict[str, str]]:
             f"-oDir::Cache={home / 'cache'}",
             f"-oDir::Etc::SourceList={home / 'sources.list'}",
             "-oDir::Etc::SourceParts=/dev/null",
+            "-oAcquire::AllowInsecureRepositories=false",
+            "-oAPT::Update::Error-Mode=any",
+            "-oAcquire::Retries=2",
         ]
         if os.geteuid() == 0:  # apt's own user cannot write into the cache
             options.append("-oAPT::Sandbox::User=root")

@@ -198,8 +198,14 @@ def apply(patch: Patch, tree: Path) -> str:
     Args:
         patch: one patch.
         tree: its files are changed, those of hunks that fit.
+
+    Raises:
+        LabError: there is no `patch` on this machine.
     """
     words = ["patch", "--strip=1", "--fuzz=0", "--batch", "--forward", f"--directory={tree}"]
     words += ["--no-backup-if-mismatch", "--reject-file=-"]
-    done = subprocess.run(words, input=patch.content, check=False, capture_output=True)
+    try:
+        done = subprocess.run(words, input=patch.content, check=False, capture_output=True)
+    except OSError as error:
+        raise LabError(f"`patch` cannot be started: {error.strerror}") from error
     return done.stdout.decode("utf-8", "replace")

@@ -46,7 +46,8 @@ def unpacked(cache: Cache, package: str, version: str, files: Sequence[File]) ->
             try:
                 run(["sh", "-euc", UNPACK, "sh", package], cache.log("source"), cwd=entry)
             except LabError as error:
-                raise LabError("its files do not unpack", error.remedy, error.log) from error
+                what = f"Debian's {package} {version} does not unpack"
+                raise LabError(what, error.remedy, error.log) from error
             for file in files:
                 (entry / file.name).unlink()
 
@@ -67,34 +68,48 @@ def local_source(cache: Cache, package: str, option: str, path: Path) -> Path:
     Raises:
         LabError: it cannot be read, or is not a tree of this package.
     """
-    if not path.exists():
-        raise LabError(f"{option} {path}: no such file or directory", exit_code=EXIT_USAGE)
-    path = path.resolve()
-    names = _files(path) if path.is_dir() else []
-    if path.is_dir():
-        content = tree_parts([name for name in names if name.is_file()], path)
-    else:
-        content = iter([sha256(path).encode()])
+    path = path.absolute()
+    try:
+        if path.is_dir():
+            _recognise(path, package, f"{option} {path}")
+            names = _files(path)
+            links = [name for name in names if name.is_symlink()]
+            files = [name for name in names if name.is_file()]
+            content = [*tree_parts(files, path), *(os.fsencode(link.readlink()) for link in links)]
+        else:
+            names, content = [], [sha256(path).encode()]
+    except OSError as error:
+        what = f"{option} {path} cannot be read: {error.filename}: {error.strerror}"
+        raise LabError(what, exit_code=EXIT_USAGE) from error
 
     def make(entry: Path) -> None:
         target = entry / package
         target.mkdir()
-        log = cache.log("source")
+        log = cache.log("local-source")
         if path.is_dir():
-            listed = b"\0".join(str(name.relative_to(path)).encode() for name in names)
+            listed = b"\0".join(os.fsencode(name.relative_to(path)) for name in names)
             (entry / "names").write_bytes(listed)
             pack = 'tar -C "$1" --null -T names -cf - | tar -xf - -C "$2"'
-        else:
-            pack = 'tar -xf "$1" --strip-components=1 -C "$2"'
-        run(["sh", "-euc", pack, "sh", path, target], log, cwd=entry)
-        if not (target / MARKS[package]).is_file():
-            raise LabError(
-                f"{option} {path}: this is no source of {package}, it has no {MARKS[package]}",
-                "give the top directory of a source tree, or a tarball of one",
-                exit_code=EXIT_USAGE,
-            )
+            run(["sh", "-euc", pack, "sh", path, target], log, cwd=entry)
+            (entry / "names").unlink()
+            return
+        try:
+            run(["tar", "-xf", path, "--strip-components=1", "-C", target], log)
+        except LabError as error:
+            what = f"{option} {path}: this is no tarball that tar can read"
+            raise LabError(what, error.remedy, log, exit_code=EXIT_USAGE) from error
+        _recognise(target, package, f"{option} {path}")
 
-    return cache.entry("source", key([package.encode(), *content]), make)
+    return cache.entry("local-source", key([package.encode(), *content]), make)
+
+
+def _recognise(tree: Path, package: str, name: str) -> None:
+    if not (tree / MARKS[package]).is_file():
+        raise LabError(
+            f"{name}: this is no source of {package}, it has no {MARKS[package]}",
+            "give the top directory of a source tree, or a tarball of one",
+            exit_code=EXIT_USAGE,
+        )
 
 
 def _files(tree: Path) -> list[Path]:

@@ -199,9 +199,11 @@ def trace(args: argparse.Namespace, chosen: session.Options, running: Record | N
             f"give --hypercalls {FEWEST} or more",
             exit_code=EXIT_USAGE,
         )
-    syms = linked(
-        running.hypervisor if running else str(chosen.xen or chosen.hypervisor), args.syms
-    )
+    if running:
+        syms = linked(running.hypervisor, args.syms)
+    else:
+        _, xen = session.build(Cache(places.cache_root()), chosen)
+        syms = symbols(xen, args.syms)
     with tempfile.TemporaryDirectory(prefix="lab-trace-") as place:
         to = Path(place)
         name = f"trace-{os.getpid()}"
