@@ -44,7 +44,7 @@ def background(dom0):
     [
         ("empty", "hypercall"),  # leaves a domain and mappings
         ("guest", "gntdev"),  # leaves what Linux takes back
-        # Half a minute each, which has room once labs resume.
+        # Half a minute each.
         *(
             pytest.param(granter, engine, marks=pytest.mark.long)
             for granter, engine in [

@@ -69,7 +69,7 @@ def watched(dom0: Dom0, options: str, *, terminal: bool = False) -> str:
     return dom0.succeeds("cat /tmp/watched")
 
 
-# Half a minute on each hypervisor, which has room once labs resume.
+# Half a minute on each hypervisor.
 @pytest.mark.parametrize(
     "variant",
     [

@@ -66,6 +66,14 @@ def test_the_environment_overrides(tmp_path):
     environ = {"XENGT_MIRROR": "http://mine.test/debian"}
     found = mirrors(machine(tmp_path, debian_sources=DEB822), environ)
     assert found == Mirrors("http://mine.test/debian", None)
+    environ |= {"XENGT_MIRROR": "http://mine.test/", "XENGT_SECURITY_MIRROR": "http://s.test/"}
+    assert mirrors(tmp_path, environ) == Mirrors("http://mine.test", "http://s.test")
+
+
+def test_a_list_of_mirrors_gives_its_first(tmp_path):
+    (tmp_path / "list").write_text("# near\nhttp://near.test/debian/ priority:1\nhttp://far.test\n")
+    lines = f"deb mirror+file:{tmp_path}/list bookworm main\n"
+    assert mirrors(machine(tmp_path / "etc", main=lines), {}).archive == "http://near.test/debian"
 
 
 @pytest.mark.parametrize("variable", ["XENGT_MIRROR", "XENGT_SECURITY_MIRROR"])

@@ -9,6 +9,13 @@ from pathlib import Path
 
 from lablib.errors import EXIT_USAGE, LabError
 
+PATIENCE = (
+    "-oAcquire::Retries=2",
+    "-oAcquire::http::Timeout=20",
+    "-oAcquire::https::Timeout=20",
+)
+"""Options of apt's programs: how often to ask again, and seconds that an archive may be silent."""
+
 SUITE = "trixie"
 """The dom0's release, whatever the machine's own is."""
 
@@ -89,7 +96,7 @@ def choose(sources: list[Source], codename: str) -> Mirrors:
     def serving(suites: set[str]) -> str | None:
         for source in sources:
             if suites & {s.rstrip("/") for s in source.suites} and "main" in source.components:
-                return source.uri.rstrip("/")
+                return _listed(source.uri).rstrip("/")
         return None
 
     aliases = {codename, SUITE, "stable", "oldstable"}
@@ -101,6 +108,15 @@ def choose(sources: list[Source], codename: str) -> Mirrors:
             exit_code=EXIT_USAGE,
         )
     return Mirrors(archive, serving({f"{alias}-security" for alias in aliases}))
+
+
+def _listed(uri: str) -> str:
+    """Return the first archive of a mirror list on this machine; any other URI as it is."""
+    if not uri.startswith("mirror+file:"):
+        return uri
+    lines = Path(uri.removeprefix("mirror+file:")).read_text().splitlines()
+    words = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    return words[0] if words else uri
 
 
 def mirrors(etc: Path = Path("/etc"), environ: Mapping[str, str] = os.environ) -> Mirrors:
@@ -121,7 +137,8 @@ def mirrors(etc: Path = Path("/etc"), environ: Mapping[str, str] = os.environ) -
                 exit_code=EXIT_USAGE,
             )
     if environ.get("XENGT_MIRROR"):
-        return Mirrors(environ["XENGT_MIRROR"], environ.get("XENGT_SECURITY_MIRROR") or None)
+        security = environ.get("XENGT_SECURITY_MIRROR", "").rstrip("/")
+        return Mirrors(environ["XENGT_MIRROR"].rstrip("/"), security or None)
     sources: list[Source] = []
     parts = etc / "apt/sources.list.d"
     for path in [etc / "apt/sources.list", *sorted(parts.glob("*.list"))]:

@@ -6,7 +6,6 @@ newest version that an archive still has and that the series applies to.
 
 import json
 import subprocess
-import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -19,9 +18,6 @@ from lablib.errors import EXIT_USAGE, LabError
 from lablib.series import Fit, Patch, read_series, trial
 from lablib.source import local_source, unpacked
 from lablib.work import say
-
-SOON = 3600.0
-"""Seconds after which a choice is made anew that a passing fault of an archive decided."""
 
 
 class NoSourceError(LabError):
@@ -74,11 +70,13 @@ class Version:
         name: Debian's version, or the local path it was read from.
         files: SHA-256 sum in hexadecimal, by file name.
         pinned: `bases.toml` lists it.
+        exact: `bases.toml` says that the series applies without offsets, and the lab insists on it.
     """
 
     name: str
     files: Mapping[str, str]
     pinned: bool = True
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,10 @@ def pinned(directory: Path) -> list[Version]:
     """
     path = directory / "bases.toml"
     text = path.read_text() if path.is_file() else "base = []"
-    return [Version(entry["version"], entry["files"]) for entry in tomllib.loads(text)["base"]]
+    return [
+        Version(entry["version"], entry["files"], exact=entry.get("exact", False))
+        for entry in tomllib.loads(text)["base"]
+    ]
 
 
 def base(cache: Cache, package: Package, local: Path | None = None) -> Base:
@@ -132,10 +133,6 @@ def base(cache: Cache, package: Package, local: Path | None = None) -> Base:
         *(patch.content for patch in package.series()),
     ]
     name = f"{package.name}-{key(parts)}"
-    kept = cache.root / "base" / name / "choice.json"
-    old = kept.is_file() and time.time() - kept.stat().st_mtime > SOON
-    if old and not json.loads(kept.read_text())["settled"]:
-        remove(kept.parent)
 
     def make(entry: Path) -> None:
         choice = _choose(cache, package)
@@ -144,7 +141,7 @@ def base(cache: Cache, package: Package, local: Path | None = None) -> Base:
     try:
         return _chosen(cache, package, cache.entry("base", name, make))
     except UnavailableError:  # pruned here, and gone from the archive since it was chosen
-        remove(kept.parent)
+        remove(cache.root / "base" / name)
         return _chosen(cache, package, cache.entry("base", name, make))
 
 
@@ -155,12 +152,10 @@ class Choice:
     Attributes:
         version: of the source package.
         offsets: see `Base`.
-        settled: no other candidate failed for a reason that may pass, such as a refused connection.
     """
 
     version: Version
     offsets: bool
-    settled: bool
 
 
 def _chosen(cache: Cache, package: Package, entry: Path) -> Base:
@@ -182,7 +177,6 @@ def _choose(cache: Cache, package: Package) -> Choice:
     """
     series = package.series()
     missing: list[str] = []
-    settled = True
     last: Version | None = None
     for version in _candidates(cache, package):
         name = f"{package.title} {version.name}"
@@ -191,8 +185,9 @@ def _choose(cache: Cache, package: Package) -> Choice:
             directory = _unpacked(cache, package, version)
         except UnavailableError as error:
             say(f"{now}: {error.what}")
+            for response in error.details:
+                say(f"  {response}")
             missing += error.details
-            settled = settled and error.lasting
             continue
         except LabError as error:
             # The files are those that the pin was made from: this is a fault of this machine.
@@ -202,19 +197,20 @@ def _choose(cache: Cache, package: Package) -> Choice:
             missing.append(error.what)
             continue
         result = trial(series, directory / package.name)
-        if result.fit is Fit.FAILS:
-            say(f"{result.patch} does not apply to {name}: {result.hunk}")
-            missing.append(f"{result.patch} does not apply to {name}")
+        if result.fit is Fit.FAILS or (result.fit is Fit.OFFSETS and version.exact):
+            how = " exactly" if version.exact else ""
+            say(f"{result.patch} does not apply{how} to {name}: {result.hunk}")
+            missing.append(f"{result.patch} does not apply{how} to {name}")
             last = last or (version if version.pinned else None)
             continue
         if result.fit is Fit.OFFSETS or not version.pinned:
             how = "with offsets" if result.fit is Fit.OFFSETS else "exactly"
             say(f"{now}: the series applies {how}")
-        say(f"using Debian's {name}")
-        return Choice(version, result.fit is Fit.OFFSETS, settled)
+        _tell_choice(name, missing)
+        return Choice(version, result.fit is Fit.OFFSETS)
     if last is not None:
-        say(f"using Debian's {package.title} {last.name}")
-        return Choice(last, offsets=False, settled=settled)
+        _tell_choice(f"{package.title} {last.name}", missing)
+        return Choice(last, offsets=False)
     raise NoSourceError(
         f"no source of {package.title} {package.release} that the series applies to"
         " can be downloaded",
@@ -223,6 +219,12 @@ def _choose(cache: Cache, package: Package) -> Choice:
         exit_code=EXIT_USAGE,
         details=missing,
     )
+
+
+def _tell_choice(name: str, missing: list[str]) -> None:
+    say(f"using Debian's {name}")
+    if missing:
+        say("  this choice is kept until `lab build --prune`, or until the series changes")
 
 
 def _candidates(cache: Cache, package: Package) -> Iterator[Version]:

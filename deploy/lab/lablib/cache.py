@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -113,8 +112,8 @@ class Cache:
 
 def remove(path: Path) -> None:
     """Remove a directory whose files may be root's."""
-    shutil.rmtree(path, ignore_errors=True)
-    if not path.exists():
-        return
-    command = as_root(["rm", "-rf", "--one-file-system", "--", path])
-    subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
+    # A build that was killed may have left something mounted there.
+    words = ["rm", "-rf", "--one-file-system", "--", str(path)]
+    subprocess.run(words, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if path.exists():
+        subprocess.run(as_root(words), check=False, stdin=subprocess.DEVNULL)

@@ -155,9 +155,10 @@ def _running(args: Namespace) -> record.Record:
 def build(args: Namespace) -> int:
     """Build what is not in the cache, and boot nothing."""
     cache = Cache(places.cache_root())
+    options = _options(args)
     if args.prune:
         cache.prune_all()
-    disk, xen = session.build(cache, _options(args))
+    disk, xen = session.build(cache, options)
     print(json.dumps({"image": str(disk), "xen": str(xen)}) if args.json else f"{disk}\n{xen}")
     return 0
 

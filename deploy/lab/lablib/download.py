@@ -2,14 +2,14 @@
 
 import hashlib
 import os
-import re
+import shutil
 import subprocess
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lablib.apt import Mirrors, mirrors
+from lablib.apt import PATIENCE, Mirrors, mirrors
 from lablib.cache import Cache
 from lablib.errors import LabError
 
@@ -18,9 +18,6 @@ HELPER = "/usr/lib/apt/apt-helper"
 
 CONTENT = "content"
 """The name a file has in the cache: its entry is named after its checksum."""
-
-PATIENCE = "20"
-"""Seconds that an archive may be silent."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,6 @@ class UnavailableError(LabError):
     def __init__(self, what: str, responses: Sequence[str]) -> None:
         """Keep the responses as details: those of several versions are shown together."""
         super().__init__(what, "set XENGT_MIRROR to an archive that has it", details=responses)
-
-    @property
-    def lasting(self) -> bool:
-        """Tell whether each location said that it has no such file, or has another one."""
-        return all(re.search(r": (404|rejected)\b", response) for response in self.details)
 
 
 def locations(package: str, file: str, found: Mirrors) -> list[str]:
@@ -99,12 +91,7 @@ def download(cache: Cache, package: str, file: File) -> Path:
 
 def _fetch(location: str, target: Path) -> str | None:
     """Download one file; return the archive's response if there is no file."""
-    words = [
-        HELPER,
-        "-oAcquire::Retries=2",
-        f"-oAcquire::http::Timeout={PATIENCE}",
-        f"-oAcquire::https::Timeout={PATIENCE}",
-    ]
+    words = [HELPER, *PATIENCE]
     if os.geteuid() == 0:  # apt's own user cannot write into the cache
         words.append("-oAPT::Sandbox::User=root")
     done = subprocess.run(
@@ -115,6 +102,10 @@ def _fetch(location: str, target: Path) -> str | None:
         env={**os.environ, "LC_ALL": "C"},
     )
     if done.returncode == 0 and target.is_file():
+        if target.is_symlink():  # apt links to the files of an archive on this machine
+            original = target.resolve()
+            target.unlink()
+            shutil.copyfile(original, target)
         return None
     lines = [line for line in done.stderr.splitlines() if line.startswith("E: ")]
     said = lines[0] if lines else f"{HELPER} exited with {done.returncode}"

@@ -81,7 +81,8 @@ def build(
 
     def make(entry: Path) -> None:
         (entry / "version").write_text(f"{origin.version} {variant}\n")
-        of = f"{counted(applied)} on " if applied else ""
+        how = " with offsets" if origin.offsets else ""
+        of = f"{counted(applied)}{how} on " if applied else ""
         with step(f"building the {variant} hypervisor, {of}Xen {origin.version} (once)"):
             tree = Tree(root, origin, cache.log("hypervisor"), debug=debug)
             tree.build(applied, label(variant, applied), jobs, entry)

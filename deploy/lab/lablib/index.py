@@ -7,6 +7,7 @@ import subprocess
 from lablib import apt
 from lablib.cache import Cache
 from lablib.errors import LabError
+from lablib.work import step
 
 TRUST = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
 """What apt holds the index to: the keys of debian-archive-keyring, whatever this machine's own
@@ -39,11 +40,12 @@ def versions(cache: Cache, package: str) -> dict[str, dict[str, str]]:
             "-oDir::Etc::SourceParts=/dev/null",
             "-oAcquire::AllowInsecureRepositories=false",
             "-oAPT::Update::Error-Mode=any",
-            "-oAcquire::Retries=2",
+            *apt.PATIENCE,
         ]
         if os.geteuid() == 0:  # apt's own user cannot write into the cache
             options.append("-oAPT::Sandbox::User=root")
-        updated, said = _apt(["apt-get", *options, "-q", "update"])
+        with step("reading Debian's index of sources"):
+            updated, said = _apt(["apt-get", *options, "-q", "update"])
         read, listed = _apt(["apt-cache", *options, "showsrc", "--only-source", package])
     if not read:  # an archive that lacks one suite of several still lists its others
         raise LabError(f"Debian's index cannot be read ({listed if updated else said})")
@@ -51,14 +53,16 @@ def versions(cache: Cache, package: str) -> dict[str, dict[str, str]]:
 
 
 def parse(text: str) -> dict[str, dict[str, str]]:
-    """Read `apt-cache showsrc`: SHA-256 sum by file name, by version; without the .dsc files."""
+    """Read `apt-cache showsrc`: SHA-256 sum by file name, by version; without signatures."""
     found: dict[str, dict[str, str]] = {}
     for paragraph in re.split(r"\n\s*\n", text):
         version = re.search(r"^Version: (\S+)", paragraph, re.MULTILINE)
         if version is None:
             continue
-        files = re.findall(r"^ ([0-9a-f]{64}) \d+ ([^\s/]+)$", paragraph, re.MULTILINE)
-        found[version[1]] = {name: sum_ for sum_, name in files if not name.endswith(".dsc")}
+        files = re.findall(r"^ ([0-9a-f]{64}) \d+ (\w[\w.+~-]*)$", paragraph, re.MULTILINE)
+        found[version[1]] = {
+            name: sum_ for sum_, name in files if ".tar." in name and not name.endswith(".asc")
+        }
     return found
 
 

@@ -39,7 +39,7 @@ def unpacked(cache: Cache, package: str, version: str, files: Sequence[File]) ->
     """
 
     def make(entry: Path) -> None:
-        with step(f"downloading Debian's {package} {version} (once)"):
+        with step(f"getting Debian's {package} {version} (once)"):
             paths = [download(cache, package, file) for file in files]
             for file, path in zip(files, paths, strict=True):
                 (entry / file.name).symlink_to(path)
@@ -75,7 +75,8 @@ def local_source(cache: Cache, package: str, option: str, path: Path) -> Path:
             names = _files(path)
             links = [name for name in names if name.is_symlink()]
             files = [name for name in names if name.is_file()]
-            content = [*tree_parts(files, path), *(os.fsencode(link.readlink()) for link in links)]
+            targets = (os.fsencode(link.readlink()) for link in links)
+            content = [key(tree_parts(files, path)).encode(), *targets]
         else:
             names, content = [], [sha256(path).encode()]
     except OSError as error:
@@ -89,9 +90,10 @@ def local_source(cache: Cache, package: str, option: str, path: Path) -> Path:
         if path.is_dir():
             listed = b"\0".join(os.fsencode(name.relative_to(path)) for name in names)
             (entry / "names").write_bytes(listed)
-            pack = 'tar -C "$1" --null -T names -cf - | tar -xf - -C "$2"'
-            run(["sh", "-euc", pack, "sh", path, target], log, cwd=entry)
-            (entry / "names").unlink()
+            run(["tar", "-C", path, "--null", "-T", entry / "names", "-cf", entry / "tar"], log)
+            run(["tar", "-xf", entry / "tar", "-C", target], log)
+            for left in ("names", "tar"):
+                (entry / left).unlink()
             return
         try:
             run(["tar", "-xf", path, "--strip-components=1", "-C", target], log)
