@@ -82,7 +82,8 @@ class Archive:
     def pins(self, *versions: Version) -> None:
         """Write `bases.toml`."""
         text = "".join(
-            f'[[base]]\nversion = "{version.name}"\nexact = {str(version.exact).lower()}\n[base.files]\n'
+            f'[[base]]\nversion = "{version.name}"\nexact = {str(version.exact).lower()}\n'
+            "[base.files]\n"
             + "".join(f'"{name}" = "{sum_}"\n' for name, sum_ in version.files.items())
             for version in versions
         )

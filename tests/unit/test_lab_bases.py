@@ -43,10 +43,10 @@ def test_a_pinned_version_needs_no_index_entry(choose, archive):
     archive.lists(NEW)
     found, lines = choose()
     assert (found.version, found.offsets) == (OLD, False)
+    response = lines.pop(1)
+    assert response.startswith(f"  {archive.uri}/pool/main/x/xen/xen_4.20.4.orig.tar.xz: 404 ")
     assert lines == [
         f"Debian now has Xen {NEW}: xen_4.20.4.orig.tar.xz could not be downloaded",
-        f"  {archive.uri}/pool/main/x/xen/xen_4.20.4.orig.tar.xz: 404 File not found"
-        f" [IP: 127.0.0.1 {archive.uri.rpartition(':')[2]}]",
         f"using Debian's Xen {OLD}",
         "  this choice is kept until `lab build --prune`, or until the series changes",
     ]

@@ -60,9 +60,8 @@ def parse(text: str) -> dict[str, dict[str, str]]:
         if version is None:
             continue
         files = re.findall(r"^ ([0-9a-f]{64}) \d+ (\w[\w.+~-]*)$", paragraph, re.MULTILINE)
-        found[version[1]] = {
-            name: sum_ for sum_, name in files if ".tar." in name and not name.endswith(".asc")
-        }
+        tarballs = {name: checksum for checksum, name in files if ".tar." in name}
+        found[version[1]] = {n: c for n, c in tarballs.items() if not n.endswith(".asc")}
     return found
 
 
