@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lablib.errors import EXIT_USAGE, LabError
 
-PATIENCE = (
+TIME_LIMITS = (
     "-oAcquire::Retries=2",
     "-oAcquire::http::Timeout=20",
     "-oAcquire::https::Timeout=20",

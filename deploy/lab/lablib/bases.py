@@ -19,6 +19,8 @@ from lablib.series import Fit, Patch, read_series, trial
 from lablib.source import local_source, unpacked
 from lablib.work import say
 
+KEPT = " until the series changes, or `lab build --prune` chooses anew"
+
 
 class NoSourceError(LabError):
     """No archive has a version that the series applies to."""
@@ -67,7 +69,7 @@ class Version:
     """One version of a source package.
 
     Attributes:
-        name: Debian's version, or the local path it was read from.
+        name: Debian's version.
         files: SHA-256 sum in hexadecimal, by file name.
         pinned: `bases.toml` lists it.
         exact: `bases.toml` says that the series applies without offsets, and the lab insists on it.
@@ -206,10 +208,10 @@ def _choose(cache: Cache, package: Package) -> Choice:
         if result.fit is Fit.OFFSETS or not version.pinned:
             how = "with offsets" if result.fit is Fit.OFFSETS else "exactly"
             say(f"{now}: the series applies {how}")
-        _tell_choice(name, missing)
+        say(f"using Debian's {name}{KEPT}")
         return Choice(version, result.fit is Fit.OFFSETS)
     if last is not None:
-        _tell_choice(f"{package.title} {last.name}", missing)
+        say(f"using Debian's {package.title} {last.name}{KEPT}")
         return Choice(last, offsets=False)
     raise NoSourceError(
         f"no source of {package.title} {package.release} that the series applies to"
@@ -219,12 +221,6 @@ def _choose(cache: Cache, package: Package) -> Choice:
         exit_code=EXIT_USAGE,
         details=missing,
     )
-
-
-def _tell_choice(name: str, missing: list[str]) -> None:
-    say(f"using Debian's {name}")
-    if missing:
-        say("  this choice is kept until `lab build --prune`, or until the series changes")
 
 
 def _candidates(cache: Cache, package: Package) -> Iterator[Version]:

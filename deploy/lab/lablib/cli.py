@@ -170,8 +170,9 @@ def source(args: Namespace) -> int:
     except bases.NoSourceError as error:
         tell(error)
         return EXIT_NO_SOURCE
-    told = {"version": found.version, "directory": str(found.directory / "xen")}
-    print(json.dumps(told) if args.json else f"{told['version']}\n{told['directory']}")
+    directory = found.directory / "xen"
+    document = {"version": found.version, "directory": str(directory)}
+    print(json.dumps(document) if args.json else f"{found.version}\n{directory}")
     return 0
 
 

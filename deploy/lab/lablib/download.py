@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lablib.apt import PATIENCE, Mirrors, mirrors
+from lablib.apt import TIME_LIMITS, Mirrors, mirrors
 from lablib.cache import Cache
 from lablib.errors import LabError
 
@@ -91,7 +91,7 @@ def download(cache: Cache, package: str, file: File) -> Path:
 
 def _fetch(location: str, target: Path) -> str | None:
     """Download one file; return the archive's response if there is no file."""
-    words = [HELPER, *PATIENCE]
+    words = [HELPER, *TIME_LIMITS]
     if os.geteuid() == 0:  # apt's own user cannot write into the cache
         words.append("-oAPT::Sandbox::User=root")
     done = subprocess.run(

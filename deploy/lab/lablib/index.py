@@ -40,7 +40,7 @@ def versions(cache: Cache, package: str) -> dict[str, dict[str, str]]:
             "-oDir::Etc::SourceParts=/dev/null",
             "-oAcquire::AllowInsecureRepositories=false",
             "-oAPT::Update::Error-Mode=any",
-            *apt.PATIENCE,
+            *apt.TIME_LIMITS,
         ]
         if os.geteuid() == 0:  # apt's own user cannot write into the cache
             options.append("-oAPT::Sandbox::User=root")
