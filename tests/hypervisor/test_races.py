@@ -18,6 +18,8 @@ FLAGS = ("-O2", "-DLINGER", f"-I{HERE / 'harness'}")
 #: of fences it knows nothing: the harness has a read-modify-write there instead
 TSAN = ("-O1", "-fsanitize=thread", "-Wno-tsan", *FLAGS[1:])
 PLAIN_OPERATIONS, TSAN_OPERATIONS, TIMES_LONG = 400_000, 40_000, 20
+#: A run finds the fault that is hardest to meet in 14 of 20 cases, on one CPU as on two.
+FAULT_RUNS = 20
 #: what a thread told with no other thread's doing would not be in each mix
 USUAL = {"map 0", "map -1", "unmap 0", "grant 0", "version 0", "version -16", "end 0"}
 
@@ -94,11 +96,11 @@ def test_a_fault_is_found(races, fault):
     trips first depends on the machine's speed, so that any other end is a symptom of the fault.
     """
     program = races.program("patched", TSAN if fault.sanitized else FLAGS, fault.changes)
-    for seed in range(1, 11):
+    for seed in range(1, FAULT_RUNS + 1):
         done = play(program, fault.mix, seed, 200_000)
         if done.returncode:
             # It started: neither its command line nor ThreadSanitizer's memory was refused.
             assert done.returncode != 2, done.stderr
             assert "FATAL: ThreadSanitizer" not in done.stderr
             return
-    pytest.fail("not found in ten runs")
+    pytest.fail(f"not found in {FAULT_RUNS} runs")

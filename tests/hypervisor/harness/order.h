@@ -16,16 +16,21 @@
 #ifdef LINGER
 /* With more threads than CPUs, who is waited for may not be running. */
 #include <sched.h>
+#include <time.h>
 #define cpu_relax() ((void)sched_yield())
 
-/* Now and then, where it should not matter, to be overtaken by other threads. */
+/*
+ * Now and then, where it should not matter, to be overtaken by other threads.  By a sleep, as
+ * sched_yield() may return to the thread that called it: on a machine with other work, which runs one
+ * thread at a time, the others then hardly ever overtake it.
+ */
 static inline void linger(void)
 {
     static __thread uint32_t state;
 
     state = state * 1664525 + 1013904223 + (uint32_t)(uintptr_t)&state;
     if ( !(state >> 22) )
-        cpu_relax();
+        nanosleep(&(struct timespec){ .tv_nsec = 1 }, NULL);
     else if ( !(state >> 26) )
         for ( unsigned int n = state >> 18 & 0x3f; n; n-- )
             __builtin_ia32_pause();

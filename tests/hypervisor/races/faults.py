@@ -47,7 +47,7 @@ FAULTS = (
     ),
     Fault(
         "unmapping looks for a slot without the entry's lock",
-        "orderly",
+        "wrong",
         True,
         (
             Change(
