@@ -18,7 +18,7 @@ FLAGS = ("-O2", "-DLINGER", f"-I{HERE / 'harness'}")
 #: of fences it knows nothing: the harness has a read-modify-write there instead
 TSAN = ("-O1", "-fsanitize=thread", "-Wno-tsan", *FLAGS[1:])
 PLAIN_OPERATIONS, TSAN_OPERATIONS, TIMES_LONG = 400_000, 40_000, 20
-#: A run finds the fault that is hardest to meet in 14 of 20 cases, on one CPU as on two.
+#: One run found the fault that is hardest to meet in 14 of 20 cases on one CPU, in 15 on two.
 FAULT_RUNS = 20
 #: what a thread told with no other thread's doing would not be in each mix
 USUAL = {"map 0", "map -1", "unmap 0", "grant 0", "version 0", "version -16", "end 0"}

@@ -76,6 +76,12 @@ def test_a_list_of_mirrors_gives_its_first(tmp_path):
     assert mirrors(machine(tmp_path / "etc", main=lines), {}).archive == "http://near.test/debian"
 
 
+def test_a_list_of_mirrors_that_is_not_there_is_left_to_apt(tmp_path):
+    uri = f"mirror+file:{tmp_path}/none"
+    found = mirrors(machine(tmp_path, main=f"deb {uri} bookworm main\n"), {})
+    assert found.archive == uri
+
+
 @pytest.mark.parametrize("variable", ["XENGT_MIRROR", "XENGT_SECURITY_MIRROR"])
 def test_a_mirror_is_a_uri(tmp_path, variable):
     with pytest.raises(LabError, match=f"{variable}=junk is not the URI of an archive"):

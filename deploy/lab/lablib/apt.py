@@ -114,7 +114,10 @@ def _listed(uri: str) -> str:
     """Return the first archive of a mirror list on this machine; any other URI as it is."""
     if not uri.startswith("mirror+file:"):
         return uri
-    lines = Path(uri.removeprefix("mirror+file:")).read_text().splitlines()
+    try:
+        lines = Path(uri.removeprefix("mirror+file:")).read_text().splitlines()
+    except OSError:  # apt says what is wrong with it when it is asked for a file
+        return uri
     words = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
     return words[0] if words else uri
 
