@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lablib import record, trace, trace_capture, trace_cut
+from lablib.monitor import Monitor
 from lablib.trace_code import Code
 from mapper.build import build
 from reach import LAB, Dom0
@@ -108,7 +109,7 @@ def stretches(lab: Dom0, mappings: int, granters: int) -> list[int]:
         log, text = Path(place) / "log", Path(place) / "text"
         os.mkfifo(log)
         calls: list[tuple[int, ...]] = []
-        with trace_capture.Monitor(record.directory(lab.name) / "monitor") as monitor:
+        with Monitor(record.directory(lab.name) / "monitor") as monitor:
             trace.running_text(monitor, Code(syms(lab)), text)
             code = Code(syms(lab), text)
             reader = threading.Thread(target=lambda: calls.extend(_calls(code, log)))

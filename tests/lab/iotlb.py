@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lablib import record
-from lablib.trace_capture import Monitor
+from lablib.monitor import Monitor
 from reach import Dom0
 
 #: QEMU's trace events, of an invalidation of everything, of a domain, and of some pages

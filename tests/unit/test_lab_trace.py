@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from lablib import session, trace, trace_analyse, trace_capture, trace_count, trace_cut, trace_table
 from lablib.errors import LabError
+from lablib.monitor import Monitor
 from lablib.qemu import Machine
 from lablib.trace_code import Code, Instruction
 
@@ -311,7 +312,7 @@ def qemu(tmp_path):
 
 def test_recording_ends_as_it_began(qemu):
     path, told = qemu
-    with trace_capture.Monitor(path) as monitor:
+    with Monitor(path) as monitor:
         trace_capture.record(monitor, path.with_name("log"), 2, 2, 10)
         assert told[0] == "stop"
         assert told[-3:] == ["logfile /dev/null", "singlestep off", "cont"]
@@ -326,7 +327,7 @@ def test_recording_ends_as_it_began(qemu):
 
 def test_no_monitor_is_said(tmp_path):
     with pytest.raises(LabError, match="cannot be reached"):
-        trace_capture.Monitor(tmp_path / "none")
+        Monitor(tmp_path / "none")
 
 
 def test_help_has_an_example():

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from xengt.compare import compare as compare_runs
+from xengt.compare.comparison import BELOW_OVERHEAD
 from xengt.document import write_json, write_text
 from xengt.errors import Exit, UnmetError
 from xengt.report import compare_page, compare_table
@@ -48,7 +49,9 @@ def compare(
         typer.Option(
             metavar="RATIO",
             show_default=False,
-            help="Exit with 1 when a map + unmap pair's ratio new/base is above RATIO.",
+            min=0,
+            help="Exit with 1 unless every map + unmap pair has a ratio new/base of at most RATIO; "
+            "print how many runs a difference of that size needs.",
         ),
     ] = None,
     as_json: Annotated[
@@ -64,26 +67,37 @@ def compare(
     """Compare two sets of runs: ratios new/base, each with an interval.
 
     One document is one run, and runs are what is sampled: reboot between
-    them, at least five a side. The ratio is that of the means over runs; its
-    95 % interval comes from drawing the runs again, 10,000 times from a fixed
-    seed. Where it holds 1, no difference is shown.
+    them, at least five on each side. The ratio is that of the geometric means
+    over runs; its 95 % interval is Student's t interval on logarithms. If the
+    interval contains 1, no difference is shown. A figure that does not exceed
+    the measurement overhead by more than its noise has no ratio.
+
+    Exits with 1 if a map + unmap pair is above the ratio of --at-most, or has
+    no ratio.
 
     Example: xengt compare stock-*.json -- patched-*.json --at-most 0.80 --html compare.html
     """
     base, new = _sides(files)
     found = compare_runs(base, new)
-    compare_table.show(found, console_on(sys.stderr if as_json == "-" else sys.stdout))
+    compare_table.show(found, console_on(sys.stderr if as_json == "-" else sys.stdout), at_most)
     if as_json:
-        write_json(found.to_json(), as_json)
+        write_json(found.to_json(at_most), as_json)
     if html:
         write_text(compare_page.render(found), html)
-    if at_most is not None and (above := found.pairs_above(at_most)):
-        print(
-            f"xengt: {len(above)} map + unmap pair{'s' * (len(above) > 1)} "
-            f"above the ratio {at_most:g} asked for",
-            file=sys.stderr,
-        )
-        raise typer.Exit(Exit.BELOW_BOUND)
+    if at_most is not None:
+        pairs = found.pairs
+        above = sum(row.ratio is not None and row.ratio.value > at_most for row in pairs)
+        unknown = sum(row.ratio is None for row in pairs)
+        if above:
+            _complain(above, f"above the ratio {at_most:g} asked for")
+        if unknown:
+            _complain(unknown, f"{BELOW_OVERHEAD}; raise --batch or --samples of `xengt bench`")
+        if above or unknown:
+            raise typer.Exit(Exit.BELOW_BOUND)
+
+
+def _complain(count: int, what: str) -> None:
+    print(f"xengt: {count} map + unmap pair{'s' * (count > 1)}: {what}", file=sys.stderr)
 
 
 def _sides(files: list[str]) -> tuple[list[str], list[str]]:

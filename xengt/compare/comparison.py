@@ -4,18 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
+from statistics import fmean
 from typing import Any
 
 import xengt
 from xengt.compare import notes
-from xengt.compare.bootstrap import CONFIDENCE, RESAMPLES, SEED, Ratio, ratio
+from xengt.compare.overhead import Net, is_above_overhead, net
+from xengt.compare.ratio import CONFIDENCE, METHOD, Ratio, geometric_mean, ratio, runs_needed
 from xengt.document import read
 from xengt.errors import UnmetError
 from xengt.report.cases import phrase, varying
 from xengt.samples import Case, Result
 
-SCHEMA = "xengt.compare/1"
+SCHEMA = "xengt.compare/2"
 PAIR = "map + unmap"
+BELOW_OVERHEAD = "cannot tell: below the measurement overhead"
 
 
 class Metric(Enum):
@@ -46,7 +49,8 @@ class Row:
         metric: which figure.
         base: the figure in each base run that has the case.
         new: the figure in each new run that has the case.
-        ratio: new over base, or None where base is not above its floor.
+        ratio: new over base, or None if a side does not exceed the measurement overhead by more
+            than its noise.
     """
 
     case: Case
@@ -59,7 +63,7 @@ class Row:
     def verdict(self) -> str:
         """Say in words what the ratio shows."""
         if self.ratio is None:
-            return "no ratio: base is not above the floor"
+            return BELOW_OVERHEAD
         if self.ratio.differs is False:
             return "no difference shown"
         change = self.ratio.value - 1
@@ -67,16 +71,40 @@ class Row:
         said = f"{100 * abs(change):.3g} % {words[change < 0]}" if change else "the same"
         return said if self.ratio.differs else f"{said}, one run on a side"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the row as an entry of `results`."""
+    @property
+    def centres(self) -> tuple[float, float]:
+        """The figure of each side: the mean over its runs, whose quotient is the ratio.
+
+        It is the geometric mean; where there is no ratio, runs may be negative, and it is the
+        arithmetic one.
+        """
+        mean = geometric_mean if self.ratio else fmean
+        return mean(self.base), mean(self.new)
+
+    def runs_needed(self, wanted: float) -> int | None:
+        """Return how many runs on each side show a difference; see `ratio.runs_needed`.
+
+        Args:
+            wanted: the ratio new/base to tell from 1.
+        """
+        return runs_needed(self.base, self.new, wanted) if self.ratio else None
+
+    def to_json(self, wanted: float | None = None) -> dict[str, Any]:
+        """Return the row as an entry of `results`.
+
+        Args:
+            wanted: the ratio that was asked for, if one was.
+        """
         bounds = asdict(self.ratio) if self.ratio else {"value": None, "low": None, "high": None}
+        base, new = self.centres
         return {
             **asdict(self.case),
             "metric": self.metric.value,
-            "base": {"mean": mean(self.base), "runs": list(self.base)},
-            "new": {"mean": mean(self.new), "runs": list(self.new)},
+            "base": {"mean": base, "runs": list(self.base)},
+            "new": {"mean": new, "runs": list(self.new)},
             "ratio": bounds.pop("value"),
             **bounds,
+            "runs_needed": None if wanted is None else self.runs_needed(wanted),
             "verdict": self.verdict,
         }
 
@@ -101,22 +129,20 @@ class Comparison:
     only_new: tuple[Case, ...]
     notes: tuple[str, ...]
 
-    def pairs_above(self, bound: float) -> tuple[Row, ...]:
-        """Find the map + unmap pairs whose ratio is above a bound.
-
-        Args:
-            bound: the largest ratio new/base that is still well.
+    @property
+    def pairs(self) -> tuple[Row, ...]:
+        """The map + unmap pairs, net of the measurement overhead.
 
         Raises:
-            UnmetError: no pair was compared, so that the bound says nothing.
+            UnmetError: there is none.
         """
-        pairs = [row for row in self.rows if row.metric is Metric.PAIR and row.ratio]
-        if not pairs:
+        found = tuple(row for row in self.rows if row.metric is Metric.PAIR)
+        if not found:
             raise UnmetError(
                 "no map + unmap pair net of its floor is on both sides",
                 "bench the hypercall engine with the same plan on both sides",
             )
-        return tuple(row for row in pairs if row.ratio and row.ratio.value > bound)
+        return found
 
     @property
     def unmatched(self) -> list[str]:
@@ -128,29 +154,25 @@ class Comparison:
             for case in cases
         ]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the comparison as an `xengt.compare/1` document."""
+    def to_json(self, wanted: float | None = None) -> dict[str, Any]:
+        """Return the comparison as an `xengt.compare/2` document.
+
+        Args:
+            wanted: the ratio that was asked for, if one was.
+        """
         return {
             "schema": SCHEMA,
             "xengt": xengt.__version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "bootstrap": {"confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED},
+            "interval": {"method": METHOD, "confidence": CONFIDENCE},
+            "wanted": wanted,
             "base": [run.to_json() for run in self.base],
             "new": [run.to_json() for run in self.new],
-            "results": [row.to_json() for row in self.rows],
+            "results": [row.to_json(wanted) for row in self.rows],
             "only_base": [asdict(case) for case in self.only_base],
             "only_new": [asdict(case) for case in self.only_new],
             "notes": list(self.notes),
         }
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of a side's runs.
-
-    Args:
-        values: one figure of each run.
-    """
-    return sum(values) / len(values)
 
 
 def compare(base: Sequence[str], new: Sequence[str]) -> Comparison:
@@ -204,11 +226,13 @@ def _cases(runs: Sequence[notes.Run]) -> list[Case]:
     return list(dict.fromkeys(result.case for run in runs for result in run.document.results))
 
 
-_Figures = dict[tuple[Metric, Case], tuple[float, ...]]
+_Figures = dict[tuple[Metric, Case], tuple[Net, ...]]
+"""One figure of each run. What nothing was subtracted from has no error here: its noise is that
+between runs."""
 
 
 def _figures(runs: Sequence[notes.Run]) -> _Figures:
-    found: dict[tuple[Metric, Case], tuple[float, ...]] = {}
+    found: _Figures = {}
     for run in runs:
         results = {result.case: result for result in run.document.results}
         for key, value in _of_run(results):
@@ -216,25 +240,31 @@ def _figures(runs: Sequence[notes.Run]) -> _Figures:
     return found
 
 
-def _of_run(results: Mapping[Case, Result]) -> Iterator[tuple[tuple[Metric, Case], float]]:
+def _of_run(results: Mapping[Case, Result]) -> Iterator[tuple[tuple[Metric, Case], Net]]:
     for case, result in results.items():
-        yield (Metric.P50, case), result.latency_ns.p50
-        yield (Metric.THROUGHPUT, case), result.throughput_per_s
-        if (net := _net(result)) is not None:
-            yield (Metric.NET, case), net
+        yield (Metric.P50, case), Net(result.latency_ns.p50, 0)
+        yield (Metric.THROUGHPUT, case), Net(result.throughput_per_s, 0)
+        if (alone := net(result)) is not None:
+            yield (Metric.NET, case), alone
     for case, result in results.items():
         undo = results.get(replace(case, operation="unmap")) if case.operation == "map" else None
-        there, back = _net(result), _net(undo) if undo else None
+        there, back = net(result), net(undo) if undo else None
         if there is not None and back is not None:
             yield (Metric.PAIR, replace(case, operation=PAIR)), there + back
-
-
-def _net(result: Result) -> float | None:
-    return None if result.floor_ns is None else result.latency_ns.p50 - result.floor_ns
 
 
 def _rows(base: _Figures, new: _Figures) -> Iterator[Row]:
     for metric in Metric:
         for key, before in base.items():
             if key[0] is metric and key in new:
-                yield Row(key[1], metric, before, new[key], ratio(before, new[key]))
+                yield _row(metric, key[1], before, new[key])
+
+
+def _row(metric: Metric, case: Case, base: Sequence[Net], new: Sequence[Net]) -> Row:
+    before = tuple(run.value for run in base)
+    after = tuple(run.value for run in new)
+    valid = all(is_above_overhead(side) for side in (base, new)) if metric in _NET else True
+    return Row(case, metric, before, after, ratio(before, after) if valid else None)
+
+
+_NET = {Metric.PAIR, Metric.NET}

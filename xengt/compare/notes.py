@@ -10,7 +10,7 @@ from xengt.document import Document
 from xengt.maptrack import NAMES
 from xengt.report.cases import DIMENSIONS, phrase
 
-# Of fewer runs the bootstrap sees too little of what a boot can change.
+# Of fewer runs, the intervals are right but wide.
 _ENOUGH_RUNS = 5
 
 
@@ -63,8 +63,13 @@ def notes(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
         )
     elif fewest < _ENOUGH_RUNS:
         yield (
-            f"the intervals rest on {len(base)} and {len(new)} runs and are rough: "
+            f"the intervals are wide, as they are from {len(base)} and {len(new)} runs: "
             f"make at least {_ENOUGH_RUNS} runs a side"
+        )
+    if fewest > 1 and len(base) != len(new):
+        yield (
+            f"{len(base)} base runs and {len(new)} new runs: the intervals assume that the noise "
+            "of both sides is the same; make as many runs on each side"
         )
     yield from _shared_boots(base, new)
     for part, names in (

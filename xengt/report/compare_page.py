@@ -5,7 +5,6 @@ from itertools import groupby
 from xml.etree.ElementTree import Element
 
 from xengt.compare import Comparison, Metric, Row
-from xengt.compare.comparison import mean
 from xengt.compare.notes import Run, side
 from xengt.report.cases import DIMENSIONS, constants, phrase, varying
 from xengt.report.compare_table import figure
@@ -142,7 +141,7 @@ def _figures(rows: Sequence[Row]) -> Iterable[Element]:
     differ = varying(row.case for row in rows)
     titles = ("base", "new", "ratio", "95 % interval")
     yield table(
-        "Means over runs, and their ratio new/base.",
+        "Geometric means over runs, and their ratio new/base.",
         el(
             "tr",
             el("th", "figure", scope="col", class_="word"),
@@ -155,8 +154,7 @@ def _figures(rows: Sequence[Row]) -> Iterable[Element]:
                 "tr",
                 el("td", row.metric.title, class_="word"),
                 el("td", phrase(row.case, differ), class_="word"),
-                el("td", figure(row.metric, mean(row.base))),
-                el("td", figure(row.metric, mean(row.new))),
+                *(el("td", figure(row.metric, centre)) for centre in row.centres),
                 el("td", f"{row.ratio.value:.3f}" if row.ratio else "-", class_="strong"),
                 el("td", interval(row.ratio.low, row.ratio.high) if row.ratio else "-"),
                 el("td", row.verdict, class_="word"),
@@ -170,15 +168,17 @@ def _method() -> Iterable[Element]:
     yield el("h2", "How the ratios were taken")
     yield el(
         "p",
-        "A run, of a boot of its own, is one sample: calls within a run share whatever the boot "
-        "brought about. Each figure is taken from every run, and the ratio is that of the means "
-        "over runs. The interval is the middle 95 % of the ratios of 10,000 pairs of sides drawn "
-        "again from the runs with replacement, from a fixed seed. Where it holds 1, no "
-        "difference is shown; that is not to say that there is none. Of many intervals, about one "
-        "in twenty leaves 1 out by chance.",
+        "A run, in a boot of its own, is one sample, because the calls within a run share whatever "
+        "the boot brought about. Each figure is taken from every run, and the ratio is that of the "
+        "geometric means over runs. The interval is Student's t interval on the logarithms of the "
+        "runs' figures, with a confidence of 95 %; it assumes the same relative noise on both "
+        "sides. If it contains 1, no difference is shown, which does not mean that there is none. "
+        "Of many intervals, about one in twenty excludes 1 by chance.",
     )
     yield el(
         "p",
         "Net of the floor is the median less the instrument's own floor at the same batch: what "
-        "the operation itself costs. A pair is one map and one unmap.",
+        "the operation itself costs. It has a ratio only if every run of both sides is above the "
+        "floor, and the mean over runs is so by more than its noise. A pair is one map and one "
+        "unmap.",
     )

@@ -7,19 +7,20 @@ from rich.table import Table
 from rich.text import Text
 
 from xengt.compare import Comparison, Metric, Row
-from xengt.compare.comparison import mean
 from xengt.compare.notes import side
-from xengt.report.cases import WORDS, constants, varying, word
+from xengt.compare.ratio import POWER
+from xengt.report.cases import WORDS, constants, phrase, varying, word
 from xengt.report.quantity import duration, interval, rate
 from xengt.report.table import lines, print_table
 
 
-def show(comparison: Comparison, console: Console) -> None:
+def show(comparison: Comparison, console: Console, wanted: float | None = None) -> None:
     """Print a comparison: a table for each figure, what one side lacks, notes.
 
     Args:
         comparison: base against new.
         console: where to.
+        wanted: the ratio that was asked for, if one was: the runs that it needs are printed.
     """
     lines(
         console,
@@ -38,6 +39,7 @@ def show(comparison: Comparison, console: Console) -> None:
         [
             "",
             READ_AS,
+            *([] if wanted is None else needed(comparison, wanted)),
             *comparison.unmatched,
             *(f"note: {note}" for note in comparison.notes),
         ],
@@ -45,9 +47,27 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 READ_AS = (
-    "Ratios are new/base, of the means over runs; in brackets the 95 % bootstrap interval, "
-    "whose sampling unit is a run. About one interval in twenty leaves 1 out by chance."
+    "Figures are geometric means over runs, and ratios are new/base. In brackets is the 95 % "
+    "confidence interval of the ratio; its sampling unit is a run. About one interval in twenty "
+    "excludes 1 by chance."
 )
+
+
+def needed(comparison: Comparison, wanted: float) -> list[str]:
+    """Say how many runs each pair needs to tell a ratio from 1, where the noise is known.
+
+    Args:
+        comparison: base against new.
+        wanted: the ratio.
+    """
+    pairs = [row for row in comparison.rows if row.metric is Metric.PAIR]
+    differ = varying(row.case for row in pairs) or ("operation",)
+    return [
+        f"{phrase(row.case, differ)} needs {runs} runs on each side to tell a ratio of {wanted:g} "
+        f"from 1 with a probability of {POWER:.0%}."
+        for row in pairs
+        if (runs := row.runs_needed(wanted)) is not None
+    ]
 
 
 def figure(metric: Metric, value: float) -> str:
@@ -72,8 +92,7 @@ def _table(rows: Sequence[Row]) -> Table:
         ratio = row.ratio
         table.add_row(
             *(Text(word(row.case, name)) for name in differ),
-            figure(row.metric, mean(row.base)),
-            figure(row.metric, mean(row.new)),
+            *(figure(row.metric, centre) for centre in row.centres),
             f"{ratio.value:.3f}" if ratio else "-",
             interval(ratio.low, ratio.high) if ratio else "-",
             row.verdict,

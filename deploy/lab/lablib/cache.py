@@ -13,9 +13,12 @@ from lablib.work import as_root
 KEPT = 3
 """Entries kept of a kind: the newest by use. A root is half a gigabyte."""
 
-KEPT_SMALL = {"hypervisor": 24, "download": 8}
+KEPT_SMALL = {"hypervisor": 24, "download": 8, "snapshot": 12}
 """Of kinds that come in numbers: a series has a hypervisor for each of its patches, and a source
 two files."""
+
+KEPT_BYTES = {"snapshot": 8 << 30}
+"""Bytes on disk that the entries of a kind may take, the newest excepted."""
 
 PRUNED = {"base": 0, "download": 8, "source": 2}
 """Entries that `lab build --prune` keeps, where it is not the newest alone: archives drop files,
@@ -69,8 +72,12 @@ class Cache:
             with self.locked(kind):
                 if not path.is_dir():
                     self._make(path, make)
-        os.utime(path)
+        self.touch(path)
         return path
+
+    def touch(self, path: Path) -> None:
+        """Note that an entry is used: those used longest ago are removed first."""
+        os.utime(path)
 
     def _make(self, path: Path, make: Callable[[Path], None]) -> None:
         half = path.parent / f".half-{path.name}"
@@ -106,8 +113,18 @@ class Cache:
     def prune(self, kind: str, kept: int) -> None:
         """Remove the entries of a kind that were used longest ago."""
         entries = [path for path in (self.root / kind).iterdir() if not path.name.startswith(".")]
-        for path in sorted(entries, key=lambda p: p.stat().st_mtime, reverse=True)[kept:]:
-            remove(path)
+        newest = sorted(entries, key=lambda p: p.stat().st_mtime, reverse=True)
+        left = KEPT_BYTES.get(kind)
+        for number, path in enumerate(newest):
+            if left is not None:
+                left -= _size(path)
+            if number >= kept or (left is not None and left < 0 and number > 0):
+                remove(path)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes on disk of the files in a directory."""
+    return sum(file.stat().st_blocks * 512 for file in path.iterdir())
 
 
 def remove(path: Path) -> None:

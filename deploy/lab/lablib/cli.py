@@ -66,6 +66,15 @@ def _machine_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _start_options(parser: argparse.ArgumentParser) -> None:
+    _machine_options(parser)
+    parser.add_argument(
+        "--boot",
+        action="store_true",
+        help="boot even if this lab has been saved, and do not save it: for samples of boots",
+    )
+
+
 def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hypervisor",
@@ -120,6 +129,7 @@ def _options(args: Namespace) -> session.Options:
         guest=args.guest,
         guest_pages=args.guest_pages,
         xen_args=args.xen_args,
+        boot=args.boot,
         boot_timeout=args.boot_timeout,
     )
 
@@ -155,7 +165,7 @@ def _running(args: Namespace) -> record.Record:
 def build(args: Namespace) -> int:
     """Build what is not in the cache, and boot nothing."""
     cache = Cache(places.cache_root())
-    options = _options(args)
+    options = _options(Namespace(**vars(args), boot=True))
     if args.prune:
         cache.prune_all()
     disk, xen = session.build(cache, options)
@@ -316,7 +326,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="print both as JSON")
 
     sub = command(run, "lab run --guest -- xengt check")
-    _machine_options(sub)
+    _start_options(sub)
     sub.add_argument(
         "--put", type=Path, action="append", default=[], metavar="FILE", help="copy to /root first"
     )
@@ -331,7 +341,7 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command(up, "lab up --exact --guest --name exact")
     named(sub)
-    _machine_options(sub)
+    _start_options(sub)
     sub.add_argument(
         "--grub",
         action="store_true",

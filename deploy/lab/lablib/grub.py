@@ -210,8 +210,7 @@ def reboot(record: Record, timeout: float = BOOT) -> str:
     begin = record.console.stat().st_size
     remote.execute(record, [f"{LEAVE} reboot.target"])
     # The end of QEMU closes no connection: the next command would wait on this one for ever.
-    leave = [*remote.ssh(record), "-O", "exit"]
-    subprocess.run(leave, check=False, capture_output=True)
+    remote.hang_up(record)
     deadline = time.monotonic() + timeout
     console = Console(record.console, offset=begin, deaths=())
     with step("rebooting"):

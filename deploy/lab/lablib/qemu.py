@@ -4,7 +4,7 @@ import gzip
 import shutil
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lablib.errors import EXIT_USAGE, LabError
@@ -20,6 +20,9 @@ LINUX = (
     " systemd.condition-needs-update=no"
 )
 
+
+SNAPSHOT = "up"
+"""The name of the snapshot inside the overlays of a saved lab."""
 
 XEN_TEXT = "0xffff82d040000000+0x40000000"
 """Where Xen's own code and data are, XEN_VIRT_START of its asm/config.h: start and length."""
@@ -48,6 +51,9 @@ class Machine:
         kernel: directory with the `vmlinuz` and `initramfs` that dom0 boots from; the image's own
             when nothing is said.
         guest_disk: attach the disk a second time, for a guest.
+        overlays: the directory with a qcow2 overlay for each disk, which takes what is written;
+            None discards it.
+        resumes: start in the state that the overlays have a snapshot of.
         memory: MiB of the machine.
         dom0_memory: MiB of dom0.
         xen_args: further words for Xen's command line.
@@ -64,6 +70,8 @@ class Machine:
     iommu: str | None = None
     kernel: Path = Path()
     guest_disk: bool = False
+    overlays: Path | None = None
+    resumes: bool = False
     memory: int = 2048
     dom0_memory: int = 768
     xen_args: str = ""
@@ -77,6 +85,15 @@ class Machine:
         if self.iommu:
             words.append("iommu=on dom0-iommu=strict")
         return " ".join([*words, self.xen_args]).strip()
+
+    def disks(self) -> tuple[str, ...]:
+        """Return the names of the disks that the image is attached as."""
+        return ("dom0", "guest") if self.guest_disk else ("dom0",)
+
+    def identity(self) -> list[str]:
+        """Return QEMU's command line without what differs between two labs of the same machine."""
+        same = replace(self, xen=Path(), kernel=Path(), overlays=Path(), monitor=Path())
+        return replace(same, resumes=False).command(0, "", Path())
 
     def command(self, port: int, key: str, console: Path) -> list[str]:
         """Return QEMU's command line, to be run in the image's directory.
@@ -116,8 +133,11 @@ class Machine:
         words += ["-device", f"virtio-net-pci,netdev=net,romfile={behind}"]
         # Nobody waits for the host's disk: this machine's power never goes, only its copy of it.
         writes = "snapshot=off,cache=unsafe" if self.installed else "snapshot=on"
-        for disk in ("dom0", "guest") if self.guest_disk else ("dom0",):
-            words += ["-drive", f"id={disk},file=disk.img,if=none,format=raw,{writes}"]
+        for disk in self.disks():
+            file = f"file=disk.img,format=raw,{writes}"
+            if self.overlays is not None:
+                file = f"file={self.overlays / disk}.qcow2,format=qcow2,cache=unsafe"
+            words += ["-drive", f"id={disk},if=none,{file}"]
             words += ["-device", f"virtio-blk-pci,drive={disk}{behind}"]
         if self.iommu:
             # The same disk once more, of which nobody uses what is on it: for data of guests.
@@ -129,7 +149,7 @@ class Machine:
         words += ["-kernel", str(self.xen), "-append", self.xen_line()]
         vmlinuz, archive = self.kernel / "vmlinuz", self.kernel / "initramfs"
         words += ["-initrd", f"{vmlinuz} root={root} {LINUX} xengt.key={key},{archive}"]
-        return words
+        return [*words, "-loadvm", SNAPSHOT] if self.resumes else words
 
 
 def usable(xen: Path, directory: Path) -> Path:
@@ -153,6 +173,18 @@ def usable(xen: Path, directory: Path) -> Path:
     with gzip.open(xen) as packed, target.open("wb") as plain:
         shutil.copyfileobj(packed, plain)
     return target
+
+
+def version() -> str:
+    """Return the version of QEMU, with that of its Debian package.
+
+    Raises:
+        LabError: QEMU is not installed.
+    """
+    try:
+        return subprocess.check_output([PROGRAM, "--version"], text=True).splitlines()[0]
+    except FileNotFoundError as error:
+        raise LabError(f"{PROGRAM} is not installed", "apt install qemu-system-x86") from error
 
 
 def free_port() -> int:

@@ -27,6 +27,12 @@ def ssh(record: Record, *options: str) -> list[str]:
     ]  # fmt: skip
 
 
+def hang_up(record: Record) -> None:
+    """End the login that `ssh` keeps open for the commands to come."""
+    leave = [*ssh(record), "-O", "exit"]
+    subprocess.run(leave, check=False, capture_output=True)
+
+
 def _socket(record: Record) -> str:
     path = str(record.directory / "ssh")
     longest = 88  # of a socket's path, less what ssh adds to it while it makes one

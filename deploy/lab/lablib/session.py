@@ -1,23 +1,27 @@
 """A lab's life: up, in use, down."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lablib import hypervisor, image, initramfs, kernel, package, places, qemu, remote
+from lablib import hypervisor, image, initramfs, kernel, package, places, qemu, remote, snapshot
 from lablib.cache import Cache
 from lablib.console import Console
-from lablib.errors import EXIT_USAGE, LabError
+from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.record import Record, birth, directory, everyone, load
 from lablib.roots import dom0_root
+from lablib.snapshot import Snapshot
 from lablib.work import say, step
 
 POLL = 0.1
 SOCKET_PATH = 108
 """Bytes that a Unix socket's path may have, with the one that ends it."""
+RESUME = 300.0
+"""Seconds that a resumed dom0 may take to answer."""
 SILENCE = 300.0
 """Seconds without a byte on the console after which a boot has hung."""
 
@@ -40,6 +44,7 @@ class Options:
         guest: start a guest that shares pages with dom0.
         guest_pages: how many it shares.
         xen_args: further words for Xen's command line.
+        boot: boot, even if a snapshot could be resumed, and save none.
         boot_timeout: seconds until dom0 must be usable.
     """
 
@@ -55,6 +60,7 @@ class Options:
     guest: bool = False
     guest_pages: int = 256
     xen_args: str = ""
+    boot: bool = False
     boot_timeout: float = 1200.0
 
 
@@ -73,11 +79,13 @@ def _built(cache: Cache, options: Options, jobs: int) -> Path:
 
 
 def up(name: str, options: Options, *, stays: bool) -> Record:
-    """Boot a lab and return once dom0 can be used.
+    """Start a lab and return once dom0 can be used.
+
+    It resumes from a snapshot of the same lab, or boots and is saved.
 
     Args:
         name: free, or of a lab that died.
-        options: what to boot.
+        options: what to start.
         stays: it outlives this process.
 
     Raises:
@@ -90,16 +98,114 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
         cache = Cache(places.cache_root())
         disk, xen = build(cache, options)
         booted = Path() if options.kernel == "debian" else _boot_files(cache, home, options)
-        record = _start(name, disk, xen, booted, options, stays=stays)
-        with step("booting Xen and dom0"):
-            wait(record, options.boot_timeout)
-        if options.guest:
-            with step("starting the guest"):
-                _start_guest(record, options)
+        start = Start(name, disk, _machine(home, xen, booted, options), options, stays=stays)
+        saved = None if options.boot else start.snapshot(cache)
+        record = (saved and _resume(start, saved)) or _boot(start, saved)
+        _install(record, disk, package.build(cache, os.cpu_count() or 1))
     except BaseException:
         down(name)
         raise
     return record
+
+
+@dataclass(frozen=True)
+class Start:
+    """A lab that is about to start.
+
+    Attributes:
+        name: of the lab.
+        disk: the image's directory.
+        machine: what to start.
+        options: what the user asked for.
+        stays: it outlives this process.
+    """
+
+    name: str
+    disk: Path
+    machine: qemu.Machine
+    options: Options
+    stays: bool
+
+    def snapshot(self, cache: Cache) -> Snapshot | None:
+        """Return the snapshot that has this lab, or will have it; None if it cannot be saved."""
+        started = f"guest {self.options.guest_pages}" if self.options.guest else "dom0"
+        return snapshot.of(cache, self.machine, self.disk, started)
+
+
+def _resume(start: Start, saved: Snapshot) -> Record | None:
+    """Resume a lab; return None if it has not been saved, or cannot be resumed."""
+    home = directory(start.name)
+    if not saved.copy_to(home):
+        return None
+    resumed = replace(start, machine=replace(start.machine, overlays=home, resumes=True))
+    with step("resuming the lab"):
+        record = _launch(resumed)
+        key = _keygen(home / "new-key")
+        if _refresh(record, key):
+            (home / "new-key").rename(home / "key")
+            (home / "new-key.pub").rename(home / "key.pub")
+            return record
+    say("the saved lab does not resume: it is removed, and the lab boots")
+    record.kill()
+    saved.drop()
+    shutil.rmtree(home)
+    home.mkdir(mode=0o700)
+    return None
+
+
+def _refresh(record: Record, key: str) -> bool:
+    """Give a resumed dom0 its own ssh key, today's date and randomness; return whether it did.
+
+    Args:
+        record: the lab, with the key that it was saved with.
+        key: the base64 of the ed25519 key that may log in from now on.
+    """
+    facts = f"{key}\n{time.time():.0f}\n{os.urandom(64).hex()}\n"
+    command = [*remote.ssh(record), "/usr/lib/xengt-lab/resumed"]
+    done = subprocess.run(
+        command, check=False, input=facts, text=True, capture_output=True, timeout=RESUME
+    )
+    for text in (done.stdout + done.stderr).splitlines():
+        say(f"  {text}")
+    return done.returncode == 0
+
+
+def _boot(start: Start, saved: Snapshot | None) -> Record:
+    """Boot a lab, and save it if it can be saved."""
+    home = directory(start.name)
+    key = _keygen(home / "key")
+    if saved is not None:
+        snapshot.overlays(home, start.machine, start.disk)
+        start = replace(start, machine=replace(start.machine, overlays=home))
+    record = _launch(start, key)
+    with step("booting Xen and dom0"):
+        wait(record, start.options.boot_timeout)
+    if start.options.guest:
+        with step("starting the guest"):
+            _start_guest(record, start.options)
+    if saved is not None:
+        remote.hang_up(record)  # a saved connection would never end
+        saved.save(home)
+    return record
+
+
+def _install(record: Record, disk: Path, deb: Path) -> None:
+    """Install the current package, unless the image that the lab started from has it."""
+    if (disk / "package").read_text() == deb.parent.name:
+        return
+    with step("installing xengt's current package"):
+        remote.put(record, [deb], "/run")
+        log = record.directory / "package.log"
+        with log.open("wb") as out:
+            status = subprocess.run(
+                [*remote.ssh(record), _inside(deb.name)],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            ).returncode
+        if status:
+            raise lost(record, f"xengt's package does not install: {tail(log, 1)}")
 
 
 def _boot_files(cache: Cache, home: Path, options: Options) -> Path:
@@ -131,14 +237,15 @@ def place(name: str) -> Path:
     return home
 
 
-def _start(
-    name: str, disk: Path, xen: Path, booted: Path, options: Options, *, stays: bool
-) -> Record:
-    home = directory(name)
-    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(home / "key")]
-    subprocess.run(keygen, check=True)
-    key = (home / "key.pub").read_text().split()[1]
-    machine = qemu.Machine(
+def _keygen(file: Path) -> str:
+    """Make an ssh key; return the base64 of the public one."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(file)]
+    subprocess.run(command, check=True)
+    return file.with_name(f"{file.name}.pub").read_text().split()[1]
+
+
+def _machine(home: Path, xen: Path, booted: Path, options: Options) -> qemu.Machine:
+    return qemu.Machine(
         xen=xen,
         exact=options.exact,
         threads=options.threads,
@@ -146,17 +253,27 @@ def _start(
         kernel=booted,
         guest_disk=options.guest,
         xen_args=options.xen_args,
-        monitor=_monitor(home) if options.exact else None,
+        monitor=_monitor(home),
     )
+
+
+def _launch(start: Start, key: str = "") -> Record:
+    """Start QEMU and write the lab's record.
+
+    Args:
+        start: what to start.
+        key: the base64 of the ed25519 key that may log in to a dom0 that boots.
+    """
+    home, options = directory(start.name), start.options
     port = qemu.free_port()
-    command = machine.command(port, key, home / "console.log")
-    process = qemu.start(command, disk, home / "qemu.log", stays=stays)
+    command = start.machine.command(port, key, home / "console.log")
+    process = qemu.start(command, start.disk, home / "qemu.log", stays=start.stays)
     record = Record(
-        name=name,
+        name=start.name,
         pid=process.pid,
         born=birth(process.pid) or 0,
         port=port,
-        hypervisor=str(xen if _is_special(options) else options.hypervisor),
+        hypervisor=str(start.machine.xen if _is_special(options) else options.hypervisor),
         exact=options.exact,
         iommu=options.iommu,
         guest=options.guest,
@@ -215,6 +332,11 @@ def _start_guest(record: Record, options: Options) -> None:
         for text in (started.stdout + started.stderr).splitlines()[-25:]:
             say(f"  {text}")
         raise lost(record, "the guest did not start")
+
+
+def _inside(deb: str) -> str:
+    """Return the line of shell that installs a package in dom0's /run."""
+    return shlex.join(["sh", "-euc", image.INSTALL, "sh", f"/run/{deb}"])
 
 
 def _monitor(home: Path) -> Path | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from lablib import hypervisor, places, remote, session, trace_capture, trace_table
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError
+from lablib.monitor import Monitor
 from lablib.record import Record
 from lablib.trace_analyse import ENTRY, analyse
 from lablib.trace_code import Code
@@ -119,7 +120,7 @@ def capture(lab: Record, syms: Path, args: argparse.Namespace, to: Path) -> None
             exit_code=EXIT_USAGE,
         )
     code = Code(syms)
-    with _load(lab, args), trace_capture.Monitor(lab.directory / "monitor") as monitor:
+    with _load(lab, args), Monitor(lab.directory / "monitor") as monitor:
         running_text(monitor, code, to / "text")
         with step(f"recording {args.hypercalls} hypercalls"):
             log, entry = to / "log", code.start(ENTRY)
@@ -155,7 +156,7 @@ def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
             load.kill()
 
 
-def running_text(monitor: trace_capture.Monitor, code: Code, target: Path) -> None:
+def running_text(monitor: Monitor, code: Code, target: Path) -> None:
     """Read the hypervisor's code out of the machine.
 
     Args:

@@ -1,72 +1,19 @@
 """Have QEMU write down every instruction that the hypervisor executes, for a while."""
 
 import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from lablib.errors import LabError
+from lablib.monitor import Monitor
 
 POLL = 0.05
-PROMPT = b"(qemu) "
 #: `Trace 0: 0x7f… [cs_base/pc/flags/cflags] symbol`, of log_cpu_exec
 EXECUTED = re.compile(rb"^Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
 #: the block just announced did not run: the instruction clock wanted to be looked at first
 TAKEN_BACK = b"Stopped execution of TB chain before"
-
-
-class Monitor:
-    """QEMU's monitor, the one for people: what is needed exists in no other.
-
-    Args:
-        path: its socket.
-
-    Raises:
-        LabError: nobody listens there, or no prompt comes.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Connect, and wait for the first prompt."""
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(120)
-        try:
-            self._socket.connect(str(path))
-        except OSError as error:
-            raise LabError(f"QEMU's monitor {path} cannot be reached: {error.strerror}") from error
-        self._answer()
-
-    def __enter__(self) -> Self:
-        """Give the monitor."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Hang up."""
-        self._socket.close()
-
-    def do(self, command: str) -> str:
-        """Run one command and return what it said.
-
-        Raises:
-            LabError: QEMU hung up, or is silent.
-        """
-        self._socket.sendall(command.encode() + b"\n")
-        # It echoes what it is sent, with a terminal's control sequences; the answer begins after.
-        return self._answer().partition("\n")[2].strip()
-
-    def _answer(self) -> str:
-        said = b""
-        try:
-            while not said.endswith(PROMPT):
-                more = self._socket.recv(65536)
-                if not more:
-                    raise LabError("QEMU hung up its monitor")
-                said += more
-        except OSError as error:
-            raise LabError(f"QEMU's monitor is silent: {error}") from error
-        return said[: -len(PROMPT)].decode(errors="replace").replace("\r", "")
 
 
 def record(monitor: Monitor, log: Path, entry: int, times: int, timeout: float) -> None:
