@@ -26,8 +26,8 @@ GRANTER = "xengt/cli/share.py"
 """What the guest runs: `xengt share`."""
 
 INSTALL = """
-dpkg --install "$1"
-rm "$1"
+dpkg --install /xengt.deb
+rm /xengt.deb
 # What is counted in dom0 is not to have the agent's in it: who wants it starts it.
 systemctl disable xengt.service
 """
@@ -57,7 +57,7 @@ def build(cache: Cache, package: Path) -> Path:
         with step("making the disk of dom0"):
             fill(entry, base, log)
             run(as_root(["cp", package, root / "xengt.deb"]), log)
-            inside(root, INSTALL, log, "/xengt.deb")
+            inside(root, INSTALL, log)
             # A guest boots from the same two files: dom0 has them as well.
             run(as_root(["cp", entry / "vmlinuz", entry / "initramfs", root / "boot"]), log)
             disk = entry / "disk.img"

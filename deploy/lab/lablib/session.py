@@ -1,7 +1,6 @@
 """A lab's life: up, in use, down."""
 
 import os
-import shlex
 import shutil
 import subprocess
 import time
@@ -22,6 +21,8 @@ SOCKET_PATH = 108
 """Bytes that a Unix socket's path may have, with the one that ends it."""
 RESUME = 300.0
 """Seconds that a resumed dom0 may take to answer."""
+UPGRADE = "cat > /run/xengt.deb && dpkg --install /run/xengt.deb && rm /run/xengt.deb"
+"""Installs the package on stdin. Its service stays disabled, as the image has it."""
 SILENCE = 300.0
 """Seconds without a byte on the console after which a boot has hung."""
 
@@ -162,9 +163,16 @@ def _refresh(record: Record, key: str) -> bool:
     """
     facts = f"{key}\n{time.time():.0f}\n{os.urandom(64).hex()}\n"
     command = [*remote.ssh(record), "/usr/lib/xengt-lab/resumed"]
-    done = subprocess.run(
-        command, check=False, input=facts, text=True, capture_output=True, timeout=RESUME
-    )
+    deadline = time.monotonic() + RESUME
+    while record.alive() and time.monotonic() < deadline:
+        done = subprocess.run(command, check=False, input=facts, text=True, capture_output=True)
+        if done.returncode != remote.SSH_FAILED:
+            break
+        time.sleep(POLL)  # QEMU does not listen yet
+    else:
+        said = (record.directory / "qemu.log").read_text(errors="replace").strip()
+        say(f"  QEMU: {said}" if said else "  dom0 does not answer ssh")
+        return False
     for text in (done.stdout + done.stderr).splitlines():
         say(f"  {text}")
     return done.returncode == 0
@@ -193,19 +201,12 @@ def _install(record: Record, disk: Path, deb: Path) -> None:
     """Install the current package, unless the image that the lab started from has it."""
     if (disk / "package").read_text() == deb.parent.name:
         return
-    with step("installing xengt's current package"):
-        remote.put(record, [deb], "/run")
-        log = record.directory / "package.log"
-        with log.open("wb") as out:
-            status = subprocess.run(
-                [*remote.ssh(record), _inside(deb.name)],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            ).returncode
-        if status:
-            raise lost(record, f"xengt's package does not install: {tail(log, 1)}")
+    log = record.directory / "package.log"
+    with step("installing xengt's current package"), deb.open("rb") as given, log.open("wb") as out:
+        command = [*remote.ssh(record), UPGRADE]
+        done = subprocess.run(command, check=False, stdin=given, stdout=out, stderr=out)
+    if done.returncode:
+        raise lost(record, f"xengt's package does not install: {' '.join(tail(log, 1))}")
 
 
 def _boot_files(cache: Cache, home: Path, options: Options) -> Path:
@@ -332,11 +333,6 @@ def _start_guest(record: Record, options: Options) -> None:
         for text in (started.stdout + started.stderr).splitlines()[-25:]:
             say(f"  {text}")
         raise lost(record, "the guest did not start")
-
-
-def _inside(deb: str) -> str:
-    """Return the line of shell that installs a package in dom0's /run."""
-    return shlex.join(["sh", "-euc", image.INSTALL, "sh", f"/run/{deb}"])
 
 
 def _monitor(home: Path) -> Path | None:
