@@ -13,6 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict, cast
 
 import xengt
 from xengt.errors import FailedError, UnmetError
+from xengt.kernel import Clock
 from xengt.maptrack import Maptrack
 from xengt.samples import Result
 from xengt.shape import Positive, ShapeError, check
@@ -35,6 +36,7 @@ class Host(TypedDict):
     emulated: bool
     iommu: Literal["none", "relaxed", "strict", "passthrough", "unknown"]
     bus_addresses: NotRequired[bool]
+    clock: NotRequired[Clock]  # "time" in runs that do not tell
     boot_id: str
     maptrack: NotRequired[Maptrack]  # runs of before fast entries do not tell
 

@@ -10,6 +10,7 @@ from xengt.document import Host
 from xengt.errors import UnmetError
 from xengt.kernel import (
     Dom0,
+    clock,
     cpu_model,
     dom0_kind,
     first_line,
@@ -64,6 +65,7 @@ def gather() -> Host:
         "emulated": is_emulated(cpu),
         "iommu": iommu_mode(machine.directio, kind, version.commandline, console),
         "bus_addresses": has_bus_addresses(),
+        "clock": clock(),
         "boot_id": first_line("proc/sys/kernel/random/boot_id") or "",
         "maptrack": maptrack.running(version.commandline),
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 Dom0 = Literal["PV", "PVH", "HVM"]
+Clock = Literal["time", "instructions"]
 
 ROOT = Path("/")
 #: XENFEAT_gnttab_bus_addr of Xen's public/features.h
@@ -64,6 +65,16 @@ def has_bus_addresses(root: Path = ROOT) -> bool:
 def is_emulated(cpu: str) -> bool:
     """Tell by its name a CPU that is software: QEMU's."""
     return "QEMU" in cpu
+
+
+def clock(root: Path = ROOT) -> Clock:
+    """Tell what a nanosecond of this machine's clock is.
+
+    In an emulator whose clock counts instructions it is one instruction. Nothing inside the machine
+    shows that, so whoever starts it adds `xengt.clock=instructions` to Linux's command line.
+    """
+    words = (first_line("proc/cmdline", root) or "").split()
+    return "instructions" if "xengt.clock=instructions" in words else "time"
 
 
 def clocksource(root: Path = ROOT) -> str:

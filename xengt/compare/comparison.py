@@ -13,10 +13,12 @@ from xengt.compare.overhead import Net, is_above_overhead, net
 from xengt.compare.ratio import CONFIDENCE, METHOD, Ratio, geometric_mean, ratio, runs_needed
 from xengt.document import read
 from xengt.errors import UnmetError
+from xengt.kernel import Clock
 from xengt.report.cases import phrase, varying
 from xengt.samples import Case, Result
 
 SCHEMA = "xengt.compare/2"
+_WORDS = {"time": ("slower", "faster"), "instructions": ("more", "fewer")}
 PAIR = "map + unmap"
 BELOW_OVERHEAD = "cannot tell: below the measurement overhead"
 
@@ -51,6 +53,7 @@ class Row:
         new: the figure in each new run that has the case.
         ratio: new over base, or None if a side does not exceed the measurement overhead by more
             than its noise.
+        clock: what a nanosecond of both sides is. Instructions need no second run: they repeat.
     """
 
     case: Case
@@ -58,6 +61,7 @@ class Row:
     base: tuple[float, ...]
     new: tuple[float, ...]
     ratio: Ratio | None
+    clock: Clock = "time"
 
     @property
     def verdict(self) -> str:
@@ -67,9 +71,11 @@ class Row:
         if self.ratio.differs is False:
             return "no difference shown"
         change = self.ratio.value - 1
-        words = ("more", "less") if self.metric is Metric.THROUGHPUT else ("slower", "faster")
+        words = ("more", "less") if self.metric is Metric.THROUGHPUT else _WORDS[self.clock]
         said = f"{100 * abs(change):.3g} % {words[change < 0]}" if change else "the same"
-        return said if self.ratio.differs else f"{said}, one run on a side"
+        if self.ratio.differs or self.clock == "instructions":
+            return said
+        return f"{said}, one run on a side"
 
     @property
     def centres(self) -> tuple[float, float]:
@@ -130,6 +136,11 @@ class Comparison:
     notes: tuple[str, ...]
 
     @property
+    def clock(self) -> Clock:
+        """What a nanosecond is: instructions only if it is that in every run."""
+        return _clock([*self.base, *self.new])
+
+    @property
     def pairs(self) -> tuple[Row, ...]:
         """The map + unmap pairs, net of the measurement overhead.
 
@@ -166,6 +177,7 @@ class Comparison:
             "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             "interval": {"method": METHOD, "confidence": CONFIDENCE},
             "wanted": wanted,
+            "clock": self.clock,
             "base": [run.to_json() for run in self.base],
             "new": [run.to_json() for run in self.new],
             "results": [row.to_json(wanted) for row in self.rows],
@@ -188,7 +200,7 @@ def compare(base: Sequence[str], new: Sequence[str]) -> Comparison:
     """
     before, after = _load(base, "base"), _load(new, "new")
     figures = _figures(before), _figures(after)
-    rows = tuple(_rows(*figures))
+    rows = tuple(_rows(*figures, _clock([*before, *after])))
     if not rows:
         raise UnmetError(
             "the two sides have no case in common",
@@ -253,18 +265,23 @@ def _of_run(results: Mapping[Case, Result]) -> Iterator[tuple[tuple[Metric, Case
             yield (Metric.PAIR, replace(case, operation=PAIR)), there + back
 
 
-def _rows(base: _Figures, new: _Figures) -> Iterator[Row]:
+def _clock(runs: Sequence[notes.Run]) -> Clock:
+    clocks = {run.document.host.get("clock", "time") for run in runs}
+    return "instructions" if clocks == {"instructions"} else "time"
+
+
+def _rows(base: _Figures, new: _Figures, clock: Clock) -> Iterator[Row]:
     for metric in Metric:
         for key, before in base.items():
             if key[0] is metric and key in new:
-                yield _row(metric, key[1], before, new[key])
+                yield _row(metric, key[1], before, new[key], clock)
 
 
-def _row(metric: Metric, case: Case, base: Sequence[Net], new: Sequence[Net]) -> Row:
+def _row(metric: Metric, case: Case, base: Sequence[Net], new: Sequence[Net], clock: Clock) -> Row:
     before = tuple(run.value for run in base)
     after = tuple(run.value for run in new)
     valid = all(is_above_overhead(side) for side in (base, new)) if metric in _NET else True
-    return Row(case, metric, before, after, ratio(before, after) if valid else None)
+    return Row(case, metric, before, after, ratio(before, after) if valid else None, clock)
 
 
 _NET = {Metric.PAIR, Metric.NET}

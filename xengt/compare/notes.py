@@ -56,7 +56,8 @@ def notes(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
         One sentence for each finding, with what to do about it.
     """
     fewest = min(len(base), len(new))
-    if fewest == 1:
+    counted = all(run.document.host.get("clock") == "instructions" for run in (*base, *new))
+    if fewest == 1 and not counted:
         yield (
             "one run on a side gives a ratio but no interval: "
             "reboot and bench again, at least five runs a side"

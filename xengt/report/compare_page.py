@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element
 
 from xengt.compare import Comparison, Metric, Row
 from xengt.compare.notes import Run, side
+from xengt.kernel import Clock
 from xengt.report.cases import DIMENSIONS, constants, phrase, varying
 from xengt.report.compare_table import figure
 from xengt.report.markup import el, page
@@ -38,7 +39,7 @@ def render(comparison: Comparison) -> str:
         *_list("Before trusting the ratios", comparison.notes),
         *sections,
         *_list("Only on one side", comparison.unmatched),
-        *_figures(comparison.rows),
+        *_figures(comparison.rows, comparison.clock),
         *_side("Base", comparison.base),
         *_side("New", comparison.new),
         *_method(),
@@ -136,7 +137,7 @@ def _said(row: Row) -> str:
     return f"{row.ratio.value:.3f} · {row.verdict}" if row.ratio else row.verdict
 
 
-def _figures(rows: Sequence[Row]) -> Iterable[Element]:
+def _figures(rows: Sequence[Row], clock: Clock) -> Iterable[Element]:
     yield el("h2", "Figures")
     differ = varying(row.case for row in rows)
     titles = ("base", "new", "ratio", "95 % interval")
@@ -154,7 +155,7 @@ def _figures(rows: Sequence[Row]) -> Iterable[Element]:
                 "tr",
                 el("td", row.metric.title, class_="word"),
                 el("td", phrase(row.case, differ), class_="word"),
-                *(el("td", figure(row.metric, centre)) for centre in row.centres),
+                *(el("td", figure(row.metric, centre, clock)) for centre in row.centres),
                 el("td", f"{row.ratio.value:.3f}" if row.ratio else "-", class_="strong"),
                 el("td", interval(row.ratio.low, row.ratio.high) if row.ratio else "-"),
                 el("td", row.verdict, class_="word"),

@@ -9,6 +9,7 @@ from rich.text import Text
 from xengt.compare import Comparison, Metric, Row
 from xengt.compare.notes import side
 from xengt.compare.ratio import POWER
+from xengt.kernel import Clock
 from xengt.report.cases import WORDS, constants, phrase, varying, word
 from xengt.report.quantity import duration, interval, rate
 from xengt.report.table import lines, print_table
@@ -33,7 +34,7 @@ def show(comparison: Comparison, console: Console, wanted: float | None = None) 
         rows = [row for row in comparison.rows if row.metric is metric]
         if rows:
             lines(console, ["", metric.title, constants(row.case for row in rows)])
-            print_table(console, _table(rows))
+            print_table(console, _table(rows, comparison.clock))
     lines(
         console,
         [
@@ -70,17 +71,18 @@ def needed(comparison: Comparison, wanted: float) -> list[str]:
     ]
 
 
-def figure(metric: Metric, value: float) -> str:
+def figure(metric: Metric, value: float, clock: Clock) -> str:
     """Write a figure in its metric's unit.
 
     Args:
         metric: what the figure is.
         value: the figure.
+        clock: of both sides.
     """
-    return rate(value) if metric is Metric.THROUGHPUT else duration(value)
+    return rate(value) if metric is Metric.THROUGHPUT else duration(value, clock)
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[Row], clock: Clock) -> Table:
     differ = varying(row.case for row in rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in differ:
@@ -92,7 +94,7 @@ def _table(rows: Sequence[Row]) -> Table:
         ratio = row.ratio
         table.add_row(
             *(Text(word(row.case, name)) for name in differ),
-            *(figure(row.metric, centre) for centre in row.centres),
+            *(figure(row.metric, centre, clock) for centre in row.centres),
             f"{ratio.value:.3f}" if ratio else "-",
             interval(ratio.low, ratio.high) if ratio else "-",
             row.verdict,

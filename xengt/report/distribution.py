@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
+from xengt.kernel import Clock
 from xengt.report.cases import kind, panels, short
 from xengt.report.markup import el
 from xengt.report.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Level, Line, panel
@@ -19,12 +20,13 @@ _TOGETHER = 1.2
 _PERCENTILES = (50, 90, 99, 99.9, 99.99, 99.999, 99.9999)
 
 
-def distributions(engine: str, results: Sequence[Result]) -> Element:
+def distributions(engine: str, results: Sequence[Result], clock: Clock) -> Element:
     """Draw an engine's results, all on the same axes.
 
     Args:
         engine: the name that keeps its panels apart from another's.
         results: of one engine, at least one.
+        clock: of their host.
     """
     curves = {result: _curve(result) for result in results}
     times = [ns for curve in curves.values() for _, ns in curve]
@@ -39,8 +41,8 @@ def distributions(engine: str, results: Sequence[Result]) -> Element:
         ),
         Axis(
             Scale(low, high, BOTTOM, TOP, log=True),
-            [(each, duration_tick(each)) for each in log_ticks(low, high)],
-            "time per operation",
+            [(each, duration_tick(each, clock)) for each in log_ticks(low, high)],
+            "time per operation" if clock == "time" else "instructions per operation",
         ),
     )
     return el(
@@ -52,10 +54,10 @@ def distributions(engine: str, results: Sequence[Result]) -> Element:
                 panel(
                     f"latency-{engine}-{number}",
                     f"Latency per operation, {engine}, {caption}",
-                    _in_words(shown),
+                    _in_words(shown, clock),
                     axes,
                     lines=[Line(short(r.case), kind(r.case), curves[r], steps=True) for r in shown],
-                    levels=_floors(shown),
+                    levels=_floors(shown, clock),
                 ),
             )
             for number, (caption, shown) in enumerate(panels(results, "operation"))
@@ -82,7 +84,7 @@ def _curve(result: Result) -> list[tuple[float, float]]:
     return [*points, (math.log10(2 * calls.count), points[-1][1])]
 
 
-def _floors(results: Sequence[Result]) -> list[Level]:
+def _floors(results: Sequence[Result], clock: Clock) -> list[Level]:
     """One floor for all where they lie together, else each operation's own in its colour."""
     floors = {kind(r.case): r.floor_ns for r in results if r.floor_ns is not None}
     if not floors:
@@ -90,17 +92,17 @@ def _floors(results: Sequence[Result]) -> list[Level]:
     low, high = min(floors.values()), max(floors.values())
     if high <= _TOGETHER * low:
         floor = sum(floors.values()) / len(floors)
-        return [Level(max(floor, _SHORTEST), f"floor {duration(floor)}")]
+        return [Level(max(floor, _SHORTEST), f"floor {duration(floor, clock)}")]
     return [
-        Level(max(floor, _SHORTEST), f"floor {duration(floor)}", of, under=floor == low)
+        Level(max(floor, _SHORTEST), f"floor {duration(floor, clock)}", of, under=floor == low)
         for of, floor in floors.items()
     ]
 
 
-def _in_words(results: Sequence[Result]) -> str:
+def _in_words(results: Sequence[Result], clock: Clock) -> str:
     return " ".join(
-        f"{result.case.operation}: median {duration(result.latency_ns.p50)}, "
-        f"99th percentile {duration(result.latency_ns.p99)}, "
-        f"slowest {duration(result.latency_ns.max)}."
+        f"{result.case.operation}: median {duration(result.latency_ns.p50, clock)}, "
+        f"99th percentile {duration(result.latency_ns.p99, clock)}, "
+        f"slowest {duration(result.latency_ns.max, clock)}."
         for result in results
     )

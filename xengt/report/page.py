@@ -5,12 +5,13 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from xengt.document import Document, Host, Plan
+from xengt.kernel import Clock
 from xengt.report import throughput
 from xengt.report.cases import DIMENSIONS, WORDS, varying, word, worded
 from xengt.report.distribution import distributions
 from xengt.report.markup import el, page
 from xengt.report.quantity import duration, rate
-from xengt.report.table import PERCENTILES, iommu, outliers
+from xengt.report.table import PERCENTILES, clock_of, iommu, outliers
 from xengt.report.warned import warnings
 from xengt.samples import Result
 
@@ -34,6 +35,9 @@ _METHOD = (
 )
 
 
+_CLOCKS = {"time": "time", "instructions": "counts instructions: 1 ns is one instruction"}
+
+
 def render(document: Document) -> str:
     """Write a run as a page.
 
@@ -54,9 +58,9 @@ def render(document: Document) -> str:
                 ("Plan", _plan(document.plan)),
             ),
         ),
-        *_distribution(results),
+        *_distribution(results, clock_of(document.host)),
         *_throughput(results),
-        *_figures(results),
+        *_figures(results, clock_of(document.host)),
         *_method(),
     )
 
@@ -92,6 +96,7 @@ def facts(host: Host, *more: tuple[str, str]) -> Element:
         ("CPUs", f"{host['dom0_vcpus']} vCPUs of dom0 on {host['pcpus']} pCPUs"),
         ("Processor", host["cpu"] + (", emulated in software" if host["emulated"] else "")),
         ("IOMMU", iommu(host)),
+        ("Clock", _CLOCKS[clock_of(host)]),
     ]
     if "maptrack" in host:
         known.append(("Maptrack", host["maptrack"]))
@@ -116,7 +121,7 @@ def _by_engine(results: Iterable[Result]) -> dict[str, list[Result]]:
     return found
 
 
-def _distribution(results: Sequence[Result]) -> Iterable[Element]:
+def _distribution(results: Sequence[Result], clock: Clock) -> Iterable[Element]:
     yield el("h2", "Latency")
     yield el(
         "p",
@@ -127,7 +132,7 @@ def _distribution(results: Sequence[Result]) -> Iterable[Element]:
     )
     for engine, shown in _by_engine(results).items():
         yield el("h3", f"{engine} engine")
-        yield distributions(engine, shown)
+        yield distributions(engine, shown, clock)
 
 
 def _throughput(results: Sequence[Result]) -> Iterable[Element]:
@@ -149,7 +154,7 @@ def _throughput(results: Sequence[Result]) -> Iterable[Element]:
         yield throughput.bars(results)
 
 
-def _figures(results: Sequence[Result]) -> Iterable[Element]:
+def _figures(results: Sequence[Result], clock: Clock) -> Iterable[Element]:
     differ = varying(result.case for result in results)
     titles = ("floor", *(title for title, _ in PERCENTILES), "throughput", "outliers")
     head = el(
@@ -163,7 +168,7 @@ def _figures(results: Sequence[Result]) -> Iterable[Element]:
         "Latency and floor are per operation; "
         "outliers lie beyond p75 + 3 IQR, and every figure includes them.",
         head,
-        [_row(number, result, differ) for number, result in enumerate(results, 1)],
+        [_row(number, result, differ, clock) for number, result in enumerate(results, 1)],
     )
     said = warnings(results)
     if said:
@@ -171,17 +176,19 @@ def _figures(results: Sequence[Result]) -> Iterable[Element]:
         yield el("ul", *(el("li", text) for text in said))
 
 
-def _row(number: int, result: Result, differ: Sequence[str]) -> Element:
-    floor = "–" if result.floor_ns is None else duration(result.floor_ns)  # noqa: RUF001
+def _row(number: int, result: Result, differ: Sequence[str], clock: Clock) -> Element:
+    floor = "–" if result.floor_ns is None else duration(result.floor_ns, clock)  # noqa: RUF001
     cells = [
         el("th", str(number), scope="row"),
         *(el("td", word(result.case, name), class_=_word_class(name)) for name in differ),
         el("td", floor),
     ]
     for title, name in PERCENTILES:
-        time = duration(getattr(result.latency_ns, name))
+        time = duration(getattr(result.latency_ns, name), clock)
         cells.append(el("td", time, class_="strong" if title == "p50" else None))
-    return el("tr", *cells, el("td", rate(result.throughput_per_s)), el("td", outliers(result)))
+    return el(
+        "tr", *cells, el("td", rate(result.throughput_per_s)), el("td", outliers(result, clock))
+    )
 
 
 def _word_class(name: str) -> str | None:

@@ -1,15 +1,20 @@
 """Quantities in words: three significant digits and the unit that suits them."""
 
+from xengt.kernel import Clock
+
 _TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
-def duration(ns: float) -> str:
-    """Write a time.
+def duration(ns: float, clock: Clock = "time") -> str:
+    """Write a time, or the number of instructions that it stands for.
 
     Args:
-        ns: nanoseconds.
+        ns: nanoseconds of the host's clock.
+        clock: what such a nanosecond is.
     """
+    if clock == "instructions":
+        return f"{ns:,.{0 if abs(ns) >= 100 else 1}f} instr"  # noqa: PLR2004
     number, unit = _scaled(ns, _TIMES)
     return f"{number} {unit}"
 
@@ -24,12 +29,15 @@ def rate(per_s: float) -> str:
     return f"{number} {unit}/s" if unit else f"{number}/s"
 
 
-def duration_tick(ns: float) -> str:
-    """Write a round time on an axis, without digits it does not need.
+def duration_tick(ns: float, clock: Clock = "time") -> str:
+    """Write a round time, or number of instructions, on an axis, without digits it does not need.
 
     Args:
-        ns: nanoseconds.
+        ns: nanoseconds of the host's clock.
+        clock: what such a nanosecond is.
     """
+    if clock == "instructions":
+        return f"{ns:,g}"
     size, unit = _unit(ns, _TIMES)
     return f"{ns / size:g} {unit}"
 

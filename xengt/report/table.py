@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xengt.document import Document, Host
+from xengt.kernel import Clock
 from xengt.report.cases import WORDS, constants, varying, word
 from xengt.report.quantity import duration, rate
 from xengt.report.warned import warnings
@@ -48,7 +49,7 @@ def show(document: Document, console: Console) -> None:
         lines(console, ["no results"])
         return
     lines(console, [constants(result.case for result in document.results)])
-    print_table(console, _table(document.results))
+    print_table(console, _table(document.results, clock_of(document.host)))
     lines(console, [READ_AS, *(f"warning, {text}" for text in warnings(document.results))])
 
 
@@ -101,7 +102,16 @@ def lines(console: Console, texts: Iterable[str]) -> None:
         console.print(Text(text))
 
 
-def _table(results: Sequence[Result]) -> Table:
+def clock_of(host: Host) -> Clock:
+    """Return what a nanosecond of a host's clock is.
+
+    Args:
+        host: of the document.
+    """
+    return host.get("clock", "time")
+
+
+def _table(results: Sequence[Result], clock: Clock) -> Table:
     differ = varying(result.case for result in results)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right", style="dim")
@@ -113,19 +123,20 @@ def _table(results: Sequence[Result]) -> Table:
         table.add_row(
             str(number),
             *(Text(word(result.case, name)) for name in differ),
-            "-" if result.floor_ns is None else duration(result.floor_ns),
-            *(duration(getattr(result.latency_ns, name)) for _, name in PERCENTILES),
+            "-" if result.floor_ns is None else duration(result.floor_ns, clock),
+            *(duration(getattr(result.latency_ns, name), clock) for _, name in PERCENTILES),
             rate(result.throughput_per_s),
-            outliers(result),
+            outliers(result, clock),
         )
     return table
 
 
-def outliers(result: Result) -> str:
+def outliers(result: Result, clock: Clock) -> str:
     """Write how many samples lie far out, and beyond what.
 
     Args:
         result: one of a document.
+        clock: of its host.
     """
     far = result.outliers
-    return f"{far.count:,} > {duration(far.above_ns)}" if far.count else "none"
+    return f"{far.count:,} > {duration(far.above_ns, clock)}" if far.count else "none"

@@ -147,8 +147,9 @@ class Machine:
             return words
         root = "/dev/vda1" if self.installed else "/dev/vda"
         words += ["-kernel", str(self.xen), "-append", self.xen_line()]
+        linux = f"{LINUX} xengt.clock=instructions" if self.exact else LINUX
         vmlinuz, archive = self.kernel / "vmlinuz", self.kernel / "initramfs"
-        words += ["-initrd", f"{vmlinuz} root={root} {LINUX} xengt.key={key},{archive}"]
+        words += ["-initrd", f"{vmlinuz} root={root} {linux} xengt.key={key},{archive}"]
         return [*words, "-loadvm", SNAPSHOT] if self.resumes else words
 
 

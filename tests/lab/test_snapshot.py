@@ -1,0 +1,116 @@
+"""A lab that resumes from a snapshot: in seconds, as good as a booted one, and like no other."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from lablib import package
+from reach import LAB, ROOT, Dom0
+from test_exact import figures
+
+#: as the lab `exact`, whose snapshot these tests share
+EXACT = ("--exact", "--guest")
+PLAN = ("--granter", "guest", "--batch", "1,32", "--samples", "1000")
+
+
+@dataclass(frozen=True)
+class Started:
+    """A lab, what `lab up` printed, the seconds until its first command had run, and then."""
+
+    dom0: Dom0
+    said: str
+    seconds: float
+    date: float
+    uptime: float
+
+
+def start(name: str, *options: str, lab: Path = LAB) -> Started:
+    """Start a lab, and run a first command in it."""
+    begin = time.monotonic()
+    command = [lab, "up", "--name", name, *EXACT, *options]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    dom0 = Dom0(name)
+    uptime = dom0.succeeds("xl list guest >/dev/null && cat /proc/uptime").split()[0]
+    return Started(dom0, said, time.monotonic() - begin, time.time(), float(uptime))
+
+
+@pytest.fixture(scope="module")
+def prefix(request) -> str:
+    return f"{request.config.getoption('--lab-prefix', default='')}snapshot"
+
+
+@pytest.fixture(scope="module")
+def started(exact, prefix) -> Iterator[tuple[Started, Started, Started]]:
+    """A booted lab and two resumed ones: `exact` has saved one by now, or has resumed it."""
+    assert exact.succeeds("xl", "list", "guest")
+    names = [f"{prefix}-booted", f"{prefix}-resumed", f"{prefix}-again"]
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        for name in names:
+            stack.callback(subprocess.run, [LAB, "down", "--name", name], check=True)
+        booted = pool.submit(start, names[0], "--boot")
+        resumed = [start(name) for name in names[1:]]
+        yield booted.result(), *resumed
+
+
+def test_a_saved_lab_resumes_and_is_fast(started):
+    booted, *resumed = started
+    assert "booting Xen and dom0" in booted.said
+    print(f"booted {booted.seconds:.1f} s, resumed {[f'{lab.seconds:.1f} s' for lab in resumed]}")
+    for lab in resumed:
+        assert "resuming the lab: " in lab.said
+        assert "booting" not in lab.said
+        # On a quiet machine it is a fifteenth, and 5 s.
+        assert lab.seconds < booted.seconds / 3
+
+
+def test_its_figures_are_those_of_a_booted_one(started):
+    booted, resumed = (figures(lab.dom0.bench(*PLAN)) for lab in started[:2])
+    for batch, row in booted.items():
+        print(f"batch {batch}: booted {row}, resumed {resumed[batch]}")
+        assert resumed[batch] == pytest.approx(row, rel=0.001)
+
+
+def test_no_two_share_a_key_or_random_numbers(started):
+    _, *labs = started
+    keys = [lab.dom0.succeeds("cat /root/.ssh/authorized_keys") for lab in labs]
+    assert all(len(each.splitlines()) == 1 for each in keys)
+    assert keys[0] != keys[1]
+    draw = "python3 -c 'import os; print(os.urandom(16).hex())'"
+    assert len({lab.dom0.succeeds(draw) for lab in labs}) == 2
+
+
+def test_it_has_the_date_of_its_resuming_and_not_of_the_snapshot(started):
+    # The date less the time since the boot: of one snapshot, the same until the date is set.
+    booted = [int(lab.dom0.succeeds("sed -n 's/^btime //p' /proc/stat")) for lab in started[1:]]
+    assert booted[0] < booted[1]
+    for lab, seconds in zip(started[1:], booted, strict=True):
+        assert abs(seconds + lab.uptime - lab.date) < 600
+
+
+def test_its_console_shows_the_boot_that_was_saved(started):
+    console = started[1].dom0.console()
+    assert "Xen version" in console
+    assert "xengt-lab: dom0 is ready" in console
+
+
+@pytest.mark.usefixtures("started")
+def test_a_change_to_the_package_is_installed_and_needs_no_boot(prefix, tmp_path):
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "tests", *package.COMPILED))
+    changed = tree / "xengt/checks/check.py"
+    changed.write_text(changed.read_text() + "\nCHANGED = True\n")
+    name = f"{prefix}-changed"
+    try:
+        lab = start(name, lab=tree / "deploy/lab/lab")
+        assert "booting" not in lab.said
+        assert "installing xengt's current package" in lab.said
+        lab.dom0.succeeds("python3", "-c", "from xengt.checks.check import CHANGED")
+        lab.dom0.succeeds("dpkg --verify xengt && ! systemctl is-enabled xengt.service")
+    finally:
+        subprocess.run([LAB, "down", "--name", name], check=True)
