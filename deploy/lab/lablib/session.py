@@ -328,7 +328,9 @@ def lost(record: Record, what: str) -> LabError:
 
 def _start_guest(record: Record, options: Options) -> None:
     command = [*remote.ssh(record), f"/usr/lib/xengt-lab/guest {options.guest_pages}"]
-    started = subprocess.run(command, check=False, capture_output=True, text=True)
+    started = subprocess.run(
+        command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if started.returncode != 0:
         for text in (started.stdout + started.stderr).splitlines()[-25:]:
             say(f"  {text}")
