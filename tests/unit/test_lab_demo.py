@@ -5,204 +5,232 @@ import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from lablib import cli, places
+from lablib import cli, demo, places, results
 from made_documents import document
 
-from xengt.compare import Metric, compare
+from xengt.compare import compare
 from xengt.document import write_json
-from xengt.report import compare_table
-from xengt.report.table import console_on
 
+#: Notes what it is asked, plays what a dom0 prints, and makes the files that are fetched.
 LAB = """\
-#!/bin/sh
-python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@" >> "$ASKED"
-case $* in *compare.txt*) mkdir -p "$OUT"; cp "$COMPARED" "$OUT/compare.txt" ;; esac
-[ "$1" != source ] || [ "$REFUSED" = source ] || printf '4.20.9-1\\n/a/place\\n'
-[ "$1 ${2-.}" != "source $REFUSED" ] || exit 2
-[ "$1" != source ] || [ "$REFUSED" != source ] || exit 4
-[ "$1 $3" != "$REFUSED" ] || { echo "lab: there are none" >&2; exit 2; }
+#!/usr/bin/env python3
+import json, os, sys
+from pathlib import Path
+
+arguments = sys.argv[1:]
+with open(os.environ["ASKED"], "a") as asked:
+    asked.write(json.dumps(arguments) + "\\n")
+refused = os.environ["REFUSED"]
+if refused and " ".join(arguments).startswith(refused):
+    print("lab: refused", file=sys.stderr)
+    sys.exit(int(os.environ["WITH"]))
+if arguments[0] == "run":
+    for line in ("booting Xen and dom0…", "booting Xen and dom0: 0.1 s"):
+        print(f"lab: {line}", file=sys.stderr)
+    print("xengt-demo: measuring", file=sys.stderr, flush=True)
+    to = Path(arguments[arguments.index("--to") + 1])
+    to.mkdir(parents=True, exist_ok=True)
+    if "cat > stock.json" in arguments[-1]:
+        print("xengt-demo: waiting for the other side", file=sys.stderr, flush=True)
+        (to / "handed-over").write_text(sys.stdin.read())
+    for at, word in enumerate(arguments):
+        if word == "--get":
+            name = arguments[at + 1]
+            made = os.environ["COMPARED"] if name == "compare.json" else f"the content of {name}"
+            (to / name).write_text(made)
 """
 
 
 @pytest.fixture
-def demo(tmp_path, monkeypatch):
+def comparison(tmp_path) -> dict:
+    """A comparison of two runs with the instruction clock."""
+    paths = []
+    for seed, scale in ((1, 1.0), (2, 0.7)):
+        paths.append(str(tmp_path / f"{seed}.json"))
+        made = document(seed=seed, scale=scale, batches=(1, 32), threads=(1,), clock="instructions")
+        write_json(made.to_json(), paths[-1])
+    return compare(paths[:1], paths[1:]).to_json()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, comparison):
     """Runs the demo; what came of it, and what the lab was asked, read by its parser."""
-    here = tmp_path / "a place"
-    here.mkdir()
+    here = tmp_path / "a place" / "lab"
+    here.mkdir(parents=True)
     shutil.copy(places.LAB / "demo", here / "demo")
+    shutil.copytree(places.LAB / "lablib", here / "lablib")
+    shutil.copy(places.LAB.parent / "ensure", here.parent / "ensure")
     (here / "lab").write_text(LAB)
     (here / "lab").chmod(0o755)
     asked = tmp_path / "asked"
-    monkeypatch.setenv("ASKED", str(asked))
-    monkeypatch.setenv("REFUSED", "")
-    monkeypatch.setenv("OUT", str(tmp_path / "cache/xengt/demo"))
-    monkeypatch.setenv("COMPARED", str(tmp_path / "compared"))
-    (tmp_path / "compared").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name, value in {
+        "ASKED": str(asked),
+        "REFUSED": "",
+        "WITH": "2",
+        "COMPARED": json.dumps(comparison),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
 
     def run(*words):
         asked.write_text("")
-        done = subprocess.run([here / "demo", *words], check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            [here / "demo", "-o", tmp_path / "out", *words],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         lines = [json.loads(line) for line in asked.read_text().splitlines()]
         return done, [cli.parser().parse_args(line) for line in lines]
 
     return run
 
 
-def boots_of(asked):
+def started(asked):
     return [args for args in asked if args.function is cli.run]
 
 
-def test_boots_are_interleaved_and_measure_the_same(demo, tmp_path, monkeypatch):
-    monkeypatch.setenv("OUT", str(tmp_path / "out"))
-    done, asked = demo("-o", str(tmp_path / "out"), "-n", "77", "-b", "2")
+def plan(args) -> str:
+    """The benchmark that a lab runs."""
+    return re.search(r"xengt bench (.*?) --json", args.command[1])[1]
+
+
+def test_both_sides_measure_the_same_with_the_instruction_clock(run):
+    done, asked = run("-n", "77")
     assert done.returncode == 0, done.stderr
-    boots = boots_of(asked)
-    assert [args.hypervisor for args in boots] == ["stock", "patched"] * 2
-    assert all(args.guest and not args.exact for args in boots)
-    names = ["stock-1.json", "patched-1.json", "stock-2.json", "patched-2.json"]
-    plans = []
-    for args, name in zip(boots, names, strict=True):
-        ((plan, written),) = re.findall(r"xengt bench (.*?) --json (\S+) >", args.command[1])
-        assert written == name
-        plans.append(plan)
-        assert name in args.get
-        assert args.to == tmp_path / "out"
-    assert plans[0].endswith("--samples 77")
-    assert all(plan == plans[0] for plan in plans)
-    said = [line for line in done.stderr.splitlines() if line.startswith("demo:")]
-    assert said == [
-        "demo: both hypervisors are built from Xen 4.20.9-1",
-        *(f"demo: boot {n} of 4: {args.hypervisor}" for n, args in enumerate(boots, 1)),
-    ]
+    labs = sorted(started(asked), key=lambda args: args.hypervisor, reverse=True)
+    assert [args.hypervisor for args in labs] == ["stock", "patched"]
+    assert all(args.guest and args.exact and not args.boot for args in labs)
+    assert plan(labs[0]) == plan(labs[1])
+    assert plan(labs[0]).endswith("--samples 77")
 
 
-def test_the_last_boot_compares_all_that_was_measured(demo, tmp_path, monkeypatch):
-    monkeypatch.setenv("OUT", str(tmp_path / "out"))
-    done, asked = demo("-o", str(tmp_path / "out"), "-b", "2")
-    *before, last = boots_of(asked)
-    assert not any("compare" in args.command[1] for args in before)
-    compare = shlex.split(last.command[1].rpartition("&&")[2].partition(">")[0])
-    assert compare[:2] == ["xengt", "compare"]
-    middle = compare.index("--")
-    assert compare[2:middle] == ["stock-1.json", "stock-2.json"]
-    assert compare[middle + 1 : middle + 3] == ["patched-1.json", "patched-2.json"]
+def test_the_patched_dom0_gets_the_stock_document_and_compares(run, tmp_path):
+    done, asked = run()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/handed-over").read_text() == "the content of stock.json"
+    (patched,) = (args for args in started(asked) if args.hypervisor == "patched")
+    words = shlex.split(patched.command[1].rpartition("&&")[2].partition(">")[0])
+    assert words[:5] == ["xengt", "compare", "stock.json", "--", "patched.json"]
+    assert {"patched.json", "compare.json", "compare.html", "compare.txt"} == set(patched.get)
+
+
+def test_a_newcomer_sees_stages_a_table_a_sentence_and_where_things_are(run, tmp_path):
+    done, _ = run()
+    stages = [re.sub(r" +[\d.]+ s$", "", line) for line in done.stderr.splitlines()]
+    for side in demo.SIDES:
+        assert f"{side}: booting Xen and dom0" in stages
+        assert f"{side}: measuring" in stages
+    assert stages[0] == "installing packages"
+    assert stages[-1] == "comparing"
+    assert done.stdout.startswith("\nInstructions per operation (medians; ")
+    assert "µs" not in done.stdout
+    assert re.search(r"takes [\d.]+ % fewer instructions in batches of 32, and ", done.stdout)
+    assert f"The page:      {tmp_path}/out/compare.html" in done.stdout
+    log = (tmp_path / "cache/xengt/log/demo-stock.log").read_text()
+    assert "lab: booting Xen and dom0…" in log
+
+
+def test_wall_clock_boots_by_turns(run, tmp_path):
+    done, asked = run("--wall-clock", "-b", "2")
+    assert done.returncode == 0, done.stderr
+    labs = started(asked)
+    assert [args.hypervisor for args in labs] == ["stock", "patched"] * 2
+    assert all(args.boot and not args.exact for args in labs)
     given = [tmp_path / "out" / name for name in ("stock-1.json", "patched-1.json", "stock-2.json")]
-    assert last.put == given
-    assert {"compare.json", "compare.html"} <= set(last.get)
-    assert done.stdout.splitlines()[-2].endswith(f"{tmp_path / 'out'}/compare.html")
+    assert labs[-1].put == given
+    words = shlex.split(labs[-1].command[1].rpartition("&&")[2].partition(">")[0])
+    assert words[2:] == [
+        *("stock-1.json", "stock-2.json", "--", "patched-1.json", "patched-2.json"),
+        *("--json", "compare.json", "--html", "compare.html"),
+    ]
+    assert demo.LIMITS in done.stdout
+    assert "boot 4 of 4, patched: measuring" in done.stderr
 
 
-@pytest.mark.parametrize(("words", "boots"), [((), 6), (("--exact",), 2), (("-b", "1"), 2)])
-def test_how_many_boots(demo, words, boots):
-    _, asked = demo(*words)
-    assert len(boots_of(asked)) == boots
-
-
-def test_options_of_the_lab_go_to_every_boot(demo):
-    _, asked = demo("--exact", "-b", "2", "--xen-args", "loglvl=all gnttab=x")
-    assert len(boots_of(asked)) == 4
-    for args in boots_of(asked):
-        assert args.exact
-        assert args.xen_args == "loglvl=all gnttab=x"
-
-
-@pytest.mark.parametrize(
-    ("words", "threads"),
-    [((), []), (("--threads", "multi"), ["1", "2"]), (("--guest", "--threads=multi"), ["1", "2"])],
-)
-def test_two_cpus_are_measured_with_two_threads(demo, words, threads):
-    """And only then: by turns on one, they say nothing of each other."""
-    _, asked = demo("-b", "1", *words)
-    for args in boots_of(asked):
-        plan = args.command[1].partition("--json")[0]
-        assert re.findall(r"--threads (\d)", plan) == threads
+@pytest.mark.parametrize(("words", "threads"), [((), []), (("--threads", "multi"), ["1", "2"])])
+def test_two_cpus_are_measured_with_two_threads(run, words, threads):
+    _, asked = run("--wall-clock", "-b", "1", *words)
+    for args in started(asked):
+        assert re.findall(r"--threads (\d)", plan(args)) == threads
         assert args.threads == ("multi" if threads else "single")
 
 
-def test_without_patches_nothing_boots(demo, monkeypatch):
-    monkeypatch.setenv("REFUSED", "build patched")
-    done, asked = demo()
-    assert done.returncode == 2
-    assert done.stderr.endswith("lab: there are none\n")
-    assert boots_of(asked) == []
+def test_words_for_xen_go_to_both_sides(run):
+    _, asked = run("--xen-args", "loglvl=all gnttab=x")
+    assert [args.xen_args for args in started(asked)] == ["loglvl=all gnttab=x"] * 2
 
 
 @pytest.mark.parametrize(
     ("words", "refused"),
     [((), "source"), (("--hypervisor", "debian"), ""), (("--hypervisor=debian",), "")],
 )
-def test_without_a_source_debians_own_is_measured(demo, monkeypatch, words, refused):
+def test_without_a_source_debians_own_is_measured(run, monkeypatch, words, refused):
     monkeypatch.setenv("REFUSED", refused)
-    done, asked = demo("--exact", *words)
+    monkeypatch.setenv("WITH", "4")
+    done, asked = run(*words)
     assert done.returncode == 0, done.stderr
-    (boot,) = boots_of(asked)
-    assert (boot.hypervisor, boot.exact, boot.guest) == ("debian", True, True)
-    assert boot.get == ["debian.json", "debian.html"]
-    assert "skipped: building Xen with and without the patches" in done.stdout
-    assert "compare" not in boot.command[1]
+    (lab,) = (args for args in started(asked))
+    assert (lab.hypervisor, lab.exact, lab.guest) == ("debian", True, True)
+    assert "compare" not in lab.command[1]
+    assert "the content of debian.txt" in done.stdout
+    assert "Skipped: building Xen with and without the patches" in done.stdout
     assert ("without a source of Xen" in done.stderr) == bool(refused)
 
 
-def test_a_local_source_goes_to_every_build_and_boot(demo):
-    done, asked = demo("-b", "1", "--xen-source", "a tree")
+def test_a_local_source_goes_to_every_build(run):
+    done, asked = run("--xen-source", "a tree")
     assert done.returncode == 0, done.stderr
-    assert [str(args.xen_source) for args in asked] == ["a tree"] * 5
+    assert [str(args.xen_source) for args in asked[1:]] == ["a tree"] * 3
 
 
-def test_a_local_source_that_is_not_there_is_no_reason_for_another(demo, monkeypatch):
-    monkeypatch.setenv("REFUSED", "--xen-source=none")
-    done, asked = demo("--xen-source=none")
+def test_a_local_source_that_is_not_there_is_no_reason_for_another(run, monkeypatch):
+    monkeypatch.setenv("REFUSED", "source --xen-source none")
+    done, asked = run("--xen-source=none")
     assert done.returncode == 2
-    assert boots_of(asked) == []
+    assert started(asked) == []
 
 
-def test_a_boot_that_fails_ends_it(demo, monkeypatch):
-    monkeypatch.setenv("REFUSED", "run patched")
-    done, asked = demo("-b", "2")
-    assert done.returncode == 2
-    assert len(boots_of(asked)) == 2
-    assert "compare.html" not in done.stdout
+@pytest.mark.parametrize("side", demo.SIDES)
+def test_a_lab_that_fails_ends_the_demo_and_names_the_log(run, monkeypatch, tmp_path, side):
+    monkeypatch.setenv("REFUSED", f"run --hypervisor {side}")
+    monkeypatch.setenv("WITH", "3")
+    done, _ = run()
+    assert done.returncode == 3
+    assert f"{side}: the lab failed with exit code 3" in done.stderr
+    assert f"the whole log is {tmp_path}/cache/xengt/log/demo-{side}.log" in done.stderr
+    assert "  | lab: refused" in done.stderr
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--hypervisor", "stock"), "only `debian' goes with --hypervisor"),
-        (("--xen-source",), "--xen-source wants a value"),
-        (
-            ("--xen-source", "x", "--hypervisor=debian"),
-            "--xen-source is not for --hypervisor debian",
-        ),
-        (("--exact", "--xen=/x"), "--xen=/x is not for it"),
-        (("--patches", "2"), "--patches is not for it"),
-        (("-b", "0"), "-b 0: a number of boots is 1 or more"),
-        (("-b", "many"), "-b many"),
-        (("-o",), "-o wants a value"),
+        (("--hypervisor", "stock"), "--hypervisor: invalid choice: 'stock'"),
+        (("--xen-source", "x", "--hypervisor=debian"), "--xen-source is not for"),
+        (("--patches", "2"), "unrecognized arguments: --patches 2"),
+        (("-b", "3"), "-b is for --wall-clock"),
+        (("--threads", "multi"), "--threads multi is for --wall-clock"),
+        (("--wall-clock", "-b", "0"), "-b: invalid"),
+        (("-o",), "-o: expected one argument"),
     ],
 )
-def test_what_it_cannot_do(demo, words, said):
-    done, asked = demo(*words)
+def test_what_it_cannot_do(run, words, said):
+    done, asked = run(*words)
     assert done.returncode == 2
     assert said in done.stderr
     assert asked == []
 
 
-def test_the_terminal_shows_what_the_run_was_for(demo, tmp_path):
-    runs = []
-    for seed in range(2):
-        runs.append([str(tmp_path / f"{seed}.json")])
-        write_json(document(seed=seed).to_json(), *runs[seed])
-    with (tmp_path / "compared").open("w") as file:
-        compare_table.show(compare(*runs), console_on(file))
-    whole = (tmp_path / "compared").read_text()
-    for words, shown in (
-        ((), {Metric.PAIR, Metric.NET}),
-        (("--threads", "multi"), {Metric.PAIR, Metric.NET, Metric.THROUGHPUT}),
-    ):
-        done, _ = demo(*words)
-        for metric in Metric:
-            assert metric.title in whole
-            assert (metric.title in done.stdout) == (metric in shown)
+def test_a_pair_below_the_overhead_is_not_called_faster():
+    cases = Path(__file__).parent / "busy_demo"
+    sides = (sorted(map(str, cases.glob(f"{side}-*.json"))) for side in demo.SIDES)
+    made = compare(*sides).to_json()
+    text = f"{results.table(made)}\n{results.paragraph(made)}"
+    assert "cannot tell: below the measurement overhead" in text
+    assert "as much time, as far as these boots show, in batches of 32" in text
+    assert "% less" not in text

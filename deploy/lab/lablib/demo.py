@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -114,7 +114,8 @@ def _side_by_side(demo: Demo, stages: Stages) -> str:
     with ExitStack() as stack:
         processes = {}
         for side in SIDES:
-            marks = {MEASURING: partial(stages.begin, side, "measuring"), WAITING: waiting}
+            begins = partial(stages.begin, side, "measuring")
+            marks: dict[str, Callable[[], object]] = {MEASURING: begins, WAITING: waiting}
             command = demo.run(side, lines[side], *takes[side])
             processes[side] = Process(command, side, stages, log[side], marks)
             stack.callback(processes[side].kill)

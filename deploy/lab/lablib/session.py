@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,10 +69,15 @@ class Options:
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
     """Return the image's directory and the hypervisor, from the cache or built."""
     jobs = os.cpu_count() or 1
-    if options.kernel == "patched":
-        kernel.build(cache, jobs, local=options.linux_source)
-    xen = options.xen or _built(cache, options, jobs)
-    return image.build(cache, package.build(cache, jobs)), xen
+    with ThreadPoolExecutor() as pool:
+        # Each waits for the network as well as for the CPU.
+        root = pool.submit(dom0_root, cache)
+        deb = pool.submit(package.build, cache, jobs)
+        xen = pool.submit(lambda: options.xen or _built(cache, options, jobs))
+        if options.kernel == "patched":
+            kernel.build(cache, jobs, local=options.linux_source)
+        root.result()
+        return image.build(cache, deb.result()), xen.result()
 
 
 def _built(cache: Cache, options: Options, jobs: int) -> Path:

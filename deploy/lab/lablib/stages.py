@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -127,7 +127,7 @@ class Process:
         side: str,
         stages: Stages,
         log: Path,
-        marks: dict[str, Callable[[], None]] | None = None,
+        marks: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
         """Start it."""
         self.log = log
