@@ -100,6 +100,14 @@ def test_one_run_a_side_has_a_ratio_and_no_interval(runs: Runs) -> None:
     assert any("no interval" in note for note in found.notes)
 
 
+def test_instructions_are_fewer_and_one_run_is_enough(runs: Runs) -> None:
+    counted = {"clock": "instructions"}
+    found = compare(runs("base", 1, 1, **counted), runs("new", 1, 2, scale=0.5, **counted))
+    assert row(found, Metric.P50, "map").verdict.endswith("% fewer")
+    assert {each.metric for each in found.rows} == set(Metric) - {Metric.THROUGHPUT}
+    assert not any("interval" in note for note in found.notes)
+
+
 def test_gntdev_has_no_floor_and_so_no_net_figure(runs: Runs) -> None:
     found = compare(runs("a", 2, 1, engines=("gntdev",)), runs("b", 2, 3, engines=("gntdev",)))
     assert {each.metric for each in found.rows} == {Metric.P50, Metric.THROUGHPUT}

@@ -271,7 +271,8 @@ def _clock(runs: Sequence[notes.Run]) -> Clock:
 
 
 def _rows(base: _Figures, new: _Figures, clock: Clock) -> Iterator[Row]:
-    for metric in Metric:
+    # The instruction clock knows no seconds: operations per second would be the inverse of a cost.
+    for metric in Metric if clock == "time" else _COSTS:
         for key, before in base.items():
             if key[0] is metric and key in new:
                 yield _row(metric, key[1], before, new[key], clock)
@@ -285,3 +286,4 @@ def _row(metric: Metric, case: Case, base: Sequence[Net], new: Sequence[Net], cl
 
 
 _NET = {Metric.PAIR, Metric.NET}
+_COSTS = [metric for metric in Metric if metric is not Metric.THROUGHPUT]

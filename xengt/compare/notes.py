@@ -57,11 +57,12 @@ def notes(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
     """
     fewest = min(len(base), len(new))
     counted = all(run.document.host.get("clock") == "instructions" for run in (*base, *new))
-    if fewest == 1 and not counted:
-        yield (
-            "one run on a side gives a ratio but no interval: "
-            "reboot and bench again, at least five runs a side"
-        )
+    if fewest == 1:
+        if not counted:
+            yield (
+                "one run on a side gives a ratio but no interval: "
+                "reboot and bench again, at least five runs a side"
+            )
     elif fewest < _ENOUGH_RUNS:
         yield (
             f"the intervals are wide, as they are from {len(base)} and {len(new)} runs: "
