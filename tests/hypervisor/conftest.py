@@ -6,19 +6,7 @@ import pytest
 from lablib import places
 from lablib.cache import Cache
 from lablib.series import patches
-from userspace import compiled, linked, prepared
-
-OPTIMISED = ("-O2", "-DNDEBUG")
-#: with Xen's assertions, as a debug build has them
-CHECKED = (
-    *("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-    # Xen shifts into the sign, and reads fields of packed public structures.
-    "-fno-sanitize=shift,alignment",
-)
-DIFFER = tuple(
-    f"differ/{part}.c"
-    for part in ("differ", "random", "world", "meant", "mapper", "unmapper", "granter", "ending")
-)
+from userspace import CHECKED, DIFFER, OPTIMISED, compiled, linked, prepared
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from changes import Change, changed
+from patience import patient
 from userspace import compiled, linked
 
 HERE = Path(__file__).parent
@@ -77,7 +78,7 @@ def test_broken(broken, patched_sources, tmp_path):
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patient(300),
         env=os.environ | {"PYTHONPATH": str(HERE)},
     )
     said = f"exit code {done.returncode}\n{done.stderr}"

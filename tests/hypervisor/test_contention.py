@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from contention.model import SHARED, Point, Shared, fitted, predicted, rate, report
+from patience import patient
 from userspace import HERE
 
 #: as Xen's release build has it
@@ -35,7 +36,7 @@ def rounds(
     """By side and round: pairs a second of the threads' time, of the wall's; how many refused."""
     words = map(str, (scenario, threads, batch, milliseconds, count))
     done = subprocess.run(
-        [contention, *words], capture_output=True, text=True, check=False, timeout=300
+        [contention, *words], capture_output=True, text=True, check=False, timeout=patient(300)
     )
     assert (done.returncode, done.stderr) == (0, "")
     found: dict[str, list] = {"stock": [], "patched": []}

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DIFFER
 from covered.lines import Line, functions, report
 from covered.unreached import unreached
 from fuzz.inputs import Differ
-from userspace import compiled, linked
+from patience import patient
+from userspace import DIFFER, compiled, linked
 
 HERE = Path(__file__).parent
 FLAGS = ("-O0", "--coverage", "-DNDEBUG", "-DEVENTS")
@@ -52,17 +52,19 @@ def covered(stock_sources, patched_sources, differ_library, tmp_path_factory):
     replay = linked(into / "replay", parts, stock_sources, FLAGS, shared=False)
     known = Differ(differ_library)
     inputs = known.write(into / "inputs", worlds=2, length=64)
-    subprocess.run([replay, *sorted(inputs.iterdir())], check=True, timeout=600)
+    subprocess.run([replay, *sorted(inputs.iterdir())], check=True, timeout=patient(600))
 
     parts = ["differ/main.c", *DIFFER, stock, patched]
     differ = linked(into / "differ", parts, stock_sources, FLAGS, shared=False)
     for setting in itertools.product("01", "012", "01"):
         words = [differ, *setting, "1", "400", str(STEPS)]
-        subprocess.run(words, check=True, timeout=600, stdout=subprocess.DEVNULL)
+        subprocess.run(words, check=True, timeout=patient(600), stdout=subprocess.DEVNULL)
 
     library = linked(into / "librare.so", [patched], patched_sources, FLAGS, shared=True)
     words = [sys.executable, HERE / "covered/rare.py", library]
-    subprocess.run(words, check=True, env={**os.environ, "PYTHONPATH": str(HERE)}, timeout=600)
+    subprocess.run(
+        words, check=True, env={**os.environ, "PYTHONPATH": str(HERE)}, timeout=patient(600)
+    )
 
     found = functions(into / "patched.gcda", "grant_table.c")
     return {name: found[name] for name in FUNCTIONS}

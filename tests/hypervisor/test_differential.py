@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from patience import patient
 
 HEADER = Path(__file__).parent / "differ/differ.h"
 SETTINGS = list(itertools.product((0, 1), (0, 1, 2), (0, 1)))
@@ -29,7 +30,7 @@ USUAL = {
 
 def play(differ: Path, setting, seed: int, steps: int, length: int = 400):
     words = [differ, *map(str, (*setting, seed, length, steps))]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=1200)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=patient(1200))
 
 
 @pytest.mark.parametrize(

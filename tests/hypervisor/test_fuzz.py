@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from changes import changed
-from conftest import CHECKED, DIFFER, OPTIMISED
 from fuzz.inputs import TEXTS, Differ
 from mutants.mutants import mutants
+from userspace import CHECKED, DIFFER, OPTIMISED
 
 #: comparisons are not followed: the harness makes many, and they are of nothing a step could hit on
 FUZZER = ("-fsanitize=fuzzer", "-fno-sanitize-coverage=trace-cmp")

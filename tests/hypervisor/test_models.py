@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 MODELS = Path(__file__).parent / "models"
 SOUND = sorted(path.stem for path in MODELS.glob("*.pml"))
@@ -38,7 +39,12 @@ def errors(model: str, variant: str | None, into: Path) -> int:
     ):
         subprocess.run(words, cwd=into, check=True)
     done = subprocess.run(
-        ["./pan", "-m100000"], cwd=into, capture_output=True, text=True, timeout=900, check=False
+        ["./pan", "-m100000"],
+        cwd=into,
+        capture_output=True,
+        text=True,
+        timeout=patient(900),
+        check=False,
     )
     said = done.stdout + done.stderr
     found = int(re.findall(r"errors: (\d+)", said)[0])

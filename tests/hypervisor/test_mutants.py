@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from changes import changed
-from conftest import DIFFER
 from mutants.mutants import Mutant, mutants
+from patience import patient
 from races.faults import FAULTS
-from userspace import compiled, linked
+from userspace import DIFFER, compiled, linked
 
 HERE = Path(__file__).parent
 #: As released: what a user sees is to tell, not assertions. Compiling a mutant takes longest.
@@ -44,7 +44,11 @@ def seen(rest: Path, sources: Path, into: Path) -> str | None:
         words = [program, *setting, SEED, LENGTH, STEPS]
         limits = ["prlimit", "--core=0", f"--cpu={CPU_SECONDS}:{CPU_SECONDS + 1}"]
         done = subprocess.run(
-            [*limits, *map(str, words)], capture_output=True, text=True, check=False, timeout=300
+            [*limits, *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patient(300),
         )
         if done.returncode:
             # 1: they differ. Below 0: the host crashed, or did not come back.

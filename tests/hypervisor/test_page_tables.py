@@ -9,6 +9,7 @@ from changes import Change, changed
 from lablib import places
 from lablib.cache import Cache
 from lablib.series import patches
+from patience import patient
 from userspace import linked, prepared
 
 HERE = Path(__file__).parent / "pagetables"
@@ -135,7 +136,7 @@ def built(driver: str, sources: Path, into: Path, flags=FLAGS) -> Path:
 
 def play(program: Path, seed: int, batches: int) -> subprocess.CompletedProcess[str]:
     words = ["prlimit", "--core=0", program, str(seed), str(batches)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=patient(600))
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from changes import changed
+from patience import patient
 from races.faults import FAULTS
 from races.marks import PATCHED, STOCK
 from userspace import HERE, compiled, linked
@@ -63,7 +64,7 @@ def play(program: Path, mix: str, seed: int, operations: int):
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
+        timeout=patient(900),
         env={"TSAN_OPTIONS": "halt_on_error=1 history_size=4"},
     )
 

@@ -29,6 +29,18 @@ FLAGS = (
     *("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"),
 )
 
+OPTIMISED = ("-O2", "-DNDEBUG")
+#: with Xen's assertions, as a debug build has them
+CHECKED = (
+    *("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    # Xen shifts into the sign, and reads fields of packed public structures.
+    "-fno-sanitize=shift,alignment",
+)
+DIFFER = tuple(
+    f"differ/{part}.c"
+    for part in ("differ", "random", "world", "meant", "mapper", "unmapper", "granter", "ending")
+)
+
 
 def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FILES) -> Path:
     """Return a directory to include from: `xen/`, without includes, and `public/`.

@@ -1,12 +1,15 @@
 """A real Xen under QEMU for these tests: each booted once, used by all that need it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from labs import LABS, Labs
 from programs import Programs
 from reach import Dom0
 from service import CONFIG, Service
+
+HERE = Path(__file__).parent
 
 #: these run in dom0; test_in_dom0.py takes them there
 collect_ignore = ["dom0"]
@@ -23,19 +26,26 @@ FIXTURES = {
 
 
 def needed(item: pytest.Item) -> int:
-    """The place, in the order labs are booted, of the one a test needs besides the stock one."""
+    """The place, in the order of `LABS`, of the one a test needs besides the stock one."""
     callspec = getattr(item, "callspec", None)
     wanted = {callspec.params["variant"]} if callspec and "variant" in callspec.params else set()
     wanted |= {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
     return max((list(LABS).index(variant) for variant in wanted), default=0)
 
 
-def pytest_collection_modifyitems(items):
-    """All the tests of a lab together: it is booted once, and goes before the next one comes."""
-    items.sort(key=needed)
-    for item in items:
+def pytest_collection_modifyitems(config, items):
+    """Bring the tests of each lab together: it is started once, and ends before the next starts."""
+    ours = sorted((item for item in items if HERE in item.path.parents), key=needed)
+    for item in ours:
         if list(LABS.values())[needed(item)].long:
             item.add_marker(pytest.mark.long)
+    places = iter(ours)
+    items[:] = [next(places) if HERE in item.path.parents else item for item in items]
+    if wanted := config.getoption("--labs"):
+        exact = [item for item in ours if list(LABS.values())[needed(item)].exact]
+        left_out = set(ours) - set(exact) if wanted == "exact" else set(exact)
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
 
 
 @pytest.fixture(scope="session")

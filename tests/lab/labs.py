@@ -34,6 +34,11 @@ class Lab:
     options: tuple[str, ...]
     long: bool = False
 
+    @property
+    def exact(self) -> bool:
+        """Its clock counts instructions, so that nothing that runs beside it changes a figure."""
+        return "--exact" in self.options
+
 
 PATCHED = ("--hypervisor", "patched")
 KERNEL = ("--kernel", "patched")
@@ -122,7 +127,7 @@ class Labs:
                 words = self.with_image(chosen.options)
                 subprocess.run([LAB, "up", "--name", lab.name, *words], check=True)
             self.up[variant] = lab
-            lab.put(HERE / "dom0")
+            lab.brings_tests()
         return self.up[variant]
 
     def with_image(self, options: tuple[str, ...]) -> tuple[str, ...]:

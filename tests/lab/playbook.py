@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import patient
+
 FLEET = Path(__file__).parents[2] / "deploy" / "fleet"
 #: of the environment that these tests run in
 ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
@@ -43,7 +45,7 @@ def play(
         playbook: of deploy/fleet, or one of a test.
         inventory: a file.
         options: further ones of ansible-playbook.
-        timeout: seconds it may take.
+        timeout: seconds, see patience.py.
         variables: extra ones, over all others.
     """
     words = [ANSIBLE, "--inventory", inventory, "--extra-vars", json.dumps(variables), *options]
@@ -60,7 +62,7 @@ def play(
         stdin=subprocess.DEVNULL,
         text=True,
         check=False,
-        timeout=timeout,
+        timeout=patient(timeout),
         env=environment,
     )
     hosts = {

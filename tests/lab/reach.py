@@ -6,13 +6,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import patient
+
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "deploy" / "lab" / "lab"
-
-
-#: How many times as long as on a quiet machine a command may take before it counts as hung: the
-#: machines these tests run on differ in speed by a factor of three, and run other tests meanwhile.
-PATIENCE = 5
 
 
 @dataclass(frozen=True)
@@ -28,10 +25,10 @@ class Dom0:
 
         Args:
             words: the command.
-            timeout: seconds it may take on a quiet machine.
+            timeout: seconds, see patience.py.
             given: its standard input.
         """
-        limit = str(timeout * PATIENCE)
+        limit = f"{patient(timeout):.0f}"
         return subprocess.run(
             [LAB, "ssh", "--name", self.name, "--timeout", limit, "--", *words],
             capture_output=True,
@@ -58,6 +55,11 @@ class Dom0:
 
     def put(self, *files: Path) -> None:
         subprocess.run([LAB, "put", "--name", self.name, *files], check=True)
+
+    def brings_tests(self) -> None:
+        """Put the tests that run in dom0 there, with what they share with those here."""
+        self.put(ROOT / "tests" / "lab" / "dom0", ROOT / "tests" / "patience.py")
+        self.succeeds("mv /root/patience.py /usr/lib/python3/dist-packages/")
 
 
 def left_behind(dom0: Dom0, within: float = 300) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from patience import patient
 from reach import Dom0
 
 UNIT = "xengt.service"
@@ -16,7 +17,7 @@ _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
 def waits_until(condition: Callable[[], bool], seconds: float = 120) -> bool:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patient(seconds)
     while not (met := condition()) and time.monotonic() < end:
         time.sleep(0.5)
     return met

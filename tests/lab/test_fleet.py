@@ -16,6 +16,7 @@ from certificates import Authority
 from cost import EVERY_S, measure
 from lablib import cache, package, places, qemu, record
 from pages import record as record_pages
+from patience import patient
 from playbook import FLEET, Played, play
 from reach import LAB, Dom0
 from server import RULES, Prometheus, config, prometheus, waits_until
@@ -272,7 +273,7 @@ def test_a_box_speaks_tls_to_those_with_a_certificate(boxes, fleet, scraping, au
     assert boxes[1].succeeds("stat -c %U:%G:%a /etc/xengt/tls.key").strip() == "root:xengt:640"
     assert seen(lambda: scraped(scraping) == {"first": ("http", "up"), "second": ("https", "up")})
     with pytest.raises(OSError):  # noqa: PT011 (whichever way it hangs up)
-        urllib.request.urlopen(f"http://127.0.0.1:{boxes[1].port}/metrics", timeout=60)
+        urllib.request.urlopen(f"http://127.0.0.1:{boxes[1].port}/metrics", timeout=patient(60))
     for name in ("xengt_certificate", "xengt_key", "xengt_client_ca"):
         del fleet.boxes["second"][name]
     assert fleet.play("--limit", "second", "--tags", "config").changed("second") == 3

@@ -22,7 +22,7 @@ def alone(labs):
     lab = Dom0(f"{labs.prefix}tests-xenstored")
     down(lab)
     subprocess.run([LAB, "up", "--name", lab.name], check=True)
-    lab.put(LAB.parents[2] / "tests" / "lab" / "dom0")
+    lab.brings_tests()
     yield lab
     down(lab)
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from obtained import SERVER, programs
+from patience import patient
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = sorted((DEPLOY / "prometheus").glob("*.rules.yml"))
@@ -36,7 +37,9 @@ class Prometheus:
         """Return the data of an answer of its API."""
         words = urllib.parse.urlencode(parameters)
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{words}", timeout=60) as answer:
+            with urllib.request.urlopen(
+                f"{self.url}/api/v1/{path}?{words}", timeout=patient(60)
+            ) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from error
@@ -57,7 +60,7 @@ class Prometheus:
     def ready(self) -> bool:
         """Tell whether it has begun."""
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=patient(10)) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -70,7 +73,7 @@ class Prometheus:
 
 def waits_until(condition: Callable[[], Any], within: float) -> Any:
     """Return what the condition is once it holds, or when the time is over."""
-    end = time.monotonic() + within
+    end = time.monotonic() + patient(within)
     while not (found := condition()) and time.monotonic() < end:
         time.sleep(0.2)
     return found

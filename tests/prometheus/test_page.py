@@ -7,6 +7,7 @@ import urllib.request
 import pytest
 from boardlib.board import filled
 from obtained import promtool
+from patience import patient
 from server import DEPLOY, RULES
 from serving import blocked, probing, running, told, xen
 from waiting import waits_until
@@ -30,7 +31,7 @@ def page(running, probing):
     address = running("[probe]\ninterval_s = 0.05")
 
     def fetched():
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=patient(10)) as answer:
             return answer.read().decode()
 
     assert waits_until(lambda: "xengt_probe_rounds_total 0.0" not in fetched())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import patient
 
 _CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(not _CHROMIUM, reason="needs chromium: apt install chromium")
@@ -75,7 +76,7 @@ def look(page: str, where: Path, *, dark: bool = False, width: int = 1280) -> Se
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patient(120),
         check=True,
     )
     probe = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 FAKE = Path(__file__).parents[1] / "c" / "fake_xen.c"
 # The books and the switches of fake_xen.h, for cffi: it reads declarations alone.
@@ -39,7 +40,7 @@ def on_fake_xen(tmp_path_factory):
             env=os.environ | {"LD_PRELOAD": str(library)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patient(60),
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import stand_in
+from patience import patient
 from told import collected
 from usage_stand_ins import Ctrl, xen
 from waiting import waits_until
@@ -161,5 +162,5 @@ def running(told, xen, tmp_path, monkeypatch):
 
 
 def scraped(address):
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=patient(10)) as answer:
         return answer.read().decode()

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from made_documents import document
+from patience import patient
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -36,7 +37,7 @@ def xengt(*arguments, before=""):
         [sys.executable, "-c", f"{before}\nfrom xengt.cli import main\nmain()", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
         env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
     )
@@ -205,7 +206,7 @@ def ended_by(number):
         try:
             assert process.stdout.readline() == "waiting\n"
             process.send_signal(number)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=patient(20))
         finally:
             process.kill()
     return process.returncode, out, err

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import stand_in
+from patience import patient
 from xenstored import FakeXenstored
 
 from xengt import references
@@ -27,7 +28,7 @@ def daemon(tmp_path):
 
 @pytest.fixture
 def store(daemon):
-    with XenStore(daemon.place, deadline_s=1) as store:
+    with XenStore(daemon.place, deadline_s=patient(1)) as store:
         yield store
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from lablib import cli, demo, places, results
 from made_documents import document
+from patience import patient
 
 from xengt.compare import compare
 from xengt.document import write_json
@@ -82,7 +83,7 @@ def run(tmp_path, monkeypatch, comparison):
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patient(60),
         )
         lines = [json.loads(line) for line in asked.read_text().splitlines()]
         return done, [cli.parser().parse_args(line) for line in lines]

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import typer
+from patience import patient
 
 from xengt.errors import UnmetError
 from xengt.serve import logs
@@ -145,7 +146,7 @@ def said(place, error, stream):
         stderr=error,
         env=os.environ | {"JOURNAL_STREAM": stream},
         check=False,
-        timeout=60,
+        timeout=patient(60),
     )
 
 

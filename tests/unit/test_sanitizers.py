@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "xenlib_cffi" / "csrc"
@@ -44,6 +45,8 @@ def test_clean(sanitizer, sources, tmp_path):
     subprocess.run(
         [compiler, *FLAGS, sanitizer, f"-I{CSRC}", "-o", program, *files, "-lm"], check=True
     )
-    done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [program], capture_output=True, text=True, timeout=patient(120), check=False
+    )
     assert done.stderr == ""
     assert done.returncode == 0

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from patience import patient
 from serving import blocked, probing, running, scraped, told, written
 from usage_stand_ins import xen
 from waiting import waits_until
@@ -32,8 +33,8 @@ def test_it_serves_until_sigterm(running):
     assert "xengt_probe" not in page
     began = time.monotonic()
     os.kill(os.getpid(), signal.SIGTERM)
-    running.thread.join(10)
-    assert time.monotonic() - began < 2
+    running.thread.join(patient(10))
+    assert time.monotonic() - began < patient(2)
     with pytest.raises(urllib.error.URLError):
         scraped(address)
 
@@ -192,9 +193,9 @@ def test_the_command_says_where_it_listens(tmp_path):
         said = json.loads(process.stdout.readline())
         assert said["schema"] == "xengt.serve/1"
         host_name, _, port = said["address"].partition(":")
-        socket.create_connection((host_name, int(port)), timeout=10).close()
+        socket.create_connection((host_name, int(port)), timeout=patient(10)).close()
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=patient(10)) == 0
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_the_command_says_where_it_listens(tmp_path):
 )
 def test_a_dry_run_judges_the_configuration_and_needs_no_xen(tmp_path, text, code, said):
     words = ["python3", "-m", "xengt", "serve", "--dry-run", "--config", written(tmp_path, text)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=patient(60), check=False)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
     assert bool(done.stderr) == bool(said)

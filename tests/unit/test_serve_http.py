@@ -9,6 +9,7 @@ import urllib.request
 from http.client import HTTPConnection
 
 import pytest
+from patience import patient
 from serving import blocked, running, told
 from usage_stand_ins import xen
 
@@ -63,7 +64,7 @@ def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
         with socket.create_connection((host_name, int(port))):
             context = ssl.create_default_context(cafile=files[0])
             with urllib.request.urlopen(
-                f"https://{address}/metrics", timeout=10, context=context
+                f"https://{address}/metrics", timeout=patient(10), context=context
             ) as answer:
                 assert answer.read() == b"x 1\n"
 
@@ -75,7 +76,7 @@ def test_who_says_nothing_for_long_is_hung_up_on(request, monkeypatch, tls):
     files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
     with listening(Listen("127.0.0.1", 0, *files), lambda _: (b"", "")) as address:
         host_name, _, port = address.partition(":")
-        with socket.create_connection((host_name, int(port)), timeout=10) as silent:
+        with socket.create_connection((host_name, int(port)), timeout=patient(10)) as silent:
             assert silent.recv(100) == b""
 
 
@@ -84,7 +85,7 @@ def test_pages_come_packed_over_one_connection_and_nothing_else_does():
     with listening(Listen("::1", 0), lambda accept: (next(pages), accept)) as address:
         host_name, _, port = address.rpartition(":")
         assert host_name == "[::1]"
-        connection = HTTPConnection("::1", int(port), timeout=10)
+        connection = HTTPConnection("::1", int(port), timeout=patient(10))
         for expected in (b"x 1\n", b"x 2\n"):
             headers = {"Accept-Encoding": "gzip", "Accept": "text/x"}
             connection.request("GET", "/metrics?a=b", headers=headers)

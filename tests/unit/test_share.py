@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import stand_in
+from patience import patient
 from typer.testing import CliRunner
 from waiting import waits_until
 from xenstored import FakeXenstored
@@ -198,7 +199,7 @@ def test_a_killed_sharer_leaves_no_publication(daemon):
 @pytest.mark.usefixtures("withdrawer_place")
 def test_a_sharer_that_fails_leaves_no_publication(daemon):
     with sharer(daemon, then="sys.exit(1)") as process:
-        assert process.wait(timeout=20) == 1
+        assert process.wait(timeout=patient(20)) == 1
         assert published_nodes(daemon) == []
 
 
@@ -246,7 +247,7 @@ def test_the_withdrawer_waits_for_its_parent_to_end(daemon, monkeypatch):
         assert withdrawer.is_alive()
         assert published_nodes(daemon)
         os.close(writing)
-        withdrawer.join(timeout=20)
+        withdrawer.join(timeout=patient(20))
     assert not published_nodes(daemon)
 
 

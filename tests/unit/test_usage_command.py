@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from patience import patient
 from rich.console import Console
 from typer.testing import CliRunner
 from usage_stand_ins import xen
@@ -197,7 +198,7 @@ def test_a_signal_ends_watching_well(number):
         try:
             assert json.loads(process.stdout.readline())["created"] == "now"
             process.send_signal(number)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=patient(20))
         finally:
             process.kill()
     assert (process.returncode, out, err) == (0, "", "")

@@ -2,9 +2,11 @@
 
 import time
 
+from patience import patient
+
 
 def waits_until(condition, seconds=20):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patient(seconds)
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
     return condition()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lablib.trace_code import Code
+from patience import patient
 
 LINE = 64
 #: around each case, and what of a hypercall is Xen's: from its entry to where its caller goes on
@@ -134,4 +135,6 @@ class Program:
 
 
 def _output(*words: str | Path) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=600).stdout
+    return subprocess.run(
+        words, capture_output=True, text=True, check=True, timeout=patient(600)
+    ).stdout

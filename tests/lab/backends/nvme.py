@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 import traffic
+from patience import patient
 from traffic import BYTES, run
 
 DISK = Path("/dev/nvme0n1")
@@ -100,7 +101,7 @@ class Traced:
 def ready() -> None:
     """See to the disk being there."""
     run("modprobe", "nvme")
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patient(300)
     while not DISK.is_block_device():
         assert time.monotonic() < deadline, f"there is no {DISK}"
         time.sleep(0.2)

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from patience import patient
+
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.hypfs import HypFs
 
@@ -113,7 +115,7 @@ class Peer(threading.Thread):
 
 def said(within: float) -> dict[str, str]:
     """What the guest has said on its console, once it is done."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + patient(within)
     while "traffic: done" not in (text := CONSOLE.read_text(errors="replace")):
         assert time.monotonic() < deadline, text
         time.sleep(0.2)
@@ -122,7 +124,7 @@ def said(within: float) -> dict[str, str]:
 
 
 def gone(within: float) -> None:
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + patient(within)
     while subprocess.run(["xl", "domid", NAME], check=False, capture_output=True).returncode == 0:
         assert time.monotonic() < deadline, "the guest does not go"
         time.sleep(0.2)

@@ -5,11 +5,12 @@ import subprocess
 import time
 import urllib.request
 
+from patience import patient
 from prometheus_client.parser import text_string_to_metric_families
 
 
 def waits_until(condition, seconds=600):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patient(seconds)
     while not condition() and time.monotonic() < end:
         time.sleep(0.1)
     return condition()
@@ -28,7 +29,9 @@ class Agent:
         self.address = json.loads(self.process.stdout.readline())["address"]
 
     def scraped(self):
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=60) as answer:
+        with urllib.request.urlopen(
+            f"http://{self.address}/metrics", timeout=patient(60)
+        ) as answer:
             text = answer.read().decode()
         return {
             (sample.name, *sorted(sample.labels.items())): sample.value

@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 from agent import Agent
+from patience import patient
 
 from xengt.granters.empty import EmptyDomains
 from xenlib_cffi.call import Call
@@ -29,7 +30,7 @@ def agents():
     yield start
     for each in started:
         each.process.terminate()
-        each.process.wait(timeout=300)
+        each.process.wait(timeout=patient(300))
 
 
 @pytest.fixture

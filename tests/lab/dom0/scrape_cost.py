@@ -15,6 +15,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from patience import patient
+
 from xengt.granters.empty import EmptyDomains
 
 #: As little as a round can be where they are many: what grows does so with their number.
@@ -40,7 +42,7 @@ def scrape(address: str) -> tuple[float, bytes]:
     request = urllib.request.Request(f"http://{address}/metrics")
     request.add_header("Accept-Encoding", "gzip")
     began = time.monotonic()
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 (our own)
+    with urllib.request.urlopen(request, timeout=patient(60)) as answer:  # noqa: S310 (our own)
         packed = answer.read()
     return time.monotonic() - began, gzip.decompress(packed)
 

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from patience import patient
 
 from xenlib_cffi.gnttab import GrantMapper
 
@@ -12,7 +13,7 @@ FAST = 1 << 31
 
 def settled(table, gref: int, *, in_use: bool) -> bool:
     """Whether Xen marks a reference so, once Linux has done what it does later."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patient(300)
     while table.in_use(gref) != in_use and time.monotonic() < deadline:
         time.sleep(0.05)
     return table.in_use(gref) == in_use

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from patience import patient
 
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
 from xenlib_cffi.loop import Engine, Loop, Share
@@ -29,7 +30,7 @@ def test_two_workers_record_every_call(engine, empty):
 def test_nothing_is_mapped_afterwards(engine, empty, memory):
     Loop(engine, halves(empty), batch=32, rounds=5).run()
     with memory.grant_table(empty[0].domid, 1, writable=False) as table:
-        deadline = time.monotonic() + 300  # Linux unmaps what gntdev had some time later
+        deadline = time.monotonic() + patient(300)  # Linux unmaps what gntdev had some time later
         while time.monotonic() < deadline and any(table.in_use(r.gref) for r in empty):
             time.sleep(0.05)
         assert not any(table.in_use(reference.gref) for reference in empty)

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+from patience import patient
 
 from xengt.references import encode
 from xengt.share import shared_pages
@@ -20,12 +21,12 @@ def shared():
 
 def xengt_map(*words):
     return subprocess.run(
-        ["xengt", "map", *words], capture_output=True, text=True, check=False, timeout=120
+        ["xengt", "map", *words], capture_output=True, text=True, check=False, timeout=patient(120)
     )
 
 
 def waits_until(condition):
-    end = time.monotonic() + 120
+    end = time.monotonic() + patient(120)
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
     return condition()
@@ -67,6 +68,6 @@ def test_nothing_stays_mapped(empty, memory, ending):
             assert table.in_use(gref)
             time.sleep(0.5)
             held.send_signal(ending)
-            code = held.wait(timeout=300)
+            code = held.wait(timeout=patient(300))
         assert code == (-signal.SIGKILL if ending == signal.SIGKILL else 0)
         assert waits_until(lambda: not table.in_use(gref))

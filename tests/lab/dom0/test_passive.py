@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from agent import waits_until
+from patience import patient
 
 from xengt.bench import WARMUP
 from xengt.serve.passive import guard, tracefs
@@ -86,7 +87,7 @@ def test_calls_of_a_benchmark_are_counted_and_timed(agent):
     assert left()
     began = time.monotonic()
     one.process.terminate()
-    assert one.process.wait(timeout=300) == 0
+    assert one.process.wait(timeout=patient(300)) == 0
     print("ended after", time.monotonic() - began)
     assert left() == []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from agent import waits_until
+from patience import patient
 
 from xengt import leftovers, owner
 
@@ -67,7 +68,7 @@ def test_it_ends_soon_and_leaves_nothing(agent, ctrl, ending):
     assert waits_until(lambda: one.rounds() >= 1)
     began = time.monotonic()
     one.process.send_signal(ending)
-    assert one.process.wait(timeout=300) == 0
+    assert one.process.wait(timeout=patient(300)) == 0
     print("ended after", time.monotonic() - began)
     assert ours(ctrl) == []
 
@@ -83,7 +84,7 @@ def test_what_a_killed_one_left_the_next_one_takes_back(agent, ctrl):
     assert waits_until(lambda: second.rounds() >= 1)
     assert waits_until(lambda: not left & {domain.domid for domain in ctrl.domains()})
     second.process.terminate()
-    assert second.process.wait(timeout=300) == 0
+    assert second.process.wait(timeout=patient(300)) == 0
     assert ours(ctrl) == []
 
 
@@ -115,7 +116,7 @@ def test_names_are_followed_and_the_status_is_in_xenstore(agent):
         lambda: store("read", f"{status}/pid").stdout.strip() == str(second.process.pid)
     )
     second.process.terminate()
-    second.process.wait(timeout=300)
+    second.process.wait(timeout=patient(300))
     assert store("exists", status).returncode == 1
 
 

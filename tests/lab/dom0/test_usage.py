@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from patience import patient
 
 from xengt import maptrack
 from xengt.usage import COUNTS, read
@@ -50,7 +51,7 @@ def after(before, *, fast=0, slow=0, ended=False):
 
 def comes_to_be(expected):
     """Linux gives gntdev's mappings back some time after it was asked."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patient(300)
     while (found := made()) != expected and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
@@ -188,7 +189,7 @@ def test_a_domain_that_is_kept_by_a_mapping_is_dying_and_then_gone(ctrl, call, m
         ctrl.destroy(domid)
     assert row(domid).dying is True
     call.unmap_device(held)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patient(300)
     while ctrl.domain(domid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert domid not in {each.domid for each in read().domains}
@@ -209,7 +210,7 @@ def test_domains_come_and_go_while_it_reads(ctrl):
             count += 1
 
     readings = []
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patient(300)
     thread = threading.Thread(target=come_and_go)
     thread.start()
     try:

@@ -31,7 +31,7 @@ def script(labs: Labs, variant: str, name: str, *words: str, timeout: float = 60
         variant: of the hypervisor.
         name: of the script, with its suffix.
         words: its arguments.
-        timeout: seconds.
+        timeout: seconds, see patience.py.
     """
     dom0 = labs.get(variant)
     if id(dom0) not in _there:

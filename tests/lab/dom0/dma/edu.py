@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from patience import patient
+
 ID = ("0x1234", "0x11e8")
 #: of the PCI command register: memory space, bus master
 COMMAND, MEMORY, MASTER = 4, 2, 4
@@ -61,7 +63,7 @@ class Edu:
         registers = self.registers
         registers[SOURCE], registers[TARGET], registers[COUNT] = source, target, count
         registers[ORDER] = order
-        deadline = time.monotonic() + 100 * TAKES
+        deadline = time.monotonic() + patient(100 * TAKES)
         while registers[ORDER] & RUN:
             assert time.monotonic() < deadline, "the device does not end its DMA"
             time.sleep(TAKES)

@@ -12,6 +12,7 @@ import time
 from exchange import MAP_LOOP, Step
 from granters import FIRST, Granters, pinned
 from mapper import DEVICE, HOST, Mapper
+from patience import patient
 from usage import usage
 
 from xenlib_cffi.ctrl import Ctrl
@@ -29,7 +30,7 @@ def free(ctrl: Ctrl) -> int:
 
 def lost(ctrl: Ctrl, before: int) -> int:
     """Pages that do not come back; Xen frees some time after it was asked."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + patient(300)
     while before - free(ctrl) > SLACK and time.monotonic() < deadline:
         time.sleep(0.05)
     return max(0, before - free(ctrl) - SLACK)
@@ -40,7 +41,7 @@ def keep_busy(mapper: Mapper, granters: Granters, flags: int) -> int:
     at = mapper.window(8) if flags & HOST else 0
     domid = granters.all[0].domid
     mapper.mailbox.begin([Step(MAP_LOOP, (domid, FIRST, 8, flags, at, 0))])
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + patient(120)
     while mapper.mailbox.counters()["unmapped"] < 100:
         assert time.monotonic() < deadline, mapper.mailbox.counters()
         time.sleep(0.01)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from patience import patient
+
 from xenlib_cffi.foreignmemory import ForeignMemory
 
 PAGE = 4096
@@ -133,7 +135,7 @@ def _beacon(page: memoryview) -> int:
 
 
 def _wait(ready, within: float, otherwise: str):
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + patient(within)
     while not (found := ready()):
         if time.monotonic() > deadline:
             raise TimeoutError(otherwise)

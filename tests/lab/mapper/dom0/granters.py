@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Self
 
+from patience import patient
+
 from xengt import owner
 from xengt.granters.empty import destroy
 from xenlib_cffi.ctrl import Ctrl
@@ -131,7 +133,7 @@ def pinned(ctrl: Ctrl, domids: Sequence[int]) -> str:
     """What debug-key g prints of active entries of some domains; "" when there are none."""
     ctrl.console(clear=True)
     ctrl.send_debug_keys("g")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + patient(120)
     while "gnttab_usage_print_all ] done" not in (said := ctrl.console()):
         assert time.monotonic() < deadline, "debug-key g does not end"
         time.sleep(0.05)
