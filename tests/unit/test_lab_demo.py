@@ -1,16 +1,20 @@
 """What the demo asks of the lab, of a lab that only writes it down."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from lablib import cli, demo, places, results
+from lablib.record import birth
 from made_documents import document
 from patience import patient
+from waiting import waits_until
 
 from xengt.compare import compare
 from xengt.document import write_json
@@ -134,6 +138,25 @@ def test_a_newcomer_sees_stages_a_table_a_sentence_and_where_things_are(run, tmp
     assert f"The page:      {tmp_path}/out/compare.html" in done.stdout
     log = (tmp_path / "cache/xengt/log/demo-stock.log").read_text()
     assert "lab: booting Xen and dom0…" in log
+
+
+def test_a_lab_ends_with_the_demo_that_was_killed(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from lablib.stages import Process, Stages\n"
+        f"stages = Stages(Path({str(tmp_path / 'stages')!r}))\n"
+        "lab = ['sh', '-c', 'echo $$ >&2; exec sleep 600']\n"
+        f"Process(lab, '', stages, Path({str(tmp_path / 'log')!r})); sys.stdin.read()"
+    )
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment
+    ) as parent:
+        log = tmp_path / "log"
+        assert waits_until(lambda: log.exists() and log.read_text().endswith("\n"))
+        pid = int(log.read_text())
+        assert birth(pid) is not None
+        parent.kill()
+    assert waits_until(lambda: birth(pid) is None)
 
 
 def test_wall_clock_boots_by_turns(run, tmp_path):

@@ -134,7 +134,7 @@ class Process:
         self._side, self._stages, self._marks = side, stages, marks or {}
         self._out = log.open("a")
         self._child = subprocess.Popen(
-            command,
+            ["setpriv", "--pdeathsig", "TERM", *command],  # a killed demo leaves no lab
             stdin=subprocess.PIPE,
             stdout=self._out,
             stderr=subprocess.PIPE,
