@@ -1,5 +1,7 @@
 """A lab that resumes from a snapshot: in seconds, as good as a booted one, and like no other."""
 
+import gzip
+import os
 import shutil
 import subprocess
 import time
@@ -10,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lablib import package
+from lablib import hypervisor, package, places
+from lablib.cache import Cache
 from reach import LAB, ROOT, Dom0
 from test_exact import figures
 
@@ -114,3 +117,30 @@ def test_a_change_to_the_package_is_installed_and_needs_no_boot(prefix, tmp_path
         lab.dom0.succeeds("dpkg --verify xengt && ! systemctl is-enabled xengt.service")
     finally:
         subprocess.run([LAB, "down", "--name", name], check=True)
+
+
+@pytest.mark.long  # it boots a lab twice
+def test_a_damaged_snapshot_is_removed_and_the_lab_boots(prefix, tmp_path):
+    packed = tmp_path / "xen.gz"
+    image = hypervisor.build(Cache(places.cache_root()), "stock", os.cpu_count() or 1) / "xen"
+    packed.write_bytes(gzip.compress(image.read_bytes()))
+    saved = places.cache_root() / "snapshot"
+    name = f"{prefix}-damaged"
+    command = [LAB, "up", "--name", name, "--exact", "--xen", packed, "--xen-args", "loglvl=info"]
+
+    def said() -> str:
+        try:
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            assert Dom0(name).succeeds("xl info xen_commandline")
+            return done.stderr
+        finally:
+            subprocess.run([LAB, "down", "--name", name], check=True)
+
+    said()  # saves it, unless an earlier run did
+    assert "booting" not in said()
+    newest = max(saved.iterdir(), key=lambda directory: directory.stat().st_mtime)
+    with (newest / "dom0.qcow2").open("r+b") as overlay:
+        overlay.truncate(1 << 20)
+    again = said()
+    assert "the saved lab does not resume: it is removed, and the lab boots" in again
+    assert "booting Xen and dom0" in again

@@ -126,7 +126,8 @@ def test_a_missing_hypervisor_is_named(tmp_path):
 def test_qemu_dies_with_what_started_it(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from lablib.qemu import start\n"
-        f"child = start(['sleep', '600'], Path('/'), Path({str(tmp_path / 'log')!r}), stays=False)\n"
+        f"log = Path({str(tmp_path / 'log')!r})\n"
+        "child = start(['sleep', '600'], Path('/'), log, stays=False)\n"
         "print(child.pid, flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}

@@ -154,9 +154,7 @@ def _resume(start: Start, saved: Snapshot) -> Record | None:
             return record
     say("the saved lab does not resume: it is removed, and the lab boots")
     record.kill()
-    saved.drop()
-    shutil.rmtree(home)
-    home.mkdir(mode=0o700)
+    saved.drop(home)
     return None
 
 

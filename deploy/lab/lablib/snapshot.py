@@ -87,10 +87,16 @@ class Snapshot:
         except LabError as error:
             say(f"this lab is not saved: {error.what}")
 
-    def drop(self) -> None:
-        """Remove a snapshot that cannot be resumed."""
+    def drop(self, home: Path) -> None:
+        """Remove a snapshot that cannot be resumed, and what `copy_to` copied of it.
+
+        Args:
+            home: the directory of the lab that did not resume.
+        """
         with self.cache.locked(KIND):
             remove(self.directory)
+        for name in (*self._disks(), *FILES):
+            (home / name).unlink(missing_ok=True)
 
     def _keep(self, home: Path, entry: Path) -> None:
         entry.chmod(0o700)
