@@ -90,7 +90,7 @@ def test_what_differs_between_two_starts_of_a_lab_does_not_matter(inputs, tmp_pa
     assert key(**again, resumes=True) == key()
 
 
-@pytest.mark.parametrize("changes", [{"iommu": "strict"}, {"monitor": None}], ids=str)
+@pytest.mark.parametrize("changes", [{"iommu": "strict-amd"}, {"monitor": None}], ids=str)
 def test_what_qemu_cannot_save_has_none(inputs, changes):
     _, _, key = inputs
     assert key(**changes) is None

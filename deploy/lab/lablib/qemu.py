@@ -36,6 +36,16 @@ IOMMUS = {
 }
 """VT-d and AMD-Vi, by the lab's option."""
 
+PLUGGED = (
+    # A device that does what DMA it is told to, at whatever bus address.
+    "device_add edu,bus=port1,dma_mask=0xffffffffffffffff",
+    # The image once more, of which nobody uses what is on it: for data of guests.
+    "drive_add 0 id=data,if=none,file=disk.img,format=raw,snapshot=on",
+    "device_add nvme,bus=port2,drive=data,serial=data",
+)
+"""What plugs in the devices behind an IOMMU: QEMU's monitor takes it once dom0 runs, since QEMU 7.2
+can save a machine with neither of them."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -46,8 +56,8 @@ class Machine:
         exact: one vCPU and the instruction clock: 1 ns of guest time is 1 instruction.
         threads: of the host, for the two vCPUs of a machine that is not exact: `single`, one
             for both by turns; `multi`, one each: truly at once, where the host has two CPUs free.
-        iommu: one of IOMMUS: give the machine that and dom0 strict mode, and behind it an NVMe
-            disk, and a device to try it with (QEMU's docs/specs/edu).
+        iommu: one of IOMMUS: give the machine that and dom0 strict mode, and two ports for
+            `PLUGGED`: an NVMe disk, and a device to try it with (QEMU's docs/specs/edu).
         kernel: directory with the `vmlinuz` and `initramfs` that dom0 boots from; the image's own
             when nothing is said.
         guest_disk: attach the disk a second time, for a guest.
@@ -123,8 +133,8 @@ class Machine:
             words += ["-accel", f"tcg,thread={self.threads}", "-smp", vcpus]
         if self.iommu:
             words += ["-M", "q35,kernel-irqchip=split", "-device", IOMMUS[self.iommu]]
-            # A device that does what DMA it is told to, at whatever bus address.
-            words += ["-device", "edu,dma_mask=0xffffffffffffffff"]
+            for slot in (1, 2):
+                words += ["-device", f"pcie-root-port,id=port{slot},chassis={slot},slot={slot}"]
         else:
             words += ["-M", "q35"]
         words += ["-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"]
@@ -139,10 +149,6 @@ class Machine:
                 file = f"file={self.overlays / disk}.qcow2,format=qcow2,cache=unsafe"
             words += ["-drive", f"id={disk},if=none,{file}"]
             words += ["-device", f"virtio-blk-pci,drive={disk}{behind}"]
-        if self.iommu:
-            # The same disk once more, of which nobody uses what is on it: for data of guests.
-            words += ["-drive", f"id=data,file=disk.img,if=none,format=raw,{writes}"]
-            words += ["-device", "nvme,drive=data,serial=data"]
         if self.grub:
             return words
         root = "/dev/vda1" if self.installed else "/dev/vda"

@@ -12,6 +12,7 @@ from lablib import hypervisor, image, initramfs, kernel, package, places, qemu, 
 from lablib.cache import Cache
 from lablib.console import Console
 from lablib.errors import EXIT_USAGE, LabError, tail
+from lablib.monitor import Monitor
 from lablib.record import Record, birth, directory, everyone, load
 from lablib.roots import dom0_root
 from lablib.snapshot import Snapshot
@@ -24,6 +25,11 @@ RESUME = 300.0
 """Seconds that a resumed dom0 may take to answer."""
 UPGRADE = "cat > /run/xengt.deb && dpkg --install /run/xengt.deb && rm /run/xengt.deb"
 """Installs the package on stdin. Its service stays disabled, as the image has it."""
+PLUGGED = (
+    "cd /sys/bus/pci/devices && for _ in $(seq 600); do "
+    "test -e 0000:01:00.0 && test -e 0000:02:00.0 && exit; sleep 0.1; done; exit 1"
+)
+"""Waits for the devices of `qemu.PLUGGED`, each alone on the bus of its port."""
 SILENCE = 300.0
 """Seconds without a byte on the console after which a boot has hung."""
 
@@ -99,6 +105,12 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
         LabError: there is one of this name, or the boot failed; then the console's log is left.
     """
     home = place(name)
+    if options.iommu and _monitor(home) is None:
+        raise LabError(
+            f"the path {home}/monitor is too long for a socket",
+            "give the lab a shorter name, or the cache a shorter path (XDG_CACHE_HOME)",
+            exit_code=EXIT_USAGE,
+        )
     try:
         if options.xen is not None:
             options = replace(options, xen=qemu.usable(options.xen, home))
@@ -108,6 +120,8 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
         start = Start(name, disk, _machine(home, xen, booted, options), options, stays=stays)
         saved = None if options.boot else start.snapshot(cache)
         record = (saved and _resume(start, saved)) or _boot(start, saved)
+        if options.iommu:
+            _plug(record)
         _install(record, disk, package.build(cache, os.cpu_count() or 1))
     except BaseException:
         down(name)
@@ -199,6 +213,18 @@ def _boot(start: Start, saved: Snapshot | None) -> Record:
         remote.hang_up(record)  # a saved connection would never end
         saved.save(home)
     return record
+
+
+def _plug(record: Record) -> None:
+    """Plug in the devices behind an IOMMU, and wait until dom0 has them."""
+    with Monitor(record.directory / "monitor") as monitor:
+        for command in qemu.PLUGGED:
+            said = monitor.do(command)
+            if said not in {"", "OK"}:
+                raise lost(record, f"QEMU does not take {command!r}: {said}")
+    done = subprocess.run([*remote.ssh(record), PLUGGED], check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise lost(record, "dom0 does not see the devices that were plugged in")
 
 
 def _install(record: Record, disk: Path, deb: Path) -> None:

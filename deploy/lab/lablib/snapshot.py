@@ -116,9 +116,8 @@ def of(cache: Cache, machine: qemu.Machine, image: Path, started: str) -> Snapsh
         image: the directory of the disk image.
         started: what was started in the machine before it is saved.
     """
-    if machine.iommu or machine.monitor is None:
-        # QEMU 7.2 saves neither AMD-Vi nor NVMe, and not the state of `edu`.
-        return None
+    if machine.iommu == "strict-amd" or machine.monitor is None:
+        return None  # QEMU 7.2 does not save AMD-Vi
     return Snapshot(cache, key(_inputs(machine, image, started)), machine)
 
 
