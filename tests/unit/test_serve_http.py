@@ -6,7 +6,9 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from http.client import HTTPConnection
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPSConnection
+from threading import Event
 
 import pytest
 from patience import patient
@@ -67,6 +69,48 @@ def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
                 f"https://{address}/metrics", timeout=patient(10), context=context
             ) as answer:
                 assert answer.read() == b"x 1\n"
+
+
+def kept(address: str, cafile: str | None = None) -> HTTPConnection:
+    """A connection as Prometheus keeps it, over which one page has come."""
+    host_name, _, port = address.partition(":")
+    soon = http._PATIENCE_S / 2  # when the agent would hang up on a silent client anyway
+    if cafile is None:
+        connection = HTTPConnection(host_name, int(port), timeout=soon)
+    else:
+        context = ssl.create_default_context(cafile=cafile)
+        connection = HTTPSConnection(host_name, int(port), timeout=soon, context=context)
+    connection.request("GET", "/metrics")
+    connection.getresponse().read()
+    return connection
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_connection_does_not_outlive_the_configuration_it_was_made_with(request, tls):
+    files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
+    with listening(Listen("127.0.0.1", 0, *files), lambda _: (b"x 1\n", "text/plain")) as address:
+        connection = kept(address, *files[:1])
+    with suppress(ssl.SSLError):  # it closes without TLS's own word for that
+        assert connection.sock.recv(1) == b""
+    connection.close()
+
+
+def test_a_page_that_is_being_made_is_sent_before_the_connection_ends():
+    asked, go_on = Event(), Event()
+
+    def page(_accept: str) -> tuple[bytes, str]:
+        asked.set()
+        go_on.wait(patient(10))
+        return b"x 1\n", "text/plain"
+
+    with listening(Listen("127.0.0.1", 0), page) as address:
+        host_name, _, port = address.partition(":")
+        connection = HTTPConnection(host_name, int(port), timeout=patient(10))
+        connection.request("GET", "/metrics")
+        assert asked.wait(patient(10))
+    go_on.set()
+    answer = connection.getresponse()
+    assert (answer.read(), answer.headers["Connection"]) == (b"x 1\n", "close")
 
 
 @pytest.mark.parametrize("tls", [True, False])

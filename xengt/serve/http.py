@@ -10,11 +10,11 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from xengt.errors import UnmetError
@@ -50,6 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = gzip.compress(content, _LEVEL)
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
+        if self.server.ended:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
 
@@ -64,6 +66,9 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, listen: Listen, page: Answer) -> None:
         self.page = page
         self.tls = _tls(listen)
+        self.ended = False
+        self._open: set[socket.socket] = set()
+        self._lock = Lock()  # of the two above
         found = socket.getaddrinfo(listen.address, listen.port, type=socket.SOCK_STREAM)
         self.address_family, *_, address = found[0]
         super().__init__(address[:2], _Handler)  # type: ignore[arg-type]  # a text and a number
@@ -76,11 +81,35 @@ class _Server(ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (the base's)
         """Serve a connection, in its own thread: a client that is slow is slow for itself."""
         if self.tls is None:
-            super().finish_request(request, client_address)
+            self._serve(request, client_address)
             return
         request.settimeout(_PATIENCE_S)
         with self.tls.wrap_socket(request, server_side=True) as secure:
-            super().finish_request(secure, client_address)
+            self._serve(secure, client_address)
+
+    def _serve(self, connection: socket.socket, client_address: Any) -> None:  # noqa: ANN401
+        with self._lock:
+            if self.ended:
+                return
+            self._open.add(connection)
+        try:
+            super().finish_request(connection, client_address)
+        finally:
+            with self._lock:
+                self._open.remove(connection)
+
+    def hang_up(self) -> None:
+        """Close the connections of clients, each after the page that it is being sent.
+
+        Prometheus keeps its connection for as long as it can: after a reload it would be given the
+        page of the old configuration for ever.
+        """
+        with self._lock:
+            self.ended = True
+            for connection in self._open:
+                with suppress(OSError):  # the client was faster
+                    # Not SSLSocket's own: that one would go on in plain text.
+                    socket.socket.shutdown(connection, socket.SHUT_RD)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
         """Say that a client went away or was no client, or what was wrong here."""
@@ -116,6 +145,7 @@ def listening(listen: Listen, page: Answer) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+        server.hang_up()
         thread.join()
 
 
