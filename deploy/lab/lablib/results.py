@@ -52,8 +52,8 @@ def paragraph(comparison: Mapping[str, Any]) -> str:
             f"{row['batch']}"
         )
     return (
-        f"With the patches, mapping and unmapping a grant takes {', and '.join(parts)} "
-        "in the hypervisor, compared with stock Xen."
+        f"With the patches, the hypervisor takes {', and '.join(parts)}, to map and unmap a grant, "
+        "compared with stock Xen."
     )
 
 
