@@ -65,7 +65,7 @@ LABS = {
         long=True,
     ),
     # No guest: a kernel that does not know of bus addresses cannot start one.
-    "strict": Lab("tests-strict", ("--exact", *STRICT, "--xen-args", f"{BUS} {TELLS}"), long=True),
+    "strict": Lab("tests-strict", ("--exact", *STRICT, "--xen-args", f"{BUS} {TELLS}")),
     "strict-stock": Lab(
         "tests-strict-stock",
         ("--exact", "--iommu", "strict", "--xen-args", TELLS),

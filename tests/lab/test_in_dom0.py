@@ -10,15 +10,13 @@ FILES = sorted((Path(__file__).parent / "dom0").glob("test_*.py"))
 
 #: Each of these takes minutes on a slow machine. By default test_service.py has the agent.
 LONG = {"test_passive.py", "test_serve.py"}
-#: what maps and shows pages does not depend on the record of a mapping
-STOCK_SHOWS = {"test_map.py"}
 
 
 def each(variant: str):
     """The files, for one hypervisor."""
     for file in FILES:
-        long = file.name in LONG or (variant == "patched" and file.name in STOCK_SHOWS)
-        yield pytest.param(file.name, variant, marks=pytest.mark.long if long else ())
+        marks = pytest.mark.long if file.name in LONG else ()
+        yield pytest.param(file.name, variant, marks=marks)
 
 
 @pytest.mark.parametrize(("name", "variant"), [*each("stock"), *each("patched")])

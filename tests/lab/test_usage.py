@@ -69,15 +69,7 @@ def watched(dom0: Dom0, options: str, *, terminal: bool = False) -> str:
     return dom0.succeeds("cat /tmp/watched")
 
 
-# Half a minute on each hypervisor.
-@pytest.mark.parametrize(
-    "variant",
-    [
-        "stock",
-        pytest.param("patched", marks=pytest.mark.long),
-        "switched-off",
-    ],
-)
+@pytest.mark.parametrize("variant", ["stock", "patched", "switched-off"])
 def test_watching_ends_well_at_ctrl_c(labs, variant):
     dom0 = labs.get(variant)
     lines = watched(dom0, "--json")
@@ -120,10 +112,7 @@ def mappings(dom0) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("variant", ["patched", "switched-off"])
-@pytest.mark.parametrize(
-    "granter",
-    ["empty", *(pytest.param(granter, marks=pytest.mark.long) for granter in ("self", "guest"))],
-)
+@pytest.mark.parametrize("granter", ["empty", "self", "guest"])
 def test_a_killed_run_is_counted_until_the_next_has_cleared_up(labs, variant, granter):
     dom0 = labs.get(variant)
     before = mappings(dom0)
