@@ -41,8 +41,9 @@ def resident(pid: int) -> int:
 def scrape(address: str) -> tuple[float, bytes]:
     request = urllib.request.Request(f"http://{address}/metrics")
     request.add_header("Accept-Encoding", "gzip")
+    limit = patient(60)  # which takes a while itself
     began = time.monotonic()
-    with urllib.request.urlopen(request, timeout=patient(60)) as answer:  # noqa: S310 (our own)
+    with urllib.request.urlopen(request, timeout=limit) as answer:  # noqa: S310 (our own)
         packed = answer.read()
     return time.monotonic() - began, gzip.decompress(packed)
 
