@@ -9,6 +9,7 @@ import pytest
 from changes import changed
 from fuzz.inputs import TEXTS, Differ
 from mutants.mutants import mutants
+from patience import patient
 from userspace import CHECKED, DIFFER, OPTIMISED
 
 #: comparisons are not followed: the harness makes many, and they are of nothing a step could hit on
@@ -59,7 +60,12 @@ def fuzz(
     """Fuzz from a corpus, and return what crashes, and what libFuzzer says."""
     done = run(
         *(fuzzer, corpus, "-seed=1", f"-max_total_time={seconds}", f"-max_len={LONGEST}"),
-        *("-timeout=60", f"-runs={runs}", "-print_final_stats=1", f"-artifact_prefix={into}/"),
+        *(
+            f"-timeout={patient(60):.0f}",
+            f"-runs={runs}",
+            "-print_final_stats=1",
+            f"-artifact_prefix={into}/",
+        ),
     )
     crashes = [path for path in into.iterdir() if re.match(r"(crash|timeout|oom|leak)-", path.name)]
     assert bool(crashes) == bool(done.returncode), done.stderr[-4000:]
@@ -96,7 +102,7 @@ def test_a_fault_is_found_and_cut_short(build, patched_sources, tmp_path):
 
     empty = tmp_path / "corpus"
     empty.mkdir()
-    crashes, told = fuzz(fuzzer, tmp_path, empty, seconds=900)
+    crashes, told = fuzz(fuzzer, tmp_path, empty, seconds=int(patient(900)))
     assert crashes, told[-2000:]
     trace = explained(fuzzer, crashes[0])
     steps = re.findall(r"^(\w\S*) \d+ \d+ \d+ \d+ \d+ \d+ \d+$", trace, re.MULTILINE)
