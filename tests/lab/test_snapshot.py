@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from lablib import hypervisor, package, places
 from lablib.cache import Cache
+from patience import patient
 from reach import LAB, ROOT, Dom0
 from test_exact import figures
 
@@ -49,55 +49,58 @@ def prefix(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def started(exact, prefix) -> Iterator[tuple[Started, Started, Started]]:
-    """A booted lab and two resumed ones: `exact` has saved one by now, or has resumed it."""
+def started(exact, prefix) -> Iterator[tuple[Started, Started]]:
+    """Two resumed labs: `exact` has saved one by now, or has resumed it."""
     assert exact.succeeds("xl", "list", "guest")
-    names = [f"{prefix}-booted", f"{prefix}-resumed", f"{prefix}-again"]
-    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+    names = [f"{prefix}-resumed", f"{prefix}-again"]
+    with ExitStack() as stack:
         for name in names:
             stack.callback(subprocess.run, [LAB, "down", "--name", name], check=True)
-        booted = pool.submit(start, names[0], "--boot")
-        resumed = [start(name) for name in names[1:]]
-        yield booted.result(), *resumed
+        first, second = (start(name) for name in names)
+        yield first, second
 
 
 def test_a_saved_lab_resumes_and_is_fast(started):
-    booted, *resumed = started
-    assert "booting Xen and dom0" in booted.said
-    print(f"booted {booted.seconds:.1f} s, resumed {[f'{lab.seconds:.1f} s' for lab in resumed]}")
-    for lab in resumed:
+    print(f"resumed in {[f'{lab.seconds:.1f} s' for lab in started]}")
+    for lab in started:
         assert "resuming the lab: " in lab.said
         assert "booting" not in lab.said
-        # On a quiet machine it is a fifteenth, and 5 s.
-        assert lab.seconds < booted.seconds / 3
+        assert lab.seconds < patient(30)  # of which the current package may take half
 
 
-def test_its_figures_are_those_of_a_booted_one(started):
-    booted, resumed = (figures(lab.dom0.bench(*PLAN)) for lab in started[:2])
+@pytest.mark.long  # it boots one
+def test_its_figures_are_those_of_a_booted_one(started, prefix):
+    name = f"{prefix}-booted"
+    try:
+        lab = start(name, "--boot")
+        assert "booting Xen and dom0" in lab.said
+        booted = figures(lab.dom0.bench(*PLAN))
+    finally:
+        subprocess.run([LAB, "down", "--name", name], check=True)
+    resumed = figures(started[0].dom0.bench(*PLAN))
     for batch, row in booted.items():
         print(f"batch {batch}: booted {row}, resumed {resumed[batch]}")
         assert resumed[batch] == pytest.approx(row, rel=0.001)
 
 
 def test_no_two_share_a_key_or_random_numbers(started):
-    _, *labs = started
-    keys = [lab.dom0.succeeds("cat /root/.ssh/authorized_keys") for lab in labs]
+    keys = [lab.dom0.succeeds("cat /root/.ssh/authorized_keys") for lab in started]
     assert all(len(each.splitlines()) == 1 for each in keys)
     assert keys[0] != keys[1]
     draw = "python3 -c 'import os; print(os.urandom(16).hex())'"
-    assert len({lab.dom0.succeeds(draw) for lab in labs}) == 2
+    assert len({lab.dom0.succeeds(draw) for lab in started}) == 2
 
 
 def test_it_has_the_date_of_its_resuming_and_not_of_the_snapshot(started):
     # The date less the time since the boot: of one snapshot, the same until the date is set.
-    booted = [int(lab.dom0.succeeds("sed -n 's/^btime //p' /proc/stat")) for lab in started[1:]]
+    booted = [int(lab.dom0.succeeds("sed -n 's/^btime //p' /proc/stat")) for lab in started]
     assert booted[0] < booted[1]
-    for lab, seconds in zip(started[1:], booted, strict=True):
+    for lab, seconds in zip(started, booted, strict=True):
         assert abs(seconds + lab.uptime - lab.date) < 600
 
 
 def test_its_console_shows_the_boot_that_was_saved(started):
-    console = started[1].dom0.console()
+    console = started[0].dom0.console()
     assert "Xen version" in console
     assert "xengt-lab: dom0 is ready" in console
 
