@@ -71,7 +71,7 @@ def clock(root: Path = ROOT) -> Clock:
     """Tell what a nanosecond of this machine's clock is.
 
     In an emulator whose clock counts instructions it is one instruction. Nothing inside the machine
-    shows that, so whoever starts it adds `xengt.clock=instructions` to Linux's command line.
+    shows that, so the lab adds `xengt.clock=instructions` to Linux's command line.
     """
     words = (first_line("proc/cmdline", root) or "").split()
     return "instructions" if "xengt.clock=instructions" in words else "time"

@@ -37,7 +37,7 @@ IOMMUS = {
 """VT-d and AMD-Vi, by the lab's option."""
 
 PLUGGED = (
-    # A device that does what DMA it is told to, at whatever bus address.
+    # A device whose driver can have it read and write any bus address.
     "device_add edu,bus=port1,dma_mask=0xffffffffffffffff",
     # The image once more, of which nobody uses what is on it: for data of guests.
     "drive_add 0 id=data,if=none,file=disk.img,format=raw,snapshot=on",
