@@ -105,6 +105,7 @@ def test_its_console_shows_the_boot_that_was_saved(started):
     assert "xengt-lab: dom0 is ready" in console
 
 
+@pytest.mark.long  # it builds a package; every run after a change shows most of it
 @pytest.mark.usefixtures("started")
 def test_a_change_to_the_package_is_installed_and_needs_no_boot(prefix, tmp_path):
     tree = tmp_path / "tree"
