@@ -17,7 +17,7 @@ HOME = "/local/domain/0/data/xengt/serve"
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.setattr("xengt.store.PLACES", (tmp_path / "socket",))
-    monkeypatch.setattr(xenstore, "_DEADLINE_S", 0.5)
+    monkeypatch.setattr(xenstore, "_DEADLINE_S", patient(0.5))
     monkeypatch.setattr(xenstore, "_TICK_S", 0.05)
     monkeypatch.setattr(xenstore, "_RETRY_S", 0.05)
     return tmp_path / "socket"
@@ -90,12 +90,12 @@ def test_the_status_is_written_kept_and_removed(daemon, following):
     daemon.nodes[f"{HOME}/left"] = b"of one that was killed"
     following.start()
     assert waits_until(lambda: daemon.nodes.get(f"{HOME}/state") == b"probing")
-    assert daemon.nodes[f"{HOME}/pid"] == b"7"
+    assert waits_until(lambda: daemon.nodes.get(f"{HOME}/pid") == b"7")
     assert f"{HOME}/left" not in daemon.nodes
     following.status["state"] = "failing"
     assert waits_until(lambda: daemon.nodes[f"{HOME}/state"] == b"failing")
     following.stop()
-    assert not [path for path in daemon.nodes if path.startswith(HOME)]
+    assert waits_until(lambda: not [path for path in list(daemon.nodes) if path.startswith(HOME)])
 
 
 def test_a_daemon_that_was_restarted_is_told_all_anew(daemon, place, following, caplog):
@@ -113,7 +113,7 @@ def test_a_daemon_that_was_restarted_is_told_all_anew(daemon, place, following, 
         come(again, 9, b"new")
         assert waits_until(lambda: following.name_of(9) == "new")
         following.stop()
-        assert f"{HOME}/state" not in again.nodes
+        assert waits_until(lambda: f"{HOME}/state" not in again.nodes)
     finally:
         again.stop()
     # once, however often it was tried
