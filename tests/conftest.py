@@ -5,6 +5,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says something about the machine and nothing about the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 #: marker, and the option that runs what has it → the command that gives it
 LEFT_OUT = {"long": "./tests/run long", "series": "./tests/run series"}
