@@ -14,7 +14,7 @@ from lablib import cli, initramfs, package, qemu, remote, session
 from lablib.console import Console
 from lablib.errors import LabError, tail
 from lablib.qemu import Machine, start, usable
-from lablib.record import Record, birth, load
+from lablib.record import Record, birth, directory, load
 from lablib.remote import line
 from waiting import waits_until
 
@@ -319,3 +319,12 @@ def test_a_clock_that_counts_instructions_is_of_one_vcpu(capsys):
         cli.parser().parse_args(["up", "--exact", "--threads", "multi"])
     assert ended.value.code == 2
     assert "--threads: not allowed with argument --exact" in capsys.readouterr().err
+
+
+def test_a_lab_whose_monitor_cannot_listen_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    name = "x" * 100
+    with pytest.raises(LabError, match="too long for a socket") as caught:
+        session.up(name, session.Options(iommu="strict"), stays=False)
+    assert "shorter name" in caught.value.remedy
+    assert not directory(name).exists()

@@ -25,7 +25,7 @@ RESUME = 300.0
 """Seconds that a resumed dom0 may take to answer."""
 UPGRADE = "cat > /run/xengt.deb && dpkg --install /run/xengt.deb && rm /run/xengt.deb"
 """Installs the package on stdin. Its service stays disabled, as the image has it."""
-PLUGGED = (
+PLUGGED_IN = (
     "cd /sys/bus/pci/devices && for _ in $(seq 600); do "
     "test -e 0000:01:00.0 && test -e 0000:02:00.0 && exit; sleep 0.1; done; exit 1"
 )
@@ -105,13 +105,9 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
         LabError: there is one of this name, or the boot failed; then the console's log is left.
     """
     home = place(name)
-    if options.iommu and _monitor(home) is None:
-        raise LabError(
-            f"the path {home}/monitor is too long for a socket",
-            "give the lab a shorter name, or the cache a shorter path (XDG_CACHE_HOME)",
-            exit_code=EXIT_USAGE,
-        )
     try:
+        if options.iommu:
+            _require_monitor(home)
         if options.xen is not None:
             options = replace(options, xen=qemu.usable(options.xen, home))
         cache = Cache(places.cache_root())
@@ -222,7 +218,7 @@ def _plug(record: Record) -> None:
             said = monitor.do(command)
             if said not in {"", "OK"}:
                 raise lost(record, f"QEMU does not take {command!r}: {said}")
-    done = subprocess.run([*remote.ssh(record), PLUGGED], check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run([*remote.ssh(record), PLUGGED_IN], check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise lost(record, "dom0 does not see the devices that were plugged in")
 
@@ -371,6 +367,16 @@ def _monitor(home: Path) -> Path | None:
     """Return where QEMU's monitor listens; none when the path is too long for a socket."""
     path = home / "monitor"
     return path if len(str(path)) < SOCKET_PATH else None
+
+
+def _require_monitor(home: Path) -> None:
+    """Refuse a lab whose monitor cannot listen: through it, devices are plugged in."""
+    if _monitor(home) is None:
+        raise LabError(
+            f"the path {home}/monitor is too long for a socket",
+            "give the lab a shorter name, or the cache a shorter path (XDG_CACHE_HOME)",
+            exit_code=EXIT_USAGE,
+        )
 
 
 def down(name: str) -> bool:
