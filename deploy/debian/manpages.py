@@ -12,9 +12,9 @@ from typing import Any
 
 from typer.main import get_command
 
-from xengt import journal
 from xengt.cli import app
 from xengt.errors import Exit
+from xengt.recovery import journal
 
 HERE = Path(__file__).parent
 CONFIG = "/etc/xengt/serve.toml"

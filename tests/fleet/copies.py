@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from pages import recorded
+from tests.fleet.pages import recorded
 
 
 class Server(ThreadingHTTPServer):

@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from box import agent
-from copies import served
-from obtained import SERVER, programs
-from pages import record, recorded, series
+from tests.fleet.box import agent
+from tests.fleet.copies import served
+from tests.fleet.pages import record, recorded, series
+from tests.prometheus.obtained import SERVER, programs
 
 EVERY_S = 15
 _VALUE = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)

@@ -6,7 +6,8 @@ import pytest
 from lablib import places
 from lablib.cache import Cache
 from lablib.series import patches
-from userspace import CHECKED, DIFFER, OPTIMISED, compiled, linked, prepared
+
+from tests.hypervisor.userspace import CHECKED, DIFFER, OPTIMISED, compiled, linked, prepared
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from changes import Change, changed
-from patience import patient
-from userspace import compiled, linked
+
+from tests.hypervisor.changes import Change, changed
+from tests.hypervisor.userspace import compiled, linked
+from tests.patience import patient
 
 HERE = Path(__file__).parent
 ADVISORIES = HERE / "advisories"
@@ -79,7 +80,7 @@ def test_broken(broken, patched_sources, tmp_path):
         capture_output=True,
         text=True,
         timeout=patient(300),
-        env=os.environ | {"PYTHONPATH": str(HERE)},
+        env=os.environ | {"PYTHONPATH": str(HERE.parents[1])},
     )
     said = f"exit code {done.returncode}\n{done.stderr}"
     if "dies" in broken:

@@ -11,9 +11,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from contention.model import SHARED, Point, Shared, fitted, predicted, rate, report
-from patience import patient
-from userspace import HERE
+
+from tests.hypervisor.contention.model import SHARED, Point, Shared, fitted, predicted, rate, report
+from tests.hypervisor.userspace import HERE
+from tests.patience import patient
 
 #: as Xen's release build has it
 OPTIMISED = ("-O2", "-DNDEBUG")

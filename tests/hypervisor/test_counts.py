@@ -10,9 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from counts import table
-from counts.measured import WIDE, measured
-from counts.trace import Program
+
+from tests.hypervisor.counts import table
+from tests.hypervisor.counts.measured import WIDE, measured
+from tests.hypervisor.counts.trace import Program
 
 HERE = Path(__file__).parent / "counts"
 TABLE, PAGE = HERE / "counts.json", HERE / "counts.md"

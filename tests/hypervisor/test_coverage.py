@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from covered.lines import Line, functions, report
-from covered.unreached import unreached
-from fuzz.inputs import Differ
-from patience import patient
-from userspace import DIFFER, compiled, linked
+
+from tests.hypervisor.covered.lines import Line, functions, report
+from tests.hypervisor.covered.unreached import unreached
+from tests.hypervisor.fuzz.inputs import Differ
+from tests.hypervisor.userspace import DIFFER, compiled, linked
+from tests.patience import patient
 
 HERE = Path(__file__).parent
 FLAGS = ("-O0", "--coverage", "-DNDEBUG", "-DEVENTS")
@@ -63,7 +64,10 @@ def covered(stock_sources, patched_sources, differ_library, tmp_path_factory):
     library = linked(into / "librare.so", [patched], patched_sources, FLAGS, shared=True)
     words = [sys.executable, HERE / "covered/rare.py", library]
     subprocess.run(
-        words, check=True, env={**os.environ, "PYTHONPATH": str(HERE)}, timeout=patient(600)
+        words,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+        timeout=patient(600),
     )
 
     found = functions(into / "patched.gcda", "grant_table.c")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from patience import patient
+
+from tests.patience import patient
 
 HEADER = Path(__file__).parent / "differ/differ.h"
 SETTINGS = list(itertools.product((0, 1), (0, 1, 2), (0, 1)))

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from changes import changed
-from fuzz.inputs import TEXTS, Differ
-from mutants.mutants import mutants
-from patience import patient
-from userspace import CHECKED, DIFFER, OPTIMISED
+
+from tests.hypervisor.changes import changed
+from tests.hypervisor.fuzz.inputs import TEXTS, Differ
+from tests.hypervisor.mutants.mutants import mutants
+from tests.hypervisor.userspace import CHECKED, DIFFER, OPTIMISED
+from tests.patience import patient
 
 #: comparisons are not followed: the harness makes many, and they are of nothing a step could hit on
 FUZZER = ("-fsanitize=fuzzer", "-fno-sanitize-coverage=trace-cmp")

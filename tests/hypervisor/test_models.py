@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from patience import patient
+
+from tests.patience import patient
 
 MODELS = Path(__file__).parent / "models"
 SOUND = sorted(path.stem for path in MODELS.glob("*.pml"))

@@ -9,11 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from changes import changed
-from mutants.mutants import Mutant, mutants
-from patience import patient
-from races.faults import FAULTS
-from userspace import DIFFER, compiled, linked
+
+from tests.hypervisor.changes import changed
+from tests.hypervisor.mutants.mutants import Mutant, mutants
+from tests.hypervisor.races.faults import FAULTS
+from tests.hypervisor.userspace import DIFFER, compiled, linked
+from tests.patience import patient
 
 HERE = Path(__file__).parent
 #: As released: what a user sees is to tell, not assertions. Compiling a mutant takes longest.

@@ -5,12 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from changes import Change, changed
 from lablib import places
 from lablib.cache import Cache
 from lablib.series import patches
-from patience import patient
-from userspace import linked, prepared
+
+from tests.hypervisor.changes import Change, changed
+from tests.hypervisor.userspace import linked, prepared
+from tests.patience import patient
 
 HERE = Path(__file__).parent / "pagetables"
 SEEDS, BATCHES, LONG_BATCHES = 2, 20_000, 400_000

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from changes import changed
-from patience import patient
-from races.faults import FAULTS
-from races.marks import PATCHED, STOCK
-from userspace import HERE, compiled, linked
+
+from tests.hypervisor.changes import changed
+from tests.hypervisor.races.faults import FAULTS
+from tests.hypervisor.races.marks import PATCHED, STOCK
+from tests.hypervisor.userspace import HERE, compiled, linked
+from tests.patience import patient
 
 MARKS = {"stock": STOCK, "patched": PATCHED}
 MIXES = re.findall(r'^    \{ "([\w-]+)"', (HERE / "races/mixes.h").read_text(), re.MULTILINE)

@@ -11,8 +11,9 @@ from boardlib.board import filled
 from boardlib.panel import Needs
 from boardlib.shown import ROWS
 from lablib import record, remote
-from reach import Dom0
-from server import RULES, Prometheus, config, hurried, prometheus, waits_until
+
+from tests.lab.reach import Dom0
+from tests.prometheus.server import RULES, Prometheus, config, hurried, prometheus, waits_until
 
 PORT = 9805
 #: the alerts' and rules' own times, in seconds

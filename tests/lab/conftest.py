@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labs import LABS, Labs
-from programs import Programs
-from reach import Dom0
-from service import CONFIG, Service
+
+from tests.lab.labs import LABS, Labs
+from tests.lab.programs import Programs
+from tests.lab.reach import Dom0
+from tests.lab.service import CONFIG, Service
 
 HERE = Path(__file__).parent
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from lablib import record, trace, trace_capture, trace_cut
 from lablib.monitor import Monitor
 from lablib.trace_code import Code
-from mapper.build import build
-from reach import LAB, Dom0
+
+from tests.lab.mapper.build import build
+from tests.lab.reach import LAB, Dom0
 
 HELD = 100_000
 GRANTERS = (1, 64)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lablib import record
 from lablib.monitor import Monitor
-from reach import Dom0
+
+from tests.lab.reach import Dom0
 
 #: QEMU's trace events, of an invalidation of everything, of a domain, and of some pages
 EVENTS = ("vtd_inv_desc_iotlb_global", "vtd_inv_desc_iotlb_domain", "vtd_inv_desc_iotlb_pages")

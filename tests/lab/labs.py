@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from reach import LAB, Dom0, troubles
+
+from tests.lab.reach import LAB, Dom0, troubles
 
 HERE = Path(__file__).parent
 #: few enough frames, of 256 mappings each, for a test to run dom0 out of them

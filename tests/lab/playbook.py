@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from patience import patient
+from tests.patience import patient
 
 FLEET = Path(__file__).parents[2] / "deploy" / "fleet"
 #: of the environment that these tests run in

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lablib import places, roots
 from lablib.cache import Cache
-from reach import Dom0
+
+from tests.lab.reach import Dom0
 
 SOURCES = Path(__file__).parent / "semantics"
 COMMON = ("xen", "granter")

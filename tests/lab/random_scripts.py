@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from scripts import FAR, KINDS, SAME_TAG, VARIED
+from tests.lab.scripts import FAR, KINDS, SAME_TAG, VARIED
 
 
 @dataclass

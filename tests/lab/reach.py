@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from patience import patient
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "deploy" / "lab" / "lab"

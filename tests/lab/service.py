@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from patience import patient
-from reach import Dom0
+from tests.lab.reach import Dom0
+from tests.patience import patient
 
 UNIT = "xengt.service"
 CONFIG = "/etc/xengt/serve.toml"

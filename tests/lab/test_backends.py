@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from backends import image
-from labs import Labs
-from reach import left_behind
 
-from xengt.sizing.devices import Guest, parts
+from tests.lab.backends import image
+from tests.lab.labs import Labs
+from tests.lab.reach import left_behind
+from xengt.plan.devices import Guest, parts
 
 pytestmark = pytest.mark.long
 

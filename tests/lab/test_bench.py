@@ -7,12 +7,14 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from reach import left_behind
 
+from tests.lab.reach import left_behind
 from xenlib_cffi.histogram import Histogram
 
 SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "xengt" / "bench.schema.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "xengt" / "documents" / "bench.schema.json").read_text(
+        encoding="utf-8"
+    )
 )
 
 

@@ -1,8 +1,8 @@
 """A mapper destroyed with mappings live: nothing of it stays, in anybody's grant table."""
 
-from labs import Labs
-from mapper.put import everywhere, script
-from reach import left_behind
+from tests.lab.labs import Labs
+from tests.lab.mapper.put import everywhere, script
+from tests.lab.reach import left_behind
 
 BAD_HANDLE = -4
 #: kind of mapper, mappings (two a reference), granters, and who is destroyed first

@@ -1,7 +1,8 @@
 """What a device reaches of granted pages behind an IOMMU in strict mode: dom0/dma, run there."""
 
 import pytest
-from reach import left_behind
+
+from tests.lab.reach import left_behind
 
 
 @pytest.mark.parametrize("variant", ["strict", "strict-stock", "strict-amd"])

@@ -4,7 +4,8 @@ import subprocess
 import time
 
 import pytest
-from reach import LAB, left_behind
+
+from tests.lab.reach import LAB, left_behind
 
 LONG = (
     "xengt bench --engine {engine} --granter {granter} --batch 32 --references 32 --hold 200"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from lablib import places, roots
 from lablib.cache import Cache
-from reach import left_behind
+
+from tests.lab.reach import left_behind
 
 HERE = Path(__file__).parent
 PLAN = ("--granter", "guest", "--batch", "1,32", "--samples", "2000")

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-import figures
 import pytest
-from figures import GRANTERS, HELD, TRACED, Held, Pair
-from reach import Dom0, left_behind
+
+from tests.lab import figures
+from tests.lab.figures import GRANTERS, HELD, TRACED, Held, Pair
+from tests.lab.reach import Dom0, left_behind
 
 PATCHED = "patched-exact"
 SWITCHED_OFF = "switched-off-exact"

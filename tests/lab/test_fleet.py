@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from agents import forwarded
-from certificates import Authority
-from cost import EVERY_S, measure
 from lablib import cache, package, places, qemu, record
-from pages import record as record_pages
-from patience import patient
-from playbook import FLEET, Played, play
-from reach import LAB, Dom0
-from server import RULES, Prometheus, config, prometheus, waits_until
+
+from tests.fleet.cost import EVERY_S, measure
+from tests.fleet.pages import record as record_pages
+from tests.lab.agents import forwarded
+from tests.lab.certificates import Authority
+from tests.lab.playbook import FLEET, Played, play
+from tests.lab.reach import LAB, Dom0
+from tests.patience import patient
+from tests.prometheus.server import RULES, Prometheus, config, prometheus, waits_until
 
 pytestmark = pytest.mark.long
 

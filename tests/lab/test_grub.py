@@ -7,7 +7,8 @@ import pytest
 from hvlib import build
 from hvlib.names import IMAGE
 from lablib import cache, places, record
-from reach import LAB, ROOT, Dom0
+
+from tests.lab.reach import LAB, ROOT, Dom0
 
 pytestmark = pytest.mark.long
 

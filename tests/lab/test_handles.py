@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from divergences import SCRIPT, agreed
-from programs import classes, comparable
+
+from tests.lab.divergences import SCRIPT, agreed
+from tests.lab.programs import classes, comparable
 
 pytestmark = pytest.mark.long
 

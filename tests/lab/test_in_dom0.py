@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from reach import left_behind
+
+from tests.lab.reach import left_behind
 
 FILES = sorted((Path(__file__).parent / "dom0").glob("test_*.py"))
 

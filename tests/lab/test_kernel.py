@@ -4,9 +4,10 @@ import json
 import re
 
 import pytest
-from backends import image
-from labs import Labs
-from reach import Dom0, left_behind
+
+from tests.lab.backends import image
+from tests.lab.labs import Labs
+from tests.lab.reach import Dom0, left_behind
 
 pytestmark = pytest.mark.long
 

@@ -3,9 +3,10 @@
 import re
 
 import pytest
-from admission import differences
-from programs import comparable
-from random_scripts import at_random
+
+from tests.lab.admission import differences
+from tests.lab.programs import comparable
+from tests.lab.random_scripts import at_random
 
 OTHERS = ("switched-off", "patched", "patched-debug")
 EVERYWHERE = pytest.mark.parametrize("variant", ["stock", *OTHERS])

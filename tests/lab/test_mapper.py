@@ -3,11 +3,12 @@
 import functools
 
 import pytest
-from labs import Labs
-from mapper.dom0.sequences import FAMILIES, Stage, name
-from mapper.expected import excused, expected, sound
-from mapper.put import everywhere, script
-from reach import left_behind
+
+from tests.lab.labs import Labs
+from tests.lab.mapper.dom0.sequences import FAMILIES, Stage, name
+from tests.lab.mapper.expected import excused, expected, sound
+from tests.lab.mapper.put import everywhere, script
+from tests.lab.reach import left_behind
 
 pytestmark = pytest.mark.long
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from lablib import package, places
 from lablib.cache import Cache
-from reach import left_behind
-from service import CONFIG, UNIT, Service, waits_until
+
+from tests.lab.reach import left_behind
+from tests.lab.service import CONFIG, UNIT, Service, waits_until
 
 pytestmark = pytest.mark.long
 

@@ -3,11 +3,11 @@
 import time
 
 import pytest
-from agents import empty, scraped, serving
-from backends import image
-from reach import Dom0, left_behind
-from server import Prometheus
 
+from tests.lab.agents import empty, scraped, serving
+from tests.lab.backends import image
+from tests.lab.reach import Dom0, left_behind
+from tests.prometheus.server import Prometheus
 from xenlib_cffi.histogram import Histogram
 
 pytestmark = pytest.mark.long

@@ -1,8 +1,9 @@
 """What is taken for a complaint of the hypervisor, and which lab a test is given."""
 
 import pytest
-from labs import Labs
-from reach import troubles
+
+from tests.lab.labs import Labs
+from tests.lab.reach import troubles
 
 BOOT = """(XEN) Xen version 4.20.4-pre (lab@xengt) debug=n
 (XEN) WARNING: SPECULATIVE something

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from reach import left_behind
+
+from tests.lab.reach import left_behind
 
 MIB = 1 << 20
 KIB = 1 << 10

@@ -1,9 +1,10 @@
 """A real Prometheus that scrapes the agent in dom0, its alerts, and the dashboard's queries."""
 
 import pytest
-from agents import empty, scraped, serving
-from reach import left_behind
-from server import waits_until
+
+from tests.lab.agents import empty, scraped, serving
+from tests.lab.reach import left_behind
+from tests.prometheus.server import waits_until
 
 OPTIONS = """
 [probe]

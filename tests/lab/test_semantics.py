@@ -7,10 +7,11 @@ Xen's pins, and what the caller can do at each of its addresses. They must be eq
 from itertools import chain
 
 import pytest
-from admission import differences
-from programs import classes, comparable
-from random_scripts import at_random
-from scripts import (
+
+from tests.lab.admission import differences
+from tests.lab.programs import classes, comparable
+from tests.lab.random_scripts import at_random
+from tests.lab.scripts import (
     DEATH,
     KINDS,
     SAME_TAG,

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from reach import left_behind
-from service import BUSY, waits_until
+
+from tests.lab.reach import left_behind
+from tests.lab.service import BUSY, waits_until
 
 #: capabilities(7), by number
 CAP_DAC_OVERRIDE = 1

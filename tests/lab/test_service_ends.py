@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from agents import serving
-from reach import left_behind
-from service import BUSY, UNIT, waits_until
+
+from tests.lab.agents import serving
+from tests.lab.reach import left_behind
+from tests.lab.service import BUSY, UNIT, waits_until
 
 pytestmark = pytest.mark.long
 
@@ -36,9 +37,9 @@ def test_killed_it_is_started_again_and_takes_back_what_was_left(dom0, service, 
 def left_behind_by(dom0, pid) -> bool:
     """Whether there is an empty domain that this process made."""
     code = (
-        "from xengt import owner; from xenlib_cffi.ctrl import Ctrl\n"
-        "with Ctrl() as ctrl: print([owner._UUID.unpack(d.uuid)[1] for d in ctrl.domains()"
-        " if owner.is_ours(d.uuid)])"
+        "from xengt.recovery import domain_owner; from xenlib_cffi.ctrl import Ctrl\n"
+        "with Ctrl() as ctrl: print([domain_owner._UUID.unpack(d.uuid)[1] for d in ctrl.domains()"
+        " if domain_owner.is_ours(d.uuid)])"
     )
     return pid in dom0.succeeds("python3", "-c", code)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from lablib import hypervisor, package, places
 from lablib.cache import Cache
-from patience import patient
-from reach import LAB, ROOT, Dom0
-from test_exact import figures
+
+from tests.lab.reach import LAB, ROOT, Dom0
+from tests.lab.test_exact import figures
+from tests.patience import patient
 
 #: as the lab `exact`, whose snapshot these tests share
 EXACT = ("--exact", "--guest")
@@ -110,14 +111,14 @@ def test_its_console_shows_the_boot_that_was_saved(started):
 def test_a_change_to_the_package_is_installed_and_needs_no_boot(prefix, tmp_path):
     tree = tmp_path / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "tests", *package.COMPILED))
-    changed = tree / "xengt/checks/check.py"
+    changed = tree / "xengt/check/outcome.py"
     changed.write_text(changed.read_text() + "\nCHANGED = True\n")
     name = f"{prefix}-changed"
     try:
         lab = start(name, lab=tree / "deploy/lab/lab")
         assert "booting" not in lab.said
         assert "installing xengt's current package" in lab.said
-        lab.dom0.succeeds("python3", "-c", "from xengt.checks.check import CHANGED")
+        lab.dom0.succeeds("python3", "-c", "from xengt.check.outcome import CHANGED")
         lab.dom0.succeeds("dpkg --verify xengt && ! systemctl is-enabled xengt.service")
     finally:
         subprocess.run([LAB, "down", "--name", name], check=True)

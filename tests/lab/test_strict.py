@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-import figures
 import pytest
-from figures import Pair
-from iotlb import invalidations
-from reach import Dom0, left_behind
+
+from tests.lab import figures
+from tests.lab.figures import Pair
+from tests.lab.iotlb import invalidations
+from tests.lab.reach import Dom0, left_behind
 
 STOCK, OURS = "strict-stock", "strict"
 #: stock → ours, of a granter that Linux runs in; it takes a kernel of dom0 built for it

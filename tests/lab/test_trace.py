@@ -5,7 +5,8 @@ import subprocess
 from collections import Counter
 
 import pytest
-from reach import LAB, Dom0, left_behind
+
+from tests.lab.reach import LAB, Dom0, left_behind
 
 pytestmark = pytest.mark.long
 

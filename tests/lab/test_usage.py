@@ -4,9 +4,10 @@ import json
 
 import jsonschema
 import pytest
-from reach import ROOT, Dom0, left_behind
 
-SCHEMA = json.loads((ROOT / "xengt" / "usage.schema.json").read_text(encoding="utf-8"))
+from tests.lab.reach import ROOT, Dom0, left_behind
+
+SCHEMA = json.loads((ROOT / "xengt/documents/usage.schema.json").read_text(encoding="utf-8"))
 #: hypervisor → where the figures are from, and which maptrack it is said to keep
 SAID = {
     "stock": ("query_size", "stock"),

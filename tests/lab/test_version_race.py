@@ -1,8 +1,9 @@
 """A granter changes the version of its grant table while others map and unmap what it grants."""
 
 import pytest
-from mapper.put import everywhere, script
-from reach import left_behind
+
+from tests.lab.mapper.put import everywhere, script
+from tests.lab.reach import left_behind
 
 pytestmark = pytest.mark.long
 

@@ -3,9 +3,10 @@
 import subprocess
 
 import pytest
-from labs import STAYS, down
-from reach import LAB, Dom0, left_behind
-from service import Service, waits_until
+
+from tests.lab.labs import STAYS, down
+from tests.lab.reach import LAB, Dom0, left_behind
+from tests.lab.service import Service, waits_until
 
 pytestmark = pytest.mark.long
 

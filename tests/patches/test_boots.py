@@ -11,7 +11,8 @@ from lablib.hypervisor import label
 from lablib.roots import build_root
 from lablib.series import patches
 from lablib.tree import Tree
-from reach import LAB, troubles
+
+from tests.lab.reach import LAB, troubles
 
 MAPS = (
     "xl info | grep xen_changeset && xengt bench --engine hypercall --engine gntdev"

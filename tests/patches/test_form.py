@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from form import LINUX, XEN, flaws
+
+from tests.patches.form import LINUX, XEN, flaws
 
 PATCHES = Path(__file__).parents[2] / "patches"
 SERIES = sorted(path.parent for path in PATCHES.glob("*/series"))

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from obtained import SERVER, programs
-from patience import patient
+from tests.patience import patient
+from tests.prometheus.obtained import SERVER, programs
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = sorted((DEPLOY / "prometheus").glob("*.rules.yml"))

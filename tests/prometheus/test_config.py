@@ -5,9 +5,10 @@ import shutil
 import subprocess
 
 import pytest
-from obtained import promtool
-from server import DEPLOY, RULES, prometheus, waits_until
-from serving import blocked, running, told, xen
+
+from tests.prometheus.obtained import promtool
+from tests.prometheus.server import DEPLOY, RULES, prometheus, waits_until
+from tests.unit.serving import blocked, running, told, xen
 
 __all__ = ["blocked", "running", "told", "xen"]  # fixtures
 

@@ -7,7 +7,8 @@ from itertools import combinations
 
 import pytest
 from boardlib import board
-from server import DEPLOY
+
+from tests.prometheus.server import DEPLOY
 
 HERE = DEPLOY / "grafana"
 BOARD = json.loads((HERE / "dashboard.json").read_text(encoding="utf-8"))

@@ -6,11 +6,12 @@ import urllib.request
 
 import pytest
 from boardlib.board import filled
-from obtained import promtool
-from patience import patient
-from server import DEPLOY, RULES
-from serving import blocked, probing, running, told, xen
-from waiting import waits_until
+
+from tests.patience import patient
+from tests.prometheus.obtained import promtool
+from tests.prometheus.server import DEPLOY, RULES
+from tests.unit.serving import blocked, probing, running, told, xen
+from tests.unit.waiting import waits_until
 
 __all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
 

@@ -6,9 +6,10 @@ import pytest
 from boardlib import __main__ as program
 from boardlib.asking import boxes
 from boardlib.page import drawn_page
-from browser import look, needs_chromium
-from server import RULES, config, prometheus, waits_until
-from serving import blocked, probing, running, told, xen
+
+from tests.prometheus.server import RULES, config, prometheus, waits_until
+from tests.unit.browser import look, needs_chromium
+from tests.unit.serving import blocked, probing, running, told, xen
 
 __all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
 

@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from obtained import promtool
-from server import DEPLOY, RULES
+
+from tests.prometheus.obtained import promtool
+from tests.prometheus.server import DEPLOY, RULES
 
 HERE = Path(__file__).parent
 TESTS = sorted(HERE.glob("*.yml"))

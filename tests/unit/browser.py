@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import patient
+
+from tests.patience import patient
 
 _CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(not _CHROMIUM, reason="needs chromium: apt install chromium")

@@ -7,7 +7,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from patience import patient
+
+from tests.patience import patient
 
 FAKE = Path(__file__).parents[1] / "c" / "fake_xen.c"
 # The books and the switches of fake_xen.h, for cffi: it reads declarations alone.

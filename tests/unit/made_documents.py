@@ -8,8 +8,8 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from xengt.document import Document, build
-from xengt.samples import Case, Result, summarise
+from xengt.bench.document import BenchDocument, build
+from xengt.bench.result import Case, Result, summarise
 from xenlib_cffi.histogram import Histogram
 
 HOST: dict[str, Any] = {
@@ -72,7 +72,7 @@ def document(
     samples: int = 2_000,
     scale: float = 1.0,
     **host: object,
-) -> Document:
+) -> BenchDocument:
     """Make a run's document.
 
     Args:

@@ -8,19 +8,20 @@ import urllib.request
 from types import SimpleNamespace
 
 import pytest
-import stand_in
-from patience import patient
-from told import collected
-from usage_stand_ins import Ctrl, xen
-from waiting import waits_until
 
-from xengt import dom0
-from xengt.serve import host, probe, service
+from tests.patience import patient
+from tests.unit import stand_in
+from tests.unit.told import collected
+from tests.unit.usage_stand_ins import Ctrl, xen
+from tests.unit.waiting import waits_until
+from xengt.serve import probe, service
 from xengt.serve.config import (
     ProbeOptions,
 )
-from xengt.serve.host import Host
+from xengt.serve.metrics import host_metrics
+from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.probe import Probe
+from xengt.xen import preflight
 from xenlib_cffi.histogram import Histogram
 
 __all__ = ["xen"]  # fixtures
@@ -48,13 +49,13 @@ def written(tmp_path, text):
 @pytest.fixture
 def told(xen, monkeypatch):
     """A host of two domains, as it is told; `xen` is its hypervisor."""
-    monkeypatch.setattr(host, "Ctrl", lambda: Ctrl(xen))
+    monkeypatch.setattr(host_metrics, "Ctrl", lambda: Ctrl(xen))
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
     names = {0: "Domain-0", 7: 'w"e\\b'}
 
     def tell(most=1000):
-        return collected(Host(most, names.get))
+        return collected(HostMetrics(most, names.get))
 
     return tell
 
@@ -120,9 +121,9 @@ def probing(monkeypatch):
     monkeypatch.setattr(probe, "EmptyDomains", FakeGranter)
     monkeypatch.setattr(probe, "Loop", FakeLoop)
     monkeypatch.setattr(probe, "engine", lambda *_, **__: FakeEngine)
-    monkeypatch.setattr(probe.bench, "holding", holding)
+    monkeypatch.setattr(probe.run, "holding", holding)
     monkeypatch.setattr(probe.journal, "opened", lambda: probing.opened())  # noqa: PLW0108
-    monkeypatch.setattr(probe.leftovers, "clear", probing.cleared.append)
+    monkeypatch.setattr(probe.sweep, "clear", probing.cleared.append)
     FakeGranter.made = 0
     yield probing
     for made in probing.made:
@@ -133,7 +134,7 @@ def probing(monkeypatch):
 def running(told, xen, tmp_path, monkeypatch):
     """Run it in this process, in a thread that takes the signals; its address is returned."""
     assert told(0)["xengt_domains",] == 2
-    monkeypatch.setattr(dom0, "require", lambda _engines: None)
+    monkeypatch.setattr(preflight, "require", lambda _engines: None)
     monkeypatch.setattr(service, "Ctrl", lambda: Ctrl(xen))
     addresses = []
     ended = []

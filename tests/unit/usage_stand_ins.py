@@ -3,11 +3,11 @@
 import errno
 
 import pytest
-import stand_in
-from xenstored import FakeXenstored
 
-from xengt import limits, maptrack
+from tests.unit import stand_in
+from tests.unit.xenstored import FakeXenstored
 from xengt.usage import reading
+from xengt.xen import limits, maptrack
 from xenlib_cffi.ctrl import Domain, Version
 from xenlib_cffi.errors import XenLibraryError
 
@@ -143,6 +143,6 @@ def xen(monkeypatch, tmp_path):
     monkeypatch.setattr(reading, "Ctrl", lambda: Ctrl(made))
     made.store = FakeXenstored(tmp_path / "socket")
     made.store.nodes["/local/domain/0/name"] = b"Domain-0"
-    monkeypatch.setattr("xengt.store.PLACES", (made.store.place,))
+    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (made.store.place,))
     yield made
     made.store.stop()

@@ -2,7 +2,7 @@
 
 import time
 
-from patience import patient
+from tests.patience import patient
 
 
 def waits_until(condition, seconds=20):

@@ -6,13 +6,18 @@ from typing import Annotated
 import typer
 from typer.models import OptionInfo
 
-from xengt import bench as benchmark
-from xengt import document, dom0, host, journal, leftovers
-from xengt.cli import progress, values
+from xengt.bench import document
+from xengt.bench import run as benchmark
+from xengt.bench.plan import REFERENCES, BenchPlan
+from xengt.cli import option_values, progress
+from xengt.documents.write import write_json, write_text
 from xengt.errors import UnmetError
-from xengt.plan import REFERENCES, Plan
-from xengt.report import hdr as hdr_log
-from xengt.report import page, table
+from xengt.recovery import journal, sweep
+from xengt.report import hdr_log
+from xengt.report.html import bench_page
+from xengt.report.terminal import bench_table
+from xengt.report.terminal.console import console_on
+from xengt.xen import host, preflight
 from xenlib_cffi.call import MAX_BATCH
 
 #: calls to time in each case, where neither samples nor a duration is given
@@ -75,42 +80,46 @@ def bench(
     """
     if samples is not None and duration is not None:
         raise UnmetError("--samples and --duration exclude each other", "give one of them")
-    batches = values.several("--batch", batch, values.integer(1, MAX_BATCH))
-    workers = values.several("--threads", threads, values.integer(1))
-    plan = Plan(
-        engine=values.several("--engine", engine, values.one_of("hypercall", "gntdev")),
-        granter=values.several("--granter", granter, values.granter),
-        granters=values.several("--granters", granters, values.integer(1)),
-        references=values.several("--references", references, values.integer(1))
+    batches = option_values.several("--batch", batch, option_values.integer(1, MAX_BATCH))
+    workers = option_values.several("--threads", threads, option_values.integer(1))
+    plan = BenchPlan(
+        engine=option_values.several(
+            "--engine", engine, option_values.one_of("hypercall", "gntdev")
+        ),
+        granter=option_values.several("--granter", granter, option_values.granter),
+        granters=option_values.several("--granters", granters, option_values.integer(1)),
+        references=option_values.several("--references", references, option_values.integer(1))
         if references
         else [max(REFERENCES, max(batches) * max(workers))],
         batch=batches,
         threads=workers,
-        mappings=values.several("--mappings", mappings, values.integer(1, 3)),
+        mappings=option_values.several("--mappings", mappings, option_values.integer(1, 3)),
         readonly=[
             word == "yes"
-            for word in values.several("--readonly", readonly, values.one_of("no", "yes"))
+            for word in option_values.several(
+                "--readonly", readonly, option_values.one_of("no", "yes")
+            )
         ],
-        hold=values.several("--hold", hold, values.integer(0)),
-        rate=values.several("--rate", rate, values.positive) if rate else [None],
+        hold=option_values.several("--hold", hold, option_values.integer(0)),
+        rate=option_values.several("--rate", rate, option_values.positive) if rate else [None],
         samples=None if duration else samples or SAMPLES,
         duration_s=duration,
         digits=digits,
     )
     plan.setups()  # what cannot be is refused before anything is started
-    dom0.require(plan.engine)
-    with dom0.failures_told(), journal.opened(patience_s=PATIENCE_S) as book:
-        cleared = leftovers.clear(book)
+    preflight.require(plan.engine)
+    with preflight.library_errors_explained(), journal.opened(patience_s=PATIENCE_S) as book:
+        cleared = sweep.clear(book)
         if cleared:
             print(f"xengt: {cleared}", file=sys.stderr)
-        with progress.shown() as show:
+        with progress.progress_display() as show:
             results = list(benchmark.run(plan, book, show))
         made = document.build(host.gather(), plan.to_json(), results)
     # With the document on standard output, the table is for whoever reads standard error.
-    table.show(made, table.console_on(sys.stderr if json == "-" else sys.stdout))
+    bench_table.show(made, console_on(sys.stderr if json == "-" else sys.stdout))
     if json:
-        document.write_json(made.to_json(), json)
+        write_json(made.to_json(), json)
     if html:
-        document.write_text(page.render(made), html)
+        write_text(bench_page.render(made), html)
     if hdr:
-        document.write_text(hdr_log.render(made), hdr)
+        write_text(hdr_log.render(made), hdr)

@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from xengt import checks
-from xengt.checks import Check, State
+from xengt.check import Check, State, run_all
 from xengt.errors import Exit
 
 SCHEMA = "xengt.check/1"
@@ -30,7 +29,7 @@ def check(
 
     Example: xengt check
     """
-    found = list(checks.run())
+    found = list(run_all())
     if as_json:
         print(json.dumps({"schema": SCHEMA, "checks": [asdict(each) for each in found]}, indent=2))
     else:

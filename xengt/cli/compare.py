@@ -8,10 +8,11 @@ from typer.core import TyperCommand
 
 from xengt.compare import compare as compare_runs
 from xengt.compare.comparison import BELOW_OVERHEAD
-from xengt.document import write_json, write_text
+from xengt.documents.write import write_json, write_text
 from xengt.errors import Exit, UnmetError
-from xengt.report import compare_page, compare_table
-from xengt.report.table import console_on
+from xengt.report.html import compare_page
+from xengt.report.terminal import compare_table
+from xengt.report.terminal.console import console_on
 
 # What the parser is shown in place of `--`: no argument of a process can hold it.
 _SEPARATOR = "\0"

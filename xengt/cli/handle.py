@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xengt.errors import UnmetError
-from xengt.handle import Handle, build, split
+from xengt.xen.handle import Handle, build, split
 
 
 def _number(text: str) -> int:

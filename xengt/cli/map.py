@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from xengt.cli.endings import awaited
+from xengt.cli.signals import termination_awaited
 from xengt.errors import UnmetError
-from xengt.handle import DOMID_FIRST_RESERVED
-from xengt.mapping import Seen, mapped
-from xengt.references import MAX_REFERENCES, decode
-from xengt.report.hexdump import hexdump
+from xengt.report.terminal.hexdump import hexdump
+from xengt.sharing.mapping import PageContent, mapped
+from xengt.sharing.references import MAX_REFERENCES, decode
+from xengt.xen.handle import DOMID_FIRST_RESERVED
 
 SCHEMA = "xengt.map/1"
 
@@ -56,7 +56,7 @@ def map_references(
             for seen in pages.look():
                 _show(domid, seen, dump=dump)
         if wait or duration is not None:
-            with awaited() as end:
+            with termination_awaited() as end:
                 end(duration)
 
 
@@ -73,14 +73,14 @@ def _references(words: list[str]) -> list[int]:
     return found
 
 
-def _show(domid: int, seen: Seen, *, dump: bool) -> None:
+def _show(domid: int, seen: PageContent, *, dump: bool) -> None:
     kind = "  xengt share's" * seen.shared
     print(f"domain {domid} reference {seen.gref}  sha256 {seen.sha256}{kind}", flush=not dump)
     if dump:
         print("\n".join(hexdump(seen.content)), flush=True)
 
 
-def _tell(domid: int, pages: list[Seen], *, writable: bool, dump: bool) -> None:
+def _tell(domid: int, pages: list[PageContent], *, writable: bool, dump: bool) -> None:
     facts = {
         "schema": SCHEMA,
         "granter": domid,

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from xengt import kernel
 from xengt.errors import Exit, UnmetError
-from xengt.report import plan_table
-from xengt.report.table import console_on
-from xengt.sizing import Guest, planned
+from xengt.plan import Guest, planned
+from xengt.report.terminal import plan_table
+from xengt.report.terminal.console import console_on
+from xengt.xen import kernel
 
 #: XENBUS_MAX_RING_GRANT_ORDER of Linux's xenbus.h
 _MAX_RING_PAGES = 16

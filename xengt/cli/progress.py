@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xengt import bench
-from xengt.plan import Setup
+from xengt.bench import run
+from xengt.bench.plan import Setup
 
 
 @contextmanager
-def shown() -> Iterator[Callable[[bench.Progress], None]]:
+def progress_display() -> Iterator[Callable[[run.Progress], None]]:
     """Show progress on standard error for as long as the context lasts."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
@@ -29,7 +29,7 @@ def shown() -> Iterator[Callable[[bench.Progress], None]]:
     ) as bar:
         task = bar.add_task("", total=1.0)
 
-        def show(where: bench.Progress) -> None:
+        def show(where: run.Progress) -> None:
             bar.update(
                 task,
                 description=_words(where),
@@ -40,10 +40,10 @@ def shown() -> Iterator[Callable[[bench.Progress], None]]:
         yield show
 
 
-def _lines() -> Callable[[bench.Progress], None]:
+def _lines() -> Callable[[run.Progress], None]:
     last: Setup | None = None
 
-    def show(where: bench.Progress) -> None:
+    def show(where: run.Progress) -> None:
         nonlocal last
         if where.setup != last:
             last = where.setup
@@ -52,7 +52,7 @@ def _lines() -> Callable[[bench.Progress], None]:
     return show
 
 
-def _words(where: bench.Progress) -> str:
+def _words(where: run.Progress) -> str:
     setup = where.setup
     varied = [
         f"{setup.engine}, {setup.granter}",

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from xengt import dom0
 from xengt.serve.config import load
+from xengt.xen import preflight
 
 SCHEMA = "xengt.serve/1"
 
@@ -50,6 +50,6 @@ def serve(
         else:
             print(f"listening: {address}", flush=True)
 
-    with logs.failures_told(), dom0.failures_told():
-        dom0.require([])
+    with logs.errors_logged(), preflight.library_errors_explained():
+        preflight.require([])
         service.serve(config, told)

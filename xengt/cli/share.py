@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from xengt.cli.endings import awaited
-from xengt.handle import DOMID_FIRST_RESERVED
-from xengt.published import published
-from xengt.references import MAX_REFERENCES, Publication, encode
-from xengt.share import own_domid, shared_pages
-from xengt.store import XenStore
+from xengt.cli.signals import termination_awaited
+from xengt.sharing.gntalloc import own_domid, shared_pages
+from xengt.sharing.publication import Publication
+from xengt.sharing.publisher import published
+from xengt.sharing.references import MAX_REFERENCES, encode
+from xengt.xen.handle import DOMID_FIRST_RESERVED
+from xengt.xen.xenstore import XenStore
 
 SCHEMA = "xengt.share/1"
 
@@ -48,7 +49,7 @@ def share(
 
     Example: xengt share --to 0 --pages 512
     """
-    with awaited() as wait, XenStore() as store:
+    with termination_awaited() as wait, XenStore() as store:
         own = own_domid(store)
         with shared_pages(to, pages, own=own, writable=not readonly) as references:
             grefs = tuple(reference.gref for reference in references)

@@ -11,11 +11,11 @@ from rich.live import Live
 from rich.text import Text
 from typer.core import TyperCommand
 
-from xengt import dom0
 from xengt.errors import UnmetError
-from xengt.report import usage_table
-from xengt.report.table import console_on
+from xengt.report.terminal import usage_table
+from xengt.report.terminal.console import console_on
 from xengt.usage import Usage, read
+from xengt.xen import preflight
 
 #: seconds between readings, where `--watch` says none
 EVERY_S = 2.0
@@ -63,8 +63,8 @@ def usage(
     """
     if watch is not None and not LEAST_S <= watch < float("inf"):
         raise UnmetError(f"--watch {watch:g}: {LEAST_S:g} seconds or more are wanted")
-    dom0.require([])
-    with dom0.failures_told():
+    preflight.require([])
+    with preflight.library_errors_explained():
         if watch is None:
             _show(read(), as_json=as_json)
         else:

@@ -8,14 +8,14 @@ from statistics import fmean
 from typing import Any
 
 import xengt
+from xengt.bench.dimensions import phrase, varying
+from xengt.bench.document import read
+from xengt.bench.result import Case, Result
 from xengt.compare import notes
 from xengt.compare.overhead import Net, is_above_overhead, net
 from xengt.compare.ratio import CONFIDENCE, METHOD, Ratio, geometric_mean, ratio, runs_needed
-from xengt.document import read
 from xengt.errors import UnmetError
-from xengt.kernel import Clock
-from xengt.report.cases import phrase, varying
-from xengt.samples import Case, Result
+from xengt.xen.kernel import Clock
 
 SCHEMA = "xengt.compare/2"
 _WORDS = {"time": ("slower", "faster"), "instructions": ("more", "fewer")}

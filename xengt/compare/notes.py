@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xengt.document import Document
-from xengt.maptrack import NAMES
-from xengt.report.cases import DIMENSIONS, phrase
+from xengt.bench.dimensions import DIMENSIONS, phrase
+from xengt.bench.document import BenchDocument
+from xengt.xen.maptrack import NAMES
 
 # Of fewer runs, the intervals are right but wide.
 _ENOUGH_RUNS = 5
@@ -24,7 +24,7 @@ class Run:
     """
 
     path: str
-    document: Document
+    document: BenchDocument
 
     @property
     def boot_id(self) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist, stdev
 
-from xengt.compare.student import quantile
-from xengt.samples import Result
+from xengt.bench.result import Result
+from xengt.compare.student_t import quantile
 
 CONFIDENCE = 0.95
 

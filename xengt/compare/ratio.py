@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
-from xengt.compare.student import quantile
+from xengt.compare.student_t import quantile
 
 CONFIDENCE = 0.95
 METHOD = "Student's t on logarithms"

@@ -1,6 +1,6 @@
 """Quantities in words: three significant digits and the unit that suits them."""
 
-from xengt.kernel import Clock
+from xengt.xen.kernel import Clock
 
 _TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))

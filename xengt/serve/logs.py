@@ -47,7 +47,7 @@ def is_journal() -> bool:
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
+def errors_logged() -> Iterator[None]:
     """Make what ends the command one record of the journal; elsewhere it is told as ever.
 
     Raises:

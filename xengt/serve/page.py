@@ -15,8 +15,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from xengt.serve import native
-from xengt.serve.families import Family, Source
+from xengt.serve.metrics import native_histogram
+from xengt.serve.metrics.metric_families import MetricFamily, MetricSource
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Page:
         others: collectors of the library's own; written by it each time.
     """
 
-    def __init__(self, sources: Sequence[Source], others: Sequence[Collector] = ()) -> None:
+    def __init__(self, sources: Sequence[MetricSource], others: Sequence[Collector] = ()) -> None:
         """Write nothing yet."""
         self._sources = sources
         self._others = CollectorRegistry()
@@ -82,8 +82,8 @@ class Page:
         Returns:
             The page, and its type.
         """
-        if native.asked_for(accept):
-            return self._openmetrics(), native.content_type()
+        if native_histogram.asked_for(accept):
+            return self._openmetrics(), native_histogram.content_type()
         return self.text(), CONTENT_TYPE_LATEST
 
     def _openmetrics(self) -> bytes:
@@ -91,7 +91,7 @@ class Page:
         with self._lock:
             families = [family for source in self._sources for family in source.families()]
             metrics = [(family.native or family.metric)() for family in families]
-        return native.write(_Just([*metrics, *self._others.collect()]))
+        return native_histogram.write(_Just([*metrics, *self._others.collect()]))
 
     def text(self) -> bytes:
         """Write it, in Prometheus' text format, as everything is now."""
@@ -108,7 +108,7 @@ class Page:
                 yield written.text(family.numbers)
 
 
-def _write(family: Family) -> _Written:
+def _write(family: MetricFamily) -> _Written:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Just([family.metric()]))
     beginnings, above = [], ""

@@ -13,16 +13,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 
-from xengt import bench, journal, leftovers
-from xengt.engines import engine
+from xengt.bench import run
+from xengt.bench.engines import engine
+from xengt.bench.granters.empty_domains import EmptyDomains
+from xengt.bench.plan import Setup
 from xengt.errors import UnmetError, XengtError
-from xengt.granters.empty import EmptyDomains
-from xengt.journal import Journal
-from xengt.maptrack import Maptrack
-from xengt.plan import Setup
-from xengt.references import Reference
-from xengt.serve.buckets import Buckets
+from xengt.recovery import journal, sweep
+from xengt.recovery.journal import Journal
 from xengt.serve.config import ProbeOptions
+from xengt.serve.metrics.buckets import Buckets
+from xengt.sharing.references import Reference
+from xengt.xen.maptrack import Maptrack
 from xenlib_cffi.errors import (
     GrantError,
     GrantStatus,
@@ -41,7 +42,7 @@ _FAST = 2
 
 
 @dataclass(frozen=True)
-class Case:
+class ProbeCase:
     """What is measured, of all that a round measures.
 
     Attributes:
@@ -138,7 +139,8 @@ class Probe(threading.Thread):
         self.engines = dict(engines)
         able = [name for name, up in engines.items() if up]
         self.measured = {
-            Case(*each): Measured() for each in product(able, options.batches, options.mappings)
+            ProbeCase(*each): Measured()
+            for each in product(able, options.batches, options.mappings)
         }
         self.lock = threading.Lock()
         self.errors: Counter[str] = Counter()
@@ -158,7 +160,7 @@ class Probe(threading.Thread):
         """Whether there is anything that it can measure."""
         return bool(self.measured)
 
-    def path(self, case: Case) -> str:
+    def path(self, case: ProbeCase) -> str:
         """Which way a case's timed mapping takes: `fast`, `slow`, or `unknown`."""
         return case.path(self._kind, self._gntdev_entries)
 
@@ -207,8 +209,8 @@ class Probe(threading.Thread):
                 with self.lock:
                     self.busy += 1
                 return
-            leftovers.clear(book)
-            stack.callback(leftovers.clear, book)
+            sweep.clear(book)
+            stack.callback(sweep.clear, book)
             for case in self.measured:
                 if self._stopping.is_set():
                     return
@@ -218,12 +220,12 @@ class Probe(threading.Thread):
             self.failing = False
             self.last_success = time.time()
 
-    def _measure(self, case: Case, references: Sequence[Reference], book: Journal) -> None:
+    def _measure(self, case: ProbeCase, references: Sequence[Reference], book: Journal) -> None:
         self.beaten = time.monotonic()
         setup = case.setup
         way = engine(case.engine, readonly=False)
-        timed, held = bench.split(setup, references[: case.batch])
-        with bench.holding(way, book, setup, timed, held) as shares:
+        timed, held = run.split(setup, references[: case.batch])
+        with run.holding(way, book, setup, timed, held) as shares:
             floor, loop = (
                 Loop(kind, shares, batch=case.batch, warmup=_WARMUP, rounds=self._options.calls)
                 for kind in (way.floor, way.loop)
@@ -232,7 +234,7 @@ class Probe(threading.Thread):
             loop.run()
         self._note(case, floor, loop)
 
-    def _note(self, case: Case, floor: Loop, loop: Loop) -> None:
+    def _note(self, case: ProbeCase, floor: Loop, loop: Loop) -> None:
         both = zip(OPERATIONS, (loop.maps, loop.unmaps), (floor.maps, floor.unmaps), strict=True)
         with self.lock:
             measured = self.measured[case]

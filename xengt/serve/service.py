@@ -11,18 +11,18 @@ from pathlib import Path
 from prometheus_client import ProcessCollector
 
 import xengt
-from xengt import dom0, kernel, maptrack
 from xengt.errors import UnmetError
 from xengt.serve.config import Config, ProbeOptions, load
-from xengt.serve.families import Source
-from xengt.serve.host import Host
+from xengt.serve.domain_names import DomainNames
 from xengt.serve.http import listening
-from xengt.serve.notify import notify, reloading, watchdog_s
+from xengt.serve.metrics.host_metrics import HostMetrics
+from xengt.serve.metrics.metric_families import MetricSource
+from xengt.serve.metrics.probe_metrics import ProbeMetrics
 from xengt.serve.page import Page
-from xengt.serve.passive.told import collecting
+from xengt.serve.passive.kernel_metrics import collecting
 from xengt.serve.probe import Probe
-from xengt.serve.told import ProbeTold
-from xengt.serve.xenstore import Following
+from xengt.serve.sd_notify import notify, reloading, watchdog_s
+from xengt.xen import kernel, maptrack, preflight
 from xenlib_cffi.ctrl import Ctrl
 
 log = logging.getLogger(__name__)
@@ -83,10 +83,10 @@ def _running(config: Config) -> Iterator[tuple[str, Probe | None]]:
     """Listen, follow XenStore and probe for as long as the context lasts."""
     probe = _probe(config.probe)
     status = {"pid": str(os.getpid()), "version": xengt.__version__, "state": _state(probe)}
-    xenstore = Following(lambda: status | {"state": _state(probe)})
-    sources: list[Source] = [Host(config.host.domains, xenstore.name_of), xenstore]
+    xenstore = DomainNames(lambda: status | {"state": _state(probe)})
+    sources: list[MetricSource] = [HostMetrics(config.host.domains, xenstore.name_of), xenstore]
     if probe is not None:
-        sources.append(ProbeTold(probe))
+        sources.append(ProbeMetrics(probe))
     page = Page(sources, [ProcessCollector(registry=None)])
     with ExitStack() as stack:
         stack.enter_context(collecting(config.passive, sources.append))
@@ -117,7 +117,7 @@ def _probe(options: ProbeOptions) -> Probe | None:
     engines = {}
     for each in options.engines:
         try:
-            dom0.require([each])
+            preflight.require([each])
         except UnmetError as error:
             log.warning("no probe of %s: %s; %s", each, error.what, error.remedy)
             engines[each] = False

@@ -1,13 +1,13 @@
 """The `xengt.usage/1` document: every domain's tables and mappings at one time.
 
-`usage.schema.json`, in the package above, says what every key means and in which unit.
+`xengt/documents/usage.schema.json` says what every key means and in which unit.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import xengt
-from xengt.maptrack import Maptrack
+from xengt.xen.maptrack import Maptrack
 
 SCHEMA = "xengt.usage/1"
 

@@ -11,7 +11,7 @@ One directory a domain that has a grant table, named by its domid:
 from collections.abc import Sequence
 from typing import Any
 
-from xengt.maptrack import TREE
+from xengt.xen.maptrack import TREE
 from xenlib_cffi.hypfs import HypFs, HypFsNumbers
 
 ENTRIES = {

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from xengt import limits, maptrack
 from xengt.errors import XengtError
-from xengt.store import XenStore
 from xengt.usage import hypfs
 from xengt.usage.document import COUNTS, DefaultLimit, Domain, Missing, Source, Usage
+from xengt.xen import limits, maptrack
+from xengt.xen.xenstore import XenStore
 from xenlib_cffi import ctrl
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError

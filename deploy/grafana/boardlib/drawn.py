@@ -8,10 +8,10 @@ from xml.etree.ElementTree import Element
 
 from boardlib.asking import Series
 from boardlib.panel import Panel
-from xengt.report.markup import el
-from xengt.report.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, Axis, Level, Line, panel
+from xengt.report.html.elements import el
 from xengt.report.quantity import duration_tick, rate_tick
-from xengt.report.scale import Scale, linear_ticks, log_range, log_ticks
+from xengt.report.svg.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, Axis, Level, Line, panel
+from xengt.report.svg.scale import Scale, linear_ticks, log_range, log_ticks
 
 #: as many colours as are told apart
 COLOURS = 8

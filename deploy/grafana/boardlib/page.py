@@ -7,7 +7,7 @@ from boardlib.board import filled
 from boardlib.drawn import Shown, drawn
 from boardlib.panel import Panel
 from boardlib.shown import ROWS
-from xengt.report.markup import el, page
+from xengt.report.html.elements import el, page
 
 #: points of a line
 _POINTS = 120

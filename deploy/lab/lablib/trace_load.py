@@ -6,8 +6,9 @@ usage: BATCH GRANTER MAPPINGS; prints a line once operations succeed
 import select
 import sys
 
-from xengt import bench, journal, leftovers
-from xengt.plan import REFERENCES, Plan
+from xengt.bench import run
+from xengt.bench.plan import REFERENCES, BenchPlan
+from xengt.recovery import journal, sweep
 
 #: calls, more than anybody waits for
 ENDLESS = 10**9
@@ -23,7 +24,7 @@ def main(batch: int, granter: str, mappings: int) -> None:
     """
     said = False
 
-    def show(progress: bench.Progress) -> None:
+    def show(progress: run.Progress) -> None:
         nonlocal said
         if select.select([sys.stdin], [], [], 0)[0]:
             raise SystemExit  # which ends the loop after its round, and leaves nothing mapped
@@ -31,7 +32,7 @@ def main(batch: int, granter: str, mappings: int) -> None:
             said = True
             print("mapping", flush=True)
 
-    plan = Plan(
+    plan = BenchPlan(
         engine=["hypercall"],
         granter=[granter],
         granters=[1],
@@ -47,8 +48,8 @@ def main(batch: int, granter: str, mappings: int) -> None:
         digits=2,
     )
     with journal.opened() as book:
-        leftovers.clear(book)
-        for _ in bench.run(plan, book, show):
+        sweep.clear(book)
+        for _ in run.run(plan, book, show):
             pass
 
 

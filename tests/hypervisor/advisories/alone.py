@@ -5,7 +5,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from binding import Machine
+from tests.hypervisor.binding import Machine
 
 #: of a check that fails as it should
 FAILED = 3

@@ -1,8 +1,9 @@
 """Each check, on stock and on both ways of the patched hypervisor."""
 
 import pytest
-from binding import Machine
-from userspace import compiled, linked
+
+from tests.hypervisor.binding import Machine
+from tests.hypervisor.userspace import compiled, linked
 
 #: with what goes on inside, and Xen's assertions
 FLAGS = ("-O0", "-DEVENTS")

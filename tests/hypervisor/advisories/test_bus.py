@@ -1,8 +1,9 @@
 """Mappings with bus addresses of their own: what no advisory was about yet."""
 
 import pytest
-from binding import BAD_BUS, DEVICE, HOST, OKAY, PAGE, PERMIT, READONLY, Machine
-from userspace import compiled, linked
+
+from tests.hypervisor.binding import BAD_BUS, DEVICE, HOST, OKAY, PAGE, PERMIT, READONLY, Machine
+from tests.hypervisor.userspace import compiled, linked
 
 #: as many as Xen completes at a time
 BATCH = 32

@@ -1,6 +1,6 @@
 """The end of a domain, and what each request costs with many mappings held."""
 
-from binding import DEVICE, HOST, OKAY, READONLY
+from tests.hypervisor.binding import DEVICE, HOST, OKAY, READONLY
 
 MANY = 1000
 #: entries of a page, of either table

@@ -2,7 +2,7 @@
 
 import itertools
 
-from binding import (
+from tests.hypervisor.binding import (
     BOTH,
     DEVICE,
     GENERAL,

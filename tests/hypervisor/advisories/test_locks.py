@@ -2,7 +2,7 @@
 
 import errno
 
-from binding import (
+from tests.hypervisor.binding import (
     BAD_DOMAIN,
     BAD_HANDLE,
     BAD_PAGE,

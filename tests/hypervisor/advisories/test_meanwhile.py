@@ -6,7 +6,7 @@ CPUs, but the same each time, and in each place there is.
 
 import itertools
 
-from binding import DEVICE, HOST, OKAY, PINS, READONLY, UNANSWERED
+from tests.hypervisor.binding import DEVICE, HOST, OKAY, PINS, READONLY, UNANSWERED
 
 TAKES = ("lock &", "read &", "write &")
 GIVES = ("unlock &", "unread &", "unwrite &")

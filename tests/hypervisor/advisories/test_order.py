@@ -1,6 +1,6 @@
 """What goes before what: watched, as nothing is left of an order afterwards."""
 
-from binding import (
+from tests.hypervisor.binding import (
     BAD_HANDLE,
     DEVICE,
     HOST,

@@ -2,7 +2,7 @@
 
 import itertools
 
-from binding import (
+from tests.hypervisor.binding import (
     BAD_BUS,
     BAD_HANDLE,
     BOTH,

@@ -3,7 +3,8 @@
 import errno
 
 import pytest
-from binding import BAD_REF, EAGAIN, GENERAL, HOST, OKAY, PINS, READING, WRITING
+
+from tests.hypervisor.binding import BAD_REF, EAGAIN, GENERAL, HOST, OKAY, PINS, READING, WRITING
 
 #: of an index: a frame of statuses
 STATUS = 0x80000000

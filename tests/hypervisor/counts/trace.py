@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lablib.trace_code import Code
-from patience import patient
+
+from tests.patience import patient
 
 LINE = 64
 #: around each case, and what of a hypercall is Xen's: from its entry to where its caller goes on

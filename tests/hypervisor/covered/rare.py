@@ -6,7 +6,17 @@ Each play has its own world, of the patched hypervisor in a LIBRARY that tells w
 import sys
 from pathlib import Path
 
-from binding import BAD_HANDLE, DEVICE, GENERAL, HOST, OKAY, READONLY, TRANSITIVE, Machine, Reaction
+from tests.hypervisor.binding import (
+    BAD_HANDLE,
+    DEVICE,
+    GENERAL,
+    HOST,
+    OKAY,
+    READONLY,
+    TRANSITIVE,
+    Machine,
+    Reaction,
+)
 
 DENIED, TRY_AGAIN = -8, -11
 

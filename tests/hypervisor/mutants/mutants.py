@@ -4,7 +4,7 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
-from changes import Change
+from tests.hypervisor.changes import Change
 
 HERE = Path(__file__).parent
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from changes import Change
+from tests.hypervisor.changes import Change
 
 
 @dataclass(frozen=True)

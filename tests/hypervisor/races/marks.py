@@ -8,7 +8,7 @@ makes a lock of it, nor one operation of two.
 
 from dataclasses import dataclass
 
-from changes import Change
+from tests.hypervisor.changes import Change
 
 
 @dataclass(frozen=True)

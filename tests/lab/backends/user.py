@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from nvme import DISK, Traced, controller, direct, ready
 
-from xengt.granters.guest import GuestGranter
+from xengt.bench.granters.guest import GuestGranter
 from xenlib_cffi.gnttab import GrantMapper
 from xenlib_cffi.library import Pages
 

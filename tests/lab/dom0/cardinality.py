@@ -10,7 +10,7 @@ import sys
 import tempfile
 import urllib.request
 
-from xengt.granters.empty import EmptyDomains
+from xengt.bench.granters.empty_domains import EmptyDomains
 
 #: configuration → operations that are probed: map and unmap of each case
 CONFIGURATIONS = {

@@ -6,7 +6,7 @@ import pytest
 from agent import Agent
 from patience import patient
 
-from xengt.granters.empty import EmptyDomains
+from xengt.bench.granters.empty_domains import EmptyDomains
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.foreignmemory import ForeignMemory

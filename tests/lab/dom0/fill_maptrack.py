@@ -7,7 +7,7 @@ often as a pin counts: the first two of a reference have no entry on the patched
 import signal
 import sys
 
-from xengt.granters.empty import EmptyDomains
+from xengt.bench.granters.empty_domains import EmptyDomains
 from xenlib_cffi.call import Call
 
 TIMES, FAST = 127, 2

@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-from xengt import owner, references
-from xengt.store import XenStore
+from xengt.recovery import domain_owner
+from xengt.sharing import publication
+from xengt.xen.xenstore import XenStore
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.foreignmemory import ForeignMemory
 
@@ -18,7 +19,7 @@ from xenlib_cffi.foreignmemory import ForeignMemory
 def domains(ctrl: Ctrl) -> Iterator[str]:
     """Domains that were made for a benchmark."""
     for domain in ctrl.domains():
-        if owner.is_ours(domain.uuid):
+        if domain_owner.is_ours(domain.uuid):
             yield f"domain {domain.domid}, dying: {domain.dying}, {domain.pages} pages"
 
 
@@ -39,7 +40,7 @@ def mapped(ctrl: Ctrl) -> Iterator[str]:
     """Published references that Xen marks as mapped."""
     with XenStore() as store, ForeignMemory() as memory:
         for domain in ctrl.domains():
-            published = references.read(store, domain.domid, 0) if domain.domid else None
+            published = publication.read(store, domain.domid, 0) if domain.domid else None
             if published is None or domain.dying:
                 continue
             frames, _ = ctrl.grant_size(domain.domid)

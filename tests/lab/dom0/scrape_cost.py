@@ -17,7 +17,7 @@ from pathlib import Path
 
 from patience import patient
 
-from xengt.granters.empty import EmptyDomains
+from xengt.bench.granters.empty_domains import EmptyDomains
 
 #: As little as a round can be where they are many: what grows does so with their number.
 CONFIG = """

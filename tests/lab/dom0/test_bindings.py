@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from xengt import handle
+from xengt.xen import handle
 from xenlib_cffi.call import MAX_BATCH, Call, Mapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError

@@ -6,10 +6,10 @@ import time
 import pytest
 from patience import patient
 
+from xengt.bench.granters import granter
+from xengt.bench.granters.empty_domains import FIRST_GREF
 from xengt.errors import FailedError, UnmetError
-from xengt.granters import granter
-from xengt.granters.empty import FIRST_GREF
-from xengt.references import Reference, pattern
+from xengt.sharing.references import Reference, pattern
 from xenlib_cffi.gnttab import GrantMapper
 
 
@@ -47,7 +47,7 @@ def test_empty_domains_are_gone_afterwards(ctrl):
 
 
 def test_an_empty_domain_that_is_mapped_by_someone_else_is_told(ctrl, call, monkeypatch):
-    monkeypatch.setattr("xengt.granters.empty.GONE_WITHIN", 1.0)
+    monkeypatch.setattr("xengt.recovery.empty_domains.GONE_WITHIN", 1.0)
     with pytest.raises(FailedError, match="still mapped"), granter("empty", 1) as source:
         (reference,) = source.references(1)
         held = call.map_device([(reference.domid, reference.gref)])

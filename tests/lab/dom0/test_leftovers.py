@@ -2,8 +2,8 @@
 
 import pytest
 
-from xengt import journal, leftovers
-from xengt.references import Reference
+from xengt.recovery import journal, sweep
+from xengt.sharing.references import Reference
 from xenlib_cffi.call import Call
 from xenlib_cffi.errors import GrantStatus
 from xenlib_cffi.gnttab import GrantMapper, GrantShare
@@ -26,7 +26,7 @@ def killed(tmp_path):
 
     def clear():
         with journal.opened(tmp_path / "mappings") as book:
-            return leftovers.clear(book)
+            return sweep.clear(book)
 
     kill.clear = clear
     return kill

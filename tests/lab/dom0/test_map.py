@@ -8,8 +8,8 @@ import time
 import pytest
 from patience import patient
 
-from xengt.references import encode
-from xengt.share import shared_pages
+from xengt.sharing.gntalloc import shared_pages
+from xengt.sharing.references import encode
 
 
 @pytest.fixture

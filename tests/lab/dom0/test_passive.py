@@ -11,7 +11,7 @@ import pytest
 from agent import waits_until
 from patience import patient
 
-from xengt.bench import WARMUP
+from xengt.bench.run import WARMUP
 from xengt.serve.passive import guard, tracefs
 
 CONFIG = "[listen]\nport = 0\n[probe]\nenabled = false\n[passive]\nenabled = {}\n"

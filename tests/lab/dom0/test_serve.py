@@ -10,7 +10,7 @@ import pytest
 from agent import waits_until
 from patience import patient
 
-from xengt import leftovers, owner
+from xengt.recovery import domain_owner, sweep
 
 CONFIG = """
 [listen]
@@ -34,7 +34,7 @@ def agent(agents, tmp_path):
 
 
 def ours(ctrl):
-    return [domain.domid for domain in ctrl.domains() if owner.is_ours(domain.uuid)]
+    return [domain.domid for domain in ctrl.domains() if domain_owner.is_ours(domain.uuid)]
 
 
 def test_a_probe_measures_and_the_host_is_told(agent, ctrl):
@@ -78,7 +78,7 @@ def test_what_a_killed_one_left_the_next_one_takes_back(agent, ctrl):
     assert waits_until(lambda: first.rounds() >= 1)
     first.process.kill()
     first.process.wait()
-    left = set(leftovers.domains(ctrl))
+    left = set(sweep.domains(ctrl))
     assert len(left) == 1
     second = agent()
     assert waits_until(lambda: second.rounds() >= 1)

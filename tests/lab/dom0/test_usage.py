@@ -7,8 +7,8 @@ import time
 import pytest
 from patience import patient
 
-from xengt import maptrack
 from xengt.usage import COUNTS, read
+from xengt.xen import maptrack
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper

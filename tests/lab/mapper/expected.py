@@ -7,7 +7,7 @@ one that may write does.
 
 from collections.abc import Sequence
 
-from mapper.dom0.sequences import Map, Stage, Unmap, is_host
+from tests.lab.mapper.dom0.sequences import Map, Stage, Unmap, is_host
 
 READING, WRITING = 8, 16
 SLOTS = "01=?"

@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from labs import Labs
-from mapper.build import build
+
+from tests.lab.labs import Labs
+from tests.lab.mapper.build import build
 
 #: which hypervisors a test is about; the first is the oracle of the others
 VARIANTS = ("stock", "patched", "patched-debug")

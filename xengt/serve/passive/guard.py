@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xengt.errors import UnmetError, XengtError
-from xengt.lock import locked
+from xengt.recovery.lock import locked
 from xengt.serve.passive import tracefs
 
 log = logging.getLogger(__name__)

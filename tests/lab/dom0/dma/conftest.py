@@ -8,8 +8,8 @@ import pytest
 from edu import Edu
 from reach import Device
 
-from xengt.granters.empty import EmptyDomains
-from xengt.references import Reference
+from xengt.bench.granters.empty_domains import EmptyDomains
+from xengt.sharing.references import Reference
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable

@@ -9,10 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-from xengt import journal
-from xengt.engines.hypercall import HypercallEngine
-from xengt.granters.empty import EmptyDomains
-from xengt.references import Reference
+from xengt.bench.engines.hypercall import HypercallEngine
+from xengt.bench.granters.empty_domains import EmptyDomains
+from xengt.recovery import journal
+from xengt.sharing.references import Reference
 from xenlib_cffi.call import Call
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from reach import WORD, Fault
 
-from xengt import journal, leftovers
+from xengt.recovery import journal, sweep
 from xenlib_cffi.errors import GrantStatus
 
 HOLD = Path(__file__).with_name("hold.py")
@@ -35,7 +35,7 @@ def clear(tmp_path):
 
     def cleared():
         with journal.opened(tmp_path / "mappings") as book:
-            return leftovers.clear(book)
+            return sweep.clear(book)
 
     return cleared
 

@@ -11,8 +11,8 @@ from typing import Self
 
 from patience import patient
 
-from xengt import owner
-from xengt.granters.empty import destroy
+from xengt.recovery import domain_owner
+from xengt.recovery.empty_domains import destroy
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME, ForeignMemory, GrantTable
 
@@ -38,7 +38,7 @@ class Granter:
 
     def __init__(self, ctrl: Ctrl, memory: ForeignMemory, pages: int, frames: int) -> None:
         self.memory = memory
-        self.domid = ctrl.create_empty(owner.uuid(), frames)
+        self.domid = ctrl.create_empty(domain_owner.uuid(), frames)
         self.mfns = ctrl.populate(self.domid, pages)
         self.table: GrantTable = memory.grant_table(self.domid, frames)
         self.raw = memoryview(

@@ -9,7 +9,7 @@ from typing import Self
 
 from exchange import HOLD, REACH, SWEEP, Mailbox, Step
 
-from xengt import owner
+from xengt.recovery import domain_owner
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.foreignmemory import ForeignMemory
@@ -59,7 +59,13 @@ class Mapper:
         return self
 
     def _start(self) -> int:
-        words = [HERE / "start", KERNEL, owner.uuid().hex(), str(self.maptrack), str(self.wanted)]
+        words = [
+            HERE / "start",
+            KERNEL,
+            domain_owner.uuid().hex(),
+            str(self.maptrack),
+            str(self.wanted),
+        ]
         done = subprocess.run(words, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         self.domid, frame = (int(word) for word in done.stdout.split())

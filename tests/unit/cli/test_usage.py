@@ -1,0 +1,212 @@
+"""`xengt usage` as a command: its table, its JSON, and how it watches and ends."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from tests.patience import patient
+from tests.unit.usage_stand_ins import xen
+from xengt import cli
+from xengt.cli import usage
+from xengt.report.terminal import usage_table
+from xengt.usage import read
+from xengt.xen import preflight
+from xenlib_cffi.errors import XenLibraryError
+
+__all__ = ["xen"]  # a fixture
+
+FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
+
+
+@pytest.fixture
+def run(xen, monkeypatch):
+    """The command in a dom0 of two domains; `run.xen` is its hypervisor."""
+    monkeypatch.setattr(preflight, "require", lambda engines: None if engines == [] else 1 / 0)
+    xen.have(0, *FIGURES)
+    xen.have(7, *(figure + 1 for figure in FIGURES))
+
+    def invoke(*options):
+        return CliRunner().invoke(cli.app, ["usage", *options], color=True)
+
+    invoke.xen = xen
+    return invoke
+
+
+@pytest.fixture
+def sleeps(monkeypatch):
+    """How long was slept between readings; the third time, Ctrl-C is pressed."""
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(usage.time, "sleep", sleep)
+    return slept
+
+
+def test_a_row_a_domain_and_nothing_missing(run):
+    done = run()
+    assert (done.exit_code, done.stderr) == (0, "")
+    head, zero, seven, note = done.stdout.splitlines()
+    assert re.split(r" {2,}", head) == [
+        *("domid", "name", "grant frames", "limit", "maptrack frames", "limit"),
+        *("fast live", "fast ever", "slow live", "slow ever"),
+    ]
+    assert zero.split() == [
+        *("0", "Domain-0", "1", "64", "2", "1,024", "30", "4,000,000,000,000", "4", "500")
+    ]
+    assert seven.split() == ["7", "2", "65", "3", "1,025", "31", "4,000,000,000,001", "5", "501"]
+    assert note.startswith("maptrack: fast: ")
+
+
+def test_what_could_not_be_had_is_a_dash_and_one_line_says_why(run):
+    run.xen.tables = None
+    run.xen.dying = {7}
+    done = run()
+    _, zero, seven, *notes = done.stdout.splitlines()
+    assert zero.split() == ["0", "Domain-0", "1", "64", *"------"]
+    assert seven.split() == ["7", "(dying)", "2", "65", *"------"]
+    which, why, default = notes
+    assert which.startswith("maptrack: stock: ")
+    assert why.startswith(
+        "- in maptrack frames, maptrack frames' limit, fast live, fast ever, slow live, slow ever:"
+        " this Xen's hypfs has no /gnttab: boot the patched hypervisor"
+    )
+    assert default == (
+        "a domain made without a maptrack limit of its own gets 1,024 frames (as hypfs says)"
+    )
+
+
+def test_a_xenstore_out_of_reach_is_told_in_the_column_of_names(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
+    _, zero, _, _, why = run().stdout.splitlines()
+    assert zero.split()[:3] == ["0", "-", "1"]
+    assert why.startswith("- in name: there is no XenStore here")
+
+
+def test_every_figure_has_a_head_of_its_own():
+    assert tuple(usage_table.TITLES) == usage_table.COUNTS
+
+
+def test_json_is_one_document(run):
+    done = run("--json")
+    found = json.loads(done.stdout)
+    assert (found["schema"], found["source"]) == ("xengt.usage/1", "hypfs")
+    assert [each["domid"] for each in found["domains"]] == [0, 7]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        (["--watch"], 2),
+        (["--watch", "0.5"], 0.5),
+        (["--watch=7"], 7),
+        (["--watch", "--json"], 2),
+        (["--json", "--watch", "0x10"], None),
+        (["--watch", "0"], None),
+        (["--watch", "inf"], None),
+        (["--watch", "nan"], None),
+    ],
+)
+def test_watch_takes_seconds_or_none(run, sleeps, options, seconds):
+    done = run(*options)
+    assert done.exit_code == (0 if seconds else 2)
+    assert sleeps == ([seconds] * 3 if seconds else [])
+    if not seconds:
+        assert "--watch" in done.stderr
+
+
+def test_watched_json_is_a_document_a_line(run, sleeps):
+    done = run("--json", "--watch")
+    assert done.exit_code == 0
+    assert len(sleeps) == len(done.stdout.splitlines()) == 3
+    assert all(json.loads(line)["schema"] == "xengt.usage/1" for line in done.stdout.splitlines())
+
+
+def test_each_reading_is_a_new_one_and_domains_come_and_go(run, sleeps):
+    run.xen.before = lambda what: run.xen.lose(7) if what == "domains" and len(sleeps) == 1 else 0
+    done = run("--json", "--watch", "1")
+    seen = [len(json.loads(line)["domains"]) for line in done.stdout.splitlines()]
+    assert seen == [2, 1, 1]
+
+
+def test_watched_without_a_terminal_the_readings_are_plain_lines(run, sleeps):
+    done = run("--watch")
+    assert len(sleeps) == 3
+    assert done.stdout.count("Domain-0") == done.stdout.count("domid") == 3
+    assert done.stdout.split("\n")[0].endswith("Z")
+    assert "\x1b" not in done.stdout
+
+
+def test_a_terminal_is_refreshed_in_place(run, sleeps, monkeypatch):
+    def terminal(stream):
+        return Console(file=stream, force_terminal=True, width=60, legacy_windows=False)
+
+    monkeypatch.setattr(usage, "console_on", terminal)
+    monkeypatch.setattr(usage, "read", lambda: replace(read(), created=""))
+    for tables in run.xen.tables.values():
+        tables.update(dict.fromkeys(tables, "7"), **{"fast-maps": str(8_888_888_888_888)})
+    done = run("--watch", "3")
+    assert done.exit_code == 0
+    assert sleeps == [3, 3, 3]
+    assert done.stdout.count("every 3 s; Ctrl-C ends") >= 3
+    # it goes back up over what it wrote, and shows the cursor again at the end
+    assert "\x1b[1A" in done.stdout
+    assert done.stdout.rstrip().endswith("\x1b[?25h")
+    # narrow, but every digit is there: two domains, each reading of three and the last again
+    assert done.stdout.count("8") == 2 * 4 * len("8,888,888,888,888".replace(",", ""))
+
+
+def test_a_failure_while_it_watches_is_one(run, sleeps):
+    def fail(what):
+        if what == "/gnttab" and sleeps:
+            raise XenLibraryError("xenhypfs_readdir", what, 13)
+
+    run.xen.before = fail
+    done = run("--watch")
+    assert (done.exit_code, len(sleeps)) == (3, 1)
+    assert done.stderr.startswith("xengt: xenhypfs_readdir on /gnttab: EACCES")
+
+
+WATCHES = """
+import sys, time
+from xengt import cli
+from xengt.cli import usage
+from xengt.xen import preflight
+from xengt.usage.document import DefaultLimit, Usage
+preflight.require = lambda engines: None
+usage.read = lambda: Usage("now", "hypfs", "fast", DefaultLimit(1, "x"), (), ())
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_watching_well(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", WATCHES, "usage", "--json", "--watch", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert json.loads(process.stdout.readline())["created"] == "now"
+            process.send_signal(number)
+            out, err = process.communicate(timeout=patient(20))
+        finally:
+            process.kill()
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_where_there_is_no_dom0_it_says_so(monkeypatch):
+    monkeypatch.setattr(preflight.kernel, "is_control_domain", lambda: False)
+    done = CliRunner().invoke(cli.app, ["usage"])
+    assert (done.exit_code, done.stderr.splitlines()[0]) == (2, "xengt: this is not a Xen dom0")

@@ -1,0 +1,370 @@
+"""Comparing runs: the ratios, how sure they are, and the command with its `--`."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.unit.made_documents import document
+from xengt.cli import app
+from xengt.compare import Comparison, Metric, Row, compare
+from xengt.compare.overhead import Net, is_above_overhead, net
+from xengt.documents.write import write_json
+from xengt.errors import UnmetError
+from xengt.report.html.compare_page import render
+from xengt.report.terminal.compare_table import show
+from xengt.report.terminal.console import console_on
+
+Runs = Callable[..., list[str]]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    """Write runs of one side, each of a boot of its own unless told otherwise."""
+
+    def write(side: str, count: int, seed: int, **options: Any) -> list[str]:
+        paths = []
+        for number in range(count):
+            made = document(
+                **{
+                    "seed": seed + number,
+                    "engines": ("hypercall",),
+                    "batches": (32,),
+                    "threads": (1,),
+                    "samples": 300,
+                    "boot_id": f"{side}-{number}",
+                    **options,
+                }
+            )
+            paths.append(str(tmp_path / f"{side}{number}.json"))
+            write_json(made.to_json(), paths[-1])
+        return paths
+
+    return write
+
+
+def row(comparison: Comparison, metric: Metric, operation: str) -> Row:
+    (found,) = (
+        each
+        for each in comparison.rows
+        if each.metric is metric and each.case.operation == operation
+    )
+    return found
+
+
+def test_every_figure_is_what_the_documents_say(runs: Runs) -> None:
+    base, new = runs("base", 5, 1), runs("new", 5, 11, scale=0.8)
+    found = compare(base, new)
+    held = [json.loads(Path(path).read_text())["results"] for path in new]
+    nets = [[each["latency_ns"]["p50"] - each["floor_ns"] for each in run] for run in held]
+    assert row(found, Metric.P50, "map").new == tuple(run[0]["latency_ns"]["p50"] for run in held)
+    assert row(found, Metric.NET, "unmap").new == tuple(run[1] for run in nets)
+    assert row(found, Metric.PAIR, "map + unmap").new == tuple(run[0] + run[1] for run in nets)
+    assert row(found, Metric.THROUGHPUT, "map").new == tuple(
+        run[0]["throughput_per_s"] for run in held
+    )
+
+
+def test_faster_and_more_are_told_apart_from_slower_and_less(runs: Runs) -> None:
+    base, new = runs("base", 6, 1), runs("new", 6, 11, scale=0.7)
+    there, back = compare(base, new), compare(new, base)
+    assert row(there, Metric.P50, "map").verdict.endswith("% faster")
+    assert row(back, Metric.P50, "map").verdict.endswith("% slower")
+    assert row(there, Metric.THROUGHPUT, "map").verdict.endswith("% more")
+    assert row(back, Metric.THROUGHPUT, "map").verdict.endswith("% less")
+
+
+def test_no_difference_is_shown_between_runs_of_the_same(runs: Runs) -> None:
+    base = runs("base", 8, 1)
+    new = runs("new", 8, 21)
+    found = row(compare(base, new), Metric.PAIR, "map + unmap")
+    assert found.ratio is not None
+    assert found.ratio.differs is False
+    assert found.verdict == "no difference shown"
+
+
+def test_one_run_a_side_has_a_ratio_and_no_interval(runs: Runs) -> None:
+    found = compare(runs("base", 1, 1), runs("new", 1, 2, scale=0.5))
+    single = row(found, Metric.P50, "map")
+    assert single.ratio is not None
+    assert (single.ratio.low, single.ratio.high) == (None, None)
+    assert single.verdict.endswith("% faster, one run on a side")
+    assert any("no interval" in note for note in found.notes)
+
+
+def test_instructions_are_fewer_and_one_run_is_enough(runs: Runs) -> None:
+    counted = {"clock": "instructions"}
+    found = compare(runs("base", 1, 1, **counted), runs("new", 1, 2, scale=0.5, **counted))
+    assert row(found, Metric.P50, "map").verdict.endswith("% fewer")
+    assert {each.metric for each in found.rows} == set(Metric) - {Metric.THROUGHPUT}
+    assert not any("interval" in note for note in found.notes)
+
+
+def test_gntdev_has_no_floor_and_so_no_net_figure(runs: Runs) -> None:
+    found = compare(runs("a", 2, 1, engines=("gntdev",)), runs("b", 2, 3, engines=("gntdev",)))
+    assert {each.metric for each in found.rows} == {Metric.P50, Metric.THROUGHPUT}
+    with pytest.raises(UnmetError, match="no map \\+ unmap pair"):
+        found.pairs  # noqa: B018 (it raises)
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "says"),
+    [
+        ({"count": 3}, {"count": 5}, "wide, as they are from 3 and 5 runs"),
+        ({"count": 6}, {"count": 7}, "6 base runs and 7 new runs: the intervals assume that"),
+        ({"boot_id": "same"}, {}, "6 of the base runs are of one boot (same) and not independent"),
+        ({"boot_id": "x"}, {"boot_id": "x"}, "both sides have runs of one boot (x)"),
+        (
+            {},
+            {"xen_commandline": "gnttab=fast-maptrack"},
+            'xen_commandline differs: base "placeholder',
+        ),
+        ({"xen_version": "4.17.7"}, {}, 'xen_version differs: base "4.17.7", new "4.20.3"'),
+        (
+            {"maptrack": "no-fast"},
+            {"maptrack": "fast"},
+            'maptrack differs: base "no-fast", new "fast"',
+        ),
+        ({}, {"numa_nodes": 2}, "numa_nodes differs: base null, new 2"),
+        ({"samples": 200}, {}, "samples differs: base 200, new 300"),
+    ],
+)
+def test_what_limits_a_comparison_is_told(
+    runs: Runs, base: dict[str, Any], new: dict[str, Any], says: str
+) -> None:
+    found = compare(
+        runs("base", **{"count": 6, "seed": 1, **base}),
+        runs("new", **{"count": 6, "seed": 9, **new}),
+    )
+    assert any(says in note for note in found.notes), found.notes
+
+
+def test_the_sides_are_named_by_their_maptrack(runs: Runs, capsys: Any) -> None:
+    found = compare(
+        [*runs("base", 2, 1), *runs("odd", 1, 7, maptrack="unknown")],
+        [*runs("new", 1, 3, maptrack="fast"), *runs("off", 1, 5, maptrack="no-fast")],
+    )
+    show(found, console_on(sys.stdout))
+    base, new = capsys.readouterr().out.splitlines()[:2]
+    assert base.startswith("base, stock maptrack: ")
+    assert new.startswith("new, fast maptrack, fast maptrack off: ")
+    page = render(found)
+    assert "<h2>Base, stock maptrack: 3 runs</h2>" in page
+    assert "<dt>Maptrack</dt><dd>stock</dd>" in page
+
+
+def test_runs_of_before_fast_entries_compare_and_name_no_maptrack(runs: Runs, capsys: Any) -> None:
+    base, new = runs("base", 1, 1), runs("new", 1, 3, maptrack="fast")
+    older = json.loads(Path(base[0]).read_text())
+    del older["host"]["maptrack"]
+    Path(base[0]).write_text(json.dumps(older))
+    found = compare(base, new)
+    show(found, console_on(sys.stdout))
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.startswith("base: ")
+    assert second.startswith("new, fast maptrack: ")
+    assert 'maptrack differs: base null, new "fast"' in found.notes
+    assert "<h2>Base: 1 run</h2>" in render(found)
+
+
+def test_like_runs_of_five_boots_a_side_need_no_note(runs: Runs) -> None:
+    assert compare(runs("base", 5, 1), runs("new", 5, 9)).notes == ()
+
+
+def test_unlike_runs_within_a_side_are_told(runs: Runs) -> None:
+    base = [*runs("base", 5, 1), *runs("odd", 1, 8, kernel="6.1.0", batches=(1, 32))]
+    notes = compare(base, runs("new", 5, 9)).notes
+    assert any(note.startswith("kernel differs among the base runs: ") for note in notes)
+    assert any(note.startswith("only 1 of the 6 base runs have hypercall · map") for note in notes)
+
+
+def test_cases_of_one_side_only_are_listed(runs: Runs) -> None:
+    found = compare(runs("base", 2, 1, batches=(1, 32)), runs("new", 2, 3, batches=(32, 64)))
+    assert [case.batch for case in found.only_base] == [1, 1]
+    assert [case.batch for case in found.only_new] == [64, 64]
+    assert "only base: map · batch 1" in found.unmatched
+    assert {each.case.batch for each in found.rows} == {32}
+
+
+def test_nothing_in_common_is_an_error(runs: Runs) -> None:
+    with pytest.raises(UnmetError, match="no case in common"):
+        compare(runs("base", 1, 1, batches=(1,)), runs("new", 1, 1, batches=(32,)))
+
+
+def test_the_same_case_twice_in_a_run_is_an_error(runs: Runs) -> None:
+    twice = runs("base", 1, 1, batches=(32, 32))
+    with pytest.raises(UnmetError, match="holds the same case twice"):
+        compare(twice, runs("new", 1, 2))
+
+
+def test_ten_runs_a_side_of_fifty_cases_take_seconds(runs: Runs) -> None:
+    many = {"batches": tuple(range(1, 26)), "samples": 5}
+    base, new = runs("base", 10, 1, **many), runs("new", 10, 50, **many)
+    started = time.process_time()
+    assert len(compare(base, new).rows) == 25 * 2 * 3 + 25
+    assert time.process_time() - started < 20
+
+
+def entry(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process: only there does `--` come from a real command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "xengt", "compare", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_separator_parts_the_sides_wherever_the_options_stand(
+    runs: Runs, tmp_path: Path
+) -> None:
+    base, new = runs("base", 2, 1), runs("new", 3, 5)
+    target = str(tmp_path / "out.json")
+    for arguments in (
+        ("--json", target, *base, "--", *new),
+        (*base, "--", *new, "--json", target),
+        (*base, "--json", target, "--", *new),
+    ):
+        done = entry(*arguments)
+        assert done.returncode == 0, done.stderr
+        made = json.loads(Path(target).read_text())
+        assert made["schema"] == "xengt.compare/2"
+        assert [run["file"] for run in made["base"]] == base
+        assert [run["file"] for run in made["new"]] == new
+        assert made["results"][0]["metric"] == "net_pair_ns"
+        assert made["results"][0]["low"] <= made["results"][0]["ratio"]
+        Path(target).unlink()
+
+
+@pytest.mark.parametrize("arguments", [["{a}", "{b}"], ["{a}", "--", "{b}", "--", "{b}"]])
+def test_without_exactly_one_separator_nothing_is_guessed(runs: Runs, arguments: list[str]) -> None:
+    (a,), (b,) = runs("base", 1, 1), runs("new", 1, 2)
+    done = entry(*(each.format(a=a, b=b) for each in arguments))
+    assert done.returncode == 2
+    assert "need one `--` between them" in done.stderr
+
+
+@pytest.mark.parametrize(("sides", "empty"), [(["--", "{}"], "base"), (["{}", "--"], "new")])
+def test_a_side_without_runs_is_named(runs: Runs, sides: list[str], empty: str) -> None:
+    (path,) = runs("one", 1, 1)
+    done = entry(*(each.format(path) for each in sides))
+    assert done.returncode == 2
+    assert f"no {empty} run was named" in done.stderr
+
+
+def test_a_bound_that_is_passed_ends_with_1_and_is_written_all_the_same(
+    runs: Runs, tmp_path: Path
+) -> None:
+    base, new = runs("base", 2, 1), runs("new", 2, 5, scale=0.8)
+    target = tmp_path / "out.json"
+    done = entry(*base, "--", *new, "--at-most", "0.5", "--json", str(target))
+    assert done.returncode == 1
+    assert "1 map + unmap pair: above the ratio 0.5 asked for" in done.stderr
+    assert target.exists()
+    assert entry(*base, "--", *new, "--at-most", "0.99").returncode == 0
+
+
+def six_documents(side: str) -> list[str]:
+    """Return the runs of one side of a demo on a busy machine: at batch 1 all is overhead."""
+    return sorted(map(str, (Path(__file__).parents[1] / "busy_demo").glob(f"{side}-*.json")))
+
+
+def test_a_figure_below_the_overhead_has_no_ratio() -> None:
+    base, new = six_documents("stock"), six_documents("patched")
+    found = compare(base, new)
+    batch_1, batch_32 = found.pairs
+    assert (batch_1.case.batch, batch_1.ratio) == (1, None)
+    assert batch_1.verdict == "cannot tell: below the measurement overhead"
+    assert batch_32.ratio is not None
+    assert batch_32.verdict == "no difference shown"
+    # Whichever side it is that is below the overhead.
+    assert [row.ratio is None for row in compare(new, base).pairs] == [True, False]
+
+
+def test_nothing_is_faster_on_a_busy_machine_and_no_bound_is_kept(tmp_path: Path) -> None:
+    sides = (*six_documents("stock"), "--", *six_documents("patched"))
+    html, made = tmp_path / "page.html", tmp_path / "made.json"
+    done = entry(*sides, "--at-most", "0.8", "--html", str(html), "--json", str(made))
+    assert done.returncode == 1
+    assert "1 map + unmap pair: above the ratio 0.8 asked for" in done.stderr
+    assert "1 map + unmap pair: cannot tell: below the measurement overhead" in done.stderr
+    for text in (done.stdout, html.read_text()):
+        assert "faster" not in text
+        assert "% more" not in text
+    pair = json.loads(made.read_text())["results"][0]
+    assert (pair["ratio"], pair["low"], pair["high"], pair["runs_needed"]) == (None,) * 4
+
+
+def test_a_bound_that_all_known_pairs_keep_fails_for_one_that_is_unknown() -> None:
+    done = entry(*six_documents("stock"), "--", *six_documents("patched"), "--at-most", "5")
+    assert done.returncode == 1
+    assert "above the ratio" not in done.stderr
+    assert "1 map + unmap pair: cannot tell" in done.stderr
+
+
+def test_a_row_without_a_ratio_has_no_mark_and_does_not_stretch_the_axis() -> None:
+    page = render(compare(six_documents("stock"), six_documents("patched")))
+    pairs = page.split('<div class="rows">')[1]
+    axis, batch_1, batch_32 = pairs.split('<div class="row">')[1:]
+    assert "cannot tell: below the measurement overhead" in batch_1
+    assert "<circle" not in batch_1
+    assert "<circle" in batch_32
+    ticks = [float(tick) for tick in re.findall(r'class="tick across"[^>]*>([^<]*)<', axis)]
+    assert min(ticks) >= 0
+    assert 1 < max(ticks) <= 2  # and not the -0.542 of the means of batch 1
+
+
+@pytest.mark.parametrize(("p90", "above"), [(1_000, True), (20_000, False)])
+def test_one_run_is_judged_by_the_noise_within_it(p90: float, above: bool) -> None:
+    # 400 samples with a median of 900 and an overhead of 850 ns: 50 ns are left.
+    made = document(engines=("hypercall",), batches=(1,), threads=(1,)).results[0]
+    latency = replace(made.latency_ns, p50=900, p90=p90)
+    found = net(replace(made, latency_ns=latency, floor_ns=850, samples=400))
+    assert found is not None
+    assert is_above_overhead([found]) is above
+
+
+def test_runs_that_scatter_around_the_overhead_are_not_above_it() -> None:
+    assert is_above_overhead([Net(10, 0), Net(11, 0), Net(12, 0)])
+    assert not is_above_overhead([Net(1, 0), Net(2, 0), Net(30, 0)])
+    assert not is_above_overhead([Net(10, 0), Net(11, 0), Net(-1, 0)])
+
+
+def test_the_runs_that_a_bound_needs_are_printed(runs: Runs, tmp_path: Path) -> None:
+    base, new = runs("base", 3, 1), runs("new", 3, 5, scale=0.8)
+    target = tmp_path / "out.json"
+    done = entry(*base, "--", *new, "--at-most", "0.9", "--json", str(target))
+    needed = json.loads(target.read_text())["results"][0]["runs_needed"]
+    assert f"map + unmap needs {needed} runs on each side to tell a ratio of 0.9" in done.stdout
+    assert "needs" not in entry(*base, "--", *new).stdout
+
+
+def test_json_on_standard_output_is_nothing_but_json(runs: Runs) -> None:
+    done = entry(*runs("base", 1, 1), "--", *runs("new", 1, 5), "--json", "-")
+    assert json.loads(done.stdout)["schema"] == "xengt.compare/2"
+    assert "ratios are new/base" in done.stderr
+
+
+def test_a_document_of_another_schema_is_named(runs: Runs, tmp_path: Path) -> None:
+    (good,) = runs("base", 1, 1)
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text('{"schema": "xengt.compare/1"}')
+    done = CliRunner().invoke(app, ["compare", good, "--", str(wrong)])
+    assert done.exit_code == 2
+    assert f"xengt: {wrong} is a xengt.compare/1 document" in done.output
+
+
+def test_a_table_in_a_pipe_is_whole(runs: Runs) -> None:
+    done = entry(*runs("base", 5, 1), "--", *runs("new", 5, 9, scale=0.7))
+    line = next(line for line in done.stdout.splitlines() if line.startswith("map + unmap"))
+    assert line == "map + unmap, median net of the floor, per operation"
+    assert "% faster" in done.stdout
+    assert "…" not in done.stdout

@@ -1,0 +1,151 @@
+"""`xengt plan`: what Linux's drivers need, in frames, beside the limits."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import xengt
+from tests.unit.schemas import undescribed
+from xengt.cli import app
+from xengt.plan import Guest, planned
+from xengt.plan.devices import parts, slots
+from xengt.xen import kernel, limits
+from xengt.xen.limits import Limit
+
+SCHEMA = json.loads((Path(xengt.__file__).parent / "documents" / "plan.schema.json").read_text())
+GUESTS = st.builds(
+    Guest,
+    vifs=st.integers(0, 40),
+    vbds=st.integers(0, 40),
+    queues=st.integers(1, 16),
+    ring_pages=st.sampled_from([1, 2, 4, 8, 16]),
+    segments=st.integers(0, 256),
+    user_space=st.booleans(),
+)
+
+
+@pytest.fixture(autouse=True)
+def given_limits(monkeypatch):
+    """Limits of a Xen that has been told some."""
+    told = {limits.MAX_FRAMES: Limit(64, "by hand"), limits.MAX_MAPTRACK_FRAMES: Limit(9, "too")}
+    monkeypatch.setattr(limits, "limit", lambda option: told[option])
+    monkeypatch.setattr(kernel, "online_vcpus", lambda: 2)
+    monkeypatch.setattr(kernel, "dom0_kind", lambda: "PV")
+    return told
+
+
+def needs(**devices):
+    return {part.what: part for part in parts(Guest(**devices), user_mappings=2)}
+
+
+@pytest.mark.parametrize(("pages", "count"), [(1, 32), (2, 64), (4, 128), (8, 256), (16, 512)])
+def test_slots_of_a_disk_are_those_of_blkif(pages, count):
+    assert slots(pages, 112) == count
+
+
+def test_a_vif_has_what_netfront_allocates():
+    """One reference for each slot of both rings, 256 each; netback maps one of them."""
+    assert (needs(vifs=1)["vifs"].references, needs(vifs=1)["vifs"].mappings) == (514, 258)
+    assert needs(vifs=3, queues=4)["vifs"].references == 12 * 514
+
+
+def test_a_vbd_has_what_blkback_keeps_mapped():
+    """Linux's default of max_persistent_grants is 1056: all of one ring's requests."""
+    disk = needs(vbds=1)["vbds"]
+    assert (disk.references, disk.mappings) == (1 + 1056, 1 + 1056)
+    assert needs(vbds=1, segments=0)["vbds"].references == 1 + 32 * 11
+    assert needs(vbds=1, ring_pages=4)["vbds"].references == 4 + 128 * 33
+    assert needs(vbds=1, user_space=True)["vbds"].mappings == 2 * 1057
+
+
+def test_daemons_map_what_is_reserved():
+    none = needs(vifs=0, vbds=0)
+    assert (none["reserved"].references, none["reserved"].mappings) == (8, 4)
+    assert none["vifs"].references == none["vbds"].mappings == 0
+
+
+def test_frames_are_whole_and_a_vcpu_keeps_a_handle():
+    found = planned(Guest(), 2, dom0_vcpus=3, pv_dom0=True)
+    assert found.references == 8 + 514 + 1057
+    assert found.mappings == 4 + 258 + 1057
+    v1, v2, stock, fast = (table.frames for table in found.tables)
+    assert (v1, v2) == (4, 7)  # 1579 by 512, by 256
+    assert stock == 11  # 2 * 1319 + 3 by 256
+    assert fast == 1  # 2 * 4 + 3: what is reserved is always slow
+
+
+@pytest.mark.parametrize(("vcpus", "frames"), [(217, 6), (218, 7)])
+def test_what_vcpus_keep_free_counts(vcpus, frames):
+    found = planned(Guest(), 1, dom0_vcpus=vcpus, pv_dom0=True)
+    assert found.tables[2].frames == frames  # 1319 and as many by 256
+
+
+def test_who_maps_once_needs_less():
+    found = planned(Guest(user_space=True), 1, dom0_vcpus=1, pv_dom0=False)
+    assert found.mappings == 2 + 258 + 1057
+
+
+def test_references_beyond_a_handle_are_slow():
+    found = planned(Guest(vifs=200), 1, dom0_vcpus=1, pv_dom0=True)
+    beyond = 8 + 200 * 514 + 1057 - 65536
+    assert found.tables[-1].frames == -(-(4 + min(2 * beyond, 200 * 258 + 1057) + 1) // 256)
+
+
+@given(GUESTS, st.integers(1, 100), st.integers(1, 64))
+def test_any_plan_is_a_document(guest, domains, vcpus):
+    found = planned(guest, domains, dom0_vcpus=vcpus, pv_dom0=True)
+    jsonschema.validate(found.to_json(), SCHEMA)
+    more = planned(guest, domains + 1, dom0_vcpus=vcpus, pv_dom0=True)
+    for less, table in zip(found.tables, more.tables, strict=True):
+        assert less.frames <= table.frames
+    *_, stock, fast = found.tables
+    assert fast.frames <= stock.frames
+
+
+def test_the_schema_describes_every_key():
+    assert list(undescribed(SCHEMA)) == []
+
+
+def run(*options):
+    return CliRunner().invoke(app, ["plan", *options])
+
+
+def test_what_fits_is_said():
+    done = run()
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert re.search(r"^in all +1,579 +1,319$", done.stdout, re.MULTILINE)
+    assert re.search(r"^dom0, maptrack of stock Xen +6 +9 ", done.stdout, re.MULTILINE)
+    said = "limits: gnttab_max_frames (by hand), gnttab_max_maptrack_frames (too)\n"
+    assert said in done.stdout
+    assert done.stdout.endswith("1 domain: enough on stock Xen, with grant tables of version 1, which Linux uses\n")  # fmt: skip  # noqa: E501
+
+
+def test_what_does_not_fit_is_said_with_what_to_raise():
+    done = run("--domains", "2")
+    assert done.exit_code == 1
+    *_, short, last = done.stdout.splitlines()
+    assert short == (
+        "dom0, maptrack of stock Xen: 2 frames too few: raise gnttab_max_maptrack_frames"
+    )
+    assert last.startswith("2 domains: not enough")
+
+
+def test_json_is_the_document():
+    done = run("--json", "--domains", "2", "--vbds", "2", "--dom0-vcpus", "1")
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
+    assert document["guest"]["vbds"] == 2
+    assert [table["fits"] for table in document["tables"]] == [True, True, False, True]
+    assert document["fits"] is False
+
+
+@pytest.mark.parametrize("options", [("--ring-pages", "3"), ("--vifs", "-1"), ("--queues", "0")])
+def test_what_no_driver_has_is_refused(options):
+    assert run(*options).exit_code == 2

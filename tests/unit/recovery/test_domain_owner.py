@@ -1,0 +1,80 @@
+"""Whose an empty domain is: by its UUID, also after the process is gone."""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xengt.recovery import domain_owner
+
+MAKE = """
+import sys
+from xengt.recovery import domain_owner
+sys.stdout.buffer.write(domain_owner.uuid())
+"""
+
+
+@pytest.fixture
+def child():
+    """A process that wrote its UUID and waits for its input to end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{MAKE}\nsys.stdout.flush()\nsys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_this_process_is_alive():
+    assert len(domain_owner.uuid()) == 16
+    assert domain_owner.uuid() == domain_owner.uuid()
+    assert domain_owner.is_ours(domain_owner.uuid())
+    assert domain_owner.is_alive(domain_owner.uuid())
+
+
+@pytest.mark.parametrize("uuid", [bytes(16), b"xengt" * 4, os.urandom(16), b"\xff" * 16])
+def test_other_domains_are_not_ours(uuid):
+    assert not domain_owner.is_ours(uuid[:16])
+
+
+def test_another_process_is_alive_until_it_ends(child):
+    uuid = child.stdout.read(16)
+    assert domain_owner.is_ours(uuid)
+    assert uuid != domain_owner.uuid()
+    assert domain_owner.is_alive(uuid)
+    child.stdin.close()
+    child.wait()
+    assert not domain_owner.is_alive(uuid)
+
+
+def test_a_process_that_nobody_waited_for_is_dead(child):
+    uuid = child.stdout.read(16)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not domain_owner.is_alive(uuid)
+
+
+def test_a_pid_used_again_is_another_process():
+    fields = struct.Struct("<6sIHI")
+    mark, pid, high, low = fields.unpack(domain_owner.uuid())
+    assert pid == os.getpid()
+    assert not domain_owner.is_alive(fields.pack(mark, pid, high, low - 1))
+    assert not domain_owner.is_alive(fields.pack(mark, pid, high + 1, low))
+
+
+def test_a_process_may_be_called_anything():
+    comm = Path("/proc/self/comm")
+    called, uuid = comm.read_text(), domain_owner.uuid()
+    try:
+        comm.write_text("a) S 1 (b")
+        assert domain_owner.uuid() == uuid
+        assert domain_owner.is_alive(uuid)
+    finally:
+        comm.write_text(called)

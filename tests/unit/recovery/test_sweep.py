@@ -1,0 +1,140 @@
+"""What a killed run left, found again: slow handles and fast ones, and no other's mappings."""
+
+import pytest
+
+# A killed run's mappings in the books of tests/c/fake_xen.h, and what a granter's table tells.
+KILLED = """
+from contextlib import ExitStack
+from xengt.recovery import sweep
+from xengt.sharing.references import Reference
+from xenlib_cffi.call import Call, Mapping
+
+HANDLES = 1024
+sweep.maptrack_handles = lambda: HANDLES
+
+class Table:
+    def in_use(self, gref):
+        return any(m.live and (m.domid, m.gref) == (7, gref) for m in books())
+
+def books():
+    return [fake.maptrack[i] for i in range(fake.handles)]
+
+def live():
+    return sorted((m.gref, m.device) for m in books() if m.live)
+
+def search(call, *grefs, table=True):
+    sweep._tells_use = lambda *_: Table() if table else None
+    before = fake.offered
+    found = sweep._search(call, None, [Reference(7, gref, 0) for gref in grefs])
+    return found, fake.offered - before
+"""
+#: unmaps beside those of candidates: the mapping that tells the page's address
+OWN = 1
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("readonly", [False, True])
+def test_fast_mappings_are_found_by_their_names(on_fake_xen, readonly, table):
+    out = on_fake_xen(f"""{KILLED}
+fake.fast = True
+with Call() as call:
+    left = call.map_device([(7, 8), (7, 8), (7, 65_535)], readonly={readonly})
+    print([hex(mapping.handle) for mapping in left])
+    print(search(call, 8, 65_535, table={table}), live())
+""")
+    # Without a table to tell, the slow range is offered as well.
+    slow = 0 if table else 1024
+    assert out == (f"['0x80070008', '0x80070008', '0x8007ffff']\n(2, {2 * (OWN + 2 + slow)}) []\n")
+
+
+def test_a_third_mapping_is_found_in_the_slow_range(on_fake_xen):
+    out = on_fake_xen(f"""{KILLED}
+fake.fast = True
+with Call() as call:
+    left = call.map_device([(7, 8)] * 3)
+    print([hex(mapping.handle) for mapping in left])
+    print(search(call, 8), live())
+""")
+    assert out == f"['0x80070008', '0x80070008', '0x2']\n(1, {OWN + 2 + 1024}) []\n"
+
+
+@pytest.mark.parametrize("gref", [7, 65_536, 1 << 20])
+def test_what_has_no_fast_handle_is_found_in_the_slow_range(on_fake_xen, gref):
+    out = on_fake_xen(f"""{KILLED}
+fake.fast = True
+with Call() as call:
+    (left,) = call.map_device([(7, {gref})])
+    print(left.handle)
+    print(search(call, {gref})[0], live(), fake.stale < 1024 + 2)
+""")
+    assert out == "0\n1 [] True\n"
+
+
+def test_on_stock_the_fast_handle_names_nothing(on_fake_xen):
+    out = on_fake_xen(f"""{KILLED}
+with Call() as call:
+    call.map_device([(7, 8), (7, 9), (8, 8)])
+    print(search(call, 8), live())
+""")
+    assert out == f"(1, {OWN + 2 + 1024}) [(8, True), (9, True)]\n"
+
+
+def test_another_drivers_mappings_of_the_page_stay(on_fake_xen):
+    out = on_fake_xen(f"""{KILLED}
+fake.fast = True
+host = library.fake_xen_map(False, 7, 8)
+fake.maptrack[host].fast = True
+with Call() as call:
+    call.map_device([(7, 8)])
+    print(search(call, 8)[0], live())
+""")
+    assert out == "1 [(8, False)]\n"
+
+
+def test_a_reference_that_is_not_in_use_is_not_looked_for(on_fake_xen):
+    out = on_fake_xen(f"""{KILLED}
+fake.fast = True
+with Call() as call:
+    print(search(call, 8), search(call))
+""")
+    assert out == "(0, 0) (0, 0)\n"
+
+
+# A run that holds mappings, ends badly, and is cleared up after by what its journal says.
+HOLDS = """
+from xengt.recovery import journal
+from xengt.bench.engines.hypercall import HypercallEngine
+from xengt.sharing.references import Reference
+
+references = [Reference(7, gref, 0) for gref in (8, 9, 65_535)]
+fake.fast = True
+"""
+
+
+def test_fast_handles_go_through_the_journal(on_fake_xen, tmp_path):
+    out = on_fake_xen(f"""{KILLED}{HOLDS}
+from pathlib import Path
+path = Path({str(tmp_path / "xengt" / "mappings")!r})
+with journal.opened(path) as book:
+    HypercallEngine(False).shares(book, [references], 1, references * 3)
+    print(len(live()), fake.live)
+with journal.opened(path) as book, Call() as call:
+    held = book.read().held
+    print([hex(mapping.handle) for mapping in held])
+    print(set(call.unmap_device(held)), fake.live, fake.stale)
+""")
+    fast = ["0x80070008", "0x80070009", "0x8007ffff"]
+    assert out == f"9 9\n{[*fast, *fast, '0x6', '0x7', '0x8']}\n{{0}} 0 0\n"
+
+
+def test_what_is_held_with_fast_handles_is_released(on_fake_xen, tmp_path):
+    out = on_fake_xen(f"""{KILLED}{HOLDS}
+from pathlib import Path
+with journal.opened(Path({str(tmp_path / "xengt" / "mappings")!r})) as book:
+    engine = HypercallEngine(True)
+    engine.shares(book, [references], 1, references * 2)
+    print(fake.live)
+    engine.release(book)
+    print(fake.live, fake.stale, book.read().mapped)
+""")
+    assert out == "6\n0 0 False\n"

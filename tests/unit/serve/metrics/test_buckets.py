@@ -1,0 +1,44 @@
+"""Latencies in buckets: each operation below its bound."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xengt.serve.metrics.buckets import BOUNDS_S, Buckets
+from xenlib_cffi.histogram import Histogram
+
+
+def test_bounds_are_from_250_ns_to_10_ms():
+    assert (BOUNDS_S[0], BOUNDS_S[-1]) == (250e-9, 10e-3)
+    steps = [high / low for low, high in pairwise(BOUNDS_S)]
+    fine = [step for (low, _), step in zip(pairwise(BOUNDS_S), steps, strict=True) if low < 22e-6]
+    assert all(1 < step < 1.0915 for step in fine)
+    assert all(1 < step < 2.001 for step in steps)
+
+
+@given(st.lists(st.integers(0, 10**9), max_size=50), st.sampled_from([1, 32]))
+def test_each_operation_is_below_its_bound(nanoseconds, batch):
+    calls, buckets = Histogram(), Buckets()
+    for value in nanoseconds:
+        calls.record(value)
+    buckets.add(calls, batch)
+    *bounded, (last, whole) = buckets.cumulative()
+    assert (last, whole) == ("+Inf", batch * len(nanoseconds))
+    assert buckets.sum_s == pytest.approx(sum(nanoseconds) * 1e-9)
+    for bound, (name, count) in zip(BOUNDS_S, bounded, strict=True):
+        assert float(name) == bound
+        # A value is known to a thousandth: what is nearer to a bound may be on either side.
+        below = sum(value * 1e-9 / batch <= bound * 0.998 for value in nanoseconds)
+        most = sum(value * 1e-9 / batch <= bound * 1.002 for value in nanoseconds)
+        assert batch * below <= count <= batch * most
+
+
+def test_what_is_added_stays():
+    calls, buckets = Histogram(), Buckets()
+    calls.record(3000, 2)
+    buckets.add(calls, 1)
+    buckets.add(calls, 1)
+    assert buckets.cumulative()[-1][1] == 4
+    assert buckets.sum_s == pytest.approx(12e-6)

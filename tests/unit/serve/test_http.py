@@ -1,0 +1,144 @@
+"""The page over HTTP and TLS, to who asks and who does not."""
+
+import gzip
+import socket
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPSConnection
+from threading import Event
+
+import pytest
+
+from tests.patience import patient
+from tests.unit.serving import blocked, running, told
+from tests.unit.usage_stand_ins import xen
+from xengt.errors import UnmetError
+from xengt.serve import http
+from xengt.serve.config import Listen
+from xengt.serve.http import listening
+
+__all__ = ["blocked", "running", "told", "xen"]  # fixtures
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """A certificate and key of 127.0.0.1's own making."""
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "crt")]
+    subprocess.run([*words, *names, *files], check=True, capture_output=True)
+    return tmp_path
+
+
+def test_with_a_certificate_it_speaks_tls(running, certificates):
+    crt, key = (certificates / name for name in ("crt", "key"))
+    address = running(
+        f"certificate = '{crt}'\nkey = '{key}'\nclient_ca = '{crt}'\n[probe]\nenabled = false"
+    )
+    curl = ["curl", "--silent", "--show-error", "--cacert", str(crt), f"https://{address}/metrics"]
+    without = subprocess.run(curl, capture_output=True, text=True, check=False)
+    assert without.returncode != 0
+    shown = [*curl, "--cert", str(crt), "--key", str(key)]
+    done = subprocess.run(shown, capture_output=True, text=True, check=False)
+    assert "xengt_domains 2\n" in done.stdout, done.stderr
+
+
+def test_what_is_no_certificate_is_told(tmp_path):
+    for name in ("crt", "key"):
+        (tmp_path / name).write_text("none")
+    listen = Listen("127.0.0.1", 0, str(tmp_path / "crt"), str(tmp_path / "key"))
+    with pytest.raises(UnmetError, match="TLS cannot be had") as caught, listening(listen, str):
+        pass
+    assert str(tmp_path / "crt") in caught.value.what
+    assert "PEM" in caught.value.remedy
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
+    """With TLS as well: the handshake is the connection's own business."""
+    files = (str(certificates / "crt"), str(certificates / "key"))
+    with listening(
+        Listen("127.0.0.1", 0, *files), lambda _accept: (b"x 1\n", "text/plain")
+    ) as address:
+        host_name, _, port = address.partition(":")
+        with socket.create_connection((host_name, int(port))):
+            context = ssl.create_default_context(cafile=files[0])
+            with urllib.request.urlopen(
+                f"https://{address}/metrics", timeout=patient(10), context=context
+            ) as answer:
+                assert answer.read() == b"x 1\n"
+
+
+def kept(address: str, cafile: str | None = None) -> HTTPConnection:
+    """A connection as Prometheus keeps it, over which one page has come."""
+    host_name, _, port = address.partition(":")
+    soon = http._PATIENCE_S / 2  # when the agent would hang up on a silent client anyway
+    if cafile is None:
+        connection = HTTPConnection(host_name, int(port), timeout=soon)
+    else:
+        context = ssl.create_default_context(cafile=cafile)
+        connection = HTTPSConnection(host_name, int(port), timeout=soon, context=context)
+    connection.request("GET", "/metrics")
+    connection.getresponse().read()
+    return connection
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_connection_does_not_outlive_the_configuration_it_was_made_with(request, tls):
+    files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
+    with listening(Listen("127.0.0.1", 0, *files), lambda _: (b"x 1\n", "text/plain")) as address:
+        connection = kept(address, *files[:1])
+    with suppress(ssl.SSLError):  # it closes without TLS's own word for that
+        assert connection.sock.recv(1) == b""
+    connection.close()
+
+
+def test_a_page_that_is_being_made_is_sent_before_the_connection_ends():
+    asked, go_on = Event(), Event()
+
+    def page(_accept: str) -> tuple[bytes, str]:
+        asked.set()
+        go_on.wait(patient(10))
+        return b"x 1\n", "text/plain"
+
+    with listening(Listen("127.0.0.1", 0), page) as address:
+        host_name, _, port = address.partition(":")
+        connection = HTTPConnection(host_name, int(port), timeout=patient(10))
+        connection.request("GET", "/metrics")
+        assert asked.wait(patient(10))
+    go_on.set()
+    answer = connection.getresponse()
+    assert (answer.read(), answer.headers["Connection"]) == (b"x 1\n", "close")
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_who_says_nothing_for_long_is_hung_up_on(request, monkeypatch, tls):
+    monkeypatch.setattr(http, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(http._Handler, "timeout", 0.3)
+    files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
+    with listening(Listen("127.0.0.1", 0, *files), lambda _: (b"", "")) as address:
+        host_name, _, port = address.partition(":")
+        with socket.create_connection((host_name, int(port)), timeout=patient(10)) as silent:
+            assert silent.recv(100) == b""
+
+
+def test_pages_come_packed_over_one_connection_and_nothing_else_does():
+    pages = iter([b"x 1\n", b"x 2\n"])
+    with listening(Listen("::1", 0), lambda accept: (next(pages), accept)) as address:
+        host_name, _, port = address.rpartition(":")
+        assert host_name == "[::1]"
+        connection = HTTPConnection("::1", int(port), timeout=patient(10))
+        for expected in (b"x 1\n", b"x 2\n"):
+            headers = {"Accept-Encoding": "gzip", "Accept": "text/x"}
+            connection.request("GET", "/metrics?a=b", headers=headers)
+            answer = connection.getresponse()
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert answer.headers["Content-Type"] == "text/x"
+            assert gzip.decompress(answer.read()) == expected
+        connection.request("GET", "/nothing")
+        answer = connection.getresponse()
+        assert answer.status == 404
+        assert b"/metrics" in answer.read()
+        connection.close()

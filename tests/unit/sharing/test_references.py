@@ -1,0 +1,218 @@
+"""What a sharer publishes: written, read back, and read when it is an enemy's."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.xenstored import WRITE, FakeXenstored
+from xengt.errors import UnmetError
+from xengt.sharing.publication import PIECE_BYTES, Publication, directory, publish, read, withdraw
+from xengt.sharing.references import MAX_REFERENCES, decode, encode, pattern, stamp
+from xengt.xen.xenstore import XenStore
+
+GREFS = st.lists(st.integers(0, 0xFFFFFFFF), unique=True)
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    daemon = FakeXenstored(tmp_path / "socket")
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def store(daemon):
+    with XenStore(daemon.place) as store:
+        yield store
+
+
+def publication(grefs, **changed):
+    facts = {"granter": 7, "mapper": 0, "grefs": tuple(grefs), "writable": True, "pid": 412}
+    return Publication(**(facts | changed))
+
+
+def test_ranges_read_as_a_person_would_write_them():
+    assert encode([*range(8, 264), 300]) == "8-263,300"
+    assert encode([5, 4, 3]) == "5,4,3"
+    assert decode("8-10,300") == [8, 9, 10, 300]
+    assert encode([]) == ""
+    assert decode("") == []
+
+
+@given(GREFS)
+def test_ranges_round_trip_in_order(grefs):
+    assert decode(encode(grefs)) == grefs
+
+
+@given(st.integers(0, 0xFFFF0000), st.integers(1, 5000))
+def test_a_run_is_one_range(first, count):
+    text = encode(range(first, first + count))
+    assert "," not in text
+    assert decode(text) == list(range(first, first + count))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "8-", "-8", "9-8", "8,,9", "8-9-10", " 8", "8 ", "+8", "8.0", "0x8", "٣", "8,8", "8-10,9",
+     "4294967296", "99999999999", "0-4294967295", f"0-{MAX_REFERENCES}"],
+)  # fmt: skip
+def test_what_is_no_list_of_references_is_refused(text):
+    with pytest.raises(ValueError, match="reference"):
+        decode(text)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text):
+    try:
+        grefs = decode(text)
+    except ValueError:
+        return
+    assert len(grefs) <= MAX_REFERENCES
+    assert decode(encode(grefs)) == grefs
+
+
+@given(
+    st.tuples(st.integers(0, 0x7FFF), st.integers(0, 0xFFFFFFFF)),
+    st.tuples(st.integers(0, 0x7FFF), st.integers(0, 0xFFFFFFFF)),
+)
+def test_patterns_differ_as_their_references_do(one, other):
+    assert (pattern(*one) == pattern(*other)) == (one == other)
+    assert 0 < pattern(*one) < (1 << 64) - 1
+
+
+def test_a_page_is_stamped_at_both_ends_and_nowhere_else():
+    page = bytearray(4096)
+    stamp(memoryview(page), 7, 0x123)
+    assert page[:8] == page[-8:] == b"\x23\x01\x00\x00\x73gnx"  # 0x74 ^ 7
+    assert bytes(page[8:-8]) == bytes(4080)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_what_is_published_is_read_back(store, writable):
+    scattered = publication(range(9, 9001, 9), writable=writable)
+    publish(store, scattered)
+    assert read(store, 7, 0) == scattered
+    assert read(store, 7, 3) is None
+    assert read(store, 8, 0) is None
+
+
+def test_no_value_is_longer_than_xenstore_takes(store, daemon):
+    publish(store, publication(range(10_000, 40_000, 2)))
+    pieces = [v for n, v in daemon.nodes.items() if "/references/" in n]
+    assert len(pieces) > 1
+    assert all(0 < len(piece) <= PIECE_BYTES for piece in pieces)
+    assert read(store, 7, 0).grefs == tuple(range(10_000, 40_000, 2))
+
+
+def test_references_know_their_domain_and_pattern():
+    assert publication([8, 300]).references == [(7, 8, pattern(7, 8)), (7, 300, pattern(7, 300))]
+
+
+def test_ready_is_written_last_and_removed_first(store, daemon):
+    seen = []
+    daemon.before_request = lambda operation, path: seen.append((operation, path))
+    publish(store, publication([8]))
+    written = [path for operation, path in seen if operation == WRITE]
+    assert written[-1] == f"{directory(7, 0)}/state"
+    seen.clear()
+    withdraw(store, 7, 0)
+    assert seen[0][1] == f"{directory(7, 0)}/state"
+
+
+def test_withdrawing_leaves_nothing_and_only_its_own(store, daemon):
+    before = dict(daemon.nodes)
+    store.write("/local/domain/7/data", "")
+    publish(store, publication([8]))
+    publish(store, publication([9], mapper=3))
+    withdraw(store, 7, 0)
+    assert read(store, 7, 0) is None
+    assert read(store, 7, 3).grefs == (9,)
+    withdraw(store, 7, 3)
+    withdraw(store, 7, 3)
+    left = {n for n in daemon.nodes if n not in before}
+    assert left == {"/local", "/local/domain", "/local/domain/7", "/local/domain/7/data"}
+
+
+def test_dom0_is_left_without_a_data_directory(store, daemon):
+    store.write("/local/domain/0/name", "Domain-0")
+    before = dict(daemon.nodes)
+    publish(store, publication([8], granter=0))
+    withdraw(store, 0, 0)
+    assert daemon.nodes == before
+
+
+def test_publishing_again_replaces_every_piece(store):
+    publish(store, publication(range(10_000, 40_000, 2)))
+    publish(store, publication([8]))
+    assert read(store, 7, 0) == publication([8])
+    assert store.children(f"{directory(7, 0)}/references") == ["0"]
+
+
+def test_one_that_is_just_being_written_is_not_ready_rather_than_senseless(store):
+    store.write(f"{directory(7, 0)}/pages", "2")
+    with pytest.raises(UnmetError, match="not ready"):
+        read(store, 7, 0)
+
+
+def test_one_that_is_replaced_while_it_is_read_is_not_ready(store, daemon):
+    publish(store, publication([8]))
+
+    def vanish(_operation, path):
+        if path.endswith("/pid"):
+            daemon.nodes.pop(f"{directory(7, 0)}/state", None)
+
+    daemon.before_request = vanish
+    with pytest.raises(UnmetError, match="not ready"):
+        read(store, 7, 0)
+
+
+@pytest.mark.parametrize(
+    ("node", "value", "what"),
+    [
+        ("state", "starting", "not ready"),
+        ("pages", "-1", "pages is"),
+        ("pages", "9" * 4000, "pages is"),
+        ("pages", str(MAX_REFERENCES + 1), "pages is"),
+        ("pages", "3", "2 references for 3 pages"),
+        ("pages", "1", "2 references, 1 at most"),
+        ("references/0", "8,8", "twice"),
+        ("references/0", "0-4294967295", "at most"),
+        ("references/0", "ü" * 2000, "no range"),
+        ("writable", "yes", "writable is 'yes'"),
+        ("pid", "", "pid is ''"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(store, node, value, what):
+    publish(store, publication([8, 9]))
+    store.write(f"{directory(7, 0)}/{node}", value)
+    with pytest.raises(UnmetError, match=what) as caught:
+        read(store, 7, 0)
+    assert "domain 7" in caught.value.what
+    assert len(caught.value.what) < 200
+    assert "xenstore-ls /local/domain/7/data/xengt/share/0" in caught.value.remedy
+
+
+def test_a_reference_in_two_pieces_is_refused(store):
+    publish(store, publication([8, 9]))
+    store.write(f"{directory(7, 0)}/references/0", "8")
+    store.write(f"{directory(7, 0)}/references/1", "8")
+    with pytest.raises(UnmetError, match="1 references for 2 pages"):
+        read(store, 7, 0)
+
+
+@given(st.dictionaries(st.sampled_from(["pages", "references/0", "references/1", "writable",
+                                        "pid", "state"]), st.binary(max_size=300)))  # fmt: skip
+def test_a_hostile_publication_is_read_or_refused(nodes):
+    class Store:
+        def read(self, path):
+            value = nodes.get(path.removeprefix(f"{directory(7, 0)}/"))
+            return None if value is None else value.decode(errors="replace")
+
+        def exists(self, _path):
+            return True
+
+    try:
+        grefs = read(Store(), 7, 0).grefs
+    except UnmetError:
+        return
+    assert len(set(grefs)) == len(grefs) <= MAX_REFERENCES

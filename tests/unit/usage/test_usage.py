@@ -1,0 +1,225 @@
+"""What `xengt usage` reads: from the patched hypervisor's hypfs, or from what stock offers."""
+
+import errno
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import xengt
+from tests.unit.schemas import undescribed
+from tests.unit.usage_stand_ins import NAMES, failed, xen
+from xengt.usage import COUNTS, Domain, document, hypfs, read
+from xenlib_cffi.errors import XenLibraryError
+
+__all__ = ["xen"]  # a fixture
+
+SCHEMA = json.loads((Path(xengt.__file__).parent / "documents" / "usage.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(
+    SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+)
+FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
+
+
+def rows(usage):
+    """Each domain's figures by domid, of a reading whose document is as its schema says."""
+    VALIDATOR.validate(json.loads(json.dumps(usage.to_json())))
+    return {each.domid: tuple(getattr(each, key) for key in COUNTS) for each in usage.domains}
+
+
+def test_on_the_patched_hypervisor_all_is_from_hypfs(xen):
+    xen.have(0, *FIGURES)
+    xen.have(7, *(figure + 1 for figure in FIGURES))
+    xen.dying = {7}
+    usage = read()
+    assert rows(usage) == {0: FIGURES, 7: tuple(figure + 1 for figure in FIGURES)}
+    assert (usage.source, usage.maptrack, usage.missing) == ("hypfs", "fast", ())
+    assert [(each.name, each.dying) for each in usage.domains] == [
+        ("Domain-0", False),
+        (None, True),
+    ]
+    assert {key: name for name, key in NAMES.items()} == hypfs.ENTRIES
+
+
+def test_with_fast_entries_switched_off_it_is_told(xen):
+    xen.have(0, *FIGURES)
+    xen.commandline = "gnttab=max-ver:1,no-fast-maptrack"
+    assert (read().source, read().maptrack) == ("hypfs", "no-fast")
+
+
+@pytest.mark.parametrize(
+    ("has_hypfs", "why", "which"),
+    [
+        (True, "this Xen's hypfs has no /gnttab", "stock"),
+        (False, "this Xen has no hypfs", "unknown"),
+    ],
+)
+def test_on_stock_grant_frames_are_all_there_is(xen, has_hypfs, why, which):
+    xen.have(0, *FIGURES)
+    xen.have(3, *FIGURES)
+    xen.tables, xen.hypfs = None, has_hypfs
+    xen.dying = {3}
+    usage = read()
+    assert rows(usage) == {0: (1, 64, *[None] * 6), 3: (1, 64, *[None] * 6)}
+    assert (usage.source, usage.maptrack) == ("query_size", which)
+    (missing,) = usage.missing
+    assert (missing.keys, missing.why) == (COUNTS[2:], why)
+    assert "patched hypervisor" in missing.remedy
+    assert [each.dying for each in usage.domains] == [False, True]
+    default = usage.default_max_maptrack_frames
+    assert default.frames == 1024
+    assert default.source == ("as hypfs says" if has_hypfs else "Xen's default")
+
+
+def test_another_failure_than_no_such_directory_is_not_stock(xen):
+    def refuse(what):
+        if what == "/gnttab":
+            raise failed("xenhypfs_readdir", what, errno.EPERM)
+
+    xen.before = refuse
+    with pytest.raises(XenLibraryError, match="xenhypfs_readdir on /gnttab: EPERM"):
+        read()
+
+
+@pytest.mark.parametrize(
+    "moment", ["/gnttab/0", "/gnttab/5/frames", "/gnttab/5/slow-maps", "domains"]
+)
+def test_a_domain_that_goes_while_hypfs_is_read_is_left_out(xen, moment):
+    for domid in (0, 5, 9):
+        xen.have(domid, *FIGURES)
+    xen.before = lambda what: xen.lose(5) if what == moment else None
+    assert rows(read()) == {0: FIGURES, 9: FIGURES}
+
+
+def test_a_domain_of_which_hypfs_is_refused_is_no_domain_that_went(xen):
+    def refuse(what):
+        if what == "/gnttab/5/frames":
+            raise failed("xenhypfs_read", what, errno.EACCES)
+
+    xen.have(5, *FIGURES)
+    xen.before = refuse
+    with pytest.raises(XenLibraryError, match="EACCES"):
+        read()
+
+
+@pytest.mark.parametrize("tables", ["hypfs", "query_size"])
+def test_a_domain_that_comes_meanwhile_is_there_whole_or_not_at_all(xen, tables):
+    xen.have(0, *FIGURES)
+    if tables == "query_size":
+        xen.tables = None
+
+    def come(what):
+        if what == "domains":
+            xen.domains[8], xen.sizes[8] = bytes(16), (3, 4)
+
+    xen.before = come
+    usage = read()
+    assert usage.source == tables
+    assert (8 in rows(usage)) == (tables == "query_size")
+
+
+def test_a_domain_that_goes_while_sizes_are_asked_for_is_left_out(xen):
+    for domid in (0, 5):
+        xen.have(domid, *FIGURES)
+    xen.tables = None
+    xen.before = lambda what: xen.lose(5) if what == 5 else None
+    usage = read()
+    assert list(rows(usage)) == [0]
+    assert len(usage.missing) == 1
+
+
+def test_a_domain_replaced_while_sizes_are_asked_for_is_left_out(xen):
+    def replace(what):
+        if what == 5:
+            xen.domains[5] = b"another domain 5"
+            del xen.sizes[5]
+
+    xen.have(0, *FIGURES)
+    xen.have(5, *FIGURES)
+    xen.tables, xen.before = None, replace
+    assert list(rows(read())) == [0]
+
+
+def test_a_domain_whose_size_is_refused_stays_and_says_why(xen):
+    xen.have(0, *FIGURES)
+    xen.have(5, *FIGURES)
+    xen.tables = None
+    xen.sizes[5] = failed("xc_gnttab_query_size", "domain 5 (GNTST_permission_denied)", 3)
+    usage = read()
+    assert rows(usage)[5] == (None,) * 8
+    assert usage.missing[1].keys == COUNTS[:2]
+    assert "GNTST_permission_denied" in usage.missing[1].why
+
+
+def test_what_a_part_of_the_patches_does_not_tell_is_told(xen):
+    xen.have(0, *FIGURES)
+    xen.have(5, *FIGURES)
+    for table in xen.tables.values():
+        del table["slow-maps"], table["fast-live"]
+    usage = read()
+    known = (*FIGURES[:4], None, *FIGURES[5:7], None)
+    assert rows(usage) == {0: known, 5: known}
+    (missing,) = usage.missing
+    assert missing.keys == ("fast_live", "slow_maps")
+    assert "fast-live, slow-maps" in missing.why
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("0", 0),
+        (str((1 << 32) + 5), (1 << 32) + 5),
+        (str((1 << 63) - 1), (1 << 63) - 1),
+        (str((1 << 64) - 2), 0),  # -2, read while a mapping moved between two CPUs' counts
+    ],
+)
+def test_counts_have_64_bits_and_are_never_negative(xen, text, count):
+    xen.have(0, *FIGURES)
+    xen.tables[0]["fast-live"] = text
+    (domain,) = read().domains
+    assert domain.fast_live == count
+
+
+def test_without_xenstore_the_rest_is_there(xen, monkeypatch, tmp_path):
+    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
+    xen.have(0, *FIGURES)
+    usage = read()
+    assert rows(usage) == {0: FIGURES}
+    (missing,) = usage.missing
+    assert missing.keys == ("name",)
+    assert "XenStore" in missing.why
+    assert missing.remedy
+
+
+def test_a_silent_xenstore_is_waited_for_once(xen):
+    for domid in range(4):
+        xen.have(domid, *FIGURES)
+    xen.store.fault = "silent"
+    usage = read()
+    assert xen.store.connections == 1
+    assert [each.name for each in usage.domains] == [None] * 4
+    assert "does not answer" in usage.missing[0].why
+
+
+def test_the_schema_describes_every_key_and_no_other():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    domain = SCHEMA["properties"]["domains"]["items"]
+    assert tuple(domain["properties"]) == tuple(domain["required"]) == Domain.__slots__
+    assert tuple(SCHEMA["properties"]) == ("schema", "xengt", *document.Usage.__slots__)
+    missing = SCHEMA["properties"]["missing"]["items"]["properties"]["keys"]["items"]["enum"]
+    assert missing == ["name", *COUNTS]
+
+    assert list(undescribed(SCHEMA)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("fast_live", -1), ("domid", None), ("dying", 0), ("slow_maps", 1.5), ("more", 1)],
+)
+def test_the_schema_refuses_what_no_reading_holds(xen, key, wrong):
+    xen.have(0, *FIGURES)
+    good = json.loads(json.dumps(read().to_json()))
+    VALIDATOR.validate(good)
+    good["domains"][0][key] = wrong
+    assert not VALIDATOR.is_valid(good)

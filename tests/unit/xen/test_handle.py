@@ -1,0 +1,131 @@
+"""`xengt handle` against the published encoding of fast maptrack entries."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from xengt.cli import app
+from xengt.errors import UnmetError
+from xengt.xen.handle import DOMID_FIRST_RESERVED, DOMID_MAX, GREF_MAX, INVALID, build, fast, split
+
+
+@given(st.integers(0, DOMID_MAX), st.integers(0, GREF_MAX))
+def test_split_undoes_build(domid: int, gref: int) -> None:
+    if (domid, gref) == (DOMID_MAX, GREF_MAX):
+        return  # the one handle that means "invalid": refused below
+    built = build(domid, gref)
+    assert (built.kind, built.domid, built.gref) == ("fast", domid, gref)
+    assert built.value >> 31 == 1
+    assert split(built.value) == built
+
+
+@given(st.integers(0, INVALID))
+def test_every_32_bit_value_is_exactly_one_kind(value: int) -> None:
+    handle = split(value)
+    if handle.kind == "fast":
+        assert build(handle.domid or 0, handle.gref or 0).value == value
+    elif handle.kind == "slow":
+        assert (handle.index, handle.domid) == (value, None)
+    else:
+        assert value == INVALID
+
+
+def test_the_example_of_the_proposal() -> None:
+    handle = split(0x80010008)
+    assert (handle.kind, handle.domid, handle.gref) == ("fast", 1, 8)
+
+
+def test_a_stock_handle_is_slow() -> None:
+    assert split(0x12).index == 0x12
+    assert split(0x7FFFFFFF).kind == "slow"
+
+
+@pytest.mark.parametrize(
+    ("domid", "gref", "what"),
+    [
+        (0x8000, 0, "15 bits"),
+        (-1, 0, "15 bits"),
+        (1, -1, "not a grant reference"),
+        (1, 65_536, "tracked with a slow entry"),
+        (0x7FFF, 0xFFFF, "invalid handle"),
+    ],
+)
+def test_what_has_no_fast_handle_is_refused(domid: int, gref: int, what: str) -> None:
+    with pytest.raises(UnmetError, match=what) as error:
+        build(domid, gref)
+    assert error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("domid", "gref", "value"),
+    [
+        (0, 8, 0x80000008),
+        (7, 65_535, 0x8007FFFF),
+        (7, 65_536, None),
+        (7, 0xFFFF_FFFF, None),
+        (DOMID_MAX, GREF_MAX, None),
+        (DOMID_MAX, GREF_MAX - 1, 0xFFFF_FFFE),
+    ],
+)
+def test_the_candidate_for_a_fast_mapping(domid: int, gref: int, value: int | None) -> None:
+    assert fast(domid, gref) == value
+    if value is not None:
+        assert (split(value).domid, split(value).gref) == (domid, gref)
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 32])
+def test_what_is_no_32_bit_value_is_refused(value: int) -> None:
+    with pytest.raises(UnmetError, match="32 bits"):
+        split(value)
+
+
+def test_reserved_domids_are_told() -> None:
+    assert split(build(DOMID_FIRST_RESERVED, 1).value).reserved == "DOMID_SELF"
+    assert split(build(0x7FF7, 1).value).reserved == "reserved"
+    assert split(build(DOMID_FIRST_RESERVED - 1, 1).value).reserved is None
+
+
+@pytest.mark.parametrize("spelling", ["0x80010008", "2147549192", "0X80010008"])
+def test_the_command_reads_hex_and_decimal(spelling: str) -> None:
+    done = CliRunner().invoke(app, ["handle", spelling])
+    assert done.exit_code == 0
+    assert done.stdout == "0x80010008  fast: granter domid 1, reference 8\n"
+
+
+def test_the_command_builds_and_writes_json() -> None:
+    done = CliRunner().invoke(app, ["handle", "--domid", "1", "--gref", "0x8", "--json"])
+    assert json.loads(done.stdout) == {
+        "handle": "0x80010008",
+        "value": 0x80010008,
+        "kind": "fast",
+        "domid": 1,
+        "gref": 8,
+        "index": None,
+        "reserved": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["0xffffffff"], "invalid"),
+        (["17"], "slow: entry 17 of the mapper's maptrack table"),
+        (["0xfff00001"], "DOMID_SELF: no ordinary domain"),
+    ],
+)
+def test_the_command_says_what_else_a_value_is(arguments: list[str], says: str) -> None:
+    assert says in CliRunner().invoke(app, ["handle", *arguments]).stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["12", "--gref", "1"], ["--domid", "1"], ["eight"], ["--domid", "1", "--gref", "65536"]],
+)
+def test_bad_input_ends_with_2_and_a_remedy(arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, ["handle", *arguments])
+    assert done.exit_code == 2
+    assert done.output.startswith("xengt: ")
+    assert len(done.output.splitlines()) == 2

@@ -1,0 +1,196 @@
+"""What the host is, from what Linux and Xen say of it."""
+
+import pytest
+
+from tests.unit import made_documents, stand_in
+from xengt.bench import document
+from xengt.errors import Exit, UnmetError
+from xengt.xen import host, kernel, maptrack
+from xenlib_cffi.ctrl import PhysInfo, Version
+from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+
+BOOTED = """\
+(XEN) Xen version 4.20.3 (Debian 4.20.3-1) (x86_64-linux-gnu-gcc (Debian 14.2.0) 14.2.0) debug={debug} Sun Nov 22
+(XEN) Latest ChangeSet:
+(XEN) I/O virtualisation enabled
+(XEN)  - Dom0 mode: {mode}
+(XEN) Interrupt remapping enabled
+"""  # noqa: E501 - as Xen prints it
+
+
+def put(root, path, text):
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+@pytest.mark.parametrize("kind", ["PV", "PVH", "HVM"])
+def test_dom0_kind_is_what_linux_says(tmp_path, kind):
+    put(tmp_path, "sys/hypervisor/guest_type", f"{kind}\n")
+    assert kernel.dom0_kind(tmp_path) == kind
+
+
+def test_a_kind_nobody_knows_is_none(tmp_path):
+    assert kernel.dom0_kind(tmp_path) is None
+    put(tmp_path, "sys/hypervisor/guest_type", "Xenner\n")
+    assert kernel.dom0_kind(tmp_path) is None
+
+
+def test_the_control_domain_is_told_from_a_guest(tmp_path):
+    assert not kernel.is_control_domain(tmp_path)
+    put(tmp_path, "proc/xen/capabilities", "")
+    assert not kernel.is_control_domain(tmp_path)
+    put(tmp_path, "proc/xen/capabilities", "control_d\n")
+    assert kernel.is_control_domain(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "emulated"),
+    [
+        ("QEMU TCG CPU version 2.5+", True),
+        ("QEMU Virtual CPU version 2.5+", True),
+        ("AMD EPYC 7302P 16-Core Processor", False),
+    ],
+)
+def test_an_emulated_cpu_is_known_by_its_name(tmp_path, model, emulated):
+    put(tmp_path, "proc/cpuinfo", f"processor\t: 0\nmodel name\t: {model}\nflags\t\t: fpu\n")
+    assert kernel.cpu_model(tmp_path) == model
+    assert kernel.is_emulated(model) is emulated
+
+
+def test_a_cpu_without_a_name_is_unknown(tmp_path):
+    assert kernel.cpu_model(tmp_path) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    # Debian 13's dom0 under stock Xen, and under the patched one asked for bus addresses
+    [("00008405\n", False), ("00208405\n", True), ("ffdfffff\n", False), (None, False)],
+)
+def test_bus_addresses_are_a_feature_that_xen_tells(tmp_path, features, expected):
+    if features:
+        file = tmp_path / "sys/hypervisor/properties/features"
+        file.parent.mkdir(parents=True)
+        file.write_text(features)
+    assert kernel.has_bus_addresses(tmp_path) is expected
+
+
+@pytest.mark.parametrize(("debug", "expected"), [("y", True), ("n", False)])
+def test_a_debug_build_is_known_by_its_banner(debug, expected):
+    console = "(XEN) [2026-11-22 21:00:00] " + BOOTED.format(debug=debug, mode="Strict")[6:]
+    assert host.is_debug(BOOTED.format(debug=debug, mode="Strict")) is expected
+    assert host.is_debug(console) is expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("CONFIG_X86=y\nCONFIG_DEBUG=y\nCONFIG_HYPFS=y\n", True),
+        ("CONFIG_X86=y\n# CONFIG_DEBUG is not set\nCONFIG_DEBUG_INFO=y\n", False),
+        (XenLibraryError("xenhypfs_read", "/buildinfo/config", 2), None),
+        (MissingLibraryError("none"), None),
+    ],
+)
+def test_without_its_banner_the_configuration_says_it(monkeypatch, config, expected):
+    class HypFs(stand_in.Handle):
+        def read(self, path):
+            assert path == "/buildinfo/config"
+            if isinstance(config, Exception):
+                raise config
+            return config
+
+    monkeypatch.setattr(host, "HypFs", HypFs)
+    assert host.is_debug("(d1) (XEN) Xen version 4.20.3, says a guest, debug=y\n") is expected
+
+
+@pytest.mark.parametrize("mode", ["Passthrough", "Strict", "Relaxed"])
+def test_the_iommu_mode_is_what_xen_said_at_boot(mode):
+    console = BOOTED.format(debug="n", mode=mode)
+    assert host.iommu_mode(True, "PV", "dom0-iommu=strict", console) == mode.lower()
+
+
+@pytest.mark.parametrize(
+    ("commandline", "mode"),
+    [
+        ("", "relaxed"),
+        ("dom0_mem=1024M dom0-iommu=strict", "strict"),
+        ("dom0-iommu=passthrough", "passthrough"),
+        ("dom0-iommu=map-inclusive,strict", "strict"),
+        ("dom0-iommu=strict=0", "relaxed"),
+        ("dom0-iommu=strict=yes", "strict"),
+        ("dom0-iommu=strict dom0-iommu=no-strict", "relaxed"),
+        ("iommu=verbose,dom0-strict", "strict"),
+        ("iommu=no-dom0-strict,dom0-passthrough", "passthrough"),
+        ("iommu=strict", "relaxed"),
+        ("strict passthrough", "relaxed"),
+    ],
+)
+def test_when_the_ring_has_lost_it_the_command_line_says_it(commandline, mode):
+    assert host.iommu_mode(True, "PV", commandline, "") == mode
+
+
+def test_no_iommu_and_a_translated_dom0_leave_no_choice():
+    assert host.iommu_mode(False, "PV", "dom0-iommu=strict", "") == "none"
+    relaxed = BOOTED.format(debug="n", mode="Relaxed")
+    assert host.iommu_mode(True, "PVH", "", relaxed) == "strict"
+    assert host.iommu_mode(True, None, "", "") == "unknown"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MissingLibraryError("Xen's C libraries cannot be used"),
+        XenLibraryError("xc_interface_open", "/dev/xen/privcmd", 2),
+    ],
+)
+def test_without_xen_there_are_no_facts(monkeypatch, failure):
+    def refuse():
+        raise failure
+
+    monkeypatch.setattr(host, "Ctrl", refuse)
+    with pytest.raises(UnmetError, match=r"Xen|xc_interface_open") as caught:
+        host.gather()
+    assert caught.value.exit_code == Exit.UNMET
+
+
+@pytest.mark.parametrize(
+    ("root", "words", "expected"),
+    [
+        ({"params": True}, "gnttab=no-fast-maptrack", "stock"),
+        ({"params": True, "gnttab": True}, "", "fast"),
+        ({"params": True, "gnttab": True}, "gnttab=fast-maptrack", "fast"),
+        ({"params": True, "gnttab": True}, "gnttab=no-fast-maptrack", "no-fast"),
+        (XenLibraryError("xenhypfs_open", "hypfs", 95), "gnttab=fast-maptrack", "unknown"),
+        (MissingLibraryError("none"), "", "unknown"),
+    ],
+)
+def test_the_maptrack_is_told_by_what_hypfs_has(monkeypatch, root, words, expected):
+    class HypFs(stand_in.Handle):
+        def list(self, path):
+            assert path == "/"
+            if isinstance(root, Exception):
+                raise root
+            return root
+
+    monkeypatch.setattr(maptrack, "HypFs", HypFs)
+    assert maptrack.running(words) == expected
+
+
+def test_all_facts_are_gathered(monkeypatch):
+    class Ctrl(stand_in.Handle):
+        def version(self):
+            return Version(4, 20, ".3", "", "ab12", "gnttab=no-fast-maptrack", "", "", "")
+
+        def physinfo(self):
+            return PhysInfo(4, 1, 1, 1, 1, 0, hvm=True, pv=True, directio=False)
+
+        def console(self):
+            return BOOTED.format(debug="n", mode="Strict")
+
+    monkeypatch.setattr(host, "Ctrl", Ctrl)
+    monkeypatch.setattr(
+        maptrack, "running", lambda words: {"gnttab=no-fast-maptrack": "no-fast"}[words]
+    )
+    made = document.build(host.gather(), dict(made_documents.document(samples=1).plan), ())
+    assert made.host["maptrack"] == "no-fast"
+    assert (made.host["xen_version"], made.host["pcpus"]) == ("4.20.3", 4)

@@ -1,0 +1,110 @@
+"""Xen's limits on grant tables: from hypfs, else from its command line, else its defaults."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.unit import stand_in
+from xengt.xen import command_line, limits
+from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+
+NO_HYPFS = XenLibraryError("xenhypfs_open", "hypfs", 95)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("gnttab_max_maptrack_frames=9 console=com1", 9),
+        ("console=com1", None),
+        ("gnttab_max_maptrack_frames=9 gnttab_max_maptrack_frames=0x20", 32),
+        ("gnttab_max_maptrack_frames=017", 15),
+        ("gnttab_max_maptrack_frames=0", 0),
+        # what Xen refuses leaves the value there was
+        ("gnttab_max_maptrack_frames=9 gnttab_max_maptrack_frames=lots", 9),
+        ("gnttab_max_maptrack_frames=089", None),
+        ("gnttab_max_maptrack_frames=4294967296", None),
+        ("gnttab_max_maptrack_frames=-1", None),
+        ("my_gnttab_max_maptrack_frames=7", None),
+        ("gnttab_max_maptrack_frames", None),
+    ],
+)
+def test_a_number_of_the_command_line_is_read_as_xen_reads_it(words, found):
+    assert command_line.number(words, "gnttab_max_maptrack_frames") == found
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("", None),
+        ("gnttab=max-ver:1,no-transitive", None),
+        ("gnttab=fast-maptrack", True),
+        ("gnttab=no-fast-maptrack", False),
+        ("gnttab=max-ver:1,no-fast-maptrack,transitive", False),
+        ("gnttab=no-fast-maptrack gnttab=fast-maptrack", True),
+        ("gnttab=fast-maptrack,no-fast-maptrack", False),
+        ("gnttab=fast-maptrack=off", False),
+        ("gnttab=fast-maptrack=yes", True),
+        ("gnttab=fast-maptrack=perhaps", None),
+        ("gnttab=no-fast-maptrack=yes", None),
+        ("no-fast-maptrack", None),
+    ],
+)
+def test_a_boolean_of_the_command_line_is_read_as_xen_reads_it(words, found):
+    assert command_line.switch(words, "gnttab", "fast-maptrack") is found
+
+
+class HypFs(stand_in.Limits):
+    """Stand in for hypfs; what it answers stays or fails."""
+
+    def __call__(self):
+        if self.answer is NO_HYPFS:
+            raise self.answer
+        return self
+
+
+class Ctrl(stand_in.Handle):
+    """Stand in for libxenctrl, which says what Xen was booted with."""
+
+    def __init__(self, words):
+        self.words = words
+
+    def __call__(self):
+        if isinstance(self.words, Exception):
+            raise self.words
+        return self
+
+    def version(self):
+        return SimpleNamespace(commandline=self.words)
+
+
+@pytest.mark.parametrize(
+    ("hypfs", "words", "frames", "source"),
+    [
+        ("2048", "gnttab_max_maptrack_frames=9", 2048, "as hypfs says"),
+        (NO_HYPFS, "gnttab_max_maptrack_frames=9", 9, "from Xen's command line"),
+        (XenLibraryError("xenhypfs_read", "x", 2), "gnttab_max_maptrack_frames=9", 9,
+         "from Xen's command line"),
+        (NO_HYPFS, "gnttab_max_maptrack_frames=0", 0, "from Xen's command line"),
+        ("many", "gnttab_max_maptrack_frames=9", 9, "from Xen's command line"),
+        (MissingLibraryError(), "console=com1", 1024, "Xen's default"),
+        (NO_HYPFS, XenLibraryError("xc_interface_open", "x", 13), 1024, "Xen's default"),
+        (NO_HYPFS, MissingLibraryError(), 1024, "Xen's default"),
+    ],
+)  # fmt: skip
+def test_the_maptrack_limit_falls_back_all_the_way(monkeypatch, hypfs, words, frames, source):
+    monkeypatch.setattr(limits, "HypFs", HypFs(hypfs))
+    monkeypatch.setattr(limits, "Ctrl", Ctrl(words))
+    assert limits.limit(limits.MAX_MAPTRACK_FRAMES) == limits.Limit(frames, source)
+    assert limits.maptrack_handles() == frames * 256
+
+
+def test_a_command_line_that_is_known_is_not_asked_for(monkeypatch):
+    monkeypatch.setattr(limits, "HypFs", HypFs(NO_HYPFS))
+    monkeypatch.setattr(limits, "Ctrl", None)
+    assert limits.limit(limits.MAX_MAPTRACK_FRAMES, "gnttab_max_maptrack_frames=5").frames == 5
+    assert limits.limit(limits.MAX_FRAMES, "").frames == 64
+
+
+def test_slow_handles_never_reach_bit_31(monkeypatch):
+    monkeypatch.setattr(limits, "HypFs", HypFs(str((1 << 31) - 1)))
+    assert limits.maptrack_handles() == 1 << 31

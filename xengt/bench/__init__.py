@@ -1,0 +1,1 @@
+"""A benchmark: plan, engines and granters, the run, its results and its document."""

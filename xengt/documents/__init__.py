@@ -1,0 +1,1 @@
+"""What all JSON documents share: schemas, checks of their shape, and writing them."""

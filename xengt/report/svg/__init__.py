@@ -1,0 +1,1 @@
+"""Pictures as SVG elements, for the HTML pages."""

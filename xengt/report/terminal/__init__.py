@@ -1,0 +1,1 @@
+"""Tables on a terminal, or as plain lines elsewhere."""

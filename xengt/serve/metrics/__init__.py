@@ -1,0 +1,1 @@
+"""Where the series of a scrape come from, and the forms in which they are written."""

@@ -1,0 +1,1 @@
+"""Sharing pages: references, their publication in XenStore, gntalloc, and mapping."""
