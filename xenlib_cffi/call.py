@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xenlib_cffi.errors import GrantError, status_word
-from xenlib_cffi.library import Handle
+from xenlib_cffi.library import LibraryHandle
 
 PAGE = 4096
 #: operations that one hypercall is given at most
 MAX_BATCH = 512
 
 
-class Mapping(NamedTuple):
+class GrantMapping(NamedTuple):
     """A reference mapped by hypercall: what unmapping it takes.
 
     Args:
@@ -24,7 +24,7 @@ class Mapping(NamedTuple):
     bus_addr: int
 
 
-class Call(Handle):
+class Call(LibraryHandle):
     """A handle of libxencall (`xencall_open`), on /dev/xen/privcmd.
 
     Raises:
@@ -74,7 +74,7 @@ class Call(Handle):
 
     def map_device(
         self, references: Sequence[tuple[int, int]], *, readonly: bool = False
-    ) -> list[Mapping]:
+    ) -> list[GrantMapping]:
         """Map references for device access (`GNTTABOP_map_grant_ref`, `GNTMAP_device_map`).
 
         Args:
@@ -88,7 +88,7 @@ class Call(Handle):
             GrantError: Xen refused one.
             XenLibraryError: the hypercall failed as a whole.
         """
-        done: list[Mapping] = []
+        done: list[GrantMapping] = []
         try:
             for start in range(0, len(references), MAX_BATCH):
                 self._map_batch(references[start : start + MAX_BATCH], readonly, done)
@@ -98,7 +98,7 @@ class Call(Handle):
         return done
 
     def _map_batch(
-        self, batch: Sequence[tuple[int, int]], readonly: bool, done: list[Mapping]
+        self, batch: Sequence[tuple[int, int]], readonly: bool, done: list[GrantMapping]
     ) -> None:
         lib = self.lib
         ops: Any = self.ffi.cast("gnttab_map_grant_ref_t *", self._buffer)
@@ -116,7 +116,7 @@ class Call(Handle):
         refused = None
         for i, (domid, gref) in enumerate(batch):
             if ops[i].status == lib.GNTST_okay:
-                done.append(Mapping(ops[i].handle, ops[i].dev_bus_addr))
+                done.append(GrantMapping(ops[i].handle, ops[i].dev_bus_addr))
             elif refused is None and ops[i].status != lib.STATUS_UNTOUCHED:
                 refused = (domid, gref, ops[i].status)
         if refused:
@@ -128,7 +128,7 @@ class Call(Handle):
                 "GNTTABOP_map_grant_ref", f"reference {gref} of domain {domid}", number
             )
 
-    def unmap_device(self, mappings: Sequence[Mapping]) -> list[int]:
+    def unmap_device(self, mappings: Sequence[GrantMapping]) -> list[int]:
         """Unmap what `map_device` mapped (`GNTTABOP_unmap_grant_ref`).
 
         Args:

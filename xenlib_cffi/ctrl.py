@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xenlib_cffi.errors import status_word
-from xenlib_cffi.library import Handle
+from xenlib_cffi.library import LibraryHandle
 
 #: domains asked for in one call
 _LIST = 128
@@ -16,7 +16,7 @@ _BUILD_ID = 64
 
 
 @dataclass(frozen=True)
-class Version:
+class XenVersion:
     """What `xc_version` tells.
 
     Attributes:
@@ -74,7 +74,7 @@ class PhysInfo:
 
 
 @dataclass(frozen=True)
-class Domain:
+class DomainInfo:
     """What `xc_domain_getinfolist` tells of one domain.
 
     Attributes:
@@ -98,7 +98,7 @@ class Domain:
     uuid: bytes
 
 
-class Ctrl(Handle):
+class Ctrl(LibraryHandle):
     """A handle of libxenctrl (`xc_interface_open`).
 
     Raises:
@@ -174,7 +174,7 @@ class Ctrl(Handle):
             f"domain {domid}",
         )
 
-    def domains(self) -> Iterator[Domain]:
+    def domains(self) -> Iterator[DomainInfo]:
         """Every domain, dying ones included (`xc_domain_getinfolist`).
 
         Raises:
@@ -190,7 +190,7 @@ class Ctrl(Handle):
         ):
             for each in info[0:count]:
                 flags = each.flags
-                yield Domain(
+                yield DomainInfo(
                     domid=each.domain,
                     dying=bool(flags & lib.XEN_DOMINF_dying),
                     shutdown=bool(flags & lib.XEN_DOMINF_shutdown),
@@ -202,11 +202,11 @@ class Ctrl(Handle):
                 )
             first = info[count - 1].domain + 1
 
-    def domain(self, domid: int) -> Domain | None:
+    def domain(self, domid: int) -> DomainInfo | None:
         """One domain, or None when there is none of that id."""
         return next((d for d in self.domains() if d.domid == domid), None)
 
-    def version(self) -> Version:
+    def version(self) -> XenVersion:
         """The running hypervisor's version (`xc_version`).
 
         Raises:
@@ -224,7 +224,7 @@ class Ctrl(Handle):
             "xc_version",
             "XENVER_compile_info",
         )
-        return Version(
+        return XenVersion(
             major=packed >> 16,
             minor=packed & 0xFFFF,
             extra=self._version_text(lib.XENVER_extraversion, 16),

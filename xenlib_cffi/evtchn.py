@@ -1,9 +1,9 @@
 """libxenevtchn: event channels."""
 
-from xenlib_cffi.library import Handle
+from xenlib_cffi.library import LibraryHandle
 
 
-class EventChannels(Handle):
+class EventChannels(LibraryHandle):
     """A handle of libxenevtchn (`xenevtchn_open`); closing it unbinds its ports.
 
     Raises:

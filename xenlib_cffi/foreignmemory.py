@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
-from xenlib_cffi.library import Handle, Pages
+from xenlib_cffi.library import LibraryHandle, Pages
 
 #: version 1 entries in one frame of a grant table
 ENTRIES_A_FRAME = 512
 
 
-class Entry(NamedTuple):
+class GrantEntry(NamedTuple):
     """One version 1 grant entry (`struct grant_entry_v1`).
 
     Args:
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
     frame: int
 
 
-class ForeignMemory(Handle):
+class ForeignMemory(LibraryHandle):
     """A handle of libxenforeignmemory (`xenforeignmemory_open`).
 
     Raises:
@@ -104,10 +104,10 @@ class GrantTable:
         self._entries: Any = ffi.cast("grant_entry_v1_t *", address[0])
         self.size = frames * ENTRIES_A_FRAME
 
-    def __getitem__(self, gref: int) -> Entry:
+    def __getitem__(self, gref: int) -> GrantEntry:
         """The entry of a reference as it is now."""
         entry = self._entries[self._checked(gref)]
-        return Entry(entry.flags, entry.domid, entry.frame)
+        return GrantEntry(entry.flags, entry.domid, entry.frame)
 
     def permit(self, gref: int, domid: int, frame: int, *, readonly: bool = False) -> None:
         """Grant a page: the flags last, as xen/grant_table.h asks.

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from xenlib_cffi.library import Handle, Pages
+from xenlib_cffi.library import LibraryHandle, Pages
 
 
-class GrantMapper(Handle):
+class GrantMapper(LibraryHandle):
     """The mapper's side (`xengnttab_open`), on /dev/xen/gntdev.
 
     Raises:
@@ -46,7 +46,7 @@ class GrantMapper(Handle):
         return Pages(ffi, ffi.gc(pages, lambda p: unmap(handle, p, count)), count)
 
 
-class GrantShare(Handle):
+class GrantShare(LibraryHandle):
     """The granter's side (`xengntshr_open`), on /dev/xen/gntalloc.
 
     Raises:

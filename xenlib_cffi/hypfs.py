@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from xenlib_cffi.library import Handle
+from xenlib_cffi.library import LibraryHandle
 
 
-class HypFs(Handle):
+class HypFs(LibraryHandle):
     """A handle of libxenhypfs (`xenhypfs_open`).
 
     Raises:
@@ -66,7 +66,7 @@ class HypFs(Handle):
         )
 
 
-class HypFsNumbers(Handle):
+class HypFsNumbers(LibraryHandle):
     """Unsigned entries that many directories have, over one buffer (csrc/hypfs_numbers.h).
 
     Args:

@@ -27,7 +27,7 @@ def load() -> tuple[Any, Any]:
     return ffi, lib
 
 
-class Handle:
+class LibraryHandle:
     """One open handle of a C library: closed by `with`, by `close`, at worst by the collector.
 
     What the class hides: the errno is read right after the call, and the

@@ -16,7 +16,7 @@ from xenlib_cffi.histogram import Histogram
 from xenlib_cffi.library import load
 
 
-class Engine(Enum):
+class LoopEngine(Enum):
     """What a round calls; the value is its name in csrc/loop.h."""
 
     HYPERCALL = "LOOP_HYPERCALL"
@@ -26,7 +26,7 @@ class Engine(Enum):
 
 
 @dataclass(frozen=True)
-class Share:
+class ThreadShare:
     """One worker's part of the work.
 
     Attributes:
@@ -63,8 +63,8 @@ class Loop:
 
     def __init__(
         self,
-        engine: Engine,
-        shares: Sequence[Share],
+        engine: LoopEngine,
+        shares: Sequence[ThreadShare],
         *,
         batch: int,
         readonly: bool = False,

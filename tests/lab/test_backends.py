@@ -7,7 +7,7 @@ import pytest
 from tests.lab.backends import image
 from tests.lab.labs import Labs
 from tests.lab.reach import left_behind
-from xengt.plan.devices import Guest, parts
+from xengt.plan.devices import GuestDevices, parts
 
 pytestmark = pytest.mark.long
 
@@ -38,7 +38,7 @@ def test_what_goes_in_comes_out(labs: Labs, variant, persistent, files):
         assert told["fast_maps"] > 0
     if told["most_live"] is not None:
         # Two disks and a network, of one queue each, as a domain of one vCPU has them.
-        planned = parts(Guest(vifs=1, vbds=2), user_mappings=2)
+        planned = parts(GuestDevices(vifs=1, vbds=2), user_mappings=2)
         assert 0 < told["most_live"] <= sum(part.mappings for part in planned)
     assert left_behind(dom0) == ""
 

@@ -120,10 +120,10 @@ def probing(monkeypatch):
     )
     monkeypatch.setattr(probe, "EmptyDomains", FakeGranter)
     monkeypatch.setattr(probe, "Loop", FakeLoop)
-    monkeypatch.setattr(probe, "engine", lambda *_, **__: FakeEngine)
+    monkeypatch.setattr(probe, "create_engine", lambda *_, **__: FakeEngine)
     monkeypatch.setattr(probe.run, "holding", holding)
-    monkeypatch.setattr(probe.journal, "opened", lambda: probing.opened())  # noqa: PLW0108
-    monkeypatch.setattr(probe.sweep, "clear", probing.cleared.append)
+    monkeypatch.setattr(probe.journal, "open_journal", lambda: probing.opened())  # noqa: PLW0108
+    monkeypatch.setattr(probe.sweep, "clean_up", probing.cleared.append)
     FakeGranter.made = 0
     yield probing
     for made in probing.made:
@@ -134,7 +134,7 @@ def probing(monkeypatch):
 def running(told, xen, tmp_path, monkeypatch):
     """Run it in this process, in a thread that takes the signals; its address is returned."""
     assert told(0)["xengt_domains",] == 2
-    monkeypatch.setattr(preflight, "require", lambda _engines: None)
+    monkeypatch.setattr(preflight, "require_dom0", lambda _engines: None)
     monkeypatch.setattr(service, "Ctrl", lambda: Ctrl(xen))
     addresses = []
     ended = []

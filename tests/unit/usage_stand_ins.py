@@ -8,7 +8,7 @@ from tests.unit import stand_in
 from tests.unit.xenstored import FakeXenstored
 from xengt.usage import reading
 from xengt.xen import limits, maptrack
-from xenlib_cffi.ctrl import Domain, Version
+from xenlib_cffi.ctrl import DomainInfo, XenVersion
 from xenlib_cffi.errors import XenLibraryError
 
 #: hypfs' names of a domain's figures, and the document's
@@ -107,12 +107,12 @@ class Ctrl(stand_in.Handle):
         self.xen = xen
 
     def version(self):
-        return Version(4, 20, ".3", "", "00ff", self.xen.commandline, "xen-3.0-x86_64", "", "")
+        return XenVersion(4, 20, ".3", "", "00ff", self.xen.commandline, "xen-3.0-x86_64", "", "")
 
     def domains(self):
         self.xen.before("domains")
         for domid, uuid in sorted(self.xen.domains.items()):
-            yield Domain(domid, domid in self.xen.dying, False, False, False, 1, 1, uuid)
+            yield DomainInfo(domid, domid in self.xen.dying, False, False, False, 1, 1, uuid)
 
     def domain(self, domid):
         return next((each for each in self.domains() if each.domid == domid), None)

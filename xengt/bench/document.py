@@ -12,7 +12,7 @@ from typing import Any, TypedDict, cast
 
 import xengt
 from xengt.bench.result import Result
-from xengt.documents.shape import Positive, ShapeError, check
+from xengt.documents.shape import Positive, ShapeError, check_shape
 from xengt.errors import UnmetError
 from xengt.xen.host import Host
 
@@ -85,10 +85,10 @@ class BenchDocument:
         Raises:
             ShapeError: a key is missing, unknown, or of the wrong type.
         """
-        top = check(value, _Top, "the document")
+        top = check_shape(value, _Top, "the document")
         # Later versions may tell more about a host or a plan; a result is fixed.
-        check(top["host"], Host, "host", extra=True)
-        check(top["plan"], PlanRecord, "plan", extra=True)
+        check_shape(top["host"], Host, "host", extra=True)
+        check_shape(top["plan"], PlanRecord, "plan", extra=True)
         return cls(
             xengt=top["xengt"],
             created=top["created"],
@@ -117,8 +117,8 @@ def build(
     return BenchDocument(
         xengt=xengt.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        host=cast(Host, check(host, Host, "host", extra=True)),
-        plan=cast(PlanRecord, check(plan, PlanRecord, "plan", extra=True)),
+        host=cast(Host, check_shape(host, Host, "host", extra=True)),
+        plan=cast(PlanRecord, check_shape(plan, PlanRecord, "plan", extra=True)),
         results=tuple(results),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from xengt.documents.shape import Positive, check
+from xengt.documents.shape import Positive, check_shape
 from xenlib_cffi.histogram import Histogram
 
 
@@ -111,8 +111,8 @@ class Result:
             keys = {field.name for field in fields(Case)}
             whole["case"] = {key: whole.pop(key) for key in keys & whole.keys()}
             # The case's keys lie flat in the document: name them as the reader sees them.
-            check(whole["case"], Case, where)
-        figures = check(whole, cls, where)
+            check_shape(whole["case"], Case, where)
+        figures = check_shape(whole, cls, where)
         return cls(
             **{
                 **figures,

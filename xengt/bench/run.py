@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
-from xengt.bench.engines import Engine, engine
-from xengt.bench.granters import granter
+from xengt.bench.engines import Engine, create_engine
+from xengt.bench.granters import create_granter
 from xengt.bench.plan import BenchPlan, Setup
 from xengt.bench.result import Result, summarise
 from xengt.errors import FailedError, UnmetError
@@ -15,7 +15,7 @@ from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
 from xengt.xen import kernel
 from xenlib_cffi.errors import GrantError, XenLibraryError
-from xenlib_cffi.loop import Loop, Share
+from xenlib_cffi.loop import Loop, ThreadShare
 
 #: rounds a worker runs before it records any: caches, and maptrack's free list
 WARMUP = 100
@@ -40,7 +40,9 @@ class Progress:
     done: float
 
 
-def run(plan: BenchPlan, journal: Journal, show: Callable[[Progress], None]) -> Iterator[Result]:
+def run_plan(
+    plan: BenchPlan, journal: Journal, show: Callable[[Progress], None]
+) -> Iterator[Result]:
     """Measure every case of a plan; two results a case, its map and its unmap.
 
     Whatever ends it, nothing that it mapped or created stays.
@@ -58,7 +60,7 @@ def run(plan: BenchPlan, journal: Journal, show: Callable[[Progress], None]) -> 
     index = 0
     for (spec, domains), group in groupby(setups, lambda s: (s.granter, s.granters)):
         cases = list(group)
-        with granter(spec, domains) as pages:
+        with create_granter(spec, domains) as pages:
             if not pages.writable and not all(setup.readonly for setup in cases):
                 raise UnmetError(
                     f"{spec} grants its pages for reading alone",
@@ -72,7 +74,7 @@ def run(plan: BenchPlan, journal: Journal, show: Callable[[Progress], None]) -> 
                     index += 1
             finally:
                 # While the granter is still there: its domains do not go while they are mapped.
-                sweep.clear(journal)
+                sweep.clean_up(journal)
 
 
 def _measure(
@@ -83,7 +85,7 @@ def _measure(
     where: Progress,
     show: Callable[[Progress], None],
 ) -> Iterator[Result]:
-    way = engine(setup.engine, readonly=setup.readonly)
+    way = create_engine(setup.engine, readonly=setup.readonly)
     timed, held = split(setup, references)
     rounds = -(-plan.samples // setup.threads) if plan.samples else 0
     expected = rounds * setup.threads
@@ -157,7 +159,7 @@ def holding(
     setup: Setup,
     timed: Sequence[Reference],
     held: Sequence[Reference],
-) -> Iterator[list[Share]]:
+) -> Iterator[list[ThreadShare]]:
     """Hold what the case holds, and say who maps what, for as long as it is measured."""
     each = len(timed) // setup.threads
     parts = [timed[i * each : (i + 1) * each] for i in range(setup.threads)]

@@ -8,7 +8,7 @@ from typing import Self
 from xengt.check.linux import loaded_libraries
 from xengt.check.outcome import Check, missing, ok, warning
 from xengt.xen import host, kernel, limits, maptrack
-from xenlib_cffi.ctrl import Ctrl, Domain, PhysInfo, Version
+from xenlib_cffi.ctrl import Ctrl, DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
 
@@ -28,10 +28,10 @@ class Answers:
         grants: grant frames and their limit, by domid.
     """
 
-    version: Version
+    version: XenVersion
     machine: PhysInfo
     console: str
-    domains: tuple[Domain, ...]
+    domains: tuple[DomainInfo, ...]
     grants: dict[int, tuple[int, int]]
 
     @classmethod
@@ -97,7 +97,7 @@ def version(answers: Answers) -> Check:
     return ok("hypervisor", f"Xen {answers.version}, build id {build_id}")
 
 
-def bound_library(version: Version, library: str | None) -> Check:
+def bound_library(version: XenVersion, library: str | None) -> Check:
     """Check that libxenctrl is of the running Xen's version."""
     running = f"{version.major}.{version.minor}"
     if library is None or f"{library}.".startswith(f"{running}."):

@@ -19,8 +19,8 @@ def run() -> Iterator[Check]:
         return
     try:
         with Ctrl() as ctrl:
-            domids = sweep.domains(ctrl)
-        with journal.opened() as book:
+            domids = sweep.abandoned_domains(ctrl)
+        with journal.open_journal() as book:
             mapped = book.read().mapped
         left = guard.abandoned()
     except UnmetError as busy:

@@ -14,7 +14,7 @@ from typing import NoReturn, ParamSpec
 import typer
 
 from xengt.cli import bench, check, compare, handle, plan, serve, share, usage
-from xengt.cli.map import map_references
+from xengt.cli.map import map_pages
 from xengt.errors import XengtError
 
 # As a shell reports a command that SIGINT ended.
@@ -52,7 +52,7 @@ app.command("bench")(_command(bench.bench))
 app.command("check")(_command(check.check))
 app.command("compare", cls=compare.Sides)(_command(compare.compare))
 app.command("handle")(_command(handle.handle))
-app.command("map")(_command(map_references))
+app.command("map")(_command(map_pages))
 app.command("plan")(_command(plan.plan))
 app.command("serve")(_command(serve.serve))
 app.command("share")(_command(share.share))

@@ -107,14 +107,14 @@ def bench(
         digits=digits,
     )
     plan.setups()  # what cannot be is refused before anything is started
-    preflight.require(plan.engine)
-    with preflight.library_errors_explained(), journal.opened(patience_s=PATIENCE_S) as book:
-        cleared = sweep.clear(book)
+    preflight.require_dom0(plan.engine)
+    with preflight.library_errors_explained(), journal.open_journal(patience_s=PATIENCE_S) as book:
+        cleared = sweep.clean_up(book)
         if cleared:
             print(f"xengt: {cleared}", file=sys.stderr)
         with progress.progress_display() as show:
-            results = list(benchmark.run(plan, book, show))
-        made = document.build(host.gather(), plan.to_json(), results)
+            results = list(benchmark.run_plan(plan, book, show))
+        made = document.build(host.gather_host(), plan.to_json(), results)
     # With the document on standard output, the table is for whoever reads standard error.
     bench_table.show(made, console_on(sys.stderr if json == "-" else sys.stdout))
     if json:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from xengt.compare import compare as compare_runs
+from xengt.compare import compare_runs
 from xengt.compare.comparison import BELOW_OVERHEAD
 from xengt.documents.write import write_json, write_text
 from xengt.errors import Exit, UnmetError

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from xengt.cli.signals import termination_awaited
+from xengt.cli.signals import wait_for_termination
 from xengt.errors import UnmetError
 from xengt.report.terminal.hexdump import hexdump
-from xengt.sharing.mapping import PageContent, mapped
+from xengt.sharing.mapping import PageContent, map_references
 from xengt.sharing.references import MAX_REFERENCES, decode
 from xengt.xen.handle import DOMID_FIRST_RESERVED
 
 SCHEMA = "xengt.map/1"
 
 
-def map_references(
+def map_pages(
     domid: Annotated[
         int, typer.Argument(min=0, max=DOMID_FIRST_RESERVED - 1, help="Whose pages: the granter.")
     ],
@@ -49,14 +49,14 @@ def map_references(
     Example: xengt map 7 8-263 --hexdump
     """
     references = _references(grefs)
-    with mapped(domid, references, writable=writable) as pages:
+    with map_references(domid, references, writable=writable) as pages:
         if as_json:
             _tell(domid, list(pages.look()), writable=writable, dump=dump)
         else:
             for seen in pages.look():
                 _show(domid, seen, dump=dump)
         if wait or duration is not None:
-            with termination_awaited() as end:
+            with wait_for_termination() as end:
                 end(duration)
 
 

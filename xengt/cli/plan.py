@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xengt.errors import Exit, UnmetError
-from xengt.plan import Guest, planned
+from xengt.plan import GuestDevices, plan_frames
 from xengt.report.terminal import plan_table
 from xengt.report.terminal.console import console_on
 from xengt.xen import kernel
@@ -58,8 +58,8 @@ def plan(
     """
     if ring_pages & ring_pages - 1:
         raise UnmetError(f"--ring-pages {ring_pages}: a power of two is wanted")
-    guest = Guest(vifs, vbds, queues, ring_pages, segments, user_space)
-    found = planned(
+    guest = GuestDevices(vifs, vbds, queues, ring_pages, segments, user_space)
+    found = plan_frames(
         guest,
         domains,
         dom0_vcpus=dom0_vcpus or kernel.online_vcpus(),

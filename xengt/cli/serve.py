@@ -51,5 +51,5 @@ def serve(
             print(f"listening: {address}", flush=True)
 
     with logs.errors_logged(), preflight.library_errors_explained():
-        preflight.require([])
+        preflight.require_dom0([])
         service.serve(config, told)

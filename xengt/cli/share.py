@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from xengt.cli.signals import termination_awaited
+from xengt.cli.signals import wait_for_termination
 from xengt.sharing.gntalloc import own_domid, shared_pages
 from xengt.sharing.publication import Publication
-from xengt.sharing.publisher import published
+from xengt.sharing.publisher import publish_while_running
 from xengt.sharing.references import MAX_REFERENCES, encode
 from xengt.xen.handle import DOMID_FIRST_RESERVED
 from xengt.xen.xenstore import XenStore
@@ -49,11 +49,13 @@ def share(
 
     Example: xengt share --to 0 --pages 512
     """
-    with termination_awaited() as wait, XenStore() as store:
+    with wait_for_termination() as wait, XenStore() as store:
         own = own_domid(store)
         with shared_pages(to, pages, own=own, writable=not readonly) as references:
             grefs = tuple(reference.gref for reference in references)
-            with published(store, Publication(own, to, grefs, not readonly, os.getpid())):
+            with publish_while_running(
+                store, Publication(own, to, grefs, not readonly, os.getpid())
+            ):
                 _tell(own, to, grefs, readonly=readonly, as_json=as_json)
                 wait(duration)
 

@@ -8,7 +8,7 @@ _ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 @contextmanager
-def termination_awaited() -> Iterator[Callable[[float | None], None]]:
+def wait_for_termination() -> Iterator[Callable[[float | None], None]]:
     """Have Ctrl-C, SIGTERM and SIGHUP wait until they are waited for.
 
     Blocked from the first on: whenever one comes, it is taken by what is

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from xengt.errors import UnmetError
 from xengt.report.terminal import usage_table
 from xengt.report.terminal.console import console_on
-from xengt.usage import Usage, read
+from xengt.usage import Usage, read_usage
 from xengt.xen import preflight
 
 #: seconds between readings, where `--watch` says none
@@ -63,10 +63,10 @@ def usage(
     """
     if watch is not None and not LEAST_S <= watch < float("inf"):
         raise UnmetError(f"--watch {watch:g}: {LEAST_S:g} seconds or more are wanted")
-    preflight.require([])
+    preflight.require_dom0([])
     with preflight.library_errors_explained():
         if watch is None:
-            _show(read(), as_json=as_json)
+            _show(read_usage(), as_json=as_json)
         else:
             _watch(watch, as_json=as_json)
 
@@ -85,7 +85,7 @@ def _watch(seconds: float, *, as_json: bool) -> None:
         if console.is_terminal and not as_json:
             _watch_live(seconds, console)
         while True:
-            reading = read()
+            reading = read_usage()
             if as_json:
                 print(json.dumps(reading.to_json()), flush=True)
             else:
@@ -101,7 +101,7 @@ def _watch_live(seconds: float, console: Console) -> None:
     # No refresh of its own: what is on the screen changes with a reading and not else.
     with Live(console=console, auto_refresh=False) as screen:
         while True:
-            reading = read()
+            reading = read_usage()
             screen.update(
                 Group(
                     Text(f"{reading.created}, every {seconds:g} s; Ctrl-C ends"),

@@ -187,7 +187,7 @@ class Comparison:
         }
 
 
-def compare(base: Sequence[str], new: Sequence[str]) -> Comparison:
+def compare_runs(base: Sequence[str], new: Sequence[str]) -> Comparison:
     """Compare two sets of runs.
 
     Args:

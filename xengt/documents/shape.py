@@ -28,7 +28,9 @@ class ShapeError(ValueError):
     """A value that is not what its declaration says; the message names the key."""
 
 
-def check(value: object, declared: type, where: str, *, extra: bool = False) -> dict[str, Any]:
+def check_shape(
+    value: object, declared: type, where: str, *, extra: bool = False
+) -> dict[str, Any]:
     """Check a JSON object against a declaration.
 
     Args:
@@ -78,7 +80,7 @@ def _check(value: object, hint: Any, where: str) -> None:  # noqa: ANN401 (a typ
         kind, least = of or (hint, 0)
         _check_scalar(value, kind, least, where)
     elif hint is not Any:
-        check(value, hint, where)
+        check_shape(value, hint, where)
 
 
 def _check_scalar(value: object, kind: type, least: int, where: str) -> None:

@@ -1,6 +1,6 @@
 """How many frames of grant and maptrack tables domains need, by their devices."""
 
-from xengt.plan.devices import Guest, Part
-from xengt.plan.frames import FramePlan, Frames, planned
+from xengt.plan.devices import GuestDevices, Part
+from xengt.plan.frames import FramePlan, Frames, plan_frames
 
-__all__ = ["FramePlan", "Frames", "Guest", "Part", "planned"]
+__all__ = ["FramePlan", "Frames", "GuestDevices", "Part", "plan_frames"]

@@ -21,7 +21,7 @@ DIRECT_SEGMENTS = 11
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class GuestDevices:
     """A domain, by its devices.
 
     Args:
@@ -70,7 +70,7 @@ def slots(pages: int, size: int) -> int:
     return 1 << ((pages * PAGE - _RING_HEAD) // size).bit_length() - 1
 
 
-def parts(guest: Guest, *, user_mappings: int) -> list[Part]:
+def parts(guest: GuestDevices, *, user_mappings: int) -> list[Part]:
     """Tell what each part of a domain needs.
 
     Args:

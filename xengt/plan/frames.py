@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import xengt
-from xengt.plan.devices import Guest, Part, parts
+from xengt.plan.devices import GuestDevices, Part, parts
 from xengt.xen import limits
 from xengt.xen.handle import GREF_MAX
 from xengt.xen.limits import Limit
@@ -56,7 +56,7 @@ class FramePlan:
         tables: the frames needed.
     """
 
-    guest: Guest
+    guest: GuestDevices
     domains: int
     parts: tuple[Part, ...]
     tables: tuple[Frames, ...]
@@ -91,7 +91,7 @@ class FramePlan:
         }
 
 
-def planned(guest: Guest, domains: int, *, dom0_vcpus: int, pv_dom0: bool) -> FramePlan:
+def plan_frames(guest: GuestDevices, domains: int, *, dom0_vcpus: int, pv_dom0: bool) -> FramePlan:
     """Work out what so many domains need, and ask what the limits are.
 
     Stands on `xenhypfs_read` and `xc_version` for limits, where there is a Xen.

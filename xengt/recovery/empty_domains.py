@@ -9,10 +9,10 @@ from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
 
 #: seconds; Linux gives gntdev's mappings back some time after it was asked
-GONE_WITHIN = 20.0
+DESTROY_TIMEOUT_S = 20.0
 
 
-def destroy(ctrl: Ctrl, domids: Sequence[int]) -> None:
+def destroy_domains(ctrl: Ctrl, domids: Sequence[int]) -> None:
     """Destroy domains, and wait until they are no longer listed.
 
     Args:
@@ -29,7 +29,7 @@ def destroy(ctrl: Ctrl, domids: Sequence[int]) -> None:
         except XenLibraryError as error:
             if error.errno != errno.ESRCH:
                 raise
-    deadline = time.monotonic() + GONE_WITHIN
+    deadline = time.monotonic() + DESTROY_TIMEOUT_S
     while left := {domain.domid for domain in ctrl.domains()} & set(domids):
         if time.monotonic() > deadline:
             raise FailedError(

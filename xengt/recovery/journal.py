@@ -16,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 
 from xengt.errors import UnmetError
-from xengt.recovery.lock import locked
+from xengt.recovery.lock import file_lock
 from xengt.sharing.references import Reference
-from xenlib_cffi.call import Mapping
+from xenlib_cffi.call import GrantMapping
 
 PATH = Path("/run/xengt/mappings")
 
@@ -46,7 +46,7 @@ class Contents:
     """What a journal says: who may have mapped what, and which handles are held."""
 
     writers: list[Writer] = field(default_factory=list)
-    held: list[Mapping] = field(default_factory=list)
+    held: list[GrantMapping] = field(default_factory=list)
 
     @property
     def mapped(self) -> bool:
@@ -115,7 +115,7 @@ class Journal:
         view = memoryview(self._map)
         return [view[8 * at : 8 * at + 8] for at in range(3, 3 + 3 * len(writers), 3)]
 
-    def hold(self, mappings: Sequence[Mapping]) -> None:
+    def hold(self, mappings: Sequence[GrantMapping]) -> None:
         """Add mappings that stay until the run ends."""
         if self._map is None:
             raise ValueError("hold before begin")
@@ -166,8 +166,8 @@ def _reference(word: int) -> Reference:
     return Reference(_fits(word >> 32, 16), word & 0xFFFFFFFF, 0)
 
 
-def _mapping(handle: int, bus_addr: int) -> Mapping:
-    return Mapping(_fits(handle, 32), bus_addr)
+def _mapping(handle: int, bus_addr: int) -> GrantMapping:
+    return GrantMapping(_fits(handle, 32), bus_addr)
 
 
 def _fits(value: int, bits: int) -> int:
@@ -177,7 +177,7 @@ def _fits(value: int, bits: int) -> int:
 
 
 @contextmanager
-def opened(path: Path = PATH, *, patience_s: float = 0.0) -> Iterator[Journal]:
+def open_journal(path: Path = PATH, *, patience_s: float = 0.0) -> Iterator[Journal]:
     """Open and lock the journal.
 
     Args:
@@ -189,5 +189,5 @@ def opened(path: Path = PATH, *, patience_s: float = 0.0) -> Iterator[Journal]:
         UnmetError: another run has it, or the file cannot be made.
     """
     busy = "another xengt is measuring on this host"
-    with locked(path, patience_s=patience_s, busy=busy) as descriptor:
+    with file_lock(path, patience_s=patience_s, busy=busy) as descriptor:
         yield Journal(descriptor)

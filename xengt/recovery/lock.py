@@ -14,7 +14,7 @@ _AGAIN_S = 0.05
 
 
 @contextmanager
-def locked(path: Path, *, patience_s: float, busy: str) -> Iterator[int]:
+def file_lock(path: Path, *, patience_s: float, busy: str) -> Iterator[int]:
     """Open and lock a file, which is made if it is not there.
 
     Args:

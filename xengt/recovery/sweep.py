@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from xengt.errors import FailedError
 from xengt.recovery import domain_owner
-from xengt.recovery.empty_domains import destroy
+from xengt.recovery.empty_domains import destroy_domains
 from xengt.recovery.journal import Journal, Writer
 from xengt.sharing.references import Reference
 from xengt.xen import handle
 from xengt.xen.kernel import has_bus_addresses
 from xengt.xen.limits import maptrack_handles
-from xenlib_cffi.call import MAX_BATCH, PAGE, Call, Mapping
+from xenlib_cffi.call import MAX_BATCH, PAGE, Call, GrantMapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
@@ -29,7 +29,7 @@ SECOND = 1 << 31
 
 
 @dataclass(frozen=True)
-class Cleared:
+class CleanupSummary:
     """What was taken back.
 
     Attributes:
@@ -54,7 +54,7 @@ class Cleared:
         )
 
 
-def domains(ctrl: Ctrl) -> list[int]:
+def abandoned_domains(ctrl: Ctrl) -> list[int]:
     """The domids of empty domains whose maker is dead."""
     return [
         domain.domid
@@ -63,7 +63,7 @@ def domains(ctrl: Ctrl) -> list[int]:
     ]
 
 
-def clear(journal: Journal) -> Cleared:
+def clean_up(journal: Journal) -> CleanupSummary:
     """Unmap what the journal tells of, and destroy empty domains whose maker is dead.
 
     Args:
@@ -80,10 +80,10 @@ def clear(journal: Journal) -> Cleared:
             # the bus address too, and leaves it (but a slow one's own address is its handle's).
             call.unmap_device(left.held)
             searched = _search(call, ctrl, list(_unsure(left.writers)))
-        ours = domains(ctrl)
-        destroy(ctrl, ours)
+        ours = abandoned_domains(ctrl)
+        destroy_domains(ctrl, ours)
     journal.clear()
-    return Cleared(len(left.held), searched, tuple(ours))
+    return CleanupSummary(len(left.held), searched, tuple(ours))
 
 
 def _unsure(writers: list[Writer]) -> Iterator[Reference]:
@@ -145,7 +145,7 @@ def _sweep(call: Call, domid: int, gref: int, handles: int, table: GrantTable | 
     if fast is not None:
         # Two mappings of a reference have it; a Xen without fast entries refuses it, no more.
         addresses = _own(mapping, fast) if own_addresses else [mapping.bus_addr] * FAST_MAPPINGS
-        call.unmap_device([Mapping(fast, address) for address in addresses])
+        call.unmap_device([GrantMapping(fast, address) for address in addresses])
         if table is not None and not table.in_use(gref):
             return
     if own_addresses:
@@ -156,7 +156,7 @@ def _sweep(call: Call, domid: int, gref: int, handles: int, table: GrantTable | 
             return
 
 
-def _own(mapping: Mapping, fast: int) -> list[int]:
+def _own(mapping: GrantMapping, fast: int) -> list[int]:
     """Where the two mappings of a fast handle are, among a few; Xen refuses what is none.
 
     Addresses are in the order of handles, from where a region begins. The

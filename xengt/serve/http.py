@@ -117,7 +117,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def listening(listen: Listen, page: Answer) -> Iterator[str]:
+def http_server(listen: Listen, page: Answer) -> Iterator[str]:
     """Serve the page for as long as the context lasts.
 
     Args:

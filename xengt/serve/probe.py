@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from xengt.bench import run
-from xengt.bench.engines import engine
+from xengt.bench.engines import create_engine
 from xengt.bench.granters.empty_domains import EmptyDomains
 from xengt.bench.plan import Setup
 from xengt.errors import UnmetError, XengtError
@@ -202,15 +202,15 @@ class Probe(threading.Thread):
     def _round(self, references: Sequence[Reference]) -> None:
         with ExitStack() as stack:
             try:
-                book = stack.enter_context(journal.opened())
+                book = stack.enter_context(journal.open_journal())
             except UnmetError as error:
                 # A benchmark has it: two at once would measure each other.
                 log.info("no round: %s", error)
                 with self.lock:
                     self.busy += 1
                 return
-            sweep.clear(book)
-            stack.callback(sweep.clear, book)
+            sweep.clean_up(book)
+            stack.callback(sweep.clean_up, book)
             for case in self.measured:
                 if self._stopping.is_set():
                     return
@@ -223,7 +223,7 @@ class Probe(threading.Thread):
     def _measure(self, case: ProbeCase, references: Sequence[Reference], book: Journal) -> None:
         self.beaten = time.monotonic()
         setup = case.setup
-        way = engine(case.engine, readonly=False)
+        way = create_engine(case.engine, readonly=False)
         timed, held = run.split(setup, references[: case.batch])
         with run.holding(way, book, setup, timed, held) as shares:
             floor, loop = (

@@ -14,7 +14,7 @@ import xengt
 from xengt.errors import UnmetError
 from xengt.serve.config import Config, ProbeOptions, load
 from xengt.serve.domain_names import DomainNames
-from xengt.serve.http import listening
+from xengt.serve.http import http_server
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.metrics.metric_families import MetricSource
 from xengt.serve.metrics.probe_metrics import ProbeMetrics
@@ -90,7 +90,7 @@ def _running(config: Config) -> Iterator[tuple[str, Probe | None]]:
     page = Page(sources, [ProcessCollector(registry=None)])
     with ExitStack() as stack:
         stack.enter_context(collecting(config.passive, sources.append))
-        address = stack.enter_context(listening(config.listen, page.answer))
+        address = stack.enter_context(http_server(config.listen, page.answer))
         status["address"] = address
         for thread in (xenstore, probe):
             if thread is not None:
@@ -117,7 +117,7 @@ def _probe(options: ProbeOptions) -> Probe | None:
     engines = {}
     for each in options.engines:
         try:
-            preflight.require([each])
+            preflight.require_dom0([each])
         except UnmetError as error:
             log.warning("no probe of %s: %s; %s", each, error.what, error.remedy)
             engines[each] = False

@@ -74,7 +74,7 @@ def shared_pages(
             yield [Reference(own, gref, pattern(own, gref)) for gref in sorted(pages.references)]
 
 
-def limit() -> int | None:
+def page_limit() -> int | None:
     """Read how many pages gntalloc shares in all; None without gntalloc."""
     try:
         return int(LIMIT.read_text())
@@ -84,7 +84,7 @@ def limit() -> int | None:
 
 def _check_limit(count: int) -> None:
     """Refuse more pages than gntalloc would ever give, whose own word is a bare ENOSPC."""
-    most = limit()
+    most = page_limit()
     if most is not None and count > most:
         raise UnmetError(
             f"gntalloc shares {most} pages at most in this domain, and {count} are asked for",
@@ -112,7 +112,7 @@ def _opening(refused: XenLibraryError) -> str:
 def _refusal(refused: XenLibraryError, count: int) -> XengtError:
     """Say why gntalloc does not share."""
     if refused.errno == errno.ENOSPC:
-        most = limit()
+        most = page_limit()
         return UnmetError(
             f"gntalloc has not {count} pages left to share of its {most} in this domain, "
             f"or the grant table has not {count} entries left",

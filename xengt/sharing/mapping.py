@@ -61,7 +61,9 @@ class MappedPages:
 
 
 @contextmanager
-def mapped(domid: int, grefs: Sequence[int], *, writable: bool = False) -> Iterator[MappedPages]:
+def map_references(
+    domid: int, grefs: Sequence[int], *, writable: bool = False
+) -> Iterator[MappedPages]:
     """Map references of a domain for as long as the context lasts.
 
     Stands on `xengnttab_map_grant_refs` and `xengnttab_unmap` of xengnttab.h.
@@ -102,9 +104,9 @@ def _refusal(
     """Say which reference it is, where this is dom0 and Xen tells."""
     if is_control_domain():
         references = (Reference(domid, gref, 0) for gref in grefs)
-        refused = refusal.refused(references, readonly=not writable)
+        refused = refusal.find_refusal(references, readonly=not writable)
         if refused is not None:
-            return refusal.explain(refused)
+            return refusal.explain_refusal(refused)
     return FailedError(
         str(error),
         "see `dmesg` for what gntdev says: it may be that the domain does not grant them, or "

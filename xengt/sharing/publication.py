@@ -60,14 +60,14 @@ class Publication:
         return [Reference(self.granter, gref, pattern(self.granter, gref)) for gref in self.grefs]
 
 
-def directory(granter: int, mapper: int) -> str:
+def publication_directory(granter: int, mapper: int) -> str:
     """Give the XenStore directory of a publication."""
     return f"/local/domain/{granter}/data/xengt/share/{mapper}"
 
 
 def publish(store: XenStore, publication: Publication) -> None:
     """Publish, in place of whatever was published from this granter to this mapper."""
-    base = directory(publication.granter, publication.mapper)
+    base = publication_directory(publication.granter, publication.mapper)
     withdraw(store, publication.granter, publication.mapper)
     store.write(f"{base}/pages", str(len(publication.grefs)))
     for number, piece in enumerate(_pieces(encode(publication.grefs))):
@@ -79,7 +79,7 @@ def publish(store: XenStore, publication: Publication) -> None:
 
 def withdraw(store: XenStore, granter: int, mapper: int) -> None:
     """Remove a publication, and the directories above it that it leaves empty."""
-    base = directory(granter, mapper)
+    base = publication_directory(granter, mapper)
     store.remove(f"{base}/state")
     store.remove(base)
     # a guest's `data` is the toolstack's and the guest could not make it again; dom0 has none
@@ -89,13 +89,13 @@ def withdraw(store: XenStore, granter: int, mapper: int) -> None:
             store.remove(above)
 
 
-def read(store: XenStore, granter: int, mapper: int) -> Publication | None:
+def read_publication(store: XenStore, granter: int, mapper: int) -> Publication | None:
     """Read what a domain publishes for another; None where it publishes nothing.
 
     Raises:
         UnmetError: it is not ready, or what is there makes no sense.
     """
-    base = directory(granter, mapper)
+    base = publication_directory(granter, mapper)
     if not store.exists(base):
         return None
     try:
@@ -120,7 +120,7 @@ def _read(store: XenStore, granter: int, mapper: int) -> Publication | None:
     Raises:
         ValueError: what is there makes no sense.
     """
-    base = directory(granter, mapper)
+    base = publication_directory(granter, mapper)
     if store.read(f"{base}/state") != "ready":
         return None
     pages = _number(store.read(f"{base}/pages"), "pages", MAX_REFERENCES)

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xengt.errors import UnmetError, XengtError
-from xengt.sharing.publication import Publication, directory, publish, withdraw
+from xengt.sharing.publication import Publication, publication_directory, publish, withdraw
 from xengt.xen.xenstore import XenStore
 
 
 @contextmanager
-def published(store: XenStore, publication: Publication) -> Iterator[None]:
+def publish_while_running(store: XenStore, publication: Publication) -> Iterator[None]:
     """Publish for as long as the context, or else this process, lasts.
 
     Args:
@@ -52,7 +52,7 @@ def published(store: XenStore, publication: Publication) -> Iterator[None]:
 
 def publisher(store: XenStore, granter: int, mapper: int) -> int | None:
     """Read which process of the granter published, whether or not it still runs."""
-    pid = store.read(f"{directory(granter, mapper)}/pid")
+    pid = store.read(f"{publication_directory(granter, mapper)}/pid")
     return int(pid) if pid and pid.isascii() and pid.isdigit() else None
 
 

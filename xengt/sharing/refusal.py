@@ -11,7 +11,7 @@ from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
 
 
-def refused(references: Iterable[Reference], *, readonly: bool) -> GrantError | None:
+def find_refusal(references: Iterable[Reference], *, readonly: bool) -> GrantError | None:
     """Ask Xen itself which of several references it refuses, since gntdev does not tell.
 
     Args:
@@ -32,7 +32,7 @@ def refused(references: Iterable[Reference], *, readonly: bool) -> GrantError | 
     return None
 
 
-def explain(error: GrantError) -> FailedError:
+def explain_refusal(error: GrantError) -> FailedError:
     """Say what Xen's refusal of one operation means here.
 
     Args:

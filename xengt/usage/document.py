@@ -15,7 +15,7 @@ Source = Literal["hypfs", "query_size"]
 
 
 @dataclass(frozen=True, slots=True)
-class Domain:
+class DomainUsage:
     """What one domain uses; a figure is None where it could not be had.
 
     Args:
@@ -46,7 +46,7 @@ class Domain:
 
 
 #: The figures of a domain, in the order they are shown in.
-COUNTS = tuple(key for key in Domain.__slots__ if key not in {"domid", "name", "dying"})
+COUNTS = tuple(key for key in DomainUsage.__slots__ if key not in {"domid", "name", "dying"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Usage:
     maptrack: Maptrack
     default_max_maptrack_frames: DefaultLimit
     missing: tuple[Missing, ...]
-    domains: tuple[Domain, ...]
+    domains: tuple[DomainUsage, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as `usage.schema.json` describes it."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from xengt.errors import XengtError
 from xengt.usage import hypfs
-from xengt.usage.document import COUNTS, DefaultLimit, Domain, Missing, Source, Usage
+from xengt.usage.document import COUNTS, DefaultLimit, DomainUsage, Missing, Source, Usage
 from xengt.xen import limits, maptrack
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi import ctrl
@@ -20,7 +20,7 @@ NAMES_WITHIN_S = 1.0
 _PATCHED = "boot the patched hypervisor, built with hypfs (patches/README.md)"
 
 
-def read(*, names: bool = True) -> Usage:
+def read_usage(*, names: bool = True) -> Usage:
     """Read all of it, as it is now.
 
     Stands on `XEN_HYPFS_OP_read`, `xc_domain_getinfolist`, where there is no
@@ -51,7 +51,7 @@ def read(*, names: bool = True) -> Usage:
     )
 
 
-def _domains(xen: Ctrl) -> tuple[Source, list[Domain], list[Missing]]:
+def _domains(xen: Ctrl) -> tuple[Source, list[DomainUsage], list[Missing]]:
     """Read the domains where this hypervisor tells most of them."""
     try:
         with HypFs() as opened:
@@ -66,14 +66,14 @@ def _domains(xen: Ctrl) -> tuple[Source, list[Domain], list[Missing]]:
         return "query_size", *_stock(xen, why)
     # Listed after: a domain that is only in one of the two has come or gone meanwhile.
     domains = [
-        Domain(each.domid, dying=each.dying, **counts[each.domid])
+        DomainUsage(each.domid, dying=each.dying, **counts[each.domid])
         for each in xen.domains()
         if each.domid in counts
     ]
     return "hypfs", domains, list(_unknown(domains))
 
 
-def _unknown(domains: Iterable[Domain]) -> Iterable[Missing]:
+def _unknown(domains: Iterable[DomainUsage]) -> Iterable[Missing]:
     """Say what a hypervisor with a part of the patches does not tell."""
     keys = tuple(key for key in COUNTS if any(getattr(each, key) is None for each in domains))
     if keys:
@@ -85,11 +85,11 @@ def _unknown(domains: Iterable[Domain]) -> Iterable[Missing]:
         )
 
 
-def _stock(xen: Ctrl, why: str) -> tuple[list[Domain], list[Missing]]:
+def _stock(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]:
     """Read what every Xen tells: the sizes of grant tables."""
     domains, missing = [], [Missing(COUNTS[2:], why, _PATCHED)]
     for each in xen.domains():
-        found = Domain(each.domid, dying=each.dying)
+        found = DomainUsage(each.domid, dying=each.dying)
         try:
             frames, most = xen.grant_size(each.domid)
         except XenLibraryError as error:
@@ -102,13 +102,13 @@ def _stock(xen: Ctrl, why: str) -> tuple[list[Domain], list[Missing]]:
     return domains, missing
 
 
-def _is_there(xen: Ctrl, domain: ctrl.Domain) -> bool:
+def _is_there(xen: Ctrl, domain: ctrl.DomainInfo) -> bool:
     """Tell a domain that is refused from one that has gone, or was replaced."""
     now = xen.domain(domain.domid)
     return now is not None and now.uuid == domain.uuid
 
 
-def _named(domains: list[Domain]) -> tuple[list[Domain], list[Missing]]:
+def _named(domains: list[DomainUsage]) -> tuple[list[DomainUsage], list[Missing]]:
     """Give the domains their names; XenStore's first failure ends the asking."""
     named = list(domains)
     try:

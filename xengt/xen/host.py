@@ -51,7 +51,7 @@ class Host(TypedDict):
     maptrack: NotRequired[Maptrack]  # runs of before fast entries do not tell
 
 
-def gather() -> Host:
+def gather_host() -> Host:
     """Gather the facts of the running host, as a bench document tells them.
 
     Stands on `xc_version`, `xc_physinfo` and `xc_readconsolering` of xenctrl.h,

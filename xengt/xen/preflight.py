@@ -14,7 +14,7 @@ from xenlib_cffi.errors import GrantError, MissingLibraryError, XenLibraryError
 GNTDEV = Path("/dev/xen/gntdev")
 
 
-def require(engines: Sequence[str]) -> None:
+def require_dom0(engines: Sequence[str]) -> None:
     """Refuse to start where the engines cannot run.
 
     Args:

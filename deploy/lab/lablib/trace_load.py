@@ -47,9 +47,9 @@ def main(batch: int, granter: str, mappings: int) -> None:
         duration_s=None,
         digits=2,
     )
-    with journal.opened() as book:
-        sweep.clear(book)
-        for _ in run.run(plan, book, show):
+    with journal.open_journal() as book:
+        sweep.clean_up(book)
+        for _ in run.run_plan(plan, book, show):
             pass
 
 

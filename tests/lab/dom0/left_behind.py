@@ -40,7 +40,9 @@ def mapped(ctrl: Ctrl) -> Iterator[str]:
     """Published references that Xen marks as mapped."""
     with XenStore() as store, ForeignMemory() as memory:
         for domain in ctrl.domains():
-            published = publication.read(store, domain.domid, 0) if domain.domid else None
+            published = (
+                publication.read_publication(store, domain.domid, 0) if domain.domid else None
+            )
             if published is None or domain.dying:
                 continue
             frames, _ = ctrl.grant_size(domain.domid)

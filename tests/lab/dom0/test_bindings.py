@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from xengt.xen import handle
-from xenlib_cffi.call import MAX_BATCH, Call, Mapping
+from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
 from xenlib_cffi.evtchn import EventChannels
@@ -206,7 +206,7 @@ def test_the_sweep_takes_one_page_and_no_other(call, memory, empty):
 def test_unmapping_with_another_pages_address_changes_nothing(call, memory, empty):
     domid, gref, _ = empty[0]
     (mapping,) = call.map_device([(domid, gref)])
-    wrong = Mapping(mapping.handle, mapping.bus_addr + 4096)
+    wrong = GrantMapping(mapping.handle, mapping.bus_addr + 4096)
     with memory.grant_table(domid, 1, writable=False) as table:
         assert call.unmap_device([wrong]) == [GrantStatus.BAD_DEV_ADDR]
         assert table.in_use(gref)

@@ -6,7 +6,7 @@ import time
 import pytest
 from patience import patient
 
-from xengt.bench.granters import granter
+from xengt.bench.granters import create_granter
 from xengt.bench.granters.empty_domains import FIRST_GREF
 from xengt.errors import FailedError, UnmetError
 from xengt.sharing.references import Reference, pattern
@@ -24,7 +24,7 @@ def words(reference: Reference) -> tuple[int, int]:
     ("spec", "domains"), [("empty", 1), ("empty", 3), ("self", 1), ("guest", 1)]
 )
 def test_pages_hold_what_their_references_say(spec, domains):
-    with granter(spec, domains) as source:
+    with create_granter(spec, domains) as source:
         references = source.references(30)
         assert len(references) == len(set(references)) == 30
         assert len({reference.domid for reference in references}) == domains
@@ -35,7 +35,7 @@ def test_pages_hold_what_their_references_say(spec, domains):
 
 def test_empty_domains_are_gone_afterwards(ctrl):
     free = ctrl.physinfo().free_pages
-    with granter("empty", 4) as source:
+    with create_granter("empty", 4) as source:
         domids = {reference.domid for reference in source.references(4000)}
         assert len(domids) == 4
         assert ctrl.physinfo().free_pages <= free - 4000
@@ -47,8 +47,8 @@ def test_empty_domains_are_gone_afterwards(ctrl):
 
 
 def test_an_empty_domain_that_is_mapped_by_someone_else_is_told(ctrl, call, monkeypatch):
-    monkeypatch.setattr("xengt.recovery.empty_domains.GONE_WITHIN", 1.0)
-    with pytest.raises(FailedError, match="still mapped"), granter("empty", 1) as source:
+    monkeypatch.setattr("xengt.recovery.empty_domains.DESTROY_TIMEOUT_S", 1.0)
+    with pytest.raises(FailedError, match="still mapped"), create_granter("empty", 1) as source:
         (reference,) = source.references(1)
         held = call.map_device([(reference.domid, reference.gref)])
     assert ctrl.domain(reference.domid).dying
@@ -60,39 +60,39 @@ def test_an_empty_domain_that_is_mapped_by_someone_else_is_told(ctrl, call, monk
 
 
 def test_references_begin_after_the_toolstacks():
-    with granter("empty", 1) as source:
+    with create_granter("empty", 1) as source:
         assert source.references(1)[0].gref == FIRST_GREF == 8
 
 
 def test_too_much_memory_is_refused_and_leaves_nothing(ctrl):
     wanted = ctrl.physinfo().free_pages + 1000
     before = {domain.domid for domain in ctrl.domains()}
-    with pytest.raises(UnmetError, match=f"{wanted} pages"), granter("empty", 1) as source:
+    with pytest.raises(UnmetError, match=f"{wanted} pages"), create_granter("empty", 1) as source:
         source.references(wanted)
     assert {domain.domid for domain in ctrl.domains()} == before
 
 
 def test_more_than_a_guest_publishes():
-    with granter("guest", 1) as source, pytest.raises(UnmetError, match="256"):
+    with create_granter("guest", 1) as source, pytest.raises(UnmetError, match="256"):
         source.references(257)
 
 
 def test_a_guest_by_name_and_by_domid():
-    with granter("guest:guest", 1) as source:
+    with create_granter("guest:guest", 1) as source:
         domid = source.references(1)[0].domid
-    with granter(f"guest:{domid}", 1) as source:
+    with create_granter(f"guest:{domid}", 1) as source:
         assert source.references(1)[0].domid == domid
 
 
 @pytest.mark.parametrize("spec", ["guest:nobody", "guest:4242", "guest:Domain-0"])
 def test_a_guest_that_is_not_there(spec):
-    with pytest.raises(UnmetError, match=spec.partition(":")[2]), granter(spec, 1):
+    with pytest.raises(UnmetError, match=spec.partition(":")[2]), create_granter(spec, 1):
         pass
 
 
 def test_more_pages_than_gntalloc_gives():
     limit = int(open("/sys/module/xen_gntalloc/parameters/limit").read())
-    with granter("self", 1) as source, pytest.raises(UnmetError, match=str(limit)):
+    with create_granter("self", 1) as source, pytest.raises(UnmetError, match=str(limit)):
         source.references(limit + 1)
 
 
@@ -102,14 +102,14 @@ def test_share_publishes_and_revokes(call):
     )
     try:
         assert "40 references" in share.stdout.readline()
-        with granter("guest:0", 1) as source:
+        with create_granter("guest:0", 1) as source:
             reference = source.references(40)[39]
             assert reference.domid == 0
             assert words(reference) == (reference.pattern, reference.pattern)
     finally:
         share.terminate()
         share.wait(30)
-    with pytest.raises(UnmetError), granter("guest:0", 1):
+    with pytest.raises(UnmetError), create_granter("guest:0", 1):
         pass
     with pytest.raises(Exception, match=f"reference {reference.gref} of domain 0"):
         call.map_device([(0, reference.gref)])

@@ -14,7 +14,7 @@ def killed(tmp_path):
     """Map as a run does that is killed before it knows a handle; then clear up after it."""
 
     def kill(references, times, *, readonly=False):
-        with journal.opened(tmp_path / "mappings") as book, Call() as call:
+        with journal.open_journal(tmp_path / "mappings") as book, Call() as call:
             (cursor,) = book.begin([journal.Writer(references, len(references))], 0)
             cursor[:] = (1).to_bytes(8, "little")
             wanted = [(domid, gref) for domid, gref, _ in references]
@@ -25,8 +25,8 @@ def killed(tmp_path):
             ]
 
     def clear():
-        with journal.opened(tmp_path / "mappings") as book:
-            return sweep.clear(book)
+        with journal.open_journal(tmp_path / "mappings") as book:
+            return sweep.clean_up(book)
 
     kill.clear = clear
     return kill

@@ -8,16 +8,16 @@ import pytest
 from patience import patient
 
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
-from xenlib_cffi.loop import Engine, Loop, Share
+from xenlib_cffi.loop import Loop, LoopEngine, ThreadShare
 
-BOTH = pytest.mark.parametrize("engine", [Engine.HYPERCALL, Engine.GNTDEV])
+BOTH = pytest.mark.parametrize("engine", [LoopEngine.HYPERCALL, LoopEngine.GNTDEV])
 
 
 def halves(references):
-    return [Share(0, references[:32]), Share(1, references[32:])]
+    return [ThreadShare(0, references[:32]), ThreadShare(1, references[32:])]
 
 
-@pytest.mark.parametrize("engine", list(Engine))
+@pytest.mark.parametrize("engine", list(LoopEngine))
 def test_two_workers_record_every_call(engine, empty):
     loop = Loop(engine, halves(empty), batch=8, warmup=5, rounds=50)
     loop.run()
@@ -39,14 +39,14 @@ def test_nothing_is_mapped_afterwards(engine, empty, memory):
 def test_a_page_that_is_not_the_one_granted(empty):
     wrong = [*empty[:5], empty[5]._replace(pattern=1), *empty[6:]]
     with pytest.raises(GrantError, match="not the page granted") as found:
-        Loop(Engine.GNTDEV, [Share(0, wrong)], batch=4, rounds=50).run()
+        Loop(LoopEngine.GNTDEV, [ThreadShare(0, wrong)], batch=4, rounds=50).run()
     assert (found.value.domid, found.value.gref) == empty[5][:2]
 
 
 @BOTH
 def test_a_page_that_changes_under_the_loop(engine, empty, memory, ctrl):
     del ctrl
-    loop = Loop(engine, [Share(0, empty)], batch=4, seconds=60)
+    loop = Loop(engine, [ThreadShare(0, empty)], batch=4, seconds=60)
     domid, gref, _ = empty[9]
 
     def revoke():
@@ -59,7 +59,7 @@ def test_a_page_that_changes_under_the_loop(engine, empty, memory, ctrl):
     with pytest.raises((GrantError, XenLibraryError)) as found:
         loop.run()
     thread.join()
-    if engine is Engine.HYPERCALL:
+    if engine is LoopEngine.HYPERCALL:
         # Revoking clears Xen's marks too, so the unmap may be what meets it first.
         assert (found.value.domid, found.value.gref) == (domid, gref)
         assert found.value.status == GrantStatus.GENERAL_ERROR
@@ -67,7 +67,7 @@ def test_a_page_that_changes_under_the_loop(engine, empty, memory, ctrl):
 
 def test_the_cursor_tells_what_is_mapped(empty):
     cursor = memoryview(bytearray(8))
-    loop = Loop(Engine.HYPERCALL, [Share(0, empty, cursor)], batch=16, seconds=30)
+    loop = Loop(LoopEngine.HYPERCALL, [ThreadShare(0, empty, cursor)], batch=16, seconds=30)
     seen = set()
 
     def watch(_):
@@ -83,11 +83,15 @@ def test_the_cursor_tells_what_is_mapped(empty):
 
 def test_a_rate_counts_from_the_intended_start(empty):
     interval_ns = 5_000_000
-    loop = Loop(Engine.HYPERCALL, [Share(0, empty)], batch=1, rounds=100, interval_ns=interval_ns)
+    loop = Loop(
+        LoopEngine.HYPERCALL, [ThreadShare(0, empty)], batch=1, rounds=100, interval_ns=interval_ns
+    )
     loop.run()
     assert loop.elapsed_s == pytest.approx(0.5, rel=0.1)
     # One that cannot be kept: every call starts later than it should have.
-    late = Loop(Engine.HYPERCALL, [Share(0, empty)], batch=64, rounds=1000, interval_ns=1000)
+    late = Loop(
+        LoopEngine.HYPERCALL, [ThreadShare(0, empty)], batch=64, rounds=1000, interval_ns=1000
+    )
     late.run()
     assert late.maps.max > 0.5e9 * late.elapsed_s
 
@@ -98,7 +102,7 @@ def test_readonly_mappings_of_readonly_grants(raw_domain, memory):
         for gref, mfn in enumerate(mfns, 8):
             table.permit(gref, 0, mfn, readonly=True)
     pages = [(domid, gref, 0) for gref in range(8, 12)]
-    for engine in (Engine.HYPERCALL, Engine.GNTDEV):
-        Loop(engine, [Share(0, pages)], batch=4, rounds=5, readonly=True).run()
+    for engine in (LoopEngine.HYPERCALL, LoopEngine.GNTDEV):
+        Loop(engine, [ThreadShare(0, pages)], batch=4, rounds=5, readonly=True).run()
         with pytest.raises((GrantError, XenLibraryError)):
-            Loop(engine, [Share(0, pages)], batch=4, rounds=5).run()
+            Loop(engine, [ThreadShare(0, pages)], batch=4, rounds=5).run()

@@ -78,7 +78,7 @@ def test_what_a_killed_one_left_the_next_one_takes_back(agent, ctrl):
     assert waits_until(lambda: first.rounds() >= 1)
     first.process.kill()
     first.process.wait()
-    left = set(sweep.domains(ctrl))
+    left = set(sweep.abandoned_domains(ctrl))
     assert len(left) == 1
     second = agent()
     assert waits_until(lambda: second.rounds() >= 1)

@@ -7,7 +7,7 @@ import time
 import pytest
 from patience import patient
 
-from xengt.usage import COUNTS, read
+from xengt.usage import COUNTS, read_usage
 from xengt.xen import maptrack
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
@@ -31,7 +31,7 @@ def xenhypfs(path):
 
 
 def row(domid=0):
-    return next(each for each in read().domains if each.domid == domid)
+    return next(each for each in read_usage().domains if each.domid == domid)
 
 
 def made():
@@ -153,7 +153,7 @@ def test_maptrack_frames_grow_with_slow_mappings_alone(call, empty):
 @counted
 def test_hypfs_itself_says_the_same(call, empty):
     held = call.map_device([(empty[0].domid, empty[0].gref)] * 3)
-    usage = read()
+    usage = read_usage()
     with HypFs() as hypfs:
         assert set(hypfs.list("/gnttab")) == {str(each.domid) for each in usage.domains}
         for each in usage.domains:
@@ -166,7 +166,7 @@ def test_frames_are_what_xen_answers_and_grow_with_the_table(ctrl, memory, raw_d
     domid, _ = raw_domain
     for frames in (1, 3):
         with memory.grant_table(domid, frames):
-            usage = read()
+            usage = read_usage()
             sizes = {
                 each.domid: (each.grant_frames, each.max_grant_frames) for each in usage.domains
             }
@@ -192,13 +192,13 @@ def test_a_domain_that_is_kept_by_a_mapping_is_dying_and_then_gone(ctrl, call, m
     deadline = time.monotonic() + patient(300)
     while ctrl.domain(domid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert domid not in {each.domid for each in read().domains}
+    assert domid not in {each.domid for each in read_usage().domains}
 
 
 def test_domains_come_and_go_while_it_reads(ctrl):
     done = threading.Event()
     count = 0
-    usual = len(read().domains)
+    usual = len(read_usage().domains)
 
     def come_and_go():
         nonlocal count
@@ -217,7 +217,7 @@ def test_domains_come_and_go_while_it_reads(ctrl):
         # Until one was seen, or none of this shows anything.
         while count < 20 or max((len(u.domains) for u in readings), default=0) <= usual:
             assert time.monotonic() < deadline
-            readings.append(read())
+            readings.append(read_usage())
     finally:
         done.set()
         thread.join()

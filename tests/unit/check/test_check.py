@@ -18,7 +18,7 @@ from xengt.check.outcome import missing, ok, warning
 from xengt.cli import check as check_command
 from xengt.xen import limits, maptrack
 from xengt.xen.kernel import is_control_domain
-from xenlib_cffi.ctrl import Domain, PhysInfo, Version
+from xenlib_cffi.ctrl import DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 DEVICES = ("privcmd", "hypercall", "gntdev", "gntalloc", "evtchn", "xenbus")
@@ -156,12 +156,12 @@ def test_a_gntalloc_without_its_module_has_no_limit(dom0):
 
 def domain(domid, **changed):
     facts = {"dying": False, "shutdown": False, "paused": False, "hvm": False, "pages": 1}
-    return Domain(domid=domid, uuid=bytes(16), **({"vcpus": 2} | facts | changed))
+    return DomainInfo(domid=domid, uuid=bytes(16), **({"vcpus": 2} | facts | changed))
 
 
 def answers(*, domains=(), grants=None, cpus=4, commandline="", directio=False):
     return hypervisor.Answers(
-        version=Version(4, 20, ".3", "", "ab12", commandline, "", "", ""),
+        version=XenVersion(4, 20, ".3", "", "ab12", commandline, "", "", ""),
         machine=PhysInfo(cpus, 1, 1, 1, 1, 0, hvm=True, pv=True, directio=directio),
         console="",
         domains=domains or (domain(0),),

@@ -16,7 +16,7 @@ from tests.unit.usage_stand_ins import xen
 from xengt import cli
 from xengt.cli import usage
 from xengt.report.terminal import usage_table
-from xengt.usage import read
+from xengt.usage import read_usage
 from xengt.xen import preflight
 from xenlib_cffi.errors import XenLibraryError
 
@@ -28,7 +28,7 @@ FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
 @pytest.fixture
 def run(xen, monkeypatch):
     """The command in a dom0 of two domains; `run.xen` is its hypervisor."""
-    monkeypatch.setattr(preflight, "require", lambda engines: None if engines == [] else 1 / 0)
+    monkeypatch.setattr(preflight, "require_dom0", lambda engines: None if engines == [] else 1 / 0)
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
 
@@ -152,7 +152,7 @@ def test_a_terminal_is_refreshed_in_place(run, sleeps, monkeypatch):
         return Console(file=stream, force_terminal=True, width=60, legacy_windows=False)
 
     monkeypatch.setattr(usage, "console_on", terminal)
-    monkeypatch.setattr(usage, "read", lambda: replace(read(), created=""))
+    monkeypatch.setattr(usage, "read_usage", lambda: replace(read_usage(), created=""))
     for tables in run.xen.tables.values():
         tables.update(dict.fromkeys(tables, "7"), **{"fast-maps": str(8_888_888_888_888)})
     done = run("--watch", "3")
@@ -183,8 +183,8 @@ from xengt import cli
 from xengt.cli import usage
 from xengt.xen import preflight
 from xengt.usage.document import DefaultLimit, Usage
-preflight.require = lambda engines: None
-usage.read = lambda: Usage("now", "hypfs", "fast", DefaultLimit(1, "x"), (), ())
+preflight.require_dom0 = lambda engines: None
+usage.read_usage = lambda: Usage("now", "hypfs", "fast", DefaultLimit(1, "x"), (), ())
 cli.main()
 """
 

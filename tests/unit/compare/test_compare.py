@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.unit.made_documents import document
 from xengt.cli import app
-from xengt.compare import Comparison, Metric, Row, compare
+from xengt.compare import Comparison, Metric, Row, compare_runs
 from xengt.compare.overhead import Net, is_above_overhead, net
 from xengt.documents.write import write_json
 from xengt.errors import UnmetError
@@ -62,7 +62,7 @@ def row(comparison: Comparison, metric: Metric, operation: str) -> Row:
 
 def test_every_figure_is_what_the_documents_say(runs: Runs) -> None:
     base, new = runs("base", 5, 1), runs("new", 5, 11, scale=0.8)
-    found = compare(base, new)
+    found = compare_runs(base, new)
     held = [json.loads(Path(path).read_text())["results"] for path in new]
     nets = [[each["latency_ns"]["p50"] - each["floor_ns"] for each in run] for run in held]
     assert row(found, Metric.P50, "map").new == tuple(run[0]["latency_ns"]["p50"] for run in held)
@@ -75,7 +75,7 @@ def test_every_figure_is_what_the_documents_say(runs: Runs) -> None:
 
 def test_faster_and_more_are_told_apart_from_slower_and_less(runs: Runs) -> None:
     base, new = runs("base", 6, 1), runs("new", 6, 11, scale=0.7)
-    there, back = compare(base, new), compare(new, base)
+    there, back = compare_runs(base, new), compare_runs(new, base)
     assert row(there, Metric.P50, "map").verdict.endswith("% faster")
     assert row(back, Metric.P50, "map").verdict.endswith("% slower")
     assert row(there, Metric.THROUGHPUT, "map").verdict.endswith("% more")
@@ -85,14 +85,14 @@ def test_faster_and_more_are_told_apart_from_slower_and_less(runs: Runs) -> None
 def test_no_difference_is_shown_between_runs_of_the_same(runs: Runs) -> None:
     base = runs("base", 8, 1)
     new = runs("new", 8, 21)
-    found = row(compare(base, new), Metric.PAIR, "map + unmap")
+    found = row(compare_runs(base, new), Metric.PAIR, "map + unmap")
     assert found.ratio is not None
     assert found.ratio.differs is False
     assert found.verdict == "no difference shown"
 
 
 def test_one_run_a_side_has_a_ratio_and_no_interval(runs: Runs) -> None:
-    found = compare(runs("base", 1, 1), runs("new", 1, 2, scale=0.5))
+    found = compare_runs(runs("base", 1, 1), runs("new", 1, 2, scale=0.5))
     single = row(found, Metric.P50, "map")
     assert single.ratio is not None
     assert (single.ratio.low, single.ratio.high) == (None, None)
@@ -102,14 +102,14 @@ def test_one_run_a_side_has_a_ratio_and_no_interval(runs: Runs) -> None:
 
 def test_instructions_are_fewer_and_one_run_is_enough(runs: Runs) -> None:
     counted = {"clock": "instructions"}
-    found = compare(runs("base", 1, 1, **counted), runs("new", 1, 2, scale=0.5, **counted))
+    found = compare_runs(runs("base", 1, 1, **counted), runs("new", 1, 2, scale=0.5, **counted))
     assert row(found, Metric.P50, "map").verdict.endswith("% fewer")
     assert {each.metric for each in found.rows} == set(Metric) - {Metric.THROUGHPUT}
     assert not any("interval" in note for note in found.notes)
 
 
 def test_gntdev_has_no_floor_and_so_no_net_figure(runs: Runs) -> None:
-    found = compare(runs("a", 2, 1, engines=("gntdev",)), runs("b", 2, 3, engines=("gntdev",)))
+    found = compare_runs(runs("a", 2, 1, engines=("gntdev",)), runs("b", 2, 3, engines=("gntdev",)))
     assert {each.metric for each in found.rows} == {Metric.P50, Metric.THROUGHPUT}
     with pytest.raises(UnmetError, match="no map \\+ unmap pair"):
         found.pairs  # noqa: B018 (it raises)
@@ -140,7 +140,7 @@ def test_gntdev_has_no_floor_and_so_no_net_figure(runs: Runs) -> None:
 def test_what_limits_a_comparison_is_told(
     runs: Runs, base: dict[str, Any], new: dict[str, Any], says: str
 ) -> None:
-    found = compare(
+    found = compare_runs(
         runs("base", **{"count": 6, "seed": 1, **base}),
         runs("new", **{"count": 6, "seed": 9, **new}),
     )
@@ -148,7 +148,7 @@ def test_what_limits_a_comparison_is_told(
 
 
 def test_the_sides_are_named_by_their_maptrack(runs: Runs, capsys: Any) -> None:
-    found = compare(
+    found = compare_runs(
         [*runs("base", 2, 1), *runs("odd", 1, 7, maptrack="unknown")],
         [*runs("new", 1, 3, maptrack="fast"), *runs("off", 1, 5, maptrack="no-fast")],
     )
@@ -166,7 +166,7 @@ def test_runs_of_before_fast_entries_compare_and_name_no_maptrack(runs: Runs, ca
     older = json.loads(Path(base[0]).read_text())
     del older["host"]["maptrack"]
     Path(base[0]).write_text(json.dumps(older))
-    found = compare(base, new)
+    found = compare_runs(base, new)
     show(found, console_on(sys.stdout))
     first, second = capsys.readouterr().out.splitlines()[:2]
     assert first.startswith("base: ")
@@ -176,18 +176,18 @@ def test_runs_of_before_fast_entries_compare_and_name_no_maptrack(runs: Runs, ca
 
 
 def test_like_runs_of_five_boots_a_side_need_no_note(runs: Runs) -> None:
-    assert compare(runs("base", 5, 1), runs("new", 5, 9)).notes == ()
+    assert compare_runs(runs("base", 5, 1), runs("new", 5, 9)).notes == ()
 
 
 def test_unlike_runs_within_a_side_are_told(runs: Runs) -> None:
     base = [*runs("base", 5, 1), *runs("odd", 1, 8, kernel="6.1.0", batches=(1, 32))]
-    notes = compare(base, runs("new", 5, 9)).notes
+    notes = compare_runs(base, runs("new", 5, 9)).notes
     assert any(note.startswith("kernel differs among the base runs: ") for note in notes)
     assert any(note.startswith("only 1 of the 6 base runs have hypercall · map") for note in notes)
 
 
 def test_cases_of_one_side_only_are_listed(runs: Runs) -> None:
-    found = compare(runs("base", 2, 1, batches=(1, 32)), runs("new", 2, 3, batches=(32, 64)))
+    found = compare_runs(runs("base", 2, 1, batches=(1, 32)), runs("new", 2, 3, batches=(32, 64)))
     assert [case.batch for case in found.only_base] == [1, 1]
     assert [case.batch for case in found.only_new] == [64, 64]
     assert "only base: map · batch 1" in found.unmatched
@@ -196,20 +196,20 @@ def test_cases_of_one_side_only_are_listed(runs: Runs) -> None:
 
 def test_nothing_in_common_is_an_error(runs: Runs) -> None:
     with pytest.raises(UnmetError, match="no case in common"):
-        compare(runs("base", 1, 1, batches=(1,)), runs("new", 1, 1, batches=(32,)))
+        compare_runs(runs("base", 1, 1, batches=(1,)), runs("new", 1, 1, batches=(32,)))
 
 
 def test_the_same_case_twice_in_a_run_is_an_error(runs: Runs) -> None:
     twice = runs("base", 1, 1, batches=(32, 32))
     with pytest.raises(UnmetError, match="holds the same case twice"):
-        compare(twice, runs("new", 1, 2))
+        compare_runs(twice, runs("new", 1, 2))
 
 
 def test_ten_runs_a_side_of_fifty_cases_take_seconds(runs: Runs) -> None:
     many = {"batches": tuple(range(1, 26)), "samples": 5}
     base, new = runs("base", 10, 1, **many), runs("new", 10, 50, **many)
     started = time.process_time()
-    assert len(compare(base, new).rows) == 25 * 2 * 3 + 25
+    assert len(compare_runs(base, new).rows) == 25 * 2 * 3 + 25
     assert time.process_time() - started < 20
 
 
@@ -279,14 +279,14 @@ def six_documents(side: str) -> list[str]:
 
 def test_a_figure_below_the_overhead_has_no_ratio() -> None:
     base, new = six_documents("stock"), six_documents("patched")
-    found = compare(base, new)
+    found = compare_runs(base, new)
     batch_1, batch_32 = found.pairs
     assert (batch_1.case.batch, batch_1.ratio) == (1, None)
     assert batch_1.verdict == "cannot tell: below the measurement overhead"
     assert batch_32.ratio is not None
     assert batch_32.verdict == "no difference shown"
     # Whichever side it is that is below the overhead.
-    assert [row.ratio is None for row in compare(new, base).pairs] == [True, False]
+    assert [row.ratio is None for row in compare_runs(new, base).pairs] == [True, False]
 
 
 def test_nothing_is_faster_on_a_busy_machine_and_no_bound_is_kept(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_bound_that_all_known_pairs_keep_fails_for_one_that_is_unknown() -> No
 
 
 def test_a_row_without_a_ratio_has_no_mark_and_does_not_stretch_the_axis() -> None:
-    page = render(compare(six_documents("stock"), six_documents("patched")))
+    page = render(compare_runs(six_documents("stock"), six_documents("patched")))
     pairs = page.split('<div class="rows">')[1]
     axis, batch_1, batch_32 = pairs.split('<div class="row">')[1:]
     assert "cannot tell: below the measurement overhead" in batch_1

@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 import xengt
 from tests.unit.schemas import undescribed
 from xengt.cli import app
-from xengt.plan import Guest, planned
+from xengt.plan import GuestDevices, plan_frames
 from xengt.plan.devices import parts, slots
 from xengt.xen import kernel, limits
 from xengt.xen.limits import Limit
 
 SCHEMA = json.loads((Path(xengt.__file__).parent / "documents" / "plan.schema.json").read_text())
 GUESTS = st.builds(
-    Guest,
+    GuestDevices,
     vifs=st.integers(0, 40),
     vbds=st.integers(0, 40),
     queues=st.integers(1, 16),
@@ -41,7 +41,7 @@ def given_limits(monkeypatch):
 
 
 def needs(**devices):
-    return {part.what: part for part in parts(Guest(**devices), user_mappings=2)}
+    return {part.what: part for part in parts(GuestDevices(**devices), user_mappings=2)}
 
 
 @pytest.mark.parametrize(("pages", "count"), [(1, 32), (2, 64), (4, 128), (8, 256), (16, 512)])
@@ -71,7 +71,7 @@ def test_daemons_map_what_is_reserved():
 
 
 def test_frames_are_whole_and_a_vcpu_keeps_a_handle():
-    found = planned(Guest(), 2, dom0_vcpus=3, pv_dom0=True)
+    found = plan_frames(GuestDevices(), 2, dom0_vcpus=3, pv_dom0=True)
     assert found.references == 8 + 514 + 1057
     assert found.mappings == 4 + 258 + 1057
     v1, v2, stock, fast = (table.frames for table in found.tables)
@@ -82,26 +82,26 @@ def test_frames_are_whole_and_a_vcpu_keeps_a_handle():
 
 @pytest.mark.parametrize(("vcpus", "frames"), [(217, 6), (218, 7)])
 def test_what_vcpus_keep_free_counts(vcpus, frames):
-    found = planned(Guest(), 1, dom0_vcpus=vcpus, pv_dom0=True)
+    found = plan_frames(GuestDevices(), 1, dom0_vcpus=vcpus, pv_dom0=True)
     assert found.tables[2].frames == frames  # 1319 and as many by 256
 
 
 def test_who_maps_once_needs_less():
-    found = planned(Guest(user_space=True), 1, dom0_vcpus=1, pv_dom0=False)
+    found = plan_frames(GuestDevices(user_space=True), 1, dom0_vcpus=1, pv_dom0=False)
     assert found.mappings == 2 + 258 + 1057
 
 
 def test_references_beyond_a_handle_are_slow():
-    found = planned(Guest(vifs=200), 1, dom0_vcpus=1, pv_dom0=True)
+    found = plan_frames(GuestDevices(vifs=200), 1, dom0_vcpus=1, pv_dom0=True)
     beyond = 8 + 200 * 514 + 1057 - 65536
     assert found.tables[-1].frames == -(-(4 + min(2 * beyond, 200 * 258 + 1057) + 1) // 256)
 
 
 @given(GUESTS, st.integers(1, 100), st.integers(1, 64))
 def test_any_plan_is_a_document(guest, domains, vcpus):
-    found = planned(guest, domains, dom0_vcpus=vcpus, pv_dom0=True)
+    found = plan_frames(guest, domains, dom0_vcpus=vcpus, pv_dom0=True)
     jsonschema.validate(found.to_json(), SCHEMA)
-    more = planned(guest, domains + 1, dom0_vcpus=vcpus, pv_dom0=True)
+    more = plan_frames(guest, domains + 1, dom0_vcpus=vcpus, pv_dom0=True)
     for less, table in zip(found.tables, more.tables, strict=True):
         assert less.frames <= table.frames
     *_, stock, fast = found.tables

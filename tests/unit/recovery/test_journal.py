@@ -14,28 +14,28 @@ from hypothesis import strategies as st
 
 from tests.patience import patient
 from xengt.errors import Exit, UnmetError
-from xengt.recovery.journal import Contents, Writer, opened
+from xengt.recovery.journal import Contents, Writer, open_journal
 from xengt.sharing.references import Reference
-from xenlib_cffi.call import Mapping
+from xenlib_cffi.call import GrantMapping
 
 DOMIDS = st.integers(0, 0x7FFF)
 WORDS = st.integers(0, 2**32 - 1)
 REFERENCES = st.lists(st.builds(Reference, DOMIDS, WORDS, st.just(0)), max_size=20)
 WRITERS = st.lists(st.builds(Writer, REFERENCES, st.integers(1, 512)), max_size=4)
-HELD = st.lists(st.builds(Mapping, WORDS, st.integers(0, 2**64 - 1)), max_size=10)
+HELD = st.lists(st.builds(GrantMapping, WORDS, st.integers(0, 2**64 - 1)), max_size=10)
 
 DIES = """
     import os, struct, sys
     from pathlib import Path
-    from xengt.recovery.journal import Writer, opened
+    from xengt.recovery.journal import Writer, open_journal
     from xengt.sharing.references import Reference
-    from xenlib_cffi.call import Mapping
+    from xenlib_cffi.call import GrantMapping
 
-    with opened(Path(sys.argv[1])) as journal:
+    with open_journal(Path(sys.argv[1])) as journal:
         references = [Reference(7, gref, 0) for gref in range(8, 20)]
         holder, mapper = journal.begin([Writer(references[:4], 4), Writer(references[4:], 2)], 4)
         holder[:] = struct.pack("<Q", 1)
-        journal.hold([Mapping(100, 0x1000), Mapping(101, 0x2000)])
+        journal.hold([GrantMapping(100, 0x1000), GrantMapping(101, 0x2000)])
         mapper[:] = struct.pack("<Q", 5)
         print("mapped", flush=True)
         sys.stdin.read()
@@ -72,10 +72,10 @@ def test_a_killed_run_leaves_what_it_had_mapped(path, killed):
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     references = [Reference(7, gref, 0) for gref in range(8, 20)]
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         assert journal.read() == Contents(
             [Writer(references[:4], 4, 1), Writer(references[4:], 2, 5)],
-            [Mapping(100, 0x1000), Mapping(101, 0x2000)],
+            [GrantMapping(100, 0x1000), GrantMapping(101, 0x2000)],
         )
         # It stays there until it is cleared, however many look at it.
         assert journal.read().held
@@ -84,39 +84,39 @@ def test_a_killed_run_leaves_what_it_had_mapped(path, killed):
 
 
 def test_one_run_at_a_time(path, killed):
-    with pytest.raises(UnmetError, match="another xengt is measuring") as error, opened(path):
+    with pytest.raises(UnmetError, match="another xengt is measuring") as error, open_journal(path):
         pass
     assert error.value.exit_code == Exit.UNMET
     assert error.value.remedy
     killed.kill()
     killed.wait()
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         assert journal.read().held
 
 
 def test_a_run_waits_for_one_that_soon_ends(path):
-    with opened(path):
+    with open_journal(path):
         begun = time.monotonic()
-        with pytest.raises(UnmetError), opened(path, patience_s=0.2):
+        with pytest.raises(UnmetError), open_journal(path, patience_s=0.2):
             pass
         assert 0.2 <= time.monotonic() - begun < patient(5)
     entered = threading.Event()
 
     def hold():
-        with opened(path):
+        with open_journal(path):
             entered.set()
             time.sleep(0.3)
 
     other = threading.Thread(target=hold)
     other.start()
     entered.wait()
-    with opened(path, patience_s=20) as journal:
+    with open_journal(path, patience_s=20) as journal:
         assert journal.read() == Contents()
     other.join()
 
 
 def test_a_journal_that_was_never_written_is_empty(path):
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         assert journal.read() == Contents()
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert path.stat().st_mode & 0o777 == 0o600
@@ -125,7 +125,7 @@ def test_a_journal_that_was_never_written_is_empty(path):
 @settings(deadline=None)  # it is the disk's
 @given(WRITERS, HELD, HELD, st.data())
 def test_what_is_written_is_read(shared, writers, held, more, data):
-    with opened(shared) as journal:
+    with open_journal(shared) as journal:
         cursors = journal.begin(writers, len(held) + len(more))
         assert journal.read() == Contents(writers, [])
         journal.hold(held)
@@ -133,55 +133,55 @@ def test_what_is_written_is_read(shared, writers, held, more, data):
         for writer, cursor in zip(writers, cursors, strict=True):
             writer.cursor = data.draw(st.integers(0, 2**64 - 1))
             struct.pack_into("<Q", cursor, 0, writer.cursor)
-    with opened(shared) as journal:
+    with open_journal(shared) as journal:
         assert journal.read() == Contents(writers, [*held, *more])
 
 
 def test_beginning_again_forgets_what_was(path):
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         (cursor,) = journal.begin([Writer([Reference(7, 8, 0)] * 50, 1)], 2)
         cursor[:] = struct.pack("<Q", 1)
-        journal.hold([Mapping(1, 2)])
+        journal.hold([GrantMapping(1, 2)])
         journal.begin([Writer([Reference(9, 10, 0)], 1)], 0)
         assert journal.read() == Contents([Writer([Reference(9, 10, 0)], 1)], [])
 
 
 def test_what_is_released_is_not_held(path):
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         journal.released()
         journal.begin([], 2)
-        journal.hold([Mapping(1, 2), Mapping(3, 4)])
+        journal.hold([GrantMapping(1, 2), GrantMapping(3, 4)])
         journal.released()
         assert journal.read() == Contents()
-        journal.hold([Mapping(5, 6)])
-        assert journal.read().held == [Mapping(5, 6)]
+        journal.hold([GrantMapping(5, 6)])
+        assert journal.read().held == [GrantMapping(5, 6)]
 
 
 def test_holding_before_there_is_room_is_a_defect(path):
-    with opened(path) as journal, pytest.raises(ValueError, match="hold before begin"):
-        journal.hold([Mapping(1, 2)])
+    with open_journal(path) as journal, pytest.raises(ValueError, match="hold before begin"):
+        journal.hold([GrantMapping(1, 2)])
 
 
 @settings(deadline=None)  # it is the disk's
 @given(st.binary(max_size=400))
 def test_any_bytes_are_an_empty_journal(shared, garbage):
     shared.write_bytes(garbage)
-    with opened(shared) as journal:
+    with open_journal(shared) as journal:
         assert journal.read() == Contents()
 
 
 @settings(deadline=None)  # it is the disk's
 @given(st.integers(0, 300), st.lists(st.tuples(st.integers(1, 37), st.integers(0, 2**64 - 1))))
 def test_a_damaged_journal_is_read_within_bounds_or_not_at_all(shared, kept, damage):
-    with opened(shared) as journal:
+    with open_journal(shared) as journal:
         writer = Writer([Reference(7, gref, 0) for gref in range(8, 28)], 4)
         journal.begin([writer, writer], 3)
-        journal.hold([Mapping(1, 2), Mapping(3, 4)])
+        journal.hold([GrantMapping(1, 2), GrantMapping(3, 4)])
     data = bytearray(shared.read_bytes())
     for word, value in damage:
         struct.pack_into("<Q", data, 8 * word, value)
     shared.write_bytes(data[:kept] if kept < 250 else data)
-    with opened(shared) as journal:
+    with open_journal(shared) as journal:
         contents = journal.read()
     for mapping in contents.held:
         assert mapping.handle < 2**32
@@ -192,18 +192,18 @@ def test_a_damaged_journal_is_read_within_bounds_or_not_at_all(shared, kept, dam
 
 
 def test_a_file_that_is_no_journal_is_not_read_as_one(path):
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         journal.begin([], 1)
-        journal.hold([Mapping(1, 2)])
+        journal.hold([GrantMapping(1, 2)])
     data = bytearray(path.read_bytes())
     data[0] ^= 1
     path.write_bytes(data)
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         assert journal.read() == Contents()
 
 
 def test_there_is_room_on_the_disk_for_all_of_it_from_the_first(path):
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         journal.begin([Writer([Reference(7, 8, 0)], 1)], 10_000)
         assert path.stat().st_blocks * 512 >= path.stat().st_size > 160_000
 
@@ -213,11 +213,11 @@ def test_a_disk_that_is_full_is_told_before_anything_is_mapped(path):
         import resource, sys
         from pathlib import Path
         from xengt.errors import UnmetError
-        from xengt.recovery.journal import Writer, opened
+        from xengt.recovery.journal import Writer, open_journal
         from xengt.sharing.references import Reference
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-        with opened(Path(sys.argv[1])) as journal:
+        with open_journal(Path(sys.argv[1])) as journal:
             try:
                 journal.begin([Writer([Reference(7, 8, 0)] * 2000, 1)], 0)
             except UnmetError as error:
@@ -236,16 +236,16 @@ def test_a_place_that_cannot_be_had_is_told(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(UnmetError, match="file/mappings cannot be opened") as error,
-        opened(tmp_path / "file" / "mappings"),
+        open_journal(tmp_path / "file" / "mappings"),
     ):
         pass
     assert error.value.remedy == "run this as root"
 
 
 def test_the_lock_goes_with_the_context_though_cursors_live_on(path):
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         cursors = journal.begin([Writer([Reference(7, 8, 0)], 1)], 0)
-    with opened(path) as journal:
+    with open_journal(path) as journal:
         cursors[0][:] = bytes(8)
         assert journal.read().writers
 
@@ -255,6 +255,6 @@ def test_a_link_is_not_followed(path, tmp_path):
     target = tmp_path / "precious"
     target.write_text("as it was")
     path.symlink_to(target)
-    with pytest.raises(UnmetError, match="cannot be opened"), opened(path):
+    with pytest.raises(UnmetError, match="cannot be opened"), open_journal(path):
         pass
     assert target.read_text() == "as it was"

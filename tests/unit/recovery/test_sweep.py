@@ -7,7 +7,7 @@ KILLED = """
 from contextlib import ExitStack
 from xengt.recovery import sweep
 from xengt.sharing.references import Reference
-from xenlib_cffi.call import Call, Mapping
+from xenlib_cffi.call import Call, GrantMapping
 
 HANDLES = 1024
 sweep.maptrack_handles = lambda: HANDLES
@@ -115,10 +115,10 @@ def test_fast_handles_go_through_the_journal(on_fake_xen, tmp_path):
     out = on_fake_xen(f"""{KILLED}{HOLDS}
 from pathlib import Path
 path = Path({str(tmp_path / "xengt" / "mappings")!r})
-with journal.opened(path) as book:
+with journal.open_journal(path) as book:
     HypercallEngine(False).shares(book, [references], 1, references * 3)
     print(len(live()), fake.live)
-with journal.opened(path) as book, Call() as call:
+with journal.open_journal(path) as book, Call() as call:
     held = book.read().held
     print([hex(mapping.handle) for mapping in held])
     print(set(call.unmap_device(held)), fake.live, fake.stale)
@@ -130,7 +130,7 @@ with journal.opened(path) as book, Call() as call:
 def test_what_is_held_with_fast_handles_is_released(on_fake_xen, tmp_path):
     out = on_fake_xen(f"""{KILLED}{HOLDS}
 from pathlib import Path
-with journal.opened(Path({str(tmp_path / "xengt" / "mappings")!r})) as book:
+with journal.open_journal(Path({str(tmp_path / "xengt" / "mappings")!r})) as book:
     engine = HypercallEngine(True)
     engine.shares(book, [references], 1, references * 2)
     print(fake.live)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.browser import look, needs_chromium
 from tests.unit.made_documents import document
-from xengt.compare import compare
+from xengt.compare import compare_runs
 from xengt.documents.write import write_json, write_text
 from xengt.report.html import bench_page, compare_page
 from xengt.report.html.elements import el
@@ -43,9 +43,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             write_json(made.to_json(), files[side][-1])
     return {
         **{name: bench_page.render(made) for name, made in BENCHES.items()},
-        "comparison": compare_page.render(compare(files["base"], files["new"])),
-        "one run a side": compare_page.render(compare(files["base"][:1], files["new"][:1])),
-        "the same run": compare_page.render(compare(files["base"][:1], files["base"][:1])),
+        "comparison": compare_page.render(compare_runs(files["base"], files["new"])),
+        "one run a side": compare_page.render(compare_runs(files["base"][:1], files["new"][:1])),
+        "the same run": compare_page.render(compare_runs(files["base"][:1], files["base"][:1])),
     }
 
 

@@ -18,7 +18,7 @@ from tests.unit.usage_stand_ins import xen
 from xengt.errors import UnmetError
 from xengt.serve import http
 from xengt.serve.config import Listen
-from xengt.serve.http import listening
+from xengt.serve.http import http_server
 
 __all__ = ["blocked", "running", "told", "xen"]  # fixtures
 
@@ -50,7 +50,7 @@ def test_what_is_no_certificate_is_told(tmp_path):
     for name in ("crt", "key"):
         (tmp_path / name).write_text("none")
     listen = Listen("127.0.0.1", 0, str(tmp_path / "crt"), str(tmp_path / "key"))
-    with pytest.raises(UnmetError, match="TLS cannot be had") as caught, listening(listen, str):
+    with pytest.raises(UnmetError, match="TLS cannot be had") as caught, http_server(listen, str):
         pass
     assert str(tmp_path / "crt") in caught.value.what
     assert "PEM" in caught.value.remedy
@@ -59,7 +59,7 @@ def test_what_is_no_certificate_is_told(tmp_path):
 def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
     """With TLS as well: the handshake is the connection's own business."""
     files = (str(certificates / "crt"), str(certificates / "key"))
-    with listening(
+    with http_server(
         Listen("127.0.0.1", 0, *files), lambda _accept: (b"x 1\n", "text/plain")
     ) as address:
         host_name, _, port = address.partition(":")
@@ -88,7 +88,7 @@ def kept(address: str, cafile: str | None = None) -> HTTPConnection:
 @pytest.mark.parametrize("tls", [True, False])
 def test_a_connection_does_not_outlive_the_configuration_it_was_made_with(request, tls):
     files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
-    with listening(Listen("127.0.0.1", 0, *files), lambda _: (b"x 1\n", "text/plain")) as address:
+    with http_server(Listen("127.0.0.1", 0, *files), lambda _: (b"x 1\n", "text/plain")) as address:
         connection = kept(address, *files[:1])
     with suppress(ssl.SSLError):  # it closes without TLS's own word for that
         assert connection.sock.recv(1) == b""
@@ -103,7 +103,7 @@ def test_a_page_that_is_being_made_is_sent_before_the_connection_ends():
         go_on.wait(patient(10))
         return b"x 1\n", "text/plain"
 
-    with listening(Listen("127.0.0.1", 0), page) as address:
+    with http_server(Listen("127.0.0.1", 0), page) as address:
         host_name, _, port = address.partition(":")
         connection = HTTPConnection(host_name, int(port), timeout=patient(10))
         connection.request("GET", "/metrics")
@@ -118,7 +118,7 @@ def test_who_says_nothing_for_long_is_hung_up_on(request, monkeypatch, tls):
     monkeypatch.setattr(http, "_PATIENCE_S", 0.3)
     monkeypatch.setattr(http._Handler, "timeout", 0.3)
     files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
-    with listening(Listen("127.0.0.1", 0, *files), lambda _: (b"", "")) as address:
+    with http_server(Listen("127.0.0.1", 0, *files), lambda _: (b"", "")) as address:
         host_name, _, port = address.partition(":")
         with socket.create_connection((host_name, int(port)), timeout=patient(10)) as silent:
             assert silent.recv(100) == b""
@@ -126,7 +126,7 @@ def test_who_says_nothing_for_long_is_hung_up_on(request, monkeypatch, tls):
 
 def test_pages_come_packed_over_one_connection_and_nothing_else_does():
     pages = iter([b"x 1\n", b"x 2\n"])
-    with listening(Listen("::1", 0), lambda accept: (next(pages), accept)) as address:
+    with http_server(Listen("::1", 0), lambda accept: (next(pages), accept)) as address:
         host_name, _, port = address.rpartition(":")
         assert host_name == "[::1]"
         connection = HTTPConnection("::1", int(port), timeout=patient(10))

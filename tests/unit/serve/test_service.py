@@ -90,7 +90,7 @@ def test_an_engine_that_cannot_be_is_left_out(running, monkeypatch, caplog):
         if "hypercall" in engines:
             raise UnmetError("dom0 is PVH", "measure with gntdev")
 
-    monkeypatch.setattr(preflight, "require", require)
+    monkeypatch.setattr(preflight, "require_dom0", require)
     page = scraped(running("[probe]\ninterval_s = 60"))
     assert 'xengt_probe_up{engine="gntdev"} 1\n' in page
     assert 'xengt_probe_up{engine="hypercall"} 0\n' in page
@@ -184,8 +184,8 @@ def test_the_command_says_where_it_listens(tmp_path):
         "from xengt import cli\n"
         "from xengt.xen import preflight\n"
         "from xengt.serve.metrics import host_metrics\n"
-        "preflight.require = lambda engines: None\n"
-        "host_metrics.read = lambda: 1 / 0\n"
+        "preflight.require_dom0 = lambda engines: None\n"
+        "host_metrics.read_usage = lambda: 1 / 0\n"
         "cli.main()\n"
     )
     file = written(tmp_path, "[listen]\nport = 0\n[probe]\nenabled = false")

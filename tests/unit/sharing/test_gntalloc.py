@@ -20,7 +20,7 @@ from tests.unit.xenstored import FakeXenstored
 from xengt import cli
 from xengt.errors import FailedError, UnmetError
 from xengt.sharing import gntalloc, publisher
-from xengt.sharing.publication import Publication, directory, read
+from xengt.sharing.publication import Publication, publication_directory, read_publication
 from xengt.sharing.references import pattern
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
@@ -160,11 +160,11 @@ def sharer(daemon, *, then):
     code = (
         "import os, sys, time, xengt.xen.xenstore\n"
         "from pathlib import Path\n"
-        "from xengt.sharing.publisher import published\n"
+        "from xengt.sharing.publisher import publish_while_running\n"
         "from xengt.sharing.publication import Publication\n"
         f"xengt.xen.xenstore.PLACES = (Path({str(daemon.place)!r}),)\n"
         "with xengt.xen.xenstore.XenStore() as store:\n"
-        "    with published(store, Publication(7, 0, (8, 9), True, os.getpid())):\n"
+        "    with publish_while_running(store, Publication(7, 0, (8, 9), True, os.getpid())):\n"
         "        print('ready', flush=True)\n"
         f"        {then}\n"
     )
@@ -193,7 +193,7 @@ def withdrawer_place(daemon, monkeypatch, tmp_path):
 def test_a_killed_sharer_leaves_no_publication(daemon):
     process = sharer(daemon, then="time.sleep(60)")
     with process, XenStore() as store:
-        assert read(store, 7, 0).grefs == (8, 9)
+        assert read_publication(store, 7, 0).grefs == (8, 9)
         process.kill()
     assert waits_until(lambda: not published_nodes(daemon))
 
@@ -211,18 +211,18 @@ def test_one_mapper_has_one_sharer(daemon):
         second = Publication(7, 0, (10,), True, os.getpid())
         with (
             pytest.raises(UnmetError, match=f"process {process.pid} shares with domain 0"),
-            publisher.published(store, second),
+            publisher.publish_while_running(store, second),
         ):
             pass
-        assert read(store, 7, 0).grefs == (8, 9)
+        assert read_publication(store, 7, 0).grefs == (8, 9)
         process.kill()
 
 
 def test_what_a_dead_process_left_is_replaced(daemon):
     with XenStore() as store:
-        store.write(f"{directory(7, 0)}/pid", str((1 << 22) + 1))
-        with publisher.published(store, Publication(7, 0, (10,), True, os.getpid())):
-            assert read(store, 7, 0).grefs == (10,)
+        store.write(f"{publication_directory(7, 0)}/pid", str((1 << 22) + 1))
+        with publisher.publish_while_running(store, Publication(7, 0, (10,), True, os.getpid())):
+            assert read_publication(store, 7, 0).grefs == (10,)
     assert published_nodes(daemon) == []
 
 
@@ -231,7 +231,7 @@ def test_the_withdrawer_leaves_what_is_not_its_parents(daemon, monkeypatch):
     os.close(writing)
     with XenStore() as store, os.fdopen(reading) as closed:
         monkeypatch.setattr(sys, "stdin", closed)
-        store.write(f"{directory(7, 0)}/pid", "5")
+        store.write(f"{publication_directory(7, 0)}/pid", "5")
         publisher.main(7, 0, 6)
         assert published_nodes(daemon)
         publisher.main(7, 0, 5)
@@ -242,7 +242,7 @@ def test_the_withdrawer_waits_for_its_parent_to_end(daemon, monkeypatch):
     reading, writing = os.pipe()
     with XenStore() as store, os.fdopen(reading) as parent:
         monkeypatch.setattr(sys, "stdin", parent)
-        store.write(f"{directory(7, 0)}/pid", "5")
+        store.write(f"{publication_directory(7, 0)}/pid", "5")
         withdrawer = threading.Thread(target=publisher.main, args=(7, 0, 5))
         withdrawer.start()
         withdrawer.join(timeout=0.3)
@@ -257,7 +257,7 @@ def test_the_withdrawer_waits_for_its_parent_to_end(daemon, monkeypatch):
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_ends_well_at_a_signal(daemon, ending):
     def end():
-        waits_until(lambda: f"{directory(7, 3)}/state" in daemon.nodes)
+        waits_until(lambda: f"{publication_directory(7, 3)}/state" in daemon.nodes)
         time.sleep(0.05)
         os.kill(os.getpid(), ending)
 

@@ -123,7 +123,7 @@ class FakeCall(stand_in.Handle):
 def test_the_first_that_xen_refuses_is_found(monkeypatch, refuses, found, asked):
     call = FakeCall(refuses)
     monkeypatch.setattr(refusal, "Call", lambda: call)
-    error = refusal.refused([Reference(7, gref, 0) for gref in (8, 9, 10)], readonly=True)
+    error = refusal.find_refusal([Reference(7, gref, 0) for gref in (8, 9, 10)], readonly=True)
     assert (error and error.gref) == found
     assert call.asked == [(gref, True) for gref in asked]
     assert call.held == []
@@ -134,7 +134,7 @@ def test_who_may_not_ask_xen_is_told_nothing(monkeypatch):
         raise XenLibraryError("xencall_open", "privcmd", errno.EACCES)
 
     monkeypatch.setattr(refusal, "Call", refuse)
-    assert refusal.refused([Reference(7, 8, 0)], readonly=True) is None
+    assert refusal.find_refusal([Reference(7, 8, 0)], readonly=True) is None
 
 
 def test_json_has_the_content_when_it_is_asked_for(gntdev):
@@ -210,8 +210,10 @@ def test_in_dom0_xen_says_which_it_refuses(gntdev, monkeypatch):
         return error
 
     monkeypatch.setattr(mapping, "is_control_domain", lambda: True)
-    monkeypatch.setattr(refusal, "refused", refused)
-    monkeypatch.setattr(refusal, "explain", lambda error: FailedError(str(error), "a remedy"))
+    monkeypatch.setattr(refusal, "find_refusal", refused)
+    monkeypatch.setattr(
+        refusal, "explain_refusal", lambda error: FailedError(str(error), "a remedy")
+    )
     done = run("8-9")
     assert done.exit_code == 3
     assert asked == [Reference(7, 8, 0), Reference(7, 9, 0), True]

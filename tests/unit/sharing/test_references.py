@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from tests.unit.xenstored import WRITE, FakeXenstored
 from xengt.errors import UnmetError
-from xengt.sharing.publication import PIECE_BYTES, Publication, directory, publish, read, withdraw
+from xengt.sharing.publication import (
+    PIECE_BYTES,
+    Publication,
+    publication_directory,
+    publish,
+    read_publication,
+    withdraw,
+)
 from xengt.sharing.references import MAX_REFERENCES, decode, encode, pattern, stamp
 from xengt.xen.xenstore import XenStore
 
@@ -91,9 +98,9 @@ def test_a_page_is_stamped_at_both_ends_and_nowhere_else():
 def test_what_is_published_is_read_back(store, writable):
     scattered = publication(range(9, 9001, 9), writable=writable)
     publish(store, scattered)
-    assert read(store, 7, 0) == scattered
-    assert read(store, 7, 3) is None
-    assert read(store, 8, 0) is None
+    assert read_publication(store, 7, 0) == scattered
+    assert read_publication(store, 7, 3) is None
+    assert read_publication(store, 8, 0) is None
 
 
 def test_no_value_is_longer_than_xenstore_takes(store, daemon):
@@ -101,7 +108,7 @@ def test_no_value_is_longer_than_xenstore_takes(store, daemon):
     pieces = [v for n, v in daemon.nodes.items() if "/references/" in n]
     assert len(pieces) > 1
     assert all(0 < len(piece) <= PIECE_BYTES for piece in pieces)
-    assert read(store, 7, 0).grefs == tuple(range(10_000, 40_000, 2))
+    assert read_publication(store, 7, 0).grefs == tuple(range(10_000, 40_000, 2))
 
 
 def test_references_know_their_domain_and_pattern():
@@ -113,10 +120,10 @@ def test_ready_is_written_last_and_removed_first(store, daemon):
     daemon.before_request = lambda operation, path: seen.append((operation, path))
     publish(store, publication([8]))
     written = [path for operation, path in seen if operation == WRITE]
-    assert written[-1] == f"{directory(7, 0)}/state"
+    assert written[-1] == f"{publication_directory(7, 0)}/state"
     seen.clear()
     withdraw(store, 7, 0)
-    assert seen[0][1] == f"{directory(7, 0)}/state"
+    assert seen[0][1] == f"{publication_directory(7, 0)}/state"
 
 
 def test_withdrawing_leaves_nothing_and_only_its_own(store, daemon):
@@ -125,8 +132,8 @@ def test_withdrawing_leaves_nothing_and_only_its_own(store, daemon):
     publish(store, publication([8]))
     publish(store, publication([9], mapper=3))
     withdraw(store, 7, 0)
-    assert read(store, 7, 0) is None
-    assert read(store, 7, 3).grefs == (9,)
+    assert read_publication(store, 7, 0) is None
+    assert read_publication(store, 7, 3).grefs == (9,)
     withdraw(store, 7, 3)
     withdraw(store, 7, 3)
     left = {n for n in daemon.nodes if n not in before}
@@ -144,14 +151,14 @@ def test_dom0_is_left_without_a_data_directory(store, daemon):
 def test_publishing_again_replaces_every_piece(store):
     publish(store, publication(range(10_000, 40_000, 2)))
     publish(store, publication([8]))
-    assert read(store, 7, 0) == publication([8])
-    assert store.children(f"{directory(7, 0)}/references") == ["0"]
+    assert read_publication(store, 7, 0) == publication([8])
+    assert store.children(f"{publication_directory(7, 0)}/references") == ["0"]
 
 
 def test_one_that_is_just_being_written_is_not_ready_rather_than_senseless(store):
-    store.write(f"{directory(7, 0)}/pages", "2")
+    store.write(f"{publication_directory(7, 0)}/pages", "2")
     with pytest.raises(UnmetError, match="not ready"):
-        read(store, 7, 0)
+        read_publication(store, 7, 0)
 
 
 def test_one_that_is_replaced_while_it_is_read_is_not_ready(store, daemon):
@@ -159,11 +166,11 @@ def test_one_that_is_replaced_while_it_is_read_is_not_ready(store, daemon):
 
     def vanish(_operation, path):
         if path.endswith("/pid"):
-            daemon.nodes.pop(f"{directory(7, 0)}/state", None)
+            daemon.nodes.pop(f"{publication_directory(7, 0)}/state", None)
 
     daemon.before_request = vanish
     with pytest.raises(UnmetError, match="not ready"):
-        read(store, 7, 0)
+        read_publication(store, 7, 0)
 
 
 @pytest.mark.parametrize(
@@ -184,9 +191,9 @@ def test_one_that_is_replaced_while_it_is_read_is_not_ready(store, daemon):
 )
 def test_what_makes_no_sense_is_refused_by_name(store, node, value, what):
     publish(store, publication([8, 9]))
-    store.write(f"{directory(7, 0)}/{node}", value)
+    store.write(f"{publication_directory(7, 0)}/{node}", value)
     with pytest.raises(UnmetError, match=what) as caught:
-        read(store, 7, 0)
+        read_publication(store, 7, 0)
     assert "domain 7" in caught.value.what
     assert len(caught.value.what) < 200
     assert "xenstore-ls /local/domain/7/data/xengt/share/0" in caught.value.remedy
@@ -194,10 +201,10 @@ def test_what_makes_no_sense_is_refused_by_name(store, node, value, what):
 
 def test_a_reference_in_two_pieces_is_refused(store):
     publish(store, publication([8, 9]))
-    store.write(f"{directory(7, 0)}/references/0", "8")
-    store.write(f"{directory(7, 0)}/references/1", "8")
+    store.write(f"{publication_directory(7, 0)}/references/0", "8")
+    store.write(f"{publication_directory(7, 0)}/references/1", "8")
     with pytest.raises(UnmetError, match="1 references for 2 pages"):
-        read(store, 7, 0)
+        read_publication(store, 7, 0)
 
 
 @given(st.dictionaries(st.sampled_from(["pages", "references/0", "references/1", "writable",
@@ -205,14 +212,14 @@ def test_a_reference_in_two_pieces_is_refused(store):
 def test_a_hostile_publication_is_read_or_refused(nodes):
     class Store:
         def read(self, path):
-            value = nodes.get(path.removeprefix(f"{directory(7, 0)}/"))
+            value = nodes.get(path.removeprefix(f"{publication_directory(7, 0)}/"))
             return None if value is None else value.decode(errors="replace")
 
         def exists(self, _path):
             return True
 
     try:
-        grefs = read(Store(), 7, 0).grefs
+        grefs = read_publication(Store(), 7, 0).grefs
     except UnmetError:
         return
     assert len(set(grefs)) == len(grefs) <= MAX_REFERENCES

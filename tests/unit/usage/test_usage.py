@@ -10,7 +10,7 @@ import pytest
 import xengt
 from tests.unit.schemas import undescribed
 from tests.unit.usage_stand_ins import NAMES, failed, xen
-from xengt.usage import COUNTS, Domain, document, hypfs, read
+from xengt.usage import COUNTS, DomainUsage, document, hypfs, read_usage
 from xenlib_cffi.errors import XenLibraryError
 
 __all__ = ["xen"]  # a fixture
@@ -32,7 +32,7 @@ def test_on_the_patched_hypervisor_all_is_from_hypfs(xen):
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
     xen.dying = {7}
-    usage = read()
+    usage = read_usage()
     assert rows(usage) == {0: FIGURES, 7: tuple(figure + 1 for figure in FIGURES)}
     assert (usage.source, usage.maptrack, usage.missing) == ("hypfs", "fast", ())
     assert [(each.name, each.dying) for each in usage.domains] == [
@@ -45,7 +45,7 @@ def test_on_the_patched_hypervisor_all_is_from_hypfs(xen):
 def test_with_fast_entries_switched_off_it_is_told(xen):
     xen.have(0, *FIGURES)
     xen.commandline = "gnttab=max-ver:1,no-fast-maptrack"
-    assert (read().source, read().maptrack) == ("hypfs", "no-fast")
+    assert (read_usage().source, read_usage().maptrack) == ("hypfs", "no-fast")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_on_stock_grant_frames_are_all_there_is(xen, has_hypfs, why, which):
     xen.have(3, *FIGURES)
     xen.tables, xen.hypfs = None, has_hypfs
     xen.dying = {3}
-    usage = read()
+    usage = read_usage()
     assert rows(usage) == {0: (1, 64, *[None] * 6), 3: (1, 64, *[None] * 6)}
     assert (usage.source, usage.maptrack) == ("query_size", which)
     (missing,) = usage.missing
@@ -79,7 +79,7 @@ def test_another_failure_than_no_such_directory_is_not_stock(xen):
 
     xen.before = refuse
     with pytest.raises(XenLibraryError, match="xenhypfs_readdir on /gnttab: EPERM"):
-        read()
+        read_usage()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_domain_that_goes_while_hypfs_is_read_is_left_out(xen, moment):
     for domid in (0, 5, 9):
         xen.have(domid, *FIGURES)
     xen.before = lambda what: xen.lose(5) if what == moment else None
-    assert rows(read()) == {0: FIGURES, 9: FIGURES}
+    assert rows(read_usage()) == {0: FIGURES, 9: FIGURES}
 
 
 def test_a_domain_of_which_hypfs_is_refused_is_no_domain_that_went(xen):
@@ -100,7 +100,7 @@ def test_a_domain_of_which_hypfs_is_refused_is_no_domain_that_went(xen):
     xen.have(5, *FIGURES)
     xen.before = refuse
     with pytest.raises(XenLibraryError, match="EACCES"):
-        read()
+        read_usage()
 
 
 @pytest.mark.parametrize("tables", ["hypfs", "query_size"])
@@ -114,7 +114,7 @@ def test_a_domain_that_comes_meanwhile_is_there_whole_or_not_at_all(xen, tables)
             xen.domains[8], xen.sizes[8] = bytes(16), (3, 4)
 
     xen.before = come
-    usage = read()
+    usage = read_usage()
     assert usage.source == tables
     assert (8 in rows(usage)) == (tables == "query_size")
 
@@ -124,7 +124,7 @@ def test_a_domain_that_goes_while_sizes_are_asked_for_is_left_out(xen):
         xen.have(domid, *FIGURES)
     xen.tables = None
     xen.before = lambda what: xen.lose(5) if what == 5 else None
-    usage = read()
+    usage = read_usage()
     assert list(rows(usage)) == [0]
     assert len(usage.missing) == 1
 
@@ -138,7 +138,7 @@ def test_a_domain_replaced_while_sizes_are_asked_for_is_left_out(xen):
     xen.have(0, *FIGURES)
     xen.have(5, *FIGURES)
     xen.tables, xen.before = None, replace
-    assert list(rows(read())) == [0]
+    assert list(rows(read_usage())) == [0]
 
 
 def test_a_domain_whose_size_is_refused_stays_and_says_why(xen):
@@ -146,7 +146,7 @@ def test_a_domain_whose_size_is_refused_stays_and_says_why(xen):
     xen.have(5, *FIGURES)
     xen.tables = None
     xen.sizes[5] = failed("xc_gnttab_query_size", "domain 5 (GNTST_permission_denied)", 3)
-    usage = read()
+    usage = read_usage()
     assert rows(usage)[5] == (None,) * 8
     assert usage.missing[1].keys == COUNTS[:2]
     assert "GNTST_permission_denied" in usage.missing[1].why
@@ -157,7 +157,7 @@ def test_what_a_part_of_the_patches_does_not_tell_is_told(xen):
     xen.have(5, *FIGURES)
     for table in xen.tables.values():
         del table["slow-maps"], table["fast-live"]
-    usage = read()
+    usage = read_usage()
     known = (*FIGURES[:4], None, *FIGURES[5:7], None)
     assert rows(usage) == {0: known, 5: known}
     (missing,) = usage.missing
@@ -177,14 +177,14 @@ def test_what_a_part_of_the_patches_does_not_tell_is_told(xen):
 def test_counts_have_64_bits_and_are_never_negative(xen, text, count):
     xen.have(0, *FIGURES)
     xen.tables[0]["fast-live"] = text
-    (domain,) = read().domains
+    (domain,) = read_usage().domains
     assert domain.fast_live == count
 
 
 def test_without_xenstore_the_rest_is_there(xen, monkeypatch, tmp_path):
     monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
     xen.have(0, *FIGURES)
-    usage = read()
+    usage = read_usage()
     assert rows(usage) == {0: FIGURES}
     (missing,) = usage.missing
     assert missing.keys == ("name",)
@@ -196,7 +196,7 @@ def test_a_silent_xenstore_is_waited_for_once(xen):
     for domid in range(4):
         xen.have(domid, *FIGURES)
     xen.store.fault = "silent"
-    usage = read()
+    usage = read_usage()
     assert xen.store.connections == 1
     assert [each.name for each in usage.domains] == [None] * 4
     assert "does not answer" in usage.missing[0].why
@@ -205,7 +205,7 @@ def test_a_silent_xenstore_is_waited_for_once(xen):
 def test_the_schema_describes_every_key_and_no_other():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     domain = SCHEMA["properties"]["domains"]["items"]
-    assert tuple(domain["properties"]) == tuple(domain["required"]) == Domain.__slots__
+    assert tuple(domain["properties"]) == tuple(domain["required"]) == DomainUsage.__slots__
     assert tuple(SCHEMA["properties"]) == ("schema", "xengt", *document.Usage.__slots__)
     missing = SCHEMA["properties"]["missing"]["items"]["properties"]["keys"]["items"]["enum"]
     assert missing == ["name", *COUNTS]
@@ -219,7 +219,7 @@ def test_the_schema_describes_every_key_and_no_other():
 )
 def test_the_schema_refuses_what_no_reading_holds(xen, key, wrong):
     xen.have(0, *FIGURES)
-    good = json.loads(json.dumps(read().to_json()))
+    good = json.loads(json.dumps(read_usage().to_json()))
     VALIDATOR.validate(good)
     good["domains"][0][key] = wrong
     assert not VALIDATOR.is_valid(good)

@@ -6,7 +6,7 @@ from tests.unit import made_documents, stand_in
 from xengt.bench import document
 from xengt.errors import Exit, UnmetError
 from xengt.xen import host, kernel, maptrack
-from xenlib_cffi.ctrl import PhysInfo, Version
+from xenlib_cffi.ctrl import PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 BOOTED = """\
@@ -149,7 +149,7 @@ def test_without_xen_there_are_no_facts(monkeypatch, failure):
 
     monkeypatch.setattr(host, "Ctrl", refuse)
     with pytest.raises(UnmetError, match=r"Xen|xc_interface_open") as caught:
-        host.gather()
+        host.gather_host()
     assert caught.value.exit_code == Exit.UNMET
 
 
@@ -179,7 +179,7 @@ def test_the_maptrack_is_told_by_what_hypfs_has(monkeypatch, root, words, expect
 def test_all_facts_are_gathered(monkeypatch):
     class Ctrl(stand_in.Handle):
         def version(self):
-            return Version(4, 20, ".3", "", "ab12", "gnttab=no-fast-maptrack", "", "", "")
+            return XenVersion(4, 20, ".3", "", "ab12", "gnttab=no-fast-maptrack", "", "", "")
 
         def physinfo(self):
             return PhysInfo(4, 1, 1, 1, 1, 0, hvm=True, pv=True, directio=False)
@@ -191,6 +191,6 @@ def test_all_facts_are_gathered(monkeypatch):
     monkeypatch.setattr(
         maptrack, "running", lambda words: {"gnttab=no-fast-maptrack": "no-fast"}[words]
     )
-    made = document.build(host.gather(), dict(made_documents.document(samples=1).plan), ())
+    made = document.build(host.gather_host(), dict(made_documents.document(samples=1).plan), ())
     assert made.host["maptrack"] == "no-fast"
     assert (made.host["xen_version"], made.host["pcpus"]) == ("4.20.3", 4)

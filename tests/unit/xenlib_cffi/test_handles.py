@@ -14,7 +14,7 @@ from xenlib_cffi.evtchn import EventChannels
 from xenlib_cffi.foreignmemory import ForeignMemory
 from xenlib_cffi.gnttab import GrantMapper, GrantShare
 from xenlib_cffi.hypfs import HypFs
-from xenlib_cffi.loop import Engine, Loop, Share
+from xenlib_cffi.loop import Loop, LoopEngine, ThreadShare
 
 OPENING = [
     (Call, "xencall_open", "/dev/xen/privcmd"),
@@ -28,7 +28,7 @@ OPENING = [
 CLASSES = [row[0] for row in OPENING]
 
 HAND_OVER = """
-from xenlib_cffi.call import MAX_BATCH, Call, Mapping
+from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.errors import GrantError, XenLibraryError
 """
 
@@ -55,7 +55,7 @@ def test_without_the_extension_every_handle_says_what_to_install(opened, monkeyp
 def test_without_the_extension_the_loop_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "xenlib_cffi._xen", None)
     with pytest.raises(MissingLibraryError, match=r"Xen's C libraries cannot be used: .*_xen"):
-        Loop(Engine.HYPERCALL, [Share(0, [(7, 8, 0)])], batch=1)
+        Loop(LoopEngine.HYPERCALL, [ThreadShare(0, [(7, 8, 0)])], batch=1)
 
 
 def test_a_failure_says_what_the_library_logged_and_forgets_it():
@@ -161,8 +161,8 @@ with Call() as call:
     print(host == stale.handle)
     # A field that an earlier hypercall left in the buffer would be a host address here.
     call.ffi.memmove(call._buffer, bytes([0x5a]) * 4096, 4096)
-    wrong = Mapping(mappings[1].handle, mappings[0].bus_addr)
-    print(call.unmap_device([stale, mappings[0], wrong, Mapping(4000, 4096)]))
+    wrong = GrantMapping(mappings[1].handle, mappings[0].bus_addr)
+    print(call.unmap_device([stale, mappings[0], wrong, GrantMapping(4000, 4096)]))
     print(fake.maptrack[host].live, fake.live)
     print(call.unmap_device(mappings[1:]))
 """)
@@ -176,7 +176,7 @@ with Call() as call:
     mappings = call.map_device([(0x7fef, 65_534)] * 3)
     print([hex(mapping.handle) for mapping in mappings])
     print(call.unmap_device(mappings), fake.live)
-    print(call.unmap_device([Mapping(0xffffffff, 4096), mappings[0]]))
+    print(call.unmap_device([GrantMapping(0xffffffff, 4096), mappings[0]]))
 """)
     assert out == "['0xffeffffe', '0xffeffffe', '0x2']\n[0, 0, 0] 0\n[-4, -4]\n"
 

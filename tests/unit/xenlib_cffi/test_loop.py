@@ -3,16 +3,16 @@
 import pytest
 
 from xenlib_cffi.errors import XenLibraryError
-from xenlib_cffi.loop import Engine, Loop, Share
+from xenlib_cffi.loop import Loop, LoopEngine, ThreadShare
 
 LAY_OUT = """
 import signal, os, threading
 from xenlib_cffi.errors import GrantError, XenLibraryError
-from xenlib_cffi.loop import Engine, Loop, Share
+from xenlib_cffi.loop import LoopEngine, Loop, ThreadShare
 
 cursors = [bytearray(8), bytearray(8)]
 targets = [(7, gref, 7 << 32 | gref) for gref in range(100, 110)]
-shares = [Share(-1, targets, memoryview(cursor)) for cursor in cursors]
+shares = [ThreadShare(-1, targets, memoryview(cursor)) for cursor in cursors]
 
 def at(cursor):
     return int.from_bytes(cursor, "little")
@@ -21,15 +21,15 @@ def at(cursor):
 
 def test_fewer_references_than_a_batch_are_refused():
     with pytest.raises(ValueError, match="3 references cannot fill a batch of 4"):
-        Loop(Engine.HYPERCALL, [Share(0, [(7, gref, 0) for gref in range(3)])], batch=4)
+        Loop(LoopEngine.HYPERCALL, [ThreadShare(0, [(7, gref, 0) for gref in range(3)])], batch=4)
 
 
 def test_a_cursor_that_cannot_be_written_is_refused():
     with pytest.raises(BufferError, match="not writable"):
-        Loop(Engine.HYPERCALL, [Share(0, [(7, 8, 0)], memoryview(bytes(8)))], batch=1)
+        Loop(LoopEngine.HYPERCALL, [ThreadShare(0, [(7, 8, 0)], memoryview(bytes(8)))], batch=1)
 
 
-@pytest.mark.parametrize("engine", list(Engine))
+@pytest.mark.parametrize("engine", list(LoopEngine))
 def test_every_engine_runs_its_rounds(on_fake_xen, engine):
     out = on_fake_xen(f"""{LAY_OUT}
 loop = Loop({engine}, shares, batch=4, warmup=3, rounds=50)
@@ -43,7 +43,7 @@ print(fake.mapped, fake.live, fake.open, fake.stale, [at(cursor) for cursor in c
 
 def test_a_duration_ends_it(on_fake_xen):
     out = on_fake_xen(f"""{LAY_OUT}
-loop = Loop(Engine.HYPERCALL, shares, batch=1, seconds=0.05)
+loop = Loop(LoopEngine.HYPERCALL, shares, batch=1, seconds=0.05)
 loop.run()
 print(loop.elapsed_s >= 0.05, loop.rounds == loop.maps.count > 2)
 """)
@@ -54,19 +54,19 @@ def test_maps_for_reading_alone_where_asked(on_fake_xen):
     out = on_fake_xen(f"""{LAY_OUT}
 for readonly in (False, True):
     library.fake_xen_reset()
-    Loop(Engine.HYPERCALL, shares, batch=1, rounds=1, readonly=readonly).run()
+    Loop(LoopEngine.HYPERCALL, shares, batch=1, rounds=1, readonly=readonly).run()
     print(all(fake.maptrack[i].readonly for i in range(fake.handles)))
 """)
     assert out == "False\nTrue\n"
 
 
-@pytest.mark.parametrize("engine", [Engine.HYPERCALL, Engine.REFUSED_HYPERCALL])
+@pytest.mark.parametrize("engine", [LoopEngine.HYPERCALL, LoopEngine.REFUSED_HYPERCALL])
 def test_handles_with_bit_31_are_unmapped_each_once(on_fake_xen, engine):
     out = on_fake_xen(f"""{LAY_OUT}
 fake.fast = True
 targets = [(0x7fef, gref, 0) for gref in range(65_530, 65_540)]
 # One vCPU maps what the other has mapped: the two share a handle.
-Loop({engine}, [Share(-1, targets)] * 2, batch=10, rounds=50).run()
+Loop({engine}, [ThreadShare(-1, targets)] * 2, batch=10, rounds=50).run()
 fasts = sum(fake.maptrack[i].fast for i in range(fake.handles))
 print(fake.mapped, fake.live, fake.stale, fasts > 0)
 """)
@@ -77,7 +77,7 @@ def test_a_refusal_is_told_in_xens_words(on_fake_xen):
     out = on_fake_xen(f"""{LAY_OUT}
 fake.refused_gref, fake.refused_status = 106, -3
 try:
-    Loop(Engine.HYPERCALL, shares[:1], batch=4, rounds=5).run()
+    Loop(LoopEngine.HYPERCALL, shares[:1], batch=4, rounds=5).run()
 except GrantError as error:
     print(error)
     print(error.domid, error.gref, error.status)
@@ -95,7 +95,7 @@ def test_a_page_that_is_not_the_granted_one_is_told(on_fake_xen):
     out = on_fake_xen(f"""{LAY_OUT}
 fake.changed_gref = 103
 try:
-    Loop(Engine.GNTDEV, shares, batch=4, rounds=5).run()
+    Loop(LoopEngine.GNTDEV, shares, batch=4, rounds=5).run()
 except GrantError as error:
     print(error, error.status)
 print(fake.live)
@@ -110,7 +110,7 @@ def test_a_call_that_fails_as_a_whole_is_told_with_its_errno(on_fake_xen):
     out = on_fake_xen(f"""{LAY_OUT}
 fake.map_breaks = 2
 try:
-    Loop(Engine.HYPERCALL, shares[:1], batch=4, rounds=5).run()
+    Loop(LoopEngine.HYPERCALL, shares[:1], batch=4, rounds=5).run()
 except XenLibraryError as error:
     print(error)
 print(fake.live)
@@ -122,7 +122,7 @@ def test_a_failure_comes_out_of_a_watched_run(on_fake_xen):
     out = on_fake_xen(f"""{LAY_OUT}
 fake.no_device = True
 try:
-    Loop(Engine.GNTDEV, shares, batch=1).run_watched(lambda rounds: None)
+    Loop(LoopEngine.GNTDEV, shares, batch=1).run_watched(lambda rounds: None)
 except XenLibraryError as error:
     print(error.call, error.errno)
 """)
@@ -137,7 +137,7 @@ def watch(rounds):
     if len(seen) == 2:
         os.kill(os.getpid(), signal.SIGINT)
 
-loop = Loop(Engine.GNTDEV, shares, batch=4)
+loop = Loop(LoopEngine.GNTDEV, shares, batch=4)
 try:
     loop.run_watched(watch)
 except KeyboardInterrupt:
@@ -156,7 +156,7 @@ class Interrupted(threading.Thread):
         raise KeyboardInterrupt
 
 threading.Thread = Interrupted
-loop = Loop(Engine.HYPERCALL, shares, batch=1, seconds=5)
+loop = Loop(LoopEngine.HYPERCALL, shares, batch=1, seconds=5)
 try:
     loop.run_watched(lambda rounds: None)
 except KeyboardInterrupt:
@@ -168,7 +168,7 @@ print(threading.active_count(), fake.live, fake.open, loop.elapsed_s < 4)
 
 def test_a_rate_counts_from_the_intended_start(on_fake_xen):
     out = on_fake_xen(f"""{LAY_OUT}
-loop = Loop(Engine.HYPERCALL, shares[:1], batch=1, rounds=20, interval_ns=2_000_000)
+loop = Loop(LoopEngine.HYPERCALL, shares[:1], batch=1, rounds=20, interval_ns=2_000_000)
 loop.run()
 print(loop.rounds, loop.elapsed_s >= 0.04)
 """)
@@ -177,4 +177,4 @@ print(loop.rounds, loop.elapsed_s >= 0.04)
 
 def test_a_cpu_that_is_not_there_is_told():
     with pytest.raises(XenLibraryError, match=r"pthread_setaffinity_np.*EINVAL"):
-        Loop(Engine.HYPERCALL, [Share(100_000, [(7, 8, 0)])], batch=1).run()
+        Loop(LoopEngine.HYPERCALL, [ThreadShare(100_000, [(7, 8, 0)])], batch=1).run()

@@ -13,8 +13,7 @@ from xengt.errors import XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
 from xenlib_cffi.errors import GrantError, XenLibraryError
-from xenlib_cffi.loop import Engine as LoopEngine
-from xenlib_cffi.loop import Share
+from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
 class Engine(Protocol):
@@ -36,7 +35,7 @@ class Engine(Protocol):
         parts: Sequence[Sequence[Reference]],
         batch: int,
         held: Sequence[Reference],
-    ) -> list[Share]:
+    ) -> list[ThreadShare]:
         """Say who will map what, and hold some mappings until `release`.
 
         Args:
@@ -57,7 +56,7 @@ class Engine(Protocol):
         """What a failure of this engine means, and what can be done about it."""
 
 
-def engine(name: str, *, readonly: bool) -> Engine:
+def create_engine(name: str, *, readonly: bool) -> Engine:
     """The engine that `--engine` names.
 
     Args:
@@ -67,4 +66,4 @@ def engine(name: str, *, readonly: bool) -> Engine:
     return HypercallEngine(readonly) if name == "hypercall" else GntdevEngine(readonly)
 
 
-__all__ = ["Engine", "engine"]
+__all__ = ["Engine", "create_engine"]

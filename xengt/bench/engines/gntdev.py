@@ -14,7 +14,7 @@ from xenlib_cffi.call import MAX_BATCH
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
 from xenlib_cffi.library import Pages
-from xenlib_cffi.loop import Engine, Share
+from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
 class GntdevEngine:
@@ -24,8 +24,8 @@ class GntdevEngine:
         readonly: hold mappings for reading alone.
     """
 
-    loop = Engine.GNTDEV
-    floor = Engine.REFUSED_GNTDEV
+    loop = LoopEngine.GNTDEV
+    floor = LoopEngine.REFUSED_GNTDEV
     operations = ("map", "unmap (asynchronous)")
 
     def __init__(self, readonly: bool) -> None:
@@ -41,14 +41,14 @@ class GntdevEngine:
         parts: Sequence[Sequence[Reference]],
         batch: int,
         held: Sequence[Reference],
-    ) -> list[Share]:
+    ) -> list[ThreadShare]:
         """Map what is held; the journal has nothing to remember."""
         del journal, batch
         self._tried = [*held, *(reference for part in parts for reference in part)]
         for start in range(0, len(held), MAX_BATCH):
             references = [(domid, gref) for domid, gref, _ in held[start : start + MAX_BATCH]]
             self._held.append(self._mapper.map(references, readonly=self._readonly))
-        return [Share(cpu, part) for cpu, part in enumerate(parts)]
+        return [ThreadShare(cpu, part) for cpu, part in enumerate(parts)]
 
     def release(self, journal: Journal) -> None:
         """Unmap what is held."""
@@ -64,7 +64,7 @@ class GntdevEngine:
             return FailedError(
                 str(error), "the granter has changed the page, or granted another in its place"
             )
-        refused = refusal.refused(self._tried, readonly=self._readonly)
+        refused = refusal.find_refusal(self._tried, readonly=self._readonly)
         if refused is not None:
-            return refusal.explain(refused)
+            return refusal.explain_refusal(refused)
         return FailedError(str(error), "see `dmesg` for what gntdev says, and `xl dmesg`")

@@ -11,9 +11,9 @@ from xengt.errors import FailedError, XengtError
 from xengt.recovery.journal import Journal, Writer
 from xengt.sharing import refusal
 from xengt.sharing.references import Reference
-from xenlib_cffi.call import MAX_BATCH, Call, Mapping
+from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_word
-from xenlib_cffi.loop import Engine, Share
+from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
 class HypercallEngine:
@@ -23,15 +23,15 @@ class HypercallEngine:
         readonly: hold mappings for reading alone.
     """
 
-    loop = Engine.HYPERCALL
-    floor = Engine.REFUSED_HYPERCALL
+    loop = LoopEngine.HYPERCALL
+    floor = LoopEngine.REFUSED_HYPERCALL
     operations = ("map", "unmap")
 
     def __init__(self, readonly: bool) -> None:
         """Open privcmd."""
         self._readonly = readonly
         self._call = Call()
-        self._held: list[Mapping] = []
+        self._held: list[GrantMapping] = []
 
     def shares(
         self,
@@ -39,7 +39,7 @@ class HypercallEngine:
         parts: Sequence[Sequence[Reference]],
         batch: int,
         held: Sequence[Reference],
-    ) -> list[Share]:
+    ) -> list[ThreadShare]:
         """Write the journal, then map what is held."""
         holder, *cursors = journal.begin(
             [Writer(held, MAX_BATCH), *(Writer(part, batch) for part in parts)], len(held)
@@ -57,7 +57,7 @@ class HypercallEngine:
             journal.hold(mapped)
             struct.pack_into("<Q", holder, 0, 0)
         return [
-            Share(cpu, part, cursor)
+            ThreadShare(cpu, part, cursor)
             for cpu, (part, cursor) in enumerate(zip(parts, cursors, strict=True))
         ]
 
@@ -77,5 +77,5 @@ class HypercallEngine:
     def explain(self, error: GrantError | XenLibraryError) -> XengtError:
         """Say it in Xen's words."""
         if isinstance(error, GrantError):
-            return refusal.explain(error)
+            return refusal.explain_refusal(error)
         return FailedError(str(error), "see `xl dmesg`")

@@ -50,7 +50,7 @@ class Granter(Protocol):
         """Take back what was granted; nothing of it stays."""
 
 
-def granter(spec: str, domains: int) -> Granter:
+def create_granter(spec: str, domains: int) -> Granter:
     """The granter that `--granter` names.
 
     Args:
@@ -64,4 +64,4 @@ def granter(spec: str, domains: int) -> Granter:
     return GuestGranter(spec)
 
 
-__all__ = ["Granter", "granter"]
+__all__ = ["Granter", "create_granter"]

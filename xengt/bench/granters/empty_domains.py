@@ -11,7 +11,7 @@ from typing import Self
 
 from xengt.errors import UnmetError
 from xengt.recovery import domain_owner
-from xengt.recovery.empty_domains import destroy
+from xengt.recovery.empty_domains import destroy_domains
 from xengt.sharing.references import Reference, pattern, stamp
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
@@ -103,4 +103,4 @@ class EmptyDomains:
             FailedError: one stays, dying: something still maps its pages.
         """
         with self._open:
-            destroy(self._ctrl, self._domids)
+            destroy_domains(self._ctrl, self._domids)

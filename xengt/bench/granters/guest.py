@@ -6,7 +6,7 @@ from typing import Self
 
 from xengt.errors import UnmetError
 from xengt.sharing.gntalloc import own_domid
-from xengt.sharing.publication import Publication, directory, read
+from xengt.sharing.publication import Publication, publication_directory, read_publication
 from xengt.sharing.publisher import is_sharing
 from xengt.sharing.references import Reference
 from xengt.xen.xenstore import XenStore
@@ -43,7 +43,7 @@ class GuestGranter:
         mapper = own_domid(self._store)
         granter = self._named() if self._wanted else self._only(mapper)
         _refuse_the_dying(granter)
-        publication = read(self._store, granter, mapper)
+        publication = read_publication(self._store, granter, mapper)
         if publication is None:
             raise UnmetError(
                 f"{self._called(granter)} publishes no references for domain {mapper}",
@@ -120,7 +120,9 @@ class GuestGranter:
     def _only(self, mapper: int) -> int:
         """Find the only guest that publishes anything for this domain."""
         guests = [domid for domid in self._store.domids() if domid != mapper]
-        publishing = [domid for domid in guests if self._store.exists(directory(domid, mapper))]
+        publishing = [
+            domid for domid in guests if self._store.exists(publication_directory(domid, mapper))
+        ]
         if not publishing:
             raise UnmetError(
                 f"no guest publishes references for domain {mapper}",

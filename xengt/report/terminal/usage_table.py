@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xengt.report.terminal.console import lines, print_table
-from xengt.usage import COUNTS, Domain, Missing, Usage
+from xengt.usage import COUNTS, DomainUsage, Missing, Usage
 from xengt.xen.maptrack import WORDS
 
 #: What could not be had.
@@ -77,7 +77,7 @@ def notes(usage: Usage) -> Iterator[str]:
         )
 
 
-def _name(domain: Domain, *, nameless: bool) -> str:
+def _name(domain: DomainUsage, *, nameless: bool) -> str:
     name = domain.name or (UNKNOWN if nameless else "")
     return f"{name} (dying)".lstrip() if domain.dying else name
 

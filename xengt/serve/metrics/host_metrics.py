@@ -7,8 +7,8 @@ from operator import attrgetter
 
 from xengt.errors import XengtError
 from xengt.serve.metrics.metric_families import MetricFamily, counter, gauge, one
-from xengt.usage import Domain, Usage, read
-from xenlib_cffi.ctrl import Ctrl, Version
+from xengt.usage import DomainUsage, Usage, read_usage
+from xenlib_cffi.ctrl import Ctrl, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class HostMetrics:
         try:
             with Ctrl() as xen:
                 version = xen.version()
-            reading = read(names=False)
+            reading = read_usage(names=False)
         except (XengtError, XenLibraryError, MissingLibraryError) as error:
             log.warning("the host cannot be read: %s", error)
             self._failures += 1
@@ -98,7 +98,7 @@ class HostMetrics:
         yield gauge(_MISSING, meaning, ("figure",), [((key,), 1) for key in missing])
 
 
-def _hypervisor(version: Version, reading: Usage) -> MetricFamily:
+def _hypervisor(version: XenVersion, reading: Usage) -> MetricFamily:
     words = (version.build_id, reading.maptrack, str(version))
     return gauge(
         "xengt_hypervisor_info",
@@ -109,7 +109,7 @@ def _hypervisor(version: Version, reading: Usage) -> MetricFamily:
 
 
 def _numbers(
-    words: Sequence[tuple[str, ...]], domains: Sequence[Domain], key: str
+    words: Sequence[tuple[str, ...]], domains: Sequence[DomainUsage], key: str
 ) -> list[tuple[tuple[str, ...], int]]:
     """Put a figure of domains beside the labels of each, where it is known."""
     found = zip(words, map(attrgetter(key), domains), strict=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xengt.errors import UnmetError, XengtError
-from xengt.recovery.lock import locked
+from xengt.recovery.lock import file_lock
 from xengt.serve.passive import tracefs
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def tracing() -> Iterator[None]:
         UnmetError: another agent has it do so, or the kernel refuses.
         FailedError: it cannot be taken back, now or by an agent before this one.
     """
-    with locked(LOCK, patience_s=_PATIENCE_S, busy=_BUSY), _guarded():
+    with file_lock(LOCK, patience_s=_PATIENCE_S, busy=_BUSY), _guarded():
         tracefs.undo()
         try:
             tracefs.begin()
@@ -52,18 +52,18 @@ def clear(patience_s: float = 0.0) -> None:
         UnmetError: a live agent has it.
         FailedError: it cannot be taken back.
     """
-    if tracefs.left():
-        with locked(LOCK, patience_s=patience_s, busy=_BUSY):
+    if tracefs.leftover_instances():
+        with file_lock(LOCK, patience_s=patience_s, busy=_BUSY):
             tracefs.undo()
 
 
 def abandoned() -> list[str]:
     """Return what a dead agent left in tracefs, as it is named there."""
-    if not tracefs.left():
+    if not tracefs.leftover_instances():
         return []
     try:
-        with locked(LOCK, patience_s=0, busy=_BUSY):
-            return tracefs.left()
+        with file_lock(LOCK, patience_s=0, busy=_BUSY):
+            return tracefs.leftover_instances()
     except UnmetError:
         return []
 
@@ -81,7 +81,7 @@ def _guarded() -> Iterator[None]:
     try:
         yield
     finally:
-        if not tracefs.left():
+        if not tracefs.leftover_instances():
             guard.communicate(b"done\n")
         elif guard.stdin is not None:
             # It tries again once the lock is free, so it cannot be waited for.

@@ -16,7 +16,7 @@ _ENTRY = re.compile(
 )
 
 
-class Entry(NamedTuple):
+class HistogramEntry(NamedTuple):
     """Calls from one place, of about one length.
 
     Attributes:
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     references: int
 
 
-def entries(text: str) -> Iterator[Entry]:
+def entries(text: str) -> Iterator[HistogramEntry]:
     """Yield what the histogram has.
 
     Args:
@@ -46,4 +46,6 @@ def entries(text: str) -> Iterator[Entry]:
     """
     for found in _ENTRY.finditer(text):
         numbers = (int(found[name]) for name in ("power", "calls", "ns", "references"))
-        yield Entry(int(found["address"], 16), found["symbol"], found["module"] or "", *numbers)
+        yield HistogramEntry(
+            int(found["address"], 16), found["symbol"], found["module"] or "", *numbers
+        )

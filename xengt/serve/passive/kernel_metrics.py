@@ -10,7 +10,7 @@ from xengt.errors import FailedError, UnmetError, XengtError
 from xengt.serve.config import PassiveOptions
 from xengt.serve.metrics.metric_families import MetricFamily, MetricSource, counter, histogram, one
 from xengt.serve.passive import guard, tracefs
-from xengt.serve.passive.kernel_histogram import Entry, entries
+from xengt.serve.passive.kernel_histogram import HistogramEntry, entries
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ BOUNDS_S = tuple(float(f"{2**power * _NS:.9g}") for power in range(_FIRST, _LAST
 _NAMES = (*map(repr, BOUNDS_S), "+Inf")
 
 
-def whose(entry: Entry) -> str:
+def whose(entry: HistogramEntry) -> str:
     """Return who made the calls of an entry."""
     name = entry.module or entry.symbol
     return next((caller for known, caller in _WHOSE.items() if name.startswith(known)), _OTHER)
@@ -49,7 +49,7 @@ class _Calls:
         self.counts = [0] * (len(BOUNDS_S) + 1)
         self.ns = self.references = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: HistogramEntry) -> None:
         at = min(max(entry.power, _FIRST), _LAST + 1) - _FIRST
         self.counts[at] += entry.calls
         self.ns += entry.ns

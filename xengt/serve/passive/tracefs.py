@@ -116,7 +116,7 @@ def begin() -> None:
         ) from error
 
 
-def left() -> list[str]:
+def leftover_instances() -> list[str]:
     """Return what of ours is in tracefs, as it is named there; nothing where there is none."""
     instance = _instance()
     return [f"instances/{GROUP}"] * instance.exists() + [*_events()]

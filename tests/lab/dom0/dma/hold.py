@@ -18,7 +18,7 @@ from xenlib_cffi.call import Call
 
 def main(path: str, how: str, *words: str) -> None:
     given = [Reference(*map(int, word.split(":")), 0) for word in words]
-    with EmptyDomains(1) as domains, journal.opened(Path(path)) as book:
+    with EmptyDomains(1) as domains, journal.open_journal(Path(path)) as book:
         references = given or domains.references(1)
         if how == "held":
             HypercallEngine(readonly=False).shares(book, [[]], 1, references)

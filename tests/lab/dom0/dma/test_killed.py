@@ -34,8 +34,8 @@ def clear(tmp_path):
     """What the next run does before anything else."""
 
     def cleared():
-        with journal.opened(tmp_path / "mappings") as book:
-            return sweep.clear(book)
+        with journal.open_journal(tmp_path / "mappings") as book:
+            return sweep.clean_up(book)
 
     return cleared
 

@@ -3,7 +3,7 @@
 import pytest
 from reach import DEVICES, GRANTERS, WORD, Fault
 
-from xenlib_cffi.call import Mapping
+from xenlib_cffi.call import GrantMapping
 from xenlib_cffi.errors import GrantStatus
 
 OKAY = GrantStatus.OKAY
@@ -116,7 +116,7 @@ def test_an_unmap_by_a_wrong_address_takes_nothing_away(
     for handle, bus_addr in mappings:
         wrong += [bus_addr + 4096, bus_addr + 8, bus_addr ^ 1 << 43]
         for address in wrong:
-            assert call.unmap_device([Mapping(handle, address)]) == [GrantStatus.BAD_DEV_ADDR]
+            assert call.unmap_device([GrantMapping(handle, address)]) == [GrantStatus.BAD_DEV_ADDR]
         assert device.can(there.pages[0], bus_addr) == "rw"
     assert call.unmap_device(mappings) == [OKAY] * times
     assert device.can(there.pages[0], mappings[-1].bus_addr) == ""

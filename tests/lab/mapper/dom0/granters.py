@@ -12,7 +12,7 @@ from typing import Self
 from patience import patient
 
 from xengt.recovery import domain_owner
-from xengt.recovery.empty_domains import destroy
+from xengt.recovery.empty_domains import destroy_domains
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME, ForeignMemory, GrantTable
 
@@ -126,7 +126,7 @@ class Granters:
         with self._open:
             for granter in self.all:
                 granter.close()
-            destroy(self.ctrl, self.domids())
+            destroy_domains(self.ctrl, self.domids())
 
 
 def pinned(ctrl: Ctrl, domids: Sequence[int]) -> str:

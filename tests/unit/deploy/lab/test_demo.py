@@ -16,7 +16,7 @@ from lablib.record import birth
 from tests.patience import patient
 from tests.unit.made_documents import document
 from tests.unit.waiting import waits_until
-from xengt.compare import compare
+from xengt.compare import compare_runs
 from xengt.documents.write import write_json
 
 #: Notes what it is asked, plays what a dom0 prints, and makes the files that are fetched.
@@ -57,7 +57,7 @@ def comparison(tmp_path) -> dict:
         paths.append(str(tmp_path / f"{seed}.json"))
         made = document(seed=seed, scale=scale, batches=(1, 32), threads=(1,), clock="instructions")
         write_json(made.to_json(), paths[-1])
-    return compare(paths[:1], paths[1:]).to_json()
+    return compare_runs(paths[:1], paths[1:]).to_json()
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_what_it_cannot_do(run, words, said):
 def test_a_pair_below_the_overhead_is_not_called_faster():
     cases = Path(__file__).parents[2] / "busy_demo"
     sides = (sorted(map(str, cases.glob(f"{side}-*.json"))) for side in demo.SIDES)
-    made = compare(*sides).to_json()
+    made = compare_runs(*sides).to_json()
     text = f"{results.table(made)}\n{results.paragraph(made)}"
     assert "cannot tell: below the measurement overhead" in text
     assert "as much time, as far as these boots show, in batches of 32" in text

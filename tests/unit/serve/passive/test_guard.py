@@ -25,7 +25,7 @@ def guarded(tmp_path, monkeypatch):
         "from xengt.serve.passive import guard, tracefs\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, service.SIGNALS)\n"
         "sys.executable, made = sys.argv[1], guard.subprocess.Popen\n"
-        "tracefs.left = lambda: []\n"
+        "tracefs.leftover_instances = lambda: []\n"
         "def popen(*words, **options):\n"
         "    process = made(*words, **options)\n"
         "    print(process.pid, flush=True)\n"

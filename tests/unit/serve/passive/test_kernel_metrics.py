@@ -9,7 +9,7 @@ from tests.unit.tracing import kernel, undoing
 from tests.unit.waiting import waits_until
 from xengt.check import recovery
 from xengt.errors import FailedError
-from xengt.recovery.lock import locked
+from xengt.recovery.lock import file_lock
 from xengt.serve.config import PassiveOptions
 from xengt.serve.passive import guard, kernel_metrics, tracefs
 from xengt.serve.passive.kernel_histogram import entries
@@ -60,7 +60,7 @@ def test_what_a_dead_agent_left_is_taken_back(kernel, undoing, enabled):
     sources = []
     with collecting(PassiveOptions(enabled), sources.append):
         assert collected(*sources).get(("xengt_passive_up",)) == (1 if enabled else None)
-        assert bool(tracefs.left()) == enabled
+        assert bool(tracefs.leftover_instances()) == enabled
     assert kernel.clean()
     assert not undoing.exists()
 
@@ -70,7 +70,7 @@ def test_what_a_live_agent_has_is_left_alone(kernel, monkeypatch, caplog, enable
     tracefs.begin()
     monkeypatch.setattr(guard, "_PATIENCE_S", 0.1)
     sources = []
-    with locked(guard.LOCK, patience_s=0, busy="mine"):
+    with file_lock(guard.LOCK, patience_s=0, busy="mine"):
         before = list(kernel.said)
         with collecting(PassiveOptions(enabled), sources.append):
             assert collected(*sources) == ({("xengt_passive_up",): 0} if enabled else {})
@@ -78,7 +78,7 @@ def test_what_a_live_agent_has_is_left_alone(kernel, monkeypatch, caplog, enable
         guard.main()
         assert kernel.said == before
     assert ("another agent traces" in caplog.text) == enabled
-    assert guard.abandoned() == tracefs.left() != []
+    assert guard.abandoned() == tracefs.leftover_instances() != []
     guard.main()
     assert kernel.clean()
 

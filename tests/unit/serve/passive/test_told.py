@@ -9,7 +9,7 @@ import pytest
 from tests.unit.told import collected
 from tests.unit.tracing import captured, kernel
 from xengt.serve.passive import tracefs
-from xengt.serve.passive.kernel_histogram import Entry, entries
+from xengt.serve.passive.kernel_histogram import HistogramEntry, entries
 from xengt.serve.passive.kernel_metrics import BOUNDS_S, KernelMetrics, whose
 
 __all__ = ["kernel"]  # fixtures
@@ -53,7 +53,7 @@ def test_a_caller_is_told(symbol, module, caller):
         f"{{ caller: [ffffffffc0420592] {shown:<45}, ns: ~ 2^9  }} hitcount:  1  ns:  500  refs:  2"
     )
     (entry,) = entries(line)
-    assert entry == Entry(0xFFFFFFFFC0420592, symbol, module, 9, 1, 500, 2)
+    assert entry == HistogramEntry(0xFFFFFFFFC0420592, symbol, module, 9, 1, 500, 2)
     assert whose(entry) == caller
 
 

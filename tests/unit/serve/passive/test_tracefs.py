@@ -47,7 +47,7 @@ def test_what_another_version_left_is_undone(kernel):
     kernel.instance.mkdir()
     kernel.written(kernel.triggers("xengt/zlast"), "hist:keys=a:first=b")
     kernel.written(kernel.triggers("xengt/before"), "hist:keys=a:c=$first")
-    assert tracefs.left() == ["instances/xengt", "xengt/before", "xengt/zlast"]
+    assert tracefs.leftover_instances() == ["instances/xengt", "xengt/before", "xengt/zlast"]
     tracefs.undo()
     assert kernel.clean()
 
@@ -58,7 +58,7 @@ def test_what_is_in_use_is_told(kernel):
     with pytest.raises(FailedError, match="busy") as caught:
         tracefs.undo()
     assert "fuser" in caught.value.remedy
-    assert tracefs.left()
+    assert tracefs.leftover_instances()
 
 
 def test_without_tracefs_it_is_told(tmp_path, monkeypatch):
@@ -66,7 +66,7 @@ def test_without_tracefs_it_is_told(tmp_path, monkeypatch):
     with pytest.raises(UnmetError, match="not mounted") as caught:
         tracefs.begin()
     assert "mount -t tracefs" in caught.value.remedy
-    assert tracefs.left() == []
+    assert tracefs.leftover_instances() == []
 
 
 def test_what_others_have_written_stays(tmp_path):
