@@ -3,19 +3,15 @@
 import json
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import jsonschema
 import pytest
 
 from tests.lab.reach import left_behind
+from xengt.bench.schema import bench_schema
 from xenlib_cffi.histogram import Histogram
 
-SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "xengt" / "documents" / "bench.schema.json").read_text(
-        encoding="utf-8"
-    )
-)
+SCHEMA = bench_schema()
 
 
 def test_every_engine_and_granter_in_one_plan(dom0):
@@ -98,7 +94,7 @@ def test_table_json_and_page(dom0):
     )
     assert shown.returncode == 0, shown.stderr
     assert re.search(r"\bmap +1 ", shown.stdout)
-    assert "case 1 of 2: hypercall, empty, batch 1" in shown.stderr
+    assert "case 1 of 2: hypercall · granter empty · batch 1" in shown.stderr
     assert "<svg" in dom0.succeeds("cat", "/tmp/run.html")
     again = dom0.run("xengt", "compare", "/tmp/run.json", "--", "/tmp/run.json")
     assert again.returncode == 0, again.stderr

@@ -8,8 +8,10 @@ from itertools import product
 from random import Random
 from typing import Any
 
+from xengt.bench.case import Case
 from xengt.bench.document import BenchDocument, build
-from xengt.bench.result import Case, Result, summarise
+from xengt.bench.engines.names import EngineName
+from xengt.bench.result import Result, summarise
 from xenlib_cffi.histogram import Histogram
 
 HOST: dict[str, Any] = {
@@ -89,7 +91,7 @@ def document(
     typical = random.lognormvariate(0, 0.004) * scale
     loops = [
         [
-            Case(engine, operation, granter, batch, threads=thread, references=256)
+            Case(EngineName(engine), granter, batch, thread, references=256, operation=operation)
             for of, operation in _COST
             if of == engine
         ]

@@ -77,7 +77,7 @@ class FakeLoop:
 class FakeEngine:
     """Stand in for an engine."""
 
-    loop, floor = "LOOP", "REFUSED_LOOP"
+    loop, overhead_loop = "LOOP", "REFUSED_LOOP"
 
 
 class FakeGranter(stand_in.Handle):
@@ -98,7 +98,8 @@ def probing(monkeypatch):
     """A probe of stand-ins; `probing.held` is called for each case's mappings."""
     holds = []
 
-    def holding(_way, _book, setup, timed, held):
+    def holding(_engine, _journal, setup, references):
+        ((timed,), held) = setup.timed_and_held(references)
         probing.held(setup)
         holds.append((setup.engine, setup.batch, setup.mappings, len(timed), len(held)))
         return stand_in.Yielding("shares")

@@ -1,13 +1,15 @@
-"""Which dimensions of a set of cases vary, and what each is called."""
+"""Which dimensions vary in a set of cases, and how a case is written in words."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 
-from xengt.bench.result import Case, Result
+from xengt.bench.case import DECLARED, Case, Setup
+from xengt.bench.dimension import value_text
+from xengt.bench.result import Result
 
-DIMENSIONS = tuple(field.name for field in fields(Case))
+DIMENSIONS = ("engine", "operation", *(name for name in DECLARED if name != "engine"))
+"""The keys of a case, in the order of the columns of a report."""
 WORDS = ("engine", "operation", "granter")
-"""The dimensions whose values are words; the others are numbers."""
+"""The dimensions whose values are words, which a table aligns to the left."""
 
 
 def varying(cases: Iterable[Case]) -> tuple[str, ...]:
@@ -20,30 +22,17 @@ def varying(cases: Iterable[Case]) -> tuple[str, ...]:
     return tuple(name for name in DIMENSIONS if len({getattr(case, name) for case in known}) > 1)
 
 
-def word(case: Case, name: str) -> str:
-    """Write one dimension of a case.
+def word(case: Setup, name: str) -> str:
+    """Write the value of one dimension of a case.
 
     Args:
-        case: what was measured.
-        name: a dimension: a field of `Case`.
+        case: a case or a setup.
+        name: one of its dimensions.
     """
-    return worded(getattr(case, name))
+    return value_text(getattr(case, name))
 
 
-def worded(value: object) -> str:
-    """Write one value of a dimension.
-
-    Args:
-        value: as a case or a plan holds it.
-    """
-    if value is None:
-        return "unlimited"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, str) else f"{value:,g}"
-
-
-def phrase(case: Case, names: Iterable[str]) -> str:
+def phrase(case: Setup, names: Iterable[str]) -> str:
     """Write several dimensions of a case: `hypercall · batch 32 · threads 2`.
 
     Args:

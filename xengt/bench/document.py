@@ -1,40 +1,44 @@
-"""The `xengt.bench/1` document: what one run of `xengt bench` found, and on which host.
+"""The bench document: the result of one run of `xengt bench`, and the host that it ran on.
 
-`xengt/documents/bench.schema.json` says what every key means and in which unit.
+`xengt schema bench` describes each key and its unit.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from types import GenericAlias
+from typing import Any, TypedDict, cast, get_type_hints
 
 import xengt
-from xengt.bench.result import Result
+from xengt.bench.case import DECLARED, Setup
+from xengt.bench.result import Result, absent_filled
 from xengt.documents.shape import Positive, ShapeError, check_shape
 from xengt.errors import UnmetError
 from xengt.xen.host import Host
 
-SCHEMA = "xengt.bench/1"
+SCHEMA = "xengt.bench/2"
+READABLE_SCHEMAS = ("xengt.bench/1", SCHEMA)
+"""Version 1 has the warnings of a result as sentences."""
+
+PlanRecord = Mapping[str, Any]
+"""The plan as the document holds it: the values of each dimension, and how long a case takes."""
 
 
-class PlanRecord(TypedDict):
-    """What was asked for: the cases are the product of the lists."""
-
-    engine: list[str]
-    granter: list[str]
-    granters: list[Positive]
-    references: list[Positive]
-    batch: list[Positive]
-    threads: list[Positive]
-    mappings: list[Positive]
-    readonly: list[bool]
-    hold: list[int]
-    rate: list[float | None]
+class _Length(TypedDict):
     samples: Positive | None
     duration_s: float | None
     digits: Positive
+
+
+def _lists_of_values() -> type:
+    hints = get_type_hints(Setup, include_extras=True)
+    lists = [(name, GenericAlias(list, (hints[name],))) for name in DECLARED]
+    return make_dataclass("Lists", lists)
+
+
+_LISTS = _lists_of_values()
 
 
 class _Top(TypedDict):
@@ -48,14 +52,14 @@ class _Top(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class BenchDocument:
-    """One run.
+    """The document of one run.
 
     Args:
         xengt: the version that wrote it.
-        created: when, as ISO 8601 in UTC.
+        created: the end of the run, as ISO 8601 in UTC.
         host: the machine, its hypervisor and its boot.
-        plan: what was asked for.
-        results: what was found, one for each case and operation.
+        plan: the values that were asked for.
+        results: one for each case and operation.
     """
 
     xengt: str
@@ -65,7 +69,7 @@ class BenchDocument:
     results: tuple[Result, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document as `bench.schema.json` describes it."""
+        """Return the document as its schema describes it."""
         return {
             "schema": SCHEMA,
             "xengt": self.xengt,
@@ -77,7 +81,7 @@ class BenchDocument:
 
     @classmethod
     def from_json(cls, value: object) -> "BenchDocument":
-        """Check and take over a document.
+        """Check and convert a document of any readable version.
 
         Args:
             value: what the JSON decoder returned.
@@ -86,14 +90,11 @@ class BenchDocument:
             ShapeError: a key is missing, unknown, or of the wrong type.
         """
         top = check_shape(value, _Top, "the document")
-        # Later versions may tell more about a host or a plan; a result is fixed.
-        check_shape(top["host"], Host, "host", extra=True)
-        check_shape(top["plan"], PlanRecord, "plan", extra=True)
         return cls(
             xengt=top["xengt"],
             created=top["created"],
-            host=top["host"],
-            plan=top["plan"],
+            host=_checked_host(top["host"]),
+            plan=_checked_plan(top["plan"]),
             results=tuple(
                 Result.from_json(each, f"results[{index}]")
                 for index, each in enumerate(top["results"])
@@ -101,37 +102,50 @@ class BenchDocument:
         )
 
 
+# Later versions may add keys to a host or a plan; the keys of a result are fixed.
+def _checked_host(host: object) -> Host:
+    return cast(Host, check_shape(host, Host, "host", extra=True))
+
+
+def _checked_plan(plan: object) -> PlanRecord:
+    checked = check_shape(plan, _Length, "plan", extra=True)
+    values = {name: [value] for name, value in absent_filled({}).items()}
+    values |= {name: checked[name] for name in DECLARED if name in checked}
+    check_shape(values, _LISTS, "plan")
+    return {**values, **checked}
+
+
 def build(
     host: Mapping[str, object], plan: Mapping[str, object], results: Iterable[Result]
 ) -> BenchDocument:
-    """Make the document of a run that ends now.
+    """Return the document of a run that ends now.
 
     Args:
         host: the keys of `Host`.
-        plan: the keys of `Plan`.
+        plan: the plan as its `to_json` returns it.
         results: one for each case and operation.
 
     Raises:
-        ShapeError: the host or the plan is not as the document holds it.
+        ShapeError: the host or the plan lacks a key, or has one of the wrong type.
     """
     return BenchDocument(
         xengt=xengt.__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        host=cast(Host, check_shape(host, Host, "host", extra=True)),
-        plan=cast(PlanRecord, check_shape(plan, PlanRecord, "plan", extra=True)),
+        host=_checked_host(host),
+        plan=_checked_plan(plan),
         results=tuple(results),
     )
 
 
 def read(path: str) -> BenchDocument:
-    """Read a bench document and check that it is one.
+    """Read and check a bench document.
 
     Args:
         path: the file that `xengt bench --json FILE` wrote.
 
     Raises:
-        UnmetError: the file is missing or cannot be read, is not JSON, follows
-            another schema, or lacks a key.
+        UnmetError: the file cannot be read, is not JSON, has another schema, or
+            lacks a key.
     """
     try:
         value = json.loads(Path(path).read_bytes())
@@ -142,24 +156,24 @@ def read(path: str) -> BenchDocument:
         ) from error
     except ValueError as error:
         raise UnmetError(
-            f"{path} is not JSON: {error}",
-            "name a file that `xengt bench --json FILE` has written to its end",
+            f"{path} is not valid JSON: {error}",
+            "name a file that `xengt bench --json FILE` has completely written",
         ) from error
     named = value.get("schema") if isinstance(value, dict) else None
-    if named != SCHEMA:
+    if named not in READABLE_SCHEMAS:
         raise UnmetError(
-            f"{path} is {_kind(named)}; bench documents are {SCHEMA}",
-            "name a file that `xengt bench --json FILE` of this version has written",
+            f"{path} is {_kind(named)}; bench documents are {' or '.join(READABLE_SCHEMAS)}",
+            "name a file that `xengt bench --json FILE` has written",
         )
     try:
         return BenchDocument.from_json(value)
     except ShapeError as error:
         raise UnmetError(
-            f"{path} is not a whole {SCHEMA} document: {error}",
-            "measure again with `xengt bench --json FILE`; the document is not meant to be edited",
+            f"{path} is not a complete {named} document: {error}",
+            "measure again with `xengt bench --json FILE`, and do not edit the document",
         ) from error
 
 
 def _kind(schema: object) -> str:
-    """Name what a file holds by what it says of itself."""
-    return f"a {schema} document" if isinstance(schema, str) else "JSON, but names no schema"
+    """Name the content of a file by its schema."""
+    return f"a {schema} document" if isinstance(schema, str) else "JSON without a schema"

@@ -1,130 +1,77 @@
-"""What to measure: the product of everything that `bench` was asked to vary."""
+"""The plan of a benchmark: all combinations of the values that were asked for."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
-from xengt.bench.result import Case
-from xengt.errors import UnmetError
-from xenlib_cffi.call import MAX_BATCH
+from xengt.bench.case import DECLARED, EMPTY_GRANTER, FIELD_DEFAULTS, Setup
 
-#: references of each granter, where nobody says
 REFERENCES = 256
+"""References of each granter by default, unless the largest batch needs more."""
 
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """The options of `bench`, each with every value asked for.
+    """The values of each dimension, and how long each case is measured.
 
-    Attributes:
-        engine: `hypercall`, `gntdev`.
-        granter: `empty`, `self`, `guest`, `guest:NAME`.
-        granters: empty domains.
-        references: of each granter.
-        batch: references a call.
-        threads: each pinned to a vCPU.
-        mappings: of each reference at once; the last one is timed.
-        readonly: map for reading alone.
-        hold: further mappings outstanding while measuring.
-        rate: calls a second, of all threads; None flat out.
+    Args:
+        values: for each dimension, in any order, the values to measure.
         samples: calls to time in each case; None with a duration.
-        duration_s: seconds each case is measured; None with samples.
+        duration_s: seconds to measure each case; None with a number of samples.
         digits: significant digits of the histograms.
     """
 
-    engine: Sequence[str]
-    granter: Sequence[str]
-    granters: Sequence[int]
-    references: Sequence[int]
-    batch: Sequence[int]
-    threads: Sequence[int]
-    mappings: Sequence[int]
-    readonly: Sequence[bool]
-    hold: Sequence[int]
-    rate: Sequence[float | None]
+    values: Mapping[str, Sequence[Any]]
     samples: int | None
     duration_s: float | None
     digits: int
 
     def to_json(self) -> dict[str, object]:
-        """The plan as the document holds it."""
+        """Return the plan as the document holds it."""
+        values = {name: list(self.values[name]) for name in DECLARED}
         return {
-            key: list(value) if isinstance(value, Sequence) else value
-            for key, value in vars(self).items()
+            **values,
+            "samples": self.samples,
+            "duration_s": self.duration_s,
+            "digits": self.digits,
         }
 
-    def setups(self) -> list["Setup"]:
-        """Every case, in the order to measure them: granters change least often.
+    def setups(self) -> list[Setup]:
+        """Return every combination once, in the order to measure them.
 
         Raises:
-            UnmetError: a case that cannot be, and which option to change.
+            UnmetError: one of them cannot be measured; names the option to change.
         """
-        setups = dict.fromkeys(
-            # A guest is one granter, and so is this domain.
-            Setup(*values) if values[0] == "empty" else replace(Setup(*values), granters=1)
-            for values in product(
-                self.granter,
-                self.granters,
-                self.engine,
-                self.references,
-                self.batch,
-                self.threads,
-                self.mappings,
-                self.readonly,
-                self.hold,
-                self.rate,
-            )
-        )
-        for setup in setups:
+        names = sorted(DECLARED, key=lambda name: not DECLARED[name].outermost)
+        combinations = product(*(self.values[name] for name in names))
+        setups = [Setup(**dict(zip(names, values, strict=True))) for values in combinations]
+        # Only empty domains can be created in any number: a guest is one granter, and so is dom0.
+        setups = [
+            setup if setup.granter == EMPTY_GRANTER else replace(setup, granters=1)
+            for setup in setups
+        ]
+        unique = list(dict.fromkeys(setups))
+        for setup in unique:
             setup.check()
-        return list(setups)
+        return unique
 
 
-@dataclass(frozen=True)
-class Setup:
-    """One combination: measured once, it gives a map case and an unmap case."""
+def with_defaults(given: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Return the values of all dimensions.
 
-    granter: str
-    granters: int
-    engine: str
-    references: int
-    batch: int
-    threads: int
-    mappings: int
-    readonly: bool
-    hold: int
-    rate: float | None
-
-    def case(self, operation: str) -> Case:
-        """The case of one of its two operations."""
-        return Case(operation=operation, **vars(self))
-
-    @property
-    def needed(self) -> int:
-        """References that the granters must have in all, the held ones included."""
-        return self.granters * (self.references + -(-self.hold // self.granters))
-
-    def check(self) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            UnmetError: names the option.
-        """
-        vcpus = os.cpu_count() or 1
-        if not 1 <= self.batch <= MAX_BATCH:
-            raise UnmetError(
-                f"a batch of {self.batch} is not between 1 and {MAX_BATCH}", "change --batch"
-            )
-        if self.threads > vcpus:
-            raise UnmetError(
-                f"{self.threads} threads want a vCPU each, and dom0 has {vcpus}",
-                "lower --threads, or give dom0 more vCPUs (dom0_max_vcpus=)",
-            )
-        each = self.granters * self.references // self.threads
-        if each < self.batch:
-            raise UnmetError(
-                f"{self.granters * self.references} references among {self.threads} threads "
-                f"are {each} each, too few for a batch of {self.batch}",
-                f"raise --references to {-(-self.batch * self.threads // self.granters)}",
-            )
+    Args:
+        given: the values of some dimensions.
+    """
+    values: dict[str, Sequence[Any]] = {}
+    for name, declared in DECLARED.items():
+        if name in given:
+            values[name] = given[name]
+        elif declared.default:
+            values[name] = [declared.parse(word) for word in declared.default]
+        else:
+            values[name] = [FIELD_DEFAULTS[name]]
+    if "references" not in given:
+        largest = max(values["batch"]) * max(values["threads"])
+        values["references"] = [max(REFERENCES, largest)]
+    return values

@@ -1,47 +1,19 @@
-"""What was measured in one case: folded from the calls' histogram, one result of a document."""
+"""One result of a document: the statistics of a case, computed from the histogram of its calls."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from xengt.bench.case import DECLARED, FIELD_DEFAULTS, Case
+from xengt.bench.engines.names import EngineName
+from xengt.bench.warning import ResultWarning, find_warnings
 from xengt.documents.shape import Positive, check_shape
 from xenlib_cffi.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """Everything that tells one result of a run from another.
-
-    Args:
-        engine: `hypercall` or `gntdev`.
-        operation: `map`, `unmap`, or gntdev's `unmap (asynchronous)`.
-        granter: `empty`, `self`, `guest` or `guest:NAME`.
-        batch: operations in one call.
-        threads: threads that call at once, each on a vCPU of its own.
-        granters: granting domains.
-        references: references of each granter.
-        mappings: how many mappings of each reference exist at once; the last is timed.
-        readonly: whether the mappings are read-only.
-        hold: mappings outstanding while measuring.
-        rate: calls a second asked of all threads, or None for as fast as they go.
-    """
-
-    engine: str
-    operation: str
-    granter: str
-    batch: Positive
-    threads: Positive = 1
-    granters: Positive = 1
-    references: Positive = 1
-    mappings: Positive = 1
-    readonly: bool = False
-    hold: int = 0
-    rate: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Latency:
-    """Nanoseconds per operation: a call's time divided by its batch."""
+    """Nanoseconds per operation: the time of a call divided by its batch."""
 
     min: float
     p50: float
@@ -54,11 +26,11 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Outliers:
-    """Samples beyond Tukey's far fence (p75 + 3 IQR): told, and kept in every figure.
+    """Samples beyond Tukey's far fence (p75 + 3 IQR); they are reported, never discarded.
 
     Args:
-        count: how many samples.
-        above_ns: the fence, in ns per operation.
+        count: number of such samples.
+        above_ns: the fence, ns per operation.
     """
 
     count: int
@@ -67,18 +39,18 @@ class Outliers:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One entry of `results` in an `xengt.bench/1` document.
+    """One entry of `results` in a bench document.
 
     Args:
         case: what was measured.
-        samples: timed calls, each of a whole batch.
-        floor_ns: the instrument's own floor, ns per operation at the same
-            batch; None where the engine has no operation that is refused at once.
-        throughput_per_s: operations (not calls) per second, all threads together.
-        latency_ns: ns per operation.
-        outliers: how many samples lie far out.
-        warnings: why not to trust the figures, and what to do about it.
-        histogram: the calls' times in ns, as an HdrHistogram V2 log in base64.
+        samples: number of timed calls, each of a whole batch.
+        floor_ns: the measurement overhead, ns per operation at the same batch;
+            None where the engine has no operation that is rejected at once.
+        throughput_per_s: operations (not calls) per second over all threads.
+        latency_ns: latency, ns per operation.
+        outliers: samples far from the rest.
+        warnings: reasons not to trust the result.
+        histogram: the times of the calls in ns, as an HdrHistogram V2 log in base64.
     """
 
     case: Case
@@ -87,41 +59,66 @@ class Result:
     throughput_per_s: float
     latency_ns: Latency
     outliers: Outliers
-    warnings: tuple[str, ...]
+    warnings: tuple[Any, ...]
     histogram: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the document holds it: the case's keys beside the figures."""
-        flat = asdict(self)
-        return {**flat.pop("case"), **flat, "warnings": list(self.warnings)}
+        figures = asdict(self)
+        case = figures.pop("case")
+        names = ("engine", "operation", *case)
+        return {
+            **{name: case[name] for name in names},
+            **figures,
+            "warnings": [warning.to_json() for warning in self.warnings],
+        }
 
     @classmethod
     def from_json(cls, value: object, where: str = "result") -> Self:
-        """Check and take over one entry of a document's `results`.
+        """Check and convert one entry of a document's `results`.
 
         Args:
             value: what the JSON decoder returned.
-            where: what to call it in a message.
+            where: the name of the value in an error.
 
         Raises:
             ShapeError: a key is missing, unknown, or of the wrong type.
         """
-        whole = dict(value) if isinstance(value, Mapping) else value
-        if isinstance(whole, dict):
-            keys = {field.name for field in fields(Case)}
-            whole["case"] = {key: whole.pop(key) for key in keys & whole.keys()}
-            # The case's keys lie flat in the document: name them as the reader sees them.
-            check_shape(whole["case"], Case, where)
-        figures = check_shape(whole, cls, where)
+        entry = dict(value) if isinstance(value, Mapping) else value
+        if isinstance(entry, dict):
+            names = {each.name for each in fields(Case)}
+            case = {name: entry.pop(name) for name in names & entry.keys()}
+            # The case's keys lie flat in the document: an error names them like that, too.
+            check_shape(absent_filled(case), Case, where)
+            entry["case"] = absent_filled(case)
+        figures = check_shape(entry, cls, where)
+        case = figures["case"]
         return cls(
             **{
                 **figures,
-                "case": Case(**figures["case"]),
+                "case": Case(**{**case, "engine": EngineName(case["engine"])}),
                 "latency_ns": Latency(**figures["latency_ns"]),
                 "outliers": Outliers(**figures["outliers"]),
-                "warnings": tuple(figures["warnings"]),
+                "warnings": tuple(
+                    ResultWarning.from_json(warning, f"{where}.warnings[{index}]")
+                    for index, warning in enumerate(figures["warnings"])
+                ),
             }
         )
+
+
+def absent_filled(case: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a case with the dimensions that documents of its version did not have.
+
+    Args:
+        case: the dimensions of a case, as a document holds them.
+    """
+    absent = {
+        name: FIELD_DEFAULTS[name]
+        for name, declared in DECLARED.items()
+        if declared.recorded_since is not None
+    }
+    return {**absent, **case}
 
 
 def summarise(
@@ -132,18 +129,18 @@ def summarise(
     elapsed_s: float,
     floor_ns: float | None,
 ) -> Result:
-    """Fold the times of a case's calls into its result.
+    """Compute the result of a case from the times of its calls.
 
     Args:
         case: what was measured.
-        calls: ns per call of a whole batch, all threads merged; not empty.
-        samples: calls really made. With a rate the histogram holds more: also
-            the calls that would have been made while a slow one was waited for.
-        elapsed_s: wall-clock seconds during which all those calls were made.
-        floor_ns: the instrument's floor, ns per operation at the same batch.
+        calls: ns per call of a whole batch, all threads merged; not empty. With a
+            rate, the time of a call counts from when the call was due.
+        samples: number of calls.
+        elapsed_s: wall-clock seconds in which all threads made them.
+        floor_ns: the measurement overhead, ns per operation at the same batch.
 
     Raises:
-        ValueError: nothing was recorded, or in no time.
+        ValueError: no call was recorded, or `elapsed_s` is not positive.
     """
     if samples < 1 or calls.count < samples or elapsed_s <= 0:
         raise ValueError(f"{samples} samples ({calls.count} recorded) in {elapsed_s} s")
@@ -163,6 +160,14 @@ def summarise(
         mean=calls.mean / batch,
     )
     spread = calls.stdev / calls.mean if calls.mean else 0.0
+    warnings = find_warnings(
+        samples=samples,
+        clamped=calls.clamped,
+        relative_stdev=spread,
+        p50=latency.p50,
+        p99_9=latency.p99_9,
+        overhead=floor_ns,
+    )
     return Result(
         case=case,
         samples=samples,
@@ -170,7 +175,7 @@ def summarise(
         throughput_per_s=samples * batch / elapsed_s,
         latency_ns=latency,
         outliers=_outliers(calls, batch),
-        warnings=tuple(_warnings(latency, spread, samples, floor_ns, calls.clamped)),
+        warnings=tuple(warnings),
         histogram=calls.encode(),
     )
 
@@ -182,38 +187,3 @@ def _outliers(calls: Histogram, batch: int) -> Outliers:
         count=sum(count for lowest, _, count in calls.buckets() if lowest > fence),
         above_ns=fence / batch,
     )
-
-
-# pyperf calls a benchmark unstable from this spread on.
-_SPREAD = 0.10
-# A quantile q rests on samples * (1 - q) samples: ask for ten of them.
-_ENOUGH = (("p99.9", 10_000), ("p99", 1_000))
-
-
-def _warnings(
-    latency: Latency, spread: float, samples: int, floor_ns: float | None, clamped: int
-) -> Iterator[str]:
-    if spread >= _SPREAD:
-        yield (
-            f"the standard deviation is {100 * spread:.0f} % of the mean: "
-            "compare medians, and quiet the host"
-        )
-    short = [(name, need) for name, need in _ENOUGH if samples < need]
-    if short:
-        names = " and ".join(name for name, _ in reversed(short))
-        yield f"{samples:,} samples are too few for {names}: take {short[0][1]:,} (--samples)"
-    if floor_ns is not None and floor_ns > latency.p50 / 2:
-        yield (
-            f"the instrument's floor is {100 * floor_ns / latency.p50:.0f} % of the median: "
-            "raise --batch to share it among more operations"
-        )
-    if latency.p99_9 > 10 * latency.p50:
-        yield (
-            f"p99.9 is {latency.p99_9 / latency.p50:.0f} times the median: "
-            "find what interrupts the loop before trusting the tail or the mean"
-        )
-    if clamped:
-        yield (
-            f"{clamped:,} of the samples lay beyond the histogram: "
-            "max and mean are too low; find out what stalled the calls"
-        )

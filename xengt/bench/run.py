@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
+from xengt.bench.case import Setup
 from xengt.bench.engines import Engine, create_engine
 from xengt.bench.granters import create_granter
-from xengt.bench.plan import BenchPlan, Setup
+from xengt.bench.plan import BenchPlan
 from xengt.bench.result import Result, summarise
 from xengt.errors import FailedError, UnmetError
 from xengt.recovery import sweep
@@ -17,21 +18,22 @@ from xengt.xen import kernel
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.loop import Loop, ThreadShare
 
-#: rounds a worker runs before it records any: caches, and maptrack's free list
-WARMUP = 100
-#: calls that the floor is taken from, at the most
-FLOOR_SAMPLES = 5_000
+#: Rounds that each thread runs before it records any: they fill caches and maptrack's free list.
+WARMUP_ROUNDS = 100
+#: The measurement overhead is the median of at most so many rejected calls.
+OVERHEAD_SAMPLES = 5_000
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands, for whoever shows it.
+    """How far a run is.
 
     Attributes:
-        index: of the case measured now, from 0.
-        cases: in all.
-        setup: what is measured now.
-        done: the part of it that is done, 0 to 1; of a duration, what is not known yet is 0.
+        index: of the case that is being measured, from 0.
+        cases: number of all cases.
+        setup: what is being measured.
+        done: the part of this case that is done, 0 to 1; always 0 where a
+            duration was asked for.
     """
 
     index: int
@@ -43,130 +45,121 @@ class Progress:
 def run_plan(
     plan: BenchPlan, journal: Journal, show: Callable[[Progress], None]
 ) -> Iterator[Result]:
-    """Measure every case of a plan; two results a case, its map and its unmap.
+    """Measure every case of a plan, and yield the result of its maps and that of its unmaps.
 
-    Whatever ends it, nothing that it mapped or created stays.
+    However the run ends, it leaves no mapping, grant or domain behind.
 
     Args:
         plan: what to measure.
-        journal: locked, and cleared of what a killed run left.
-        show: called twice a second with where the run stands.
+        journal: locked, and without records of an earlier run.
+        show: called twice a second with the progress.
 
     Raises:
-        UnmetError: a case that cannot be, or a granter that has not what it needs.
-        FailedError: something failed while measuring; says what it means.
+        UnmetError: a case cannot be measured, or a granter lacks what the case needs.
+        FailedError: the measurement failed.
     """
     setups = plan.setups()
     index = 0
     for (spec, domains), group in groupby(setups, lambda s: (s.granter, s.granters)):
-        cases = list(group)
-        with create_granter(spec, domains) as pages:
-            if not pages.writable and not all(setup.readonly for setup in cases):
+        of_granter = list(group)
+        with create_granter(spec, domains) as granter:
+            if not granter.writable and not all(setup.readonly for setup in of_granter):
                 raise UnmetError(
-                    f"{spec} grants its pages for reading alone",
-                    "map them with --readonly yes, or share them without --readonly",
+                    f"granter {spec} grants its pages read-only",
+                    "map them with --readonly yes, or run `xengt share` without --readonly",
                 )
-            references = pages.references(max(setup.needed for setup in cases))
+            required = max(setup.required_references for setup in of_granter)
+            references = granter.references(required)
             try:
-                for setup in cases:
-                    where = Progress(index, len(setups), setup, 0.0)
-                    yield from _measure(plan, setup, references, journal, where, show)
+                for setup in of_granter:
+                    progress = Progress(index, len(setups), setup, 0.0)
+                    yield from _measure(plan, references, journal, progress, show)
                     index += 1
             finally:
-                # While the granter is still there: its domains do not go while they are mapped.
+                # Before the granter is left: Xen keeps a domain whose pages are still mapped.
                 sweep.clean_up(journal)
 
 
 def _measure(
     plan: BenchPlan,
-    setup: Setup,
     references: Sequence[Reference],
     journal: Journal,
-    where: Progress,
+    progress: Progress,
     show: Callable[[Progress], None],
 ) -> Iterator[Result]:
-    way = create_engine(setup.engine, readonly=setup.readonly)
-    timed, held = split(setup, references)
+    setup = progress.setup
+    engine = create_engine(setup.engine, readonly=setup.readonly)
     rounds = -(-plan.samples // setup.threads) if plan.samples else 0
     expected = rounds * setup.threads
 
     def watch(done: int) -> None:
-        part = done / expected if expected else 0.0
-        show(Progress(where.index, where.cases, setup, part))
+        show(replace(progress, done=done / expected if expected else 0.0))
 
     watch(0)
-    with holding(way, journal, setup, timed, held) as shares:
-        floor = Loop(
-            way.floor,
+    with holding(engine, journal, setup, references) as shares:
+        overhead = Loop(
+            engine.overhead_loop,
             shares,
             batch=setup.batch,
-            warmup=WARMUP,
-            rounds=min(rounds or FLOOR_SAMPLES, FLOOR_SAMPLES),
+            warmup=WARMUP_ROUNDS,
+            rounds=min(rounds or OVERHEAD_SAMPLES, OVERHEAD_SAMPLES),
             digits=plan.digits,
         )
-        floor.run_watched(lambda _: None)
+        overhead.run_watched(lambda _: None)
         loop = Loop(
-            way.loop,
+            engine.loop,
             shares,
             batch=setup.batch,
             readonly=setup.readonly,
-            warmup=WARMUP,
+            warmup=WARMUP_ROUNDS,
             rounds=rounds,
             seconds=plan.duration_s or 0,
             interval_ns=int(1e9 * setup.threads / setup.rate) if setup.rate else 0,
             digits=plan.digits,
         )
         loop.run_watched(watch)
-    _refuse_still_clock(floor)
-    both = ((loop.maps, floor.maps), (loop.unmaps, floor.unmaps))
-    for operation, (calls, refused) in zip(way.operations, both, strict=True):
+    _check_clock(overhead)
+    both = ((loop.maps, overhead.maps), (loop.unmaps, overhead.unmaps))
+    for operation, (calls, rejected) in zip(engine.operations, both, strict=True):
         yield summarise(
             setup.case(operation),
             calls,
             samples=loop.rounds,
             elapsed_s=loop.elapsed_s,
-            floor_ns=refused.percentile(50) / setup.batch,
+            floor_ns=rejected.percentile(50) / setup.batch,
         )
 
 
-def _refuse_still_clock(floor: Loop) -> None:
-    """Refuse figures of a clock that cannot tell even the floor from nothing."""
-    if not (floor.maps.percentile(50) and floor.unmaps.percentile(50)):
+def _check_clock(overhead: Loop) -> None:
+    """Refuse to report times of a clock that does not even advance during a rejected call."""
+    if not (overhead.maps.percentile(50) and overhead.unmaps.percentile(50)):
         raise FailedError(
-            f"dom0's clock (clocksource {kernel.clocksource()}) stands still for as long as "
-            "a whole call takes: the vCPUs' clocks have drifted apart",
+            f"dom0's clock (clocksource {kernel.clocksource()}) does not advance during a "
+            "whole call: the vCPUs' clocks have drifted apart",
             "boot dom0 with clocksource=tsc tsc=reliable, or measure with one vCPU",
         )
 
 
-def split(setup: Setup, references: Sequence[Reference]) -> tuple[list[Reference], list[Reference]]:
-    """The references to time, and those to hold: every domain gives its part of both."""
-    each = len(references) // setup.granters
-    timed: list[Reference] = []
-    held: list[Reference] = []
-    for first in range(0, each * setup.granters, each):
-        domain = references[first : first + each]
-        timed += domain[: setup.references]
-        held += domain[setup.references :]
-    # With --mappings 3, two mappings of each stay, and the loop makes the third.
-    return timed, held[: setup.hold] + timed * (setup.mappings - 1)
-
-
 @contextmanager
 def holding(
-    way: Engine,
-    journal: Journal,
-    setup: Setup,
-    timed: Sequence[Reference],
-    held: Sequence[Reference],
+    engine: Engine, journal: Journal, setup: Setup, references: Sequence[Reference]
 ) -> Iterator[list[ThreadShare]]:
-    """Hold what the case holds, and say who maps what, for as long as it is measured."""
-    each = len(timed) // setup.threads
-    parts = [timed[i * each : (i + 1) * each] for i in range(setup.threads)]
+    """Hold the mappings of a case, and yield each thread's share of the timed references.
+
+    Args:
+        engine: maps and unmaps.
+        journal: records what is mapped by hypercall.
+        setup: what is measured.
+        references: those that it requires, of one granter after another.
+
+    Raises:
+        XengtError: the engine's explanation of what failed.
+    """
+    timed, held = setup.timed_and_held(references)
     try:
         try:
-            yield way.shares(journal, parts, setup.batch, held)
+            yield engine.prepare(journal, timed, setup.batch, held)
         finally:
-            way.release(journal)
+            engine.release(journal)
     except (GrantError, XenLibraryError) as error:
-        raise way.explain(error) from error
+        raise engine.explain(error) from error

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType
-from typing import NoReturn, ParamSpec
+from typing import Annotated, NoReturn, ParamSpec
 
 import typer
 
-from xengt.cli import bench, check, compare, handle, plan, serve, share, usage
+from xengt import __version__
+from xengt.cli import bench, check, compare, handle, plan, schema, serve, share, usage
 from xengt.cli.map import map_pages
 from xengt.errors import XengtError
 
@@ -25,8 +26,21 @@ _P = ParamSpec("_P")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        print(f"xengt {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _xengt() -> None:
+def _xengt(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Exercise and measure Xen grant tables on a real host."""
 
 
@@ -54,6 +68,7 @@ app.command("compare", cls=compare.Sides)(_command(compare.compare))
 app.command("handle")(_command(handle.handle))
 app.command("map")(_command(map_pages))
 app.command("plan")(_command(plan.plan))
+app.command("schema")(_command(schema.schema))
 app.command("serve")(_command(serve.serve))
 app.command("share")(_command(share.share))
 app.command("usage", cls=usage.Watched)(_command(usage.usage))

@@ -1,25 +1,31 @@
-"""How far a benchmark is: a bar on a terminal, a line a case where there is none."""
+"""The progress of a benchmark: a bar on a terminal, a line for each case elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
 
-from xengt.bench import run
-from xengt.bench.plan import Setup
+from xengt.bench.case import DECLARED, FIELD_DEFAULTS, Setup
+from xengt.bench.dimensions import phrase
+from xengt.bench.run import Progress
 
 
 @contextmanager
-def progress_display() -> Iterator[Callable[[run.Progress], None]]:
-    """Show progress on standard error for as long as the context lasts."""
+def progress_display() -> Iterator[Callable[[Progress], None]]:
+    """Show progress on standard error for as long as the context lasts.
+
+    Yields:
+        A function that shows the progress it is given.
+    """
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield _lines()
+        yield _line_per_case()
         return
-    # No refresh of its own: a thread that wakes would be measured along.
-    with Progress(
+    # No automatic refresh: its thread would wake up during the measurement.
+    with ProgressBar(
         TextColumn("{task.description}"),
         BarColumn(),
         TimeElapsedColumn(),
@@ -29,44 +35,36 @@ def progress_display() -> Iterator[Callable[[run.Progress], None]]:
     ) as bar:
         task = bar.add_task("", total=1.0)
 
-        def show(where: run.Progress) -> None:
+        def show(progress: Progress) -> None:
             bar.update(
                 task,
-                description=_words(where),
-                completed=(where.index + where.done) / where.cases,
+                description=_description(progress),
+                completed=(progress.index + progress.done) / progress.cases,
                 refresh=True,
             )
 
         yield show
 
 
-def _lines() -> Callable[[run.Progress], None]:
+def _line_per_case() -> Callable[[Progress], None]:
     last: Setup | None = None
 
-    def show(where: run.Progress) -> None:
+    def show(progress: Progress) -> None:
         nonlocal last
-        if where.setup != last:
-            last = where.setup
-            print(_words(where), file=sys.stderr, flush=True)
+        if progress.setup != last:
+            last = progress.setup
+            print(_description(progress), file=sys.stderr, flush=True)
 
     return show
 
 
-def _words(where: run.Progress) -> str:
-    setup = where.setup
-    varied = [
-        f"{setup.engine}, {setup.granter}",
-        f"batch {setup.batch}",
-        f"{setup.threads} threads",
+def _description(progress: Progress) -> str:
+    setup = progress.setup
+    # The number of references is rarely what one looks for, and is never at its default.
+    names = [
+        name
+        for name in DECLARED
+        if name not in FIELD_DEFAULTS
+        or (getattr(setup, name) != FIELD_DEFAULTS[name] and DECLARED[name].default)
     ]
-    if setup.granters > 1:
-        varied.append(f"{setup.granters} granters")
-    if setup.mappings > 1:
-        varied.append(f"mapping {setup.mappings}")
-    if setup.hold:
-        varied.append(f"{setup.hold} held")
-    if setup.readonly:
-        varied.append("readonly")
-    if setup.rate:
-        varied.append(f"{setup.rate:g} calls/s")
-    return f"case {where.index + 1} of {where.cases}: {', '.join(varied)}"
+    return f"case {progress.index + 1} of {progress.cases}: {phrase(setup, names)}"

@@ -8,9 +8,10 @@ from statistics import fmean
 from typing import Any
 
 import xengt
+from xengt.bench.case import Case
 from xengt.bench.dimensions import phrase, varying
 from xengt.bench.document import read
-from xengt.bench.result import Case, Result
+from xengt.bench.result import Result
 from xengt.compare import notes
 from xengt.compare.overhead import Net, is_above_overhead, net
 from xengt.compare.ratio import CONFIDENCE, METHOD, Ratio, geometric_mean, ratio, runs_needed

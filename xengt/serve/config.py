@@ -30,6 +30,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from xengt.bench.engines.names import EngineName
 from xengt.errors import UnmetError
 from xenlib_cffi.call import MAX_BATCH
 
@@ -37,7 +38,6 @@ PORT = 9805
 _MAX_PORT = 65_535
 _MAX_MAPPINGS = 3
 _MAX_CALLS = 10_000
-_ENGINES = ("hypercall", "gntdev")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ProbeOptions:
     enabled: bool = True
     interval_s: float = 15.0
     cpu_budget: float = 0.01
-    engines: tuple[str, ...] = _ENGINES
+    engines: tuple[EngineName, ...] = tuple(EngineName)
     batches: tuple[int, ...] = (1, 32)
     mappings: tuple[int, ...] = (1, 3)
     calls: int = 32
@@ -166,10 +166,8 @@ def _each(check: Check) -> Check:
     return all_of
 
 
-def _engine(value: object) -> str:
-    if value not in _ENGINES:
-        raise ValueError(f"one of {', '.join(_ENGINES)} is wanted")
-    return str(value)
+def _engine(value: object) -> EngineName:
+    return EngineName.parse(str(value))
 
 
 _CHECKS: dict[str, tuple[type, dict[str, Check]]] = {

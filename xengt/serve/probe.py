@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from xengt.bench import run
-from xengt.bench.engines import create_engine
+from xengt.bench.case import Setup
+from xengt.bench.engines import EngineName, create_engine
 from xengt.bench.granters.empty_domains import EmptyDomains
-from xengt.bench.plan import Setup
 from xengt.errors import UnmetError, XengtError
 from xengt.recovery import journal, sweep
 from xengt.recovery.journal import Journal
@@ -51,7 +51,7 @@ class ProbeCase:
         mappings: of each reference, the timed one included.
     """
 
-    engine: str
+    engine: EngineName
     batch: int
     mappings: int
 
@@ -125,7 +125,7 @@ class Probe(threading.Thread):
     def __init__(
         self,
         options: ProbeOptions,
-        engines: Mapping[str, bool],
+        engines: Mapping[EngineName, bool],
         kind: Maptrack,
         *,
         gntdev_entries: int,
@@ -223,12 +223,11 @@ class Probe(threading.Thread):
     def _measure(self, case: ProbeCase, references: Sequence[Reference], book: Journal) -> None:
         self.beaten = time.monotonic()
         setup = case.setup
-        way = create_engine(case.engine, readonly=False)
-        timed, held = run.split(setup, references[: case.batch])
-        with run.holding(way, book, setup, timed, held) as shares:
+        engine = create_engine(case.engine, readonly=False)
+        with run.holding(engine, book, setup, references[: case.batch]) as shares:
             floor, loop = (
                 Loop(kind, shares, batch=case.batch, warmup=_WARMUP, rounds=self._options.calls)
-                for kind in (way.floor, way.loop)
+                for kind in (engine.overhead_loop, engine.loop)
             )
             floor.run()
             loop.run()

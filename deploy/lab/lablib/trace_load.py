@@ -5,9 +5,11 @@ usage: BATCH GRANTER MAPPINGS; prints a line once operations succeed
 
 import select
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from xengt.bench import run
-from xengt.bench.plan import REFERENCES, BenchPlan
+from xengt.bench.plan import BenchPlan, with_defaults
 from xengt.recovery import journal, sweep
 
 #: calls, more than anybody waits for
@@ -32,21 +34,12 @@ def main(batch: int, granter: str, mappings: int) -> None:
             said = True
             print("mapping", flush=True)
 
-    plan = BenchPlan(
-        engine=["hypercall"],
-        granter=[granter],
-        granters=[1],
-        references=[max(REFERENCES, batch)],
-        batch=[batch],
-        threads=[1],
-        mappings=[mappings],
-        readonly=[False],
-        hold=[0],
-        rate=[None],
-        samples=ENDLESS,
-        duration_s=None,
-        digits=2,
-    )
+    values: dict[str, Sequence[Any]] = {
+        "granter": [granter],
+        "batch": [batch],
+        "mappings": [mappings],
+    }
+    plan = BenchPlan(with_defaults(values), samples=ENDLESS, duration_s=None, digits=2)
     with journal.open_journal() as book:
         sweep.clean_up(book)
         for _ in run.run_plan(plan, book, show):

@@ -1,28 +1,29 @@
 """The plan: the product of the options, its order, and what it refuses."""
 
-from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
 
-from xengt.bench.plan import BenchPlan, Setup
+from xengt.bench.case import DECLARED, Setup
+from xengt.bench.plan import BenchPlan, with_defaults
 from xengt.errors import Exit, UnmetError
 
-PLAN = BenchPlan(
-    engine=["hypercall"],
-    granter=["empty"],
-    granters=[1],
-    references=[256],
-    batch=[1],
-    threads=[1],
-    mappings=[1],
-    readonly=[False],
-    hold=[0],
-    rate=[None],
-    samples=100,
-    duration_s=None,
-    digits=3,
-)
+VALUES = {
+    "engine": ["hypercall"],
+    "granter": ["empty"],
+    "granters": [1],
+    "references": [256],
+    "batch": [1],
+    "threads": [1],
+    "mappings": [1],
+    "readonly": [False],
+    "hold": [0],
+    "rate": [None],
+}
+
+
+def plan(**values):
+    return BenchPlan(with_defaults({**VALUES, **values}), samples=100, duration_s=None, digits=3)
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +32,8 @@ def four_vcpus(monkeypatch):
 
 
 def test_one_value_each_is_one_case():
-    assert PLAN.setups() == [
-        Setup("empty", 1, "hypercall", 256, 1, 1, 1, readonly=False, hold=0, rate=None)
+    assert plan().setups() == [
+        Setup("hypercall", "empty", batch=1, threads=1, granters=1, references=256)
     ]
 
 
@@ -41,31 +42,31 @@ def test_every_combination_once_and_granters_change_least_often():
         "granter": ["empty", "self"],
         "granters": [1, 4],
         "engine": ["hypercall", "gntdev"],
-        "references": [64, 128],
         "batch": [1, 32],
         "threads": [1, 2],
+        "references": [64, 128],
         "mappings": [1, 3],
         "readonly": [False, True],
         "hold": [0, 1000],
         "rate": [None, 500.0],
     }
-    setups = replace(PLAN, **varied).setups()
+    setups = plan(**varied).setups()
     expected = [dict(zip(varied, values, strict=True)) for values in product(*varied.values())]
     # dom0 is one granter, however many empty domains are asked for beside it
     expected = [e for e in expected if e["granter"] == "empty" or e["granters"] == 1]
-    assert [vars(setup) for setup in setups] == expected
+    assert [{name: getattr(setup, name) for name in varied} for setup in setups] == expected
     changes = [(s.granter, s.granters) for s in setups]
     assert len(set(changes)) == 1 + sum(a != b for a, b in pairwise(changes))
 
 
 @pytest.mark.parametrize("granter", ["self", "guest", "guest:web"])
 def test_whoever_is_no_empty_domain_is_one_granter(granter):
-    setups = replace(PLAN, granter=[granter], granters=[3, 5]).setups()
+    setups = plan(granter=[granter], granters=[3, 5]).setups()
     assert [setup.granters for setup in setups] == [1]
 
 
 def test_a_case_carries_every_dimension():
-    (setup,) = replace(PLAN, threads=[2], batch=[8], hold=[5], rate=[1.5]).setups()
+    (setup,) = plan(threads=[2], batch=[8], hold=[5], rate=[1.5]).setups()
     case = setup.case("unmap")
     assert (case.operation, case.engine, case.granter) == ("unmap", "hypercall", "empty")
     assert (case.batch, case.threads, case.granters, case.references) == (8, 2, 1, 256)
@@ -76,26 +77,25 @@ def test_a_case_carries_every_dimension():
     ("granters", "references", "hold", "needed"),
     [(1, 256, 0, 256), (1, 256, 10, 266), (4, 256, 10, 4 * 259), (3, 8, 3, 27), (3, 8, 4, 30)],
 )
-def test_needed_holds_the_held_ones_too_and_equally_many_of_each(
+def test_the_required_references_include_the_held_ones_and_are_equal_for_each_granter(
     granters, references, hold, needed
 ):
-    (setup,) = replace(PLAN, granters=[granters], references=[references], hold=[hold]).setups()
-    assert setup.needed == needed
+    (setup,) = plan(granters=[granters], references=[references], hold=[hold]).setups()
+    assert setup.required_references == needed
     assert needed % granters == 0
     assert needed - granters * references >= hold
 
 
-@pytest.mark.parametrize("batch", [0, -1, 513])
-def test_a_batch_that_no_hypercall_takes_is_refused(batch):
-    with pytest.raises(UnmetError, match=f"a batch of {batch} is not between 1 and 512") as error:
-        replace(PLAN, batch=[1, batch]).setups()
-    assert "--batch" in error.value.remedy
+@pytest.mark.parametrize("batch", ["0", "-1", "513"])
+def test_a_batch_that_no_hypercall_accepts_is_rejected(batch):
+    with pytest.raises(ValueError, match="expected a whole number from 1 to 512"):
+        DECLARED["batch"].parse(batch)
 
 
 def test_more_threads_than_vcpus_are_refused():
-    assert replace(PLAN, threads=[4]).setups()
-    with pytest.raises(UnmetError, match="5 threads want a vCPU each, and dom0 has 4") as error:
-        replace(PLAN, threads=[1, 5]).setups()
+    assert plan(threads=[4]).setups()
+    with pytest.raises(UnmetError, match="5 threads need one vCPU each, and dom0 has 4") as error:
+        plan(threads=[1, 5]).setups()
     assert "--threads" in error.value.remedy
     assert error.value.exit_code == Exit.UNMET
 
@@ -107,29 +107,52 @@ def test_more_threads_than_vcpus_are_refused():
 def test_too_few_references_are_refused_and_the_remedy_is_enough(
     granters, references, threads, batch, enough
 ):
-    plan = replace(PLAN, granters=[granters], threads=[threads], batch=[batch])
-    with pytest.raises(UnmetError, match=f"too few for a batch of {batch}") as error:
-        replace(plan, references=[references]).setups()
+    values = {"granters": [granters], "threads": [threads], "batch": [batch]}
+    with pytest.raises(UnmetError, match=f"fewer than a batch of {batch}") as error:
+        plan(**values, references=[references]).setups()
     assert error.value.remedy == f"raise --references to {enough}"
-    assert replace(plan, references=[enough]).setups()
+    assert plan(**values, references=[enough]).setups()
     with pytest.raises(UnmetError):
-        replace(plan, references=[enough - 1]).setups()
+        plan(**values, references=[enough - 1]).setups()
 
 
 def test_the_document_holds_the_plan_as_it_was_asked_for():
-    plan = replace(PLAN, rate=(None, 2.0), readonly=(False, True), samples=None, duration_s=0.5)
-    assert plan.to_json() == {
-        "engine": ["hypercall"],
-        "granter": ["empty"],
-        "granters": [1],
-        "references": [256],
-        "batch": [1],
-        "threads": [1],
-        "mappings": [1],
+    values = with_defaults({**VALUES, "rate": (None, 2.0), "readonly": (False, True)})
+    made = BenchPlan(values, samples=None, duration_s=0.5, digits=3)
+    assert made.to_json() == {
+        **VALUES,
         "readonly": [False, True],
-        "hold": [0],
         "rate": [None, 2.0],
         "samples": None,
         "duration_s": 0.5,
         "digits": 3,
     }
+
+
+def test_values_that_are_not_given_are_the_declared_defaults():
+    values = with_defaults({})
+    assert (values["engine"], values["granter"]) == (["hypercall"], ["empty"])
+    assert (values["batch"], values["references"], values["rate"]) == ([1, 32], [256], [None])
+
+
+def test_the_default_references_are_enough_for_the_largest_batch_of_all_threads():
+    assert with_defaults({"batch": [1, 300], "threads": [2]})["references"] == [600]
+
+
+def timed_and_held(granted, **values):
+    (setup,) = plan(**values).setups()
+    return setup.timed_and_held(granted)
+
+
+def test_each_granter_gives_its_part_of_the_timed_and_of_the_held_references():
+    references = [(domid, gref, 0) for domid in (7, 8) for gref in range(8, 13)]
+    timed, held = timed_and_held(references, granters=[2], references=[4], hold=[2], threads=[2])
+    assert timed == [references[:4], references[5:9]]
+    assert held == [references[4], references[9]]
+
+
+def test_all_mappings_of_a_reference_but_the_last_are_held():
+    references = [(7, 8, 0), (7, 9, 0)]
+    timed, held = timed_and_held(references, references=[2], mappings=[3])
+    assert timed == [references]
+    assert held == references * 2

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xengt.bench.result import Case, Result, summarise
+from xengt.bench.case import Case
+from xengt.bench.result import Result, summarise
+from xengt.bench.warning import ResultWarning, WarningKind
 from xengt.documents.shape import ShapeError
 from xenlib_cffi.histogram import Histogram
 
-MAP = Case("hypercall", "map", "empty", batch=32, references=256)
-ONE = Case("hypercall", "map", "empty", batch=1)
+MAP = Case("hypercall", "empty", batch=32, references=256, operation="map")
+ONE = Case("hypercall", "empty", batch=1, operation="map")
 
 
 def folded(
@@ -43,20 +45,13 @@ def test_latency_is_the_call_divided_by_its_batch() -> None:
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=50), st.sampled_from([1, 7, 512]))
 def test_latency_never_falls_from_min_to_max(values: list[int], batch: int) -> None:
-    result = folded(values, case=Case("hypercall", "map", "empty", batch=batch))
+    result = folded(values, case=Case("hypercall", "empty", batch=batch, operation="map"))
     figures = list(asdict(result.latency_ns).values())[:-1]
     assert figures == sorted(figures)
 
 
 def test_throughput_counts_operations_of_all_threads() -> None:
     assert folded(steady(10_000), elapsed_s=0.5).throughput_per_s == 10_000 * 32 / 0.5
-
-
-def test_throughput_does_not_count_calls_that_were_never_made() -> None:
-    calls = Histogram()
-    calls.record_corrected(10_000, 1_000)
-    assert calls.count == 10
-    assert summarise(MAP, calls, samples=1, elapsed_s=1, floor_ns=None).throughput_per_s == 32
 
 
 def test_outliers_lie_beyond_the_far_fence_and_are_kept() -> None:
@@ -77,13 +72,13 @@ def test_a_steady_case_has_no_warning() -> None:
         (steady() + [250_000] * 200, 224, "standard deviation is"),
         (steady(9_999), 224, "9,999 samples are too few for p99.9: take 10,000 (--samples)"),
         (steady(999), 224, "999 samples are too few for p99 and p99.9: take 10,000"),
-        (steady(), 520, "floor is 65 % of the median: raise --batch"),
+        (steady(), 520, "measurement overhead is 65 % of the median: raise --batch"),
         (steady() + [300_000] * 20, 224, "p99.9 is 12 times the median"),
-        ([*steady(), 4_000_000_000_000], 224, "1 of the samples lay beyond the histogram"),
+        ([*steady(), 4_000_000_000_000], 224, "1 samples exceeded the histogram's range"),
     ],
 )
 def test_each_reason_not_to_trust_is_told(values: list[int], floor_ns: float, says: str) -> None:
-    assert any(says in warning for warning in folded(values, floor_ns=floor_ns).warnings)
+    assert any(says in warning.message for warning in folded(values, floor_ns=floor_ns).warnings)
 
 
 def test_without_a_floor_nothing_is_said_of_it() -> None:
@@ -117,3 +112,19 @@ def test_what_cannot_be_a_measurement_is_refused(samples: int, elapsed_s: float)
     calls.record(1_000)
     with pytest.raises(ValueError, match="samples"):
         summarise(MAP, calls, samples=samples, elapsed_s=elapsed_s, floor_ns=None)
+
+
+def test_a_warning_is_an_object_of_the_document_and_comes_back() -> None:
+    result = folded(steady(999), floor_ns=224)
+    (few,) = result.warnings
+    assert few == ResultWarning(WarningKind.FEW_SAMPLES, 999)
+    (record,) = result.to_json()["warnings"]
+    assert record == {"kind": "few_samples", "value": 999, "message": few.message}
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_a_warning_of_version_1_is_a_sentence() -> None:
+    value = {**folded(steady()).to_json(), "warnings": ["the host was noisy"]}
+    result = Result.from_json(value)
+    assert result.warnings == (ResultWarning(WarningKind.TEXT, 0, "the host was noisy"),)
+    assert Result.from_json(result.to_json()) == result

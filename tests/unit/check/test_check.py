@@ -6,6 +6,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from xengt import cli
 from xengt.check import State, hypervisor, linux, recovery
 from xengt.check.outcome import missing, ok, warning
 from xengt.cli import check as check_command
+from xengt.documents.schemas import load
 from xengt.xen import limits, maptrack
 from xengt.xen.kernel import is_control_domain
 from xenlib_cffi.ctrl import DomainInfo, PhysInfo, XenVersion
@@ -329,7 +331,7 @@ def test_what_is_missing_is_the_exit_code(monkeypatch, found, code):
     monkeypatch.setattr(check_command, "run_all", lambda: iter(found))
     result = CliRunner().invoke(cli.app, ["check", "--json"])
     assert result.exit_code == code
-    assert json.loads(result.output)["schema"] == "xengt.check/1"
+    jsonschema.validate(json.loads(result.output), load("check"))
     first = json.loads(result.output)["checks"][0]
     assert first == {"name": "Xen", "state": "ok", "what": "Linux runs on Xen (PV)", "remedy": ""}
 

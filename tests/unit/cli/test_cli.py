@@ -51,6 +51,7 @@ def test_the_commands_are_all_there():
         "handle",
         "map",
         "plan",
+        "schema",
         "serve",
         "share",
         "usage",
@@ -64,7 +65,7 @@ def test_every_command_has_help_that_ends_with_an_example(command):
     *_, last = get_command(app).commands[command].help.split("\n\n")
     assert last.startswith(f"Example: xengt {command}")
     assert f"Example: xengt {command}" in shown.stdout
-    assert "--json" in shown.stdout
+    assert "--json" in shown.stdout  # of `schema`: the output of the others that it is about
 
 
 @pytest.mark.parametrize("command", COMMANDS)

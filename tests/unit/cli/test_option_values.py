@@ -4,11 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xengt.bench.case import DECLARED
+from xengt.bench.dimension import integer, one_of, positive
 from xengt.cli import option_values
 from xengt.errors import Exit, UnmetError
 
+GRANTER = DECLARED["granter"].parse
 
-def read(*given, by=option_values.integer(0)):  # noqa: B008 (it makes a pure function)
+
+def read(*given, by=integer(0)):  # noqa: B008 (it makes a pure function)
     return option_values.several("--batch", given, by)
 
 
@@ -32,32 +36,32 @@ def test_however_they_are_grouped(numbers, data):
 
 
 @pytest.mark.parametrize(
-    ("word", "by", "wanted"),
+    ("word", "by", "expected"),
     [
-        ("0", option_values.integer(1, 512), "a whole number from 1 to 512 is wanted"),
-        ("513", option_values.integer(1, 512), "a whole number from 1 to 512 is wanted"),
-        ("x", option_values.integer(1), "a whole number from 1 on is wanted"),
-        ("-1", option_values.integer(0), "a whole number from 0 on is wanted"),
-        ("1.5", option_values.integer(0), "a whole number from 0 on is wanted"),
-        ("", option_values.integer(0), "a whole number from 0 on is wanted"),
-        ("0", option_values.positive, "a number above 0 is wanted"),
-        ("-2", option_values.positive, "a number above 0 is wanted"),
-        ("nan", option_values.positive, "a number above 0 is wanted"),
-        ("inf", option_values.positive, "a number above 0 is wanted"),
-        ("fast", option_values.positive, "a number above 0 is wanted"),
-        ("no?", option_values.one_of("no", "yes"), "one of no, yes is wanted"),
+        ("0", integer(1, 512), "expected a whole number from 1 to 512"),
+        ("513", integer(1, 512), "expected a whole number from 1 to 512"),
+        ("x", integer(1), "expected a whole number of at least 1"),
+        ("-1", integer(0), "expected a whole number of at least 0"),
+        ("1.5", integer(0), "expected a whole number of at least 0"),
+        ("", integer(0), "expected a whole number of at least 0"),
+        ("0", positive, "expected a number above 0"),
+        ("-2", positive, "expected a number above 0"),
+        ("nan", positive, "expected a number above 0"),
+        ("inf", positive, "expected a number above 0"),
+        ("fast", positive, "expected a number above 0"),
+        ("no?", one_of("no", "yes"), "expected one of no, yes"),
         (
             "guest:",
-            option_values.granter,
-            "empty, self, guest, guest:NAME or guest:DOMID is wanted",
+            GRANTER,
+            "expected empty, self, guest, guest:NAME or guest:DOMID",
         ),
-        ("dom0", option_values.granter, "empty, self, guest, guest:NAME or guest:DOMID is wanted"),
+        ("dom0", GRANTER, "expected empty, self, guest, guest:NAME or guest:DOMID"),
     ],
 )
-def test_what_is_no_value_is_named_with_its_option(word, by, wanted):
+def test_what_is_no_value_is_named_with_its_option(word, by, expected):
     with pytest.raises(UnmetError) as error:
         read(word, by=by)
-    assert error.value.what == f"--batch {word!r}: {wanted}"
+    assert error.value.what == f"--batch {word!r}: {expected}"
     assert error.value.remedy == "see xengt bench --help, --batch"
     assert error.value.exit_code == Exit.UNMET
 
@@ -69,11 +73,11 @@ def test_one_bad_word_among_good_ones_is_the_one_named():
 
 @pytest.mark.parametrize("bound", [1, 512])
 def test_bounds_are_values(bound):
-    assert read(str(bound), by=option_values.integer(1, 512)) == [bound]
+    assert read(str(bound), by=integer(1, 512)) == [bound]
 
 
 def test_every_kind_reads_its_values():
-    assert read("0.5,1e3", by=option_values.positive) == [0.5, 1000.0]
-    assert read("yes,no", by=option_values.one_of("no", "yes")) == ["yes", "no"]
+    assert read("0.5,1e3", by=positive) == [0.5, 1000.0]
+    assert read("yes,no", by=one_of("no", "yes")) == ["yes", "no"]
     spec = "empty,self,guest,guest:web,guest:7"
-    assert read(spec, by=option_values.granter) == spec.split(",")
+    assert read(spec, by=GRANTER) == spec.split(",")

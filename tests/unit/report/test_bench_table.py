@@ -8,10 +8,11 @@ from rich.console import Console
 
 from tests.unit.made_documents import document
 from xengt.bench.document import BenchDocument
+from xengt.bench.warning import ResultWarning, WarningKind
 from xengt.report.quantity import duration, duration_tick, interval, rate, rate_tick
 from xengt.report.terminal.bench_table import show
 from xengt.report.terminal.console import console_on
-from xengt.report.warnings import warnings
+from xengt.report.warnings import warning_lines
 
 RUN = document(samples=500)
 
@@ -82,23 +83,29 @@ def test_a_narrow_terminal_loses_nothing() -> None:
 
 def test_warnings_of_a_kind_are_one_line_with_its_rows() -> None:
     some = [
-        replace(result, warnings=said)
-        for result, said in zip(
+        replace(result, warnings=warnings)
+        for result, warnings in zip(
             RUN.results,
             [
-                ("p99.9 is 12 times the median: look",),
-                ("p99.9 is 40 times the median: look", "1,000 samples are few"),
+                (ResultWarning(WarningKind.LONG_TAIL, 12.4),),
+                (
+                    ResultWarning(WarningKind.LONG_TAIL, 40),
+                    ResultWarning(WarningKind.FEW_SAMPLES, 1_000),
+                ),
                 (),
-                ("p99.9 is 1,234 times the median: look",),
-                ("no number at all",),
+                (ResultWarning(WarningKind.LONG_TAIL, 1_234),),
+                (ResultWarning(WarningKind.TEXT, 0, "a sentence of version 1"),),
             ],
             strict=False,
         )
     ]
-    assert warnings(some) == [
-        "rows 1-2, 4: p99.9 is 12 to 1,234 times the median: look",
-        "row 2: 1,000 samples are few",
-        "row 5: no number at all",
+    assert warning_lines(some) == [
+        (
+            "rows 1-2, 4: p99.9 is 12 to 1,234 times the median: find what interrupts the loop "
+            "before you trust the tail or the mean"
+        ),
+        "row 2: 1,000 samples are too few for p99.9: take 10,000 (--samples)",
+        "row 5: a sentence of version 1",
     ]
 
 

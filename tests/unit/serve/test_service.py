@@ -12,12 +12,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.patience import patient
 from tests.unit.serving import blocked, probing, running, scraped, told, written
 from tests.unit.usage_stand_ins import xen
 from tests.unit.waiting import waits_until
+from xengt.documents.schemas import load
 from xengt.errors import FailedError, UnmetError
 from xengt.serve import sd_notify, service
 from xengt.xen import preflight
@@ -192,7 +194,7 @@ def test_the_command_says_where_it_listens(tmp_path):
     words = ["python3", "-c", code, "serve", "--json", "--config", str(file)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as process:
         said = json.loads(process.stdout.readline())
-        assert said["schema"] == "xengt.serve/1"
+        jsonschema.validate(said, load("serve"))
         host_name, _, port = said["address"].partition(":")
         socket.create_connection((host_name, int(port)), timeout=patient(10)).close()
         process.terminate()

@@ -1,7 +1,8 @@
-"""Engines: the ways of mapping a reference that can be measured.
+"""Engines: the ways to map a grant reference that can be measured.
 
-`hypercall` issues the grant-table operations itself; `gntdev` goes through
-Linux, as user-space backends do. Both have one face.
+`hypercall` issues the grant-table operations itself, `gntdev` maps through
+Linux as user-space backends do. Each is a module with one class; to add one,
+write its C loop (xenlib_cffi/csrc), its class and its name (names.py).
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Protocol
 
 from xengt.bench.engines.gntdev import GntdevEngine
 from xengt.bench.engines.hypercall import HypercallEngine
+from xengt.bench.engines.names import EngineName
 from xengt.errors import XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
@@ -17,53 +19,59 @@ from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
 class Engine(Protocol):
-    """A way of mapping, for one case.
+    """Maps and unmaps references for one case.
 
     Attributes:
-        loop: the C loop that times it.
-        floor: the same loop over operations that are refused at once.
-        operations: what its map and its unmap are called in the results.
+        loop: the C loop that times the operations.
+        overhead_loop: the same loop over operations that are rejected at once.
+        operations: the names of its map and its unmap in the results.
     """
 
     loop: LoopEngine
-    floor: LoopEngine
+    overhead_loop: LoopEngine
     operations: tuple[str, str]
 
-    def shares(
+    def prepare(
         self,
         journal: Journal,
-        parts: Sequence[Sequence[Reference]],
+        timed: Sequence[Sequence[Reference]],
         batch: int,
         held: Sequence[Reference],
     ) -> list[ThreadShare]:
-        """Say who will map what, and hold some mappings until `release`.
+        """Map the held references, and return each thread's share of the timed ones.
 
         Args:
             journal: of this run.
-            parts: the references of each thread; thread i runs on vCPU i.
-            batch: references a call.
-            held: references mapped now and held.
+            timed: the references of each thread; thread i runs on vCPU i.
+            batch: operations per call.
+            held: references to map until `release`.
 
         Raises:
-            GrantError: Xen refused one to hold.
+            GrantError: Xen refused to map a held reference.
             XenLibraryError: a library call failed.
         """
 
     def release(self, journal: Journal) -> None:
-        """Unmap what is held."""
+        """Unmap the held references."""
 
     def explain(self, error: GrantError | XenLibraryError) -> XengtError:
-        """What a failure of this engine means, and what can be done about it."""
+        """Return the error that tells the user what failed and what to change."""
 
 
-def create_engine(name: str, *, readonly: bool) -> Engine:
-    """The engine that `--engine` names.
+_CLASSES: dict[EngineName, type[HypercallEngine] | type[GntdevEngine]] = {
+    EngineName.HYPERCALL: HypercallEngine,
+    EngineName.GNTDEV: GntdevEngine,
+}
+
+
+def create_engine(name: EngineName, *, readonly: bool) -> Engine:
+    """Return the engine of a name.
 
     Args:
-        name: `hypercall` or `gntdev`.
-        readonly: hold mappings for reading alone.
+        name: as `--engine` has it.
+        readonly: whether held references are mapped read-only.
     """
-    return HypercallEngine(readonly) if name == "hypercall" else GntdevEngine(readonly)
+    return _CLASSES[name](readonly)
 
 
-__all__ = ["Engine", "create_engine"]
+__all__ = ["Engine", "EngineName", "create_engine"]

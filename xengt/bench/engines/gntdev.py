@@ -1,15 +1,15 @@
-"""libxengnttab on /dev/xen/gntdev: what user-space backends really do.
+"""Engine `gntdev`: libxengnttab on /dev/xen/gntdev, as user-space backends use it.
 
-Linux gives a mapping back some time after it was asked (since 5.19), so the
-time of an unmap is the caller's; the results say so.
+Since Linux 5.19 gntdev may complete an unmap after the call has returned, so
+the time of an unmap is the caller's; the name of the operation says so.
 """
 
 from collections.abc import Sequence
 
 from xengt.errors import FailedError, XengtError
 from xengt.recovery.journal import Journal
-from xengt.sharing import refusal
 from xengt.sharing.references import Reference
+from xengt.sharing.refusal import explain_refusal, find_refusal
 from xenlib_cffi.call import MAX_BATCH
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
@@ -18,40 +18,40 @@ from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
 class GntdevEngine:
-    """Maps through Linux, which takes everything back when the process ends.
+    """Maps through Linux, which unmaps everything when the process ends.
 
     Args:
-        readonly: hold mappings for reading alone.
+        readonly: whether held references are mapped read-only.
     """
 
     loop = LoopEngine.GNTDEV
-    floor = LoopEngine.REFUSED_GNTDEV
+    overhead_loop = LoopEngine.REFUSED_GNTDEV
     operations = ("map", "unmap (asynchronous)")
 
     def __init__(self, readonly: bool) -> None:
-        """Open gntdev."""
+        """Open /dev/xen/gntdev."""
         self._readonly = readonly
         self._mapper = GrantMapper()
         self._held: list[Pages] = []
-        self._tried: list[Reference] = []
+        self._references: list[Reference] = []
 
-    def shares(
+    def prepare(
         self,
         journal: Journal,
-        parts: Sequence[Sequence[Reference]],
+        timed: Sequence[Sequence[Reference]],
         batch: int,
         held: Sequence[Reference],
     ) -> list[ThreadShare]:
-        """Map what is held; the journal has nothing to remember."""
+        """Map the held references; nothing needs to be recorded in the journal."""
         del journal, batch
-        self._tried = [*held, *(reference for part in parts for reference in part)]
+        self._references = [*held, *(reference for part in timed for reference in part)]
         for start in range(0, len(held), MAX_BATCH):
             references = [(domid, gref) for domid, gref, _ in held[start : start + MAX_BATCH]]
             self._held.append(self._mapper.map(references, readonly=self._readonly))
-        return [ThreadShare(cpu, part) for cpu, part in enumerate(parts)]
+        return [ThreadShare(cpu, part) for cpu, part in enumerate(timed)]
 
     def release(self, journal: Journal) -> None:
-        """Unmap what is held."""
+        """Unmap the held references."""
         del journal
         for pages in self._held:
             pages.release()
@@ -59,12 +59,12 @@ class GntdevEngine:
         self._mapper.close()
 
     def explain(self, error: GrantError | XenLibraryError) -> XengtError:
-        """Ask Xen itself which reference it refuses, since gntdev does not tell."""
+        """Find the reference that Xen refuses, which gntdev does not report."""
         if isinstance(error, GrantError):
             return FailedError(
-                str(error), "the granter has changed the page, or granted another in its place"
+                str(error), "the granter changed the page, or granted another page instead"
             )
-        refused = refusal.find_refusal(self._tried, readonly=self._readonly)
-        if refused is not None:
-            return refusal.explain_refusal(refused)
-        return FailedError(str(error), "see `dmesg` for what gntdev says, and `xl dmesg`")
+        refusal = find_refusal(self._references, readonly=self._readonly)
+        if refusal is not None:
+            return explain_refusal(refusal)
+        return FailedError(str(error), "see `dmesg` for messages of gntdev, and `xl dmesg`")

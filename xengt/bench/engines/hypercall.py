@@ -1,7 +1,7 @@
-"""`GNTTABOP_map_grant_ref` and `unmap_grant_ref`, issued by this process itself.
+"""Engine `hypercall`: GNTTABOP_map_grant_ref and GNTTABOP_unmap_grant_ref, issued by this process.
 
-Device maps only: no page table is touched, Linux need not know, and what is
-timed is the grant table's own path.
+All mappings are device maps: they change no page table and Linux need not
+know of them, so the times are those of the grant table's own code.
 """
 
 import struct
@@ -9,40 +9,40 @@ from collections.abc import Sequence
 
 from xengt.errors import FailedError, XengtError
 from xengt.recovery.journal import Journal, Writer
-from xengt.sharing import refusal
 from xengt.sharing.references import Reference
+from xengt.sharing.refusal import explain_refusal
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_word
 from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
 class HypercallEngine:
-    """Maps by hypercall; every mapping is in the journal while it exists.
+    """Maps by hypercall; the journal records every mapping while it exists.
 
     Args:
-        readonly: hold mappings for reading alone.
+        readonly: whether held references are mapped read-only.
     """
 
     loop = LoopEngine.HYPERCALL
-    floor = LoopEngine.REFUSED_HYPERCALL
+    overhead_loop = LoopEngine.REFUSED_HYPERCALL
     operations = ("map", "unmap")
 
     def __init__(self, readonly: bool) -> None:
-        """Open privcmd."""
+        """Open /dev/xen/privcmd."""
         self._readonly = readonly
         self._call = Call()
         self._held: list[GrantMapping] = []
 
-    def shares(
+    def prepare(
         self,
         journal: Journal,
-        parts: Sequence[Sequence[Reference]],
+        timed: Sequence[Sequence[Reference]],
         batch: int,
         held: Sequence[Reference],
     ) -> list[ThreadShare]:
-        """Write the journal, then map what is held."""
+        """Write the journal, then map the held references."""
         holder, *cursors = journal.begin(
-            [Writer(held, MAX_BATCH), *(Writer(part, batch) for part in parts)], len(held)
+            [Writer(held, MAX_BATCH), *(Writer(part, batch) for part in timed)], len(held)
         )
         for start in range(0, len(held), MAX_BATCH):
             struct.pack_into("<Q", holder, 0, start + 1)
@@ -50,7 +50,7 @@ class HypercallEngine:
             try:
                 mapped = self._call.map_device(references, readonly=self._readonly)
             except GrantError:
-                # It has unmapped them all: there is nothing to search for.
+                # map_device() has unmapped the rest of the batch: nothing is left to search for.
                 struct.pack_into("<Q", holder, 0, 0)
                 raise
             self._held += mapped
@@ -58,24 +58,24 @@ class HypercallEngine:
             struct.pack_into("<Q", holder, 0, 0)
         return [
             ThreadShare(cpu, part, cursor)
-            for cpu, (part, cursor) in enumerate(zip(parts, cursors, strict=True))
+            for cpu, (part, cursor) in enumerate(zip(timed, cursors, strict=True))
         ]
 
     def release(self, journal: Journal) -> None:
-        """Unmap what is held, and strike it from the journal."""
+        """Unmap the held references, and remove them from the journal."""
         with self._call:
             statuses = self._call.unmap_device(self._held)
         refused = [status for status in statuses if status != GrantStatus.OKAY]
         if refused:
             raise FailedError(
-                f"{len(refused)} of {len(statuses)} held mappings cannot be unmapped: "
+                f"Xen refused to unmap {len(refused)} of {len(statuses)} held mappings: "
                 f"{status_word(refused[0])}",
-                "find who else unmaps handles of dom0: xl debug-keys g, then xl dmesg",
+                "find out who else unmaps handles of dom0: xl debug-keys g, then xl dmesg",
             )
         journal.released()
 
     def explain(self, error: GrantError | XenLibraryError) -> XengtError:
-        """Say it in Xen's words."""
+        """Explain an error with Xen's status in words."""
         if isinstance(error, GrantError):
-            return refusal.explain_refusal(error)
+            return explain_refusal(error)
         return FailedError(str(error), "see `xl dmesg`")

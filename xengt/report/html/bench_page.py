@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from xengt.bench.dimensions import DIMENSIONS, WORDS, varying, word, worded
+from xengt.bench.dimension import value_text
+from xengt.bench.dimensions import DIMENSIONS, WORDS, varying, word
 from xengt.bench.document import BenchDocument, PlanRecord
 from xengt.bench.result import Result
 from xengt.report.html.elements import el, page
@@ -12,7 +13,7 @@ from xengt.report.quantity import duration, rate
 from xengt.report.svg import throughput
 from xengt.report.svg.distribution import distributions
 from xengt.report.terminal.bench_table import PERCENTILES, clock_of, iommu, outliers
-from xengt.report.warnings import warnings
+from xengt.report.warnings import warning_lines
 from xengt.xen.host import Host
 from xengt.xen.kernel import Clock
 
@@ -70,7 +71,7 @@ def _plan(plan: PlanRecord) -> str:
     """Write the plan as the options that ask for it."""
     values: dict[str, Any] = {**plan}
     asked = [
-        f"{name} {', '.join(worded(each) for each in values[name])}"
+        f"{name} {', '.join(value_text(each) for each in values[name])}"
         for name in DIMENSIONS
         if name in values
     ]
@@ -171,7 +172,7 @@ def _figures(results: Sequence[Result], clock: Clock) -> Iterable[Element]:
         head,
         [_row(number, result, differ, clock) for number, result in enumerate(results, 1)],
     )
-    said = warnings(results)
+    said = warning_lines(results)
     if said:
         yield el("h2", "Warnings")
         yield el("ul", *(el("li", text) for text in said))

@@ -11,7 +11,7 @@ from xengt.bench.document import BenchDocument
 from xengt.bench.result import Result
 from xengt.report.quantity import duration, rate
 from xengt.report.terminal.console import lines, print_table
-from xengt.report.warnings import warnings
+from xengt.report.warnings import warning_lines
 from xengt.xen.host import Host
 from xengt.xen.kernel import Clock
 
@@ -38,7 +38,7 @@ def show(document: BenchDocument, console: Console) -> None:
         return
     lines(console, [constants(result.case for result in document.results)])
     print_table(console, _table(document.results, clock_of(document.host)))
-    lines(console, [READ_AS, *(f"warning, {text}" for text in warnings(document.results))])
+    lines(console, [READ_AS, *(f"warning, {text}" for text in warning_lines(document.results))])
 
 
 def host_line(host: Host) -> str:
