@@ -34,6 +34,11 @@ class Dimension:
     outermost: bool = False
     recorded_since: int | None = None
 
+    @property
+    def has_words(self) -> bool:
+        """Whether the values are words, not numbers or yes and no."""
+        return "enum" in self.schema or self.schema.get("type") == "string"
+
 
 def integer(low: int, high: int | None = None) -> Callable[[str], int]:
     """Return a parser of whole numbers within bounds.

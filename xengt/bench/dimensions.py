@@ -8,7 +8,7 @@ from xengt.bench.result import Result
 
 DIMENSIONS = ("engine", "operation", *(name for name in DECLARED if name != "engine"))
 """The keys of a case, in the order of the columns of a report."""
-WORDS = ("engine", "operation", "granter")
+WORDS = ("operation", *(name for name, each in DECLARED.items() if each.has_words))
 """The dimensions whose values are words, which a table aligns to the left."""
 
 
