@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xengt.bench.case import Case
+from xengt.bench.case import DECLARED, Case
 from xengt.bench.result import Result, summarise
 from xengt.bench.warning import ResultWarning, WarningKind
 from xengt.documents.shape import ShapeError
@@ -96,7 +96,11 @@ def test_json_holds_the_case_flat_and_comes_back() -> None:
     assert Histogram.decode(value["histogram"]).count == 10_000
 
 
-@pytest.mark.parametrize("key", sorted(folded([1_000]).to_json()))
+#: dimensions that earlier versions of the document do not have
+ADDED = {name for name, declared in DECLARED.items() if declared.recorded_since}
+
+
+@pytest.mark.parametrize("key", sorted(folded([1_000]).to_json().keys() - ADDED))
 def test_a_result_without_one_of_its_keys_is_refused(key: str) -> None:
     value = folded([1_000]).to_json()
     del value[key]
