@@ -7,10 +7,11 @@ line and the reports are derived from these declarations.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from random import Random
 from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints
 
-from xengt.bench.dimension import NUMBER, Dimension, integer, positive, yes_or_no
+from xengt.bench.dimension import NUMBER, Dimension, integer, one_of, positive, yes_or_no
 from xengt.bench.engines.names import EngineName
 from xengt.documents.shape import Positive
 from xengt.errors import UnmetError
@@ -127,6 +128,18 @@ class Setup:
             default_text="unlimited",
         ),
     ] = None
+    order: Annotated[
+        str,
+        Dimension(
+            "Which references each thread maps, and in which order: sequential (consecutive "
+            "references), interleaved (every n-th reference of n threads, so that threads "
+            "share the cache lines of grant table entries) or random (the same in every run).",
+            one_of("sequential", "interleaved", "random"),
+            {"enum": ["sequential", "interleaved", "random"]},
+            default=("sequential",),
+            recorded_since=2,
+        ),
+    ] = "sequential"
 
     def case(self, operation: str) -> "Case":
         """Return the case of one of the two operations.
@@ -181,8 +194,13 @@ class Setup:
             granted = references[first : first + per_granter]
             timed += granted[: self.references]
             held += granted[self.references :]
+        if self.order == "random":
+            Random(0).shuffle(timed)  # noqa: S311 (an order, not a secret)
         per_thread = len(timed) // self.threads
-        threads = [timed[i * per_thread : (i + 1) * per_thread] for i in range(self.threads)]
+        if self.order == "interleaved":
+            threads = [timed[i :: self.threads][:per_thread] for i in range(self.threads)]
+        else:
+            threads = [timed[i * per_thread : (i + 1) * per_thread] for i in range(self.threads)]
         # With --mappings 3, two mappings of each reference are held, and the loop makes the third.
         return threads, held[: self.hold] + timed * (self.mappings - 1)
 
