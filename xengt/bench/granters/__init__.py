@@ -1,7 +1,7 @@
-"""Granters: where the references that a benchmark maps come from.
+"""Granters: the domains whose references a benchmark maps.
 
-Three kinds, one face: domains created for it (`empty`), this domain itself
-(`own`), and a running guest that shares pages (`guest`).
+There are three kinds: domains created for the benchmark (`empty`), dom0 (`self`),
+and a running guest that shares pages (`guest`).
 """
 
 from collections.abc import Sequence
@@ -15,31 +15,31 @@ from xengt.sharing.references import Reference
 
 
 class Granter(Protocol):
-    """Something that grants pages for as long as it is entered.
+    """Grants pages for as long as it is entered.
 
     Attributes:
-        name: what `--granter` calls it.
+        name: the value of `--granter`.
     """
 
     name: str
 
     @property
     def writable(self) -> bool:
-        """False where its pages may be mapped for reading alone; known once it is entered."""
+        """Whether the pages may be mapped writable; known once the granter is entered."""
 
     def references(self, count: int) -> Sequence[Reference]:
-        """Grant pages, or hand out references that are granted already.
+        """Grant pages, or return references that are already granted.
 
         Args:
-            count: how many in all. With several granting domains, each gives
-                as many as every other, and they come one domain after another.
+            count: number of references. Several granting domains give the same
+                number each; the references of a domain are consecutive.
 
         Raises:
-            UnmetError: there are not that many to be had.
+            UnmetError: the granter cannot grant so many.
         """
 
     def __enter__(self) -> Self:
-        """Get ready to grant."""
+        """Open what is needed to grant."""
 
     def __exit__(
         self,
@@ -47,15 +47,15 @@ class Granter(Protocol):
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take back what was granted; nothing of it stays."""
+        """Undo everything that was done to grant."""
 
 
 def create_granter(spec: str, domains: int) -> Granter:
-    """The granter that `--granter` names.
+    """Return the granter for a value of `--granter`.
 
     Args:
         spec: `empty`, `self`, `guest`, `guest:NAME` or `guest:DOMID`.
-        domains: how many empty domains.
+        domains: number of empty domains.
     """
     if spec == "empty":
         return EmptyDomains(domains)

@@ -1,4 +1,4 @@
-"""The granter that is this domain: pages of gntalloc, granted to itself."""
+"""Granter `self`: pages that dom0 grants to itself through gntalloc."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,30 +11,30 @@ DOM0 = 0
 
 
 class Dom0Pages:
-    """Pages that dom0 grants to itself, through gntalloc."""
+    """Grants pages of dom0 to dom0."""
 
     name = "self"
     writable = True
 
     def __init__(self) -> None:
-        """Nothing is granted yet."""
+        """Grant nothing yet."""
         self._open = ExitStack()
 
     def references(self, count: int) -> Sequence[Reference]:
         """Grant pages.
 
         Args:
-            count: how many.
+            count: number of pages.
 
         Raises:
-            UnmetError: gntalloc's limit is reached.
+            UnmetError: gntalloc is missing, or its limit is too low.
         """
         return self._open.enter_context(shared_pages(DOM0, count, own=DOM0))
 
     def __enter__(self) -> Self:
-        """Nothing to open yet."""
+        """Return the granter; gntalloc is opened with the references."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Revoke them."""
+        """Stop granting the pages."""
         self._open.close()

@@ -1,7 +1,7 @@
-"""Granters without a guest OS: domains of ours whose grant tables are written from dom0.
+"""Granter `empty`: domains without a guest OS, whose grant tables are written from dom0.
 
-Upstream's tools/tests/resource/test-resource.c shows the method. No kernel, no
-gntalloc and no limit but memory: as many domains and references as are wanted.
+Xen's tools/tests/resource/test-resource.c uses the same method. It needs neither
+a guest kernel nor gntalloc; only memory limits the number of references.
 """
 
 import errno
@@ -22,33 +22,33 @@ FIRST_GREF = 8
 #: the domain that may map
 DOM0 = 0
 
-_MORE_MEMORY = "ask for fewer --granters or --references, or give dom0 less memory (dom0_mem=)"
+_MORE_MEMORY = "lower --granters or --references, or give dom0 less memory (dom0_mem=)"
 
 
 class EmptyDomains:
-    """Some domains, each granting pages of its own to dom0.
+    """Creates empty domains that grant their pages to dom0.
 
     Args:
-        count: of domains.
+        count: number of domains.
     """
 
     name = "empty"
     writable = True
 
     def __init__(self, count: int) -> None:
-        """Only remember it: domains are made when references are asked for."""
+        """Remember the number; the domains are created with their references."""
         self._count = count
         self._domids: list[int] = []
 
     def references(self, count: int) -> Sequence[Reference]:
-        """Create the domains, and grant `count` pages, equally many of each.
+        """Create the domains, and grant `count` pages, the same number from each.
 
         Raises:
-            UnmetError: the host has not that much memory, or runs no PV domains.
+            UnmetError: the host has too little memory, or Xen supports no PV domains.
         """
         if count > (free := self._ctrl.physinfo().free_pages):
             raise UnmetError(
-                f"{count} pages of empty domains are more than the {free} that Xen has free",
+                f"empty domains of {count} pages need more than the {free} free pages of this host",
                 _MORE_MEMORY,
             )
         each = -(-count // self._count)
@@ -61,19 +61,19 @@ class EmptyDomains:
         frames = -(-(FIRST_GREF + pages) // ENTRIES_A_FRAME)
         try:
             domid = self._ctrl.create_empty(domain_owner.uuid(), frames)
-            # Before anything else can fail: it is destroyed when this granter is left.
+            # At once, so that __exit__() destroys the domain whatever fails next.
             self._domids.append(domid)
             mfns = self._ctrl.populate(domid, pages)
         except XenLibraryError as error:
             more = f"Xen has {self._ctrl.physinfo().free_pages} free pages: {_MORE_MEMORY}"
             remedies = {
-                # Until Xen 4.17 a domain could not have more frames than the boot option says.
-                errno.EINVAL: f"it takes {frames} grant frames: raise gnttab_max_frames on Xen's "
-                "command line, or ask for more --granters with fewer --references each",
-                errno.EOPNOTSUPP: "this Xen is built without PV domains: use --granter guest",
+                # Until Xen 4.17 the boot option limits every domain.
+                errno.EINVAL: f"it needs {frames} grant frames: raise gnttab_max_frames on Xen's "
+                "command line, or use more --granters with fewer --references",
+                errno.EOPNOTSUPP: "this Xen does not support PV domains: use --granter guest",
             }
             raise UnmetError(
-                f"an empty domain of {pages} pages cannot be made: {error}",
+                f"cannot create an empty domain of {pages} pages: {error}",
                 remedies.get(error.errno or 0, more),
             ) from error
         references = [
@@ -97,10 +97,10 @@ class EmptyDomains:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Destroy the domains and see them gone.
+        """Destroy the domains and wait until Xen no longer lists them.
 
         Raises:
-            FailedError: one stays, dying: something still maps its pages.
+            FailedError: a domain stays dying because something still maps its pages.
         """
         with self._open:
             destroy_domains(self._ctrl, self._domids)

@@ -1,4 +1,4 @@
-"""A running guest that shares pages with `xengt share` and publishes them in XenStore."""
+"""Granter `guest`: a running guest that shares pages with `xengt share`."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,44 +15,45 @@ from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 
 class GuestGranter:
-    """The references that one guest publishes for this domain.
+    """Grants the references that a guest has published for this domain in XenStore.
 
     Args:
-        spec: `guest`, the only guest that publishes; `guest:NAME`; `guest:DOMID`.
-        store: where to look; None connects to this domain's XenStore.
+        spec: `guest` for the only guest that has published references, `guest:NAME`,
+            or `guest:DOMID`.
+        store: the connection to XenStore; None opens one.
 
     Attributes:
         name: the spec.
         writable: False where the guest grants its pages read-only.
-        domid: the guest's.
+        domid: the domid of the guest.
 
     Raises:
-        UnmetError: on entering: no such guest, it is dying, or it publishes
-            nothing that can be used; says which guests there are.
+        UnmetError: on entering, if there is no such guest, if it is dying, or if it
+            has published no usable references; lists the guests.
     """
 
     def __init__(self, spec: str, store: XenStore | None = None) -> None:
-        """Look for nothing yet."""
+        """Remember the arguments; the guest is looked up on entering."""
         self.name = spec
-        self._wanted = spec.partition(":")[2]
+        self._guest = spec.partition(":")[2]
         self._store = store or XenStore()
         self._publication: Publication | None = None
 
     def __enter__(self) -> Self:
-        """Find the guest and read what it publishes."""
+        """Find the guest and read its publication."""
         mapper = own_domid(self._store)
-        granter = self._named() if self._wanted else self._only(mapper)
-        _refuse_the_dying(granter)
+        granter = self._named() if self._guest else self._only(mapper)
+        _check_running(granter)
         publication = read_publication(self._store, granter, mapper)
         if publication is None:
             raise UnmetError(
-                f"{self._called(granter)} publishes no references for domain {mapper}",
-                f"Run `xengt share --to {mapper} --pages N` there.",
+                f"{self._title(granter)} has published no references for domain {mapper}",
+                f"run `xengt share --to {mapper} --pages N` there",
             )
         if granter == mapper and not is_sharing(publication.pid):
             raise UnmetError(
-                f"process {publication.pid}, which published references of this domain, is gone",
-                f"Run `xengt share --to {mapper} --pages N` again.",
+                f"process {publication.pid}, which published references of this domain, has ended",
+                f"run `xengt share --to {mapper} --pages N` again",
             )
         self._publication = publication
         return self
@@ -63,91 +64,90 @@ class GuestGranter:
         failure: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close XenStore; the pages are the guest's own to revoke."""
+        """Close the connection to XenStore; the guest keeps granting its pages."""
         self._publication = None
         self._store.close()
 
     @property
     def publication(self) -> Publication:
-        """What the guest publishes.
+        """The guest's publication.
 
         Raises:
             RuntimeError: the granter has not been entered.
         """
         if self._publication is None:
-            raise RuntimeError("a granter has references inside its `with` alone")
+            raise RuntimeError("a granter has references only while it is entered")
         return self._publication
 
     @property
     def writable(self) -> bool:
-        """Whether the guest lets its pages be mapped writable."""
+        """Whether the pages may be mapped writable."""
         return self.publication.writable
 
     @property
     def domid(self) -> int:
-        """The guest's domid."""
+        """The domid of the guest."""
         return self.publication.granter
 
     def references(self, count: int) -> Sequence[Reference]:
-        """Give the first `count` references.
+        """Return the first `count` references.
 
         Raises:
-            UnmetError: the guest publishes fewer.
+            UnmetError: the guest has published fewer.
         """
-        there = self.publication.references
-        if count > len(there):
+        published = self.publication.references
+        if count > len(published):
             mapper = self.publication.mapper
             raise UnmetError(
-                f"{self._called(self.domid)} shares {len(there)} pages, "
-                f"and {count} references are asked for",
-                f"Ask for fewer, or run `xengt share --to {mapper} --pages {count}` there.",
+                f"{self._title(self.domid)} shares {len(published)} pages, "
+                f"but {count} references are required",
+                f"lower --references, or run `xengt share --to {mapper} --pages {count}` there",
             )
-        return there[:count]
+        return published[:count]
 
     def _named(self) -> int:
-        """Find the guest that the spec names, by domid or by name."""
+        """Return the domid of the guest with the given domid or name."""
         domids = self._store.domids()
-        by_domid = self._wanted.isascii() and self._wanted.isdigit()
-        domid = int(self._wanted) if by_domid else self._store.domid_of(self._wanted)
+        by_domid = self._guest.isascii() and self._guest.isdigit()
+        domid = int(self._guest) if by_domid else self._store.domid_of(self._guest)
         if domid is None or domid not in domids:
             kind = "domid" if by_domid else "name"
             raise UnmetError(
-                f"no domain of {kind} {self._wanted!r} is running",
-                f"Running: {self._listed(domids)}.",
+                f"no running domain has the {kind} {self._guest!r}",
+                f"running domains: {self._list(domids)}",
             )
         return domid
 
     def _only(self, mapper: int) -> int:
-        """Find the only guest that publishes anything for this domain."""
+        """Return the domid of the only guest that has published references for this domain."""
         guests = [domid for domid in self._store.domids() if domid != mapper]
         publishing = [
             domid for domid in guests if self._store.exists(publication_directory(domid, mapper))
         ]
         if not publishing:
             raise UnmetError(
-                f"no guest publishes references for domain {mapper}",
-                f"Run `xengt share --to {mapper} --pages N` in one "
-                f"(running: {self._listed(guests)}).",
+                f"no guest has published references for domain {mapper}",
+                f"run `xengt share --to {mapper} --pages N` in one (running: {self._list(guests)})",
             )
         if len(publishing) > 1:
             raise UnmetError(
-                f"{len(publishing)} guests publish references: {self._listed(publishing)}",
-                "Name one: `--granter guest:NAME` or `--granter guest:DOMID`.",
+                f"{len(publishing)} guests have published references: {self._list(publishing)}",
+                "choose one with --granter guest:NAME or --granter guest:DOMID",
             )
         return publishing[0]
 
-    def _called(self, domid: int) -> str:
-        """Name a domain by its domid and name."""
+    def _title(self, domid: int) -> str:
+        """Return a domain's domid and name as text."""
         name = self._store.name_of(domid)
         return f"domain {domid} ({name})" if name else f"domain {domid}"
 
-    def _listed(self, domids: Sequence[int]) -> str:
-        """Name several domains."""
-        return ", ".join(self._called(domid) for domid in domids) or "no guest"
+    def _list(self, domids: Sequence[int]) -> str:
+        """Return the titles of several domains as text."""
+        return ", ".join(self._title(domid) for domid in domids) or "no guest"
 
 
-def _refuse_the_dying(domid: int) -> None:
-    """Refuse a domain that XenStore still has, and Xen not, or not for long."""
+def _check_running(domid: int) -> None:
+    """Check that a domain of XenStore is running: XenStore may still list one that is gone."""
     try:
         with Ctrl() as ctrl:
             domain = ctrl.domain(domid)
@@ -155,9 +155,11 @@ def _refuse_the_dying(domid: int) -> None:
         raise UnmetError(str(missing)) from missing
     except XenLibraryError as refused:
         raise UnmetError(
-            f"Xen does not tell whether domain {domid} runs: {refused}",
-            "Run this as root in dom0.",
+            f"cannot ask Xen whether domain {domid} is running: {refused}",
+            "run this as root in dom0",
         ) from refused
     if domain is None or domain.dying or domain.shutdown:
         state = "gone" if domain is None else "dying" if domain.dying else "shut down"
-        raise UnmetError(f"domain {domid} is {state}", "Start it again, and `xengt share` in it.")
+        raise UnmetError(
+            f"domain {domid} is {state}", "start it again, and run `xengt share` in it"
+        )

@@ -72,7 +72,7 @@ def test_more_references_than_pages_are_refused_with_both_numbers(store):
     publish(store, 1)
     with GuestGranter("guest:web", store) as granter:
         assert len(granter.references(3)) == 3
-        with pytest.raises(UnmetError, match=r"domain 1 \(web\) shares 3 pages, and 4 ") as caught:
+        with pytest.raises(UnmetError, match=r"domain 1 \(web\) shares 3 pages, but 4 ") as caught:
             granter.references(4)
     assert "xengt share --to 0 --pages 4" in caught.value.remedy
     assert caught.value.exit_code == Exit.UNMET
@@ -81,7 +81,7 @@ def test_more_references_than_pages_are_refused_with_both_numbers(store):
 @pytest.mark.parametrize(("spec", "kind"), [("guest:nobody", "name"), ("guest:9", "domid")])
 def test_an_unknown_guest_is_refused_with_those_there_are(store, spec, kind):
     with (
-        pytest.raises(UnmetError, match=f"no domain of {kind}") as caught,
+        pytest.raises(UnmetError, match=f"no running domain has the {kind}") as caught,
         GuestGranter(spec, store),
     ):
         pass
@@ -90,7 +90,7 @@ def test_an_unknown_guest_is_refused_with_those_there_are(store, spec, kind):
 
 def test_a_guest_that_publishes_nothing_is_told_how_to(store):
     with (
-        pytest.raises(UnmetError, match=r"domain 4 \(db\) publishes no references") as caught,
+        pytest.raises(UnmetError, match=r"domain 4 \(db\) has published no references") as caught,
         GuestGranter("guest:db", store),
     ):
         pass
@@ -101,7 +101,7 @@ def test_where_no_guest_publishes_the_running_ones_are_listed(store):
     publish(store, 0, pid=os.getpid())
     publish(store, 4, mapper=1)
     with (
-        pytest.raises(UnmetError, match="no guest publishes") as caught,
+        pytest.raises(UnmetError, match="no guest has published") as caught,
         GuestGranter("guest", store),
     ):
         pass
@@ -155,7 +155,7 @@ def test_without_libxenctrl_it_says_why(store, monkeypatch, failure):
 def test_what_a_killed_process_of_this_domain_left_is_not_used(store):
     publish(store, 0, pid=(1 << 22) + 1)
     with (
-        pytest.raises(UnmetError, match=r"process 4194305, .* is gone"),
+        pytest.raises(UnmetError, match=r"process 4194305, .* has ended"),
         GuestGranter("guest:0", store),
     ):
         pass
