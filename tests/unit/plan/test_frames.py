@@ -131,7 +131,8 @@ def test_what_does_not_fit_is_said_with_what_to_raise():
     assert done.exit_code == 1
     *_, short, last = done.stdout.splitlines()
     assert short == (
-        "dom0, maptrack of stock Xen: the limit is 2 frames too low: raise gnttab_max_maptrack_frames"
+        "dom0, maptrack of stock Xen: the limit is 2 frames too low: "
+        "raise gnttab_max_maptrack_frames"
     )
     assert last.startswith("the limits are not sufficient for 2 domains on stock Xen")
 
