@@ -31,6 +31,16 @@ class Metric(Enum):
         }[self]
 
     @property
+    def short_title(self) -> str:
+        """The metric in a few words, for a column of a table."""
+        return {
+            Metric.PAIR: "pair latency, overhead excluded",
+            Metric.NET: "latency, overhead excluded",
+            Metric.P50: "latency, overhead included",
+            Metric.THROUGHPUT: "throughput",
+        }[self]
+
+    @property
     def excludes_overhead(self) -> bool:
         """Whether the measurement overhead is subtracted."""
         return self in {Metric.PAIR, Metric.NET}

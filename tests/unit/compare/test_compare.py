@@ -352,7 +352,7 @@ def test_a_bound_prints_the_number_of_runs_needed(runs: Runs, tmp_path: Path) ->
     done = entry(*base, "--", *new, "--at-most", "0.9", "--json", str(target))
     needed = json.loads(target.read_text())["results"][0]["runs_needed"]
     assert (
-        f"map + unmap: {needed} runs on each side are needed to detect a ratio of 0.9"
+        f"map/unmap pair: {needed} runs on each side are needed to detect a ratio of 0.9"
         in done.stdout
     )
     assert "needed" not in entry(*base, "--", *new).stdout

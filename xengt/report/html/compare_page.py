@@ -109,7 +109,7 @@ def _figures_section(rows: Sequence[Row], clock: Clock) -> Iterable[Element]:
         [
             el(
                 "tr",
-                el("td", row.metric.title, class_="text"),
+                el("td", row.metric.short_title, class_="text"),
                 el("td", phrase(row.case, differing), class_="text"),
                 *(
                     el("td", text, class_="strong" if title == "ratio" else None)

@@ -50,10 +50,11 @@ def show(comparison: Comparison, console: Console, target_ratio: float | None = 
 
 def _describe_runs_needed(comparison: Comparison, target_ratio: float) -> list[str]:
     pairs = [row for row in comparison.rows if row.metric is Metric.PAIR]
-    differing = varying(row.case for row in pairs) or ("operation",)
+    differing = varying(row.case for row in pairs)
     return [
-        f"{phrase(row.case, differing)}: {runs} runs on each side are needed to detect a ratio of "
-        f"{target_ratio:g} with a probability of {100 * POWER:g} %"
+        " · ".join(filter(None, ["map/unmap pair", phrase(row.case, differing)]))
+        + f": {runs} runs on each side are needed to detect a ratio of {target_ratio:g} "
+        f"with a probability of {100 * POWER:g} %"
         for row in pairs
         if (runs := row.runs_needed(target_ratio)) is not None
     ]
