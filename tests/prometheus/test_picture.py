@@ -8,7 +8,7 @@ from boardlib.asking import boxes
 from boardlib.page import drawn_page
 
 from tests.prometheus.server import RULES, config, prometheus, waits_until
-from tests.unit.browser import look, needs_chromium
+from tests.unit.browser import needs_chromium, render_in_browser
 from tests.unit.serving import blocked, probing, running, told, xen
 
 __all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
@@ -34,18 +34,18 @@ def page(running, probing, tmp_path):
 
 @needs_chromium
 def test_panels_with_data_are_drawn(page, tmp_path):
-    seen = look(page, tmp_path, width=1600)
-    titles = {picture["title"] for picture in seen.found["pictures"]}
+    rendering = render_in_browser(page, tmp_path, width=1600)
+    titles = {picture["title"] for picture in rendering.probe["charts"]}
     assert {"map by hypercall: median", "map by hypercall, batch 32, mapping 1"} <= titles
     assert {"Mappings", "Maptrack entries used", "A scrape", "Domains"} <= titles
     assert not [title for title in titles if "gntdev" in title or "kernel" in title]
-    for picture in seen.found["pictures"]:
+    for picture in rendering.probe["charts"]:
         assert any(mark["painted"] for mark in picture["marks"]), picture["title"]
-        assert picture["spilling"] == [], picture["title"]
+        assert picture["overflowing"] == [], picture["title"]
         assert picture["labelled"]
-    assert (seen.console, seen.found["loaded"]) == ([], [])
-    assert seen.found["wide"] <= 0
-    assert "4.20.3, 00ff" in seen.found["text"]
+    assert (rendering.console, rendering.probe["loaded"]) == ([], [])
+    assert rendering.probe["overflow_width"] <= 0
+    assert "4.20.3, 00ff" in rendering.probe["text"]
 
 
 @needs_chromium

@@ -1,4 +1,4 @@
-"""Opens a page in headless Chromium, and says what a reader of it would meet."""
+"""Renders a page in headless Chromium and returns its layout, resources and console messages."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.patience import patient
 _CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(not _CHROMIUM, reason="needs chromium: apt install chromium")
 
-# Runs in a copy of the page: each picture's marks, as laid out and painted.
+# A script added to a copy of the page: it measures the charts and appends the findings as JSON.
 _PROBE = """<script>
 addEventListener("load", () => {
   const painted = (e) => {
@@ -23,14 +23,14 @@ addEventListener("load", () => {
     return [s.fill, s.stroke].some((c) => c !== "none" && c !== "rgba(0, 0, 0, 0)");
   };
   const extent = (e) => { const b = e.getBBox(); return [b.width, b.height]; };
-  const pictures = [...document.querySelectorAll("svg[role=img]")].map((svg) => ({
+  const charts = [...document.querySelectorAll("svg[role=img]")].map((svg) => ({
     title: svg.querySelector("title").textContent,
     labelled: svg.getAttribute("aria-labelledby").split(" ").every((id) =>
       document.getElementById(id)?.textContent),
     size: extent(svg),
     marks: [...svg.querySelectorAll(".mark path, .mark line, .mark rect, .mark circle")].map(
       (e) => ({ tag: e.tagName, size: extent(e), painted: painted(e) })),
-    spilling: [...svg.querySelectorAll("text")].filter((e) => {
+    overflowing: [...svg.querySelectorAll("text")].filter((e) => {
       const [t, s] = [e.getBoundingClientRect(), svg.getBoundingClientRect()];
       return t.left < s.left - 1 || t.right > s.right + 1;
     }).map((e) => e.textContent),
@@ -38,9 +38,9 @@ addEventListener("load", () => {
   const out = document.createElement("pre");
   out.id = "probe";
   out.textContent = JSON.stringify({
-    pictures,
+    charts,
     ids: [...document.querySelectorAll("[id]")].map((e) => e.id),
-    wide: document.documentElement.scrollWidth - innerWidth,
+    overflow_width: document.documentElement.scrollWidth - innerWidth,
     loaded: performance.getEntriesByType("resource").map((e) => e.name),
     paper: getComputedStyle(document.body).backgroundColor,
     ink: getComputedStyle(document.body).color,
@@ -53,23 +53,37 @@ addEventListener("load", () => {
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the browser made of a page: the probe's findings and the console."""
+class Rendering:
+    """A rendered page.
 
-    found: dict[str, Any]
+    Args:
+        probe: the findings of the probe script.
+        console: the messages on the browser's console.
+    """
+
+    probe: dict[str, Any]
     console: list[str]
 
 
-def look(page: str, where: Path, *, dark: bool = False, width: int = 1280) -> Seen:
-    """Open a page with the probe in it."""
-    copy = where / "page.html"
+def render_in_browser(
+    page: str, directory: Path, *, dark: bool = False, width: int = 1280
+) -> Rendering:
+    """Render a page with the probe script.
+
+    Args:
+        page: the page as HTML.
+        directory: a directory for the copy of the page and the browser's profile.
+        dark: whether the browser prefers the dark colour scheme.
+        width: the width of the window in pixels.
+    """
+    copy = directory / "page.html"
     copy.write_text(page.replace("</body>", _PROBE + "</body>"), encoding="utf-8")
     done = subprocess.run(
         [
             str(_CHROMIUM),
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            f"--user-data-dir={where / 'profile'}",
+            f"--user-data-dir={directory / 'profile'}",
             f"--window-size={width},1000",
             f"--blink-settings=preferredColorScheme={0 if dark else 1}",
             *("--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom"),
@@ -81,6 +95,6 @@ def look(page: str, where: Path, *, dark: bool = False, width: int = 1280) -> Se
         check=True,
     )
     probe = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert probe, f"the page never finished loading: {done.stdout[:500]} {done.stderr[-500:]}"
-    found = json.loads(probe[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    return Seen(found, [line for line in done.stderr.splitlines() if "CONSOLE" in line])
+    assert probe, f"the page did not finish loading: {done.stdout[:500]} {done.stderr[-500:]}"
+    findings = json.loads(probe[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    return Rendering(findings, [line for line in done.stderr.splitlines() if "CONSOLE" in line])

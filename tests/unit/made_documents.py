@@ -1,7 +1,7 @@
-"""Bench documents as a run makes them, of samples drawn instead of measured.
+"""Bench documents of simulated runs.
 
-The samples go through the same histogram and the same folding as measured
-ones; only the clock is missing.
+The samples are random instead of measured. They are recorded and summarised in the same way as
+those of a run.
 """
 
 from itertools import product
@@ -29,37 +29,39 @@ HOST: dict[str, Any] = {
     "boot_id": "5f0c1d2e-0000-4000-8000-000000000001",
     "maptrack": "stock",
 }
-# ns of a call: what entering costs, what an operation adds; floors likewise.
-_COST = {
+# Duration of a call in ns: a fixed part, and a part per operation.
+_DURATION = {
     ("hypercall", "map"): (1_800, 560),
     ("hypercall", "unmap"): (1_950, 530),
     ("gntdev", "map"): (21_000, 2_300),
     ("gntdev", "unmap (asynchronous)"): (16_500, 900),
 }
-_FLOOR = (1_850, 165)
+_OVERHEAD = (1_850, 165)
 
 
-def drawn(case: Case, random: Random, samples: int, scale: float) -> tuple[Histogram, int]:
-    """Draw the times of one operation's calls, and their sum in ns."""
-    enter, each = _COST[case.engine, case.operation]
+def simulate_calls(case: Case, random: Random, samples: int, scale: float) -> tuple[Histogram, int]:
+    """Return the durations of one operation's calls, and their sum in ns."""
+    fixed, per_operation = _DURATION[case.engine, case.operation]
     calls = Histogram()
-    typical = (enter + each * case.batch * scale) * (1 + 0.22 * (case.threads - 1))
+    typical = (fixed + per_operation * case.batch * scale) * (1 + 0.22 * (case.threads - 1))
     for _ in range(samples):
-        value = typical * random.lognormvariate(0, 0.025)
+        ns = typical * random.lognormvariate(0, 0.025)
         if random.random() < 0.004:
-            value += random.expovariate(1 / 45_000)
-        calls.record(round(value))
+            ns += random.expovariate(1 / 45_000)
+        calls.record(round(ns))
     return calls, calls.sum
 
 
-def loop_results(cases: list[Case], random: Random, samples: int, scale: float) -> list[Result]:
-    """Draw what one loop measures, whose operations take turns and share its time."""
-    timed = [drawn(case, random, samples, scale) for case in cases]
+def simulate_loop(cases: list[Case], random: Random, samples: int, scale: float) -> list[Result]:
+    """Return the results of one loop, whose operations alternate and share its elapsed time."""
+    timed = [simulate_calls(case, random, samples, scale) for case in cases]
     elapsed_ns = sum(ns for _, ns in timed) / cases[0].threads
     batch = cases[0].batch
-    floor = (_FLOOR[0] + _FLOOR[1] * batch) / batch if cases[0].engine == "hypercall" else None
+    fixed, per_operation = _OVERHEAD
+    overhead = (fixed + per_operation * batch) / batch
+    floor_ns = overhead if cases[0].engine == "hypercall" else None
     return [
-        summarise(case, calls, samples=samples, elapsed_s=elapsed_ns / 1e9, floor_ns=floor)
+        summarise(case, calls, samples=samples, elapsed_s=elapsed_ns / 1e9, floor_ns=floor_ns)
         for case, (calls, _) in zip(cases, timed, strict=True)
     ]
 
@@ -75,25 +77,25 @@ def document(
     scale: float = 1.0,
     **host: object,
 ) -> BenchDocument:
-    """Make a run's document.
+    """Return the document of a simulated run.
 
     Args:
-        seed: of the samples.
-        engines: as the plan's.
-        granters: as the plan's.
-        batches: as the plan's.
-        threads: as the plan's.
-        samples: calls of each case.
-        scale: what each operation costs, against the usual.
-        host: facts that differ from `HOST`.
+        seed: the seed of the random samples.
+        engines: the engines of the plan.
+        granters: the granters of the plan.
+        batches: the batch sizes of the plan.
+        threads: the numbers of threads of the plan.
+        samples: the number of calls of each case and operation.
+        scale: the factor by which the duration of an operation differs from the default.
+        host: host facts that differ from `HOST`.
     """
     random = Random(seed)  # noqa: S311 (samples, not secrets)
     typical = random.lognormvariate(0, 0.004) * scale
     loops = [
         [
             Case(EngineName(engine), granter, batch, thread, references=256, operation=operation)
-            for of, operation in _COST
-            if of == engine
+            for engine_of_operation, operation in _DURATION
+            if engine_of_operation == engine
         ]
         for engine, granter, batch, thread in product(engines, granters, batches, threads)
     ]
@@ -113,6 +115,6 @@ def document(
         "digits": 3,
     }
     results = [
-        result for cases in loops for result in loop_results(cases, random, samples, typical)
+        result for cases in loops for result in simulate_loop(cases, random, samples, typical)
     ]
     return build({**HOST, **host}, plan, results)

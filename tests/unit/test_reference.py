@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xengt.bench.schema import bench_schema
-from xengt.cli.schema import Documented
-from xengt.documents.schemas import load
+from xengt.cli.schema import Documented, schema_of
 from xengt.errors import Exit
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +28,7 @@ def test_every_exit_code_is_listed_with_its_name() -> None:
 
 def test_every_document_is_listed_with_its_schema() -> None:
     listed = {command.strip("`"): schema.strip("`") for command, schema, _ in rows("Documents")}
-    schemas = {each: bench_schema() if each == "bench" else load(each) for each in Documented}
-    assert listed == {str(each): schema["title"] for each, schema in schemas.items()}
+    assert listed == {str(each): schema_of(each)["title"] for each in Documented}
 
 
 def read_by(*directories: str) -> set[str]:

@@ -12,18 +12,35 @@ def bench_schema() -> dict[str, Any]:
     xengt/documents/bench.schema.json describes all of it but the dimensions.
     """
     schema = load("bench")
-    plan = schema["properties"]["plan"]
-    result = schema["properties"]["results"]["items"]
-    values, value = {}, {}
-    for name, declared in DECLARED.items():
-        value[name] = {"description": declared.description, **declared.schema}
-        values[name] = {
+    values = {
+        name: {
             "description": f"The values that were asked for. {declared.description}",
             "type": "array",
             "items": dict(declared.schema),
         }
-    required = [name for name, declared in DECLARED.items() if declared.recorded_since is None]
-    for part, properties in ((plan, values), (result, value)):
-        part["properties"] = {**properties, **part["properties"]}
-        part["required"] = [*required, *part["required"]]
+        for name, declared in DECLARED.items()
+    }
+    _add(schema["properties"]["plan"], values)
+    add_dimensions(schema["properties"]["results"]["items"])
     return schema
+
+
+def add_dimensions(case: dict[str, Any]) -> None:
+    """Add a property for each dimension to the schema of an object that contains a case.
+
+    Args:
+        case: the schema of the object, which is changed.
+    """
+    _add(
+        case,
+        {
+            name: {"description": declared.description, **declared.schema}
+            for name, declared in DECLARED.items()
+        },
+    )
+
+
+def _add(part: dict[str, Any], properties: dict[str, Any]) -> None:
+    required = [name for name, declared in DECLARED.items() if declared.recorded_since is None]
+    part["properties"] = {**properties, **part["properties"]}
+    part["required"] = [*required, *part["required"]]

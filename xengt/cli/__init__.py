@@ -64,7 +64,7 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
 
 app.command("bench")(_command(bench.bench))
 app.command("check")(_command(check.check))
-app.command("compare", cls=compare.Sides)(_command(compare.compare))
+app.command("compare", cls=compare.TwoListsCommand)(_command(compare.compare))
 app.command("handle")(_command(handle.handle))
 app.command("map")(_command(map_pages))
 app.command("plan")(_command(plan.plan))

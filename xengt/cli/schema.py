@@ -2,11 +2,12 @@
 
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from xengt.bench.schema import bench_schema
+from xengt.compare.schema import compare_schema
 from xengt.documents.schemas import load
 
 
@@ -33,5 +34,11 @@ def schema(
 
     Example: xengt schema bench > bench.schema.json
     """
-    of_command = bench_schema() if command is Documented.BENCH else load(command)
-    print(json.dumps(of_command, indent=2, ensure_ascii=False))
+    print(json.dumps(schema_of(command), indent=2, ensure_ascii=False))
+
+
+def schema_of(command: Documented) -> dict[str, Any]:
+    """Return the JSON Schema of a command's document."""
+    if command is Documented.BENCH:
+        return bench_schema()
+    return compare_schema() if command is Documented.COMPARE else load(command)

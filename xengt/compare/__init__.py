@@ -1,5 +1,7 @@
-"""Two sets of runs against each other: ratios, and how sure they are."""
+"""Comparison of two sets of benchmark runs: ratios with confidence intervals."""
 
-from xengt.compare.comparison import Comparison, Metric, Row, compare_runs
+from xengt.compare.comparison import Comparison, compare_runs
+from xengt.compare.figures import Metric
+from xengt.compare.row import Row
 
 __all__ = ["Comparison", "Metric", "Row", "compare_runs"]

@@ -1,109 +1,85 @@
-"""What to know of two sets of runs before trusting their ratios."""
+"""Limitations of a comparison: too few runs, runs of one boot, hosts or plans that differ."""
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from xengt.bench.dimensions import DIMENSIONS, phrase
-from xengt.bench.document import BenchDocument
-from xengt.xen.maptrack import NAMES
+from xengt.compare.run_file import RunFile, common_clock
 
-# Of fewer runs, the intervals are right but wide.
-_ENOUGH_RUNS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One bench document of a side.
-
-    Args:
-        path: the file it was read from.
-        document: what the file holds.
-    """
-
-    path: str
-    document: BenchDocument
-
-    @property
-    def boot_id(self) -> str:
-        """Return the boot the run was made in."""
-        return self.document.host["boot_id"]
-
-    @property
-    def maptrack(self) -> str:
-        """Name the maptrack of the run's hypervisor; "" where nothing told."""
-        return NAMES.get(self.document.host.get("maptrack"), "")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what tells the run from another."""
-        return {
-            "file": self.path,
-            "created": self.document.created,
-            "host": dict(self.document.host),
-        }
+_RECOMMENDED_RUNS = 5
+"""Runs per side. With fewer, the intervals are correct but wide."""
 
 
-def notes(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
-    """Say what limits the comparison.
+def find_limitations(base: Sequence[RunFile], new: Sequence[RunFile]) -> Iterator[str]:
+    """Find what limits the validity or the precision of a comparison.
 
     Args:
         base: the base runs, at least one.
         new: the new runs, at least one.
 
     Yields:
-        One sentence for each finding, with what to do about it.
+        One sentence for each limitation, with a remedy where there is one.
     """
-    fewest = min(len(base), len(new))
-    counted = all(run.document.host.get("clock") == "instructions" for run in (*base, *new))
-    if fewest == 1:
-        if not counted:
-            yield (
-                "one run on a side gives a ratio but no interval: "
-                "reboot and bench again, at least five runs a side"
-            )
-    elif fewest < _ENOUGH_RUNS:
-        yield (
-            f"the intervals are wide, as they are from {len(base)} and {len(new)} runs: "
-            f"make at least {_ENOUGH_RUNS} runs a side"
-        )
-    if fewest > 1 and len(base) != len(new):
-        yield (
-            f"{len(base)} base runs and {len(new)} new runs: the intervals assume that the noise "
-            "of both sides is the same; make as many runs on each side"
-        )
+    yield from _number_of_runs(base, new)
     yield from _shared_boots(base, new)
-    for part, names in (
-        ("host", [name for name in _facts([*base, *new]) if name != "boot_id"]),
+    for section, names in (
+        ("host", [name for name in _host_keys([*base, *new]) if name != "boot_id"]),
         ("plan", list(base[0].document.plan)),
     ):
         for name in names:
-            yield from _differing(name, _values(base, part, name), _values(new, part, name))
+            yield from _differing(
+                name, _distinct_values(base, section, name), _distinct_values(new, section, name)
+            )
     for side, runs in (("base", base), ("new", new)):
-        yield from _incomplete(side, runs)
+        yield from _incomplete_cases(side, runs)
 
 
-def _shared_boots(base: Sequence[Run], new: Sequence[Run]) -> Iterator[str]:
+def _number_of_runs(base: Sequence[RunFile], new: Sequence[RunFile]) -> Iterator[str]:
+    fewest = min(len(base), len(new))
+    if fewest == 1:
+        # Instruction counts repeat exactly and need no interval.
+        if common_clock([*base, *new]) != "instructions":
+            yield (
+                "the ratios have no confidence interval, because a side has only one run: "
+                f"reboot between runs and make at least {_RECOMMENDED_RUNS} runs on each side"
+            )
+    elif fewest < _RECOMMENDED_RUNS:
+        yield (
+            f"{len(base)} base runs and {len(new)} new runs give wide confidence intervals: "
+            f"make at least {_RECOMMENDED_RUNS} runs on each side"
+        )
+    if fewest > 1 and len(base) != len(new):
+        yield (
+            f"the sides have {len(base)} base runs and {len(new)} new runs: with unequal numbers "
+            "the confidence intervals are valid only if both sides have the same noise; "
+            "make as many runs on each side"
+        )
+
+
+def _shared_boots(base: Sequence[RunFile], new: Sequence[RunFile]) -> Iterator[str]:
     for side, runs in (("base", base), ("new", new)):
         for boot, count in Counter(run.boot_id for run in runs).items():
             if count > 1:
                 yield (
-                    f"{count} of the {side} runs are of one boot ({boot[:8]}) and not independent: "
-                    "the intervals are too narrow; reboot between runs"
+                    f"{count} of the {side} runs are from the same boot ({boot[:8]}) and are not "
+                    "independent: the confidence intervals are too narrow; reboot between runs"
                 )
     for boot in {run.boot_id for run in base} & {run.boot_id for run in new}:
-        yield f"both sides have runs of one boot ({boot[:8]}): it had one hypervisor only"
+        yield (
+            f"base and new have runs from the same boot ({boot[:8]}), and so of the same "
+            "hypervisor: boot each side's hypervisor before its runs"
+        )
 
 
-def _facts(runs: Sequence[Run]) -> dict[str, object]:
-    """Gather what any run tells of its host: older runs may tell less than newer ones."""
+def _host_keys(runs: Sequence[RunFile]) -> dict[str, object]:
+    """Return the host keys of all runs: documents of older versions have fewer."""
     return {name: None for run in runs for name in run.document.host}
 
 
-def _values(runs: Sequence[Run], part: str, name: str) -> list[str]:
-    found = (getattr(run.document, part).get(name) for run in runs)
-    return list(dict.fromkeys(json.dumps(value, ensure_ascii=False) for value in found))
+def _distinct_values(runs: Sequence[RunFile], section: str, name: str) -> list[str]:
+    values = (getattr(run.document, section).get(name) for run in runs)
+    return list(dict.fromkeys(json.dumps(value, ensure_ascii=False) for value in values))
 
 
 def _differing(name: str, base: Sequence[str], new: Sequence[str]) -> Iterator[str]:
@@ -118,18 +94,11 @@ def _differing(name: str, base: Sequence[str], new: Sequence[str]) -> Iterator[s
         yield f"{name} differs: base {', '.join(base)}; new {', '.join(new)}"
 
 
-def _incomplete(side: str, runs: Sequence[Run]) -> Iterator[str]:
-    held = Counter(result.case for run in runs for result in run.document.results)
-    for case, count in held.items():
+def _incomplete_cases(side: str, runs: Sequence[RunFile]) -> Iterator[str]:
+    counts = Counter(result.case for run in runs for result in run.document.results)
+    for case, count in counts.items():
         if count < len(runs):
-            yield f"only {count} of the {len(runs)} {side} runs have {phrase(case, DIMENSIONS)}"
-
-
-def side(name: str, runs: Sequence[Run]) -> str:
-    """Name a side by its hypervisors' maptrack: "base, stock maptrack"; the name alone if untold.
-
-    Args:
-        name: `base` or `new`.
-        runs: of the side.
-    """
-    return ", ".join([name, *dict.fromkeys(run.maptrack for run in runs if run.maptrack)])
+            yield (
+                f"only {count} of {len(runs)} {side} runs measured the case "
+                f"{phrase(case, DIMENSIONS)}"
+            )

@@ -1,8 +1,9 @@
-"""The ratio of two sides with a confidence interval, when the sampling unit is a run.
+"""The ratio of two sides with a confidence interval whose sampling unit is a run.
 
-Student's t interval on the logarithms of the runs' figures: a boot multiplies what is measured, so
-the noise is symmetric on this scale, and the interval is right for three runs as for twenty. It
-assumes that the relative noise is the same on both sides, as it is on one host.
+The interval is Student's t interval on the logarithms of the runs' figures. The effects of a boot
+are multiplicative, so the noise is symmetric on the logarithmic scale, and the interval has its
+nominal coverage for three runs as well as for twenty. It assumes that both sides have the same
+relative noise, as two sides measured on one host have.
 """
 
 from collections.abc import Sequence
@@ -14,20 +15,20 @@ from xengt.compare.student_t import quantile
 CONFIDENCE = 0.95
 METHOD = "Student's t on logarithms"
 POWER = 0.8
-"""The probability with which `runs_needed` runs show a difference that exists."""
+"""The probability with which `runs_needed` runs detect an existing difference."""
 
 _MOST_RUNS = 1000
-"""Beyond this number, nobody boots a host for a figure."""
+"""The largest number of runs that `runs_needed` returns: more reboots are not practical."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """New over base.
+    """A ratio new/base.
 
     Args:
-        value: the ratio of the geometric means over runs.
-        low: lower end of its interval, or None if a side has only one run.
-        high: upper end, or None likewise.
+        value: the ratio of the geometric means over the runs.
+        low: the lower end of the confidence interval; None if a side has only one run.
+        high: the upper end of the confidence interval; None if a side has only one run.
     """
 
     value: float
@@ -36,67 +37,70 @@ class Ratio:
 
     @property
     def differs(self) -> bool | None:
-        """Whether the interval excludes 1; None if there is no interval."""
+        """Whether the confidence interval excludes 1; None without an interval."""
         if self.low is None or self.high is None:
             return None
         return not self.low <= 1 <= self.high
 
 
-def ratio(base: Sequence[float], new: Sequence[float]) -> Ratio:
-    """Compare two sides.
+def estimate_ratio(base: Sequence[float], new: Sequence[float]) -> Ratio:
+    """Estimate the ratio new/base.
 
     Args:
-        base: one figure of each base run, at least one, all positive.
-        new: one figure of each new run, at least one, all positive.
+        base: one figure of each base run, at least one, all positive, in any unit.
+        new: one figure of each new run, at least one, all positive, in the same unit.
 
     Raises:
-        ValueError: a figure is not positive, or a side has none.
+        ValueError: a figure is not positive, or a side has no figure.
     """
-    before, after = _logarithms(base), _logarithms(new)
-    shift = _mean(after) - _mean(before)
+    log_base, log_new = _logarithms(base), _logarithms(new)
+    difference = _mean(log_new) - _mean(log_base)
     if len(base) == 1 or len(new) == 1:
-        return Ratio(exp(shift), None, None)
+        return Ratio(exp(difference), None, None)
     freedom = len(base) + len(new) - 2
-    error = _deviation(before, after) * sqrt(1 / len(base) + 1 / len(new))
-    reach = quantile((1 + CONFIDENCE) / 2, freedom) * error
-    return Ratio(exp(shift), exp(shift - reach), exp(shift + reach))
+    error = _pooled_deviation(log_base, log_new) * sqrt(1 / len(base) + 1 / len(new))
+    half_width = quantile((1 + CONFIDENCE) / 2, freedom) * error
+    return Ratio(exp(difference), exp(difference - half_width), exp(difference + half_width))
 
 
-def runs_needed(base: Sequence[float], new: Sequence[float], wanted: float) -> int | None:
-    """Return how many runs on each side show a difference with a probability of `POWER`.
+def runs_needed(base: Sequence[float], new: Sequence[float], target_ratio: float) -> int | None:
+    """Return the number of runs per side that detect a ratio with a probability of `POWER`.
 
     Args:
         base: one figure of each base run, all positive.
         new: one figure of each new run, all positive.
-        wanted: the ratio new/base to tell from 1; positive and not 1.
+        target_ratio: the ratio new/base to detect; positive and not 1.
 
     Returns:
-        The number, at least 2; None if the runs at hand say nothing of the noise, or if more than
-        1,000 runs are needed.
+        The number of runs, at least 2; None if the given runs are too few to estimate the noise,
+        or if more than 1,000 runs are needed.
     """
-    if len(base) + len(new) < 3 or not wanted > 0 or wanted == 1:  # noqa: PLR2004
+    if len(base) + len(new) < 3 or not target_ratio > 0 or target_ratio == 1:  # noqa: PLR2004
         return None
-    deviation = _deviation(_logarithms(base), _logarithms(new))
+    deviation = _pooled_deviation(_logarithms(base), _logarithms(new))
     for runs in range(2, _MOST_RUNS + 1):
         freedom = 2 * runs - 2
         factor = quantile((1 + CONFIDENCE) / 2, freedom) + quantile(POWER, freedom)
-        if factor * deviation * sqrt(2 / runs) <= abs(log(wanted)):
+        if factor * deviation * sqrt(2 / runs) <= abs(log(target_ratio)):
             return runs
     return None
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Return the geometric mean of a side's runs.
+    """Return the geometric mean.
 
     Args:
-        values: one figure of each run, all positive.
+        values: one figure of each run, at least one, all positive.
+
+    Raises:
+        ValueError: a figure is not positive, or there is none.
     """
     return exp(_mean(_logarithms(values)))
 
 
 def _logarithms(values: Sequence[float]) -> list[float]:
     if not values or min(values) <= 0:
-        raise ValueError(f"a ratio needs positive figures, not {list(values)}")
+        raise ValueError(f"a ratio requires positive figures, not {list(values)}")
     return [log(value) for value in values]
 
 
@@ -104,7 +108,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _deviation(*sides: Sequence[float]) -> float:
-    """Return the standard deviation within a side, pooled over the sides."""
+def _pooled_deviation(*sides: Sequence[float]) -> float:
+    """Return the standard deviation within the sides, pooled over them."""
     squares = sum((value - _mean(side)) ** 2 for side in sides for value in side)
     return sqrt(squares / (sum(map(len, sides)) - len(sides)))

@@ -1,38 +1,38 @@
-"""Quantiles of Student's t distribution, for whole degrees of freedom."""
+"""Quantiles of Student's t distribution with an integer number of degrees of freedom."""
 
 from functools import cache
 from math import atan, cos, pi, sin, sqrt
 
-_PRECISION = 1e-12
+_RELATIVE_PRECISION = 1e-12
 
 
 @cache
 def quantile(probability: float, freedom: int) -> float:
-    """Return the value that a t-distributed variable stays below with a probability.
+    """Return the quantile of Student's t distribution.
 
     Args:
-        probability: between 0.5 and 1, both excluded.
-        freedom: degrees of freedom, at least 1.
+        probability: the probability of a smaller value; above 0.5 and below 1.
+        freedom: the degrees of freedom, at least 1.
 
     Raises:
-        ValueError: an argument is outside its range.
+        ValueError: an argument is out of range.
     """
     if not 0.5 < probability < 1 or freedom < 1:  # noqa: PLR2004
-        raise ValueError(f"no t quantile of {probability} with {freedom} degrees of freedom")
+        raise ValueError(f"no t quantile for {probability} and {freedom} degrees of freedom")
     low, high = 0.0, 1.0
-    while _below(high, freedom) < probability:
+    while _cdf(high, freedom) < probability:
         low, high = high, 2 * high
-    while high - low > _PRECISION * high:
+    while high - low > _RELATIVE_PRECISION * high:
         middle = (low + high) / 2
-        if _below(middle, freedom) < probability:
+        if _cdf(middle, freedom) < probability:
             low = middle
         else:
             high = middle
     return high
 
 
-def _below(value: float, freedom: int) -> float:
-    """Return the probability of a smaller t: the finite series of Abramowitz and Stegun 26.7."""
+def _cdf(value: float, freedom: int) -> float:
+    """Return the distribution function by the finite series 26.7.3-4 of Abramowitz and Stegun."""
     angle = atan(value / sqrt(freedom))
     odd = freedom % 2
     term, terms = (cos(angle) if odd else 1.0), 0.0

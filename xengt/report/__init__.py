@@ -1,1 +1,1 @@
-"""What a run or a comparison looks like: on a terminal, and as a page."""
+"""Reports of runs, comparisons, usage and plans: HTML pages, terminal tables, logs."""

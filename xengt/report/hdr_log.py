@@ -1,4 +1,4 @@
-"""A run as a log that HdrHistogram's own tools read and plot."""
+"""The histograms of a run as a log for the tools of the HdrHistogram project."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,14 +11,14 @@ from xenlib_cffi.histogram import Histogram, write_log
 
 
 def render(document: BenchDocument) -> str:
-    """Write an interval for each result, tagged with what sets it apart.
+    """Return a log with one interval for each result, tagged with the dimensions of its case.
 
-    Values are nanoseconds of a whole call, not of an operation: a histogram
-    cannot be divided by a batch without losing its digits.
+    Values are nanoseconds per call, not per operation, because dividing a histogram by the batch
+    size would reduce its precision. The document has only the time at which the run ended, so the
+    intervals are placed one after another, the last one ending at that time.
 
     Args:
-        document: the run. It tells when it ended, so the intervals, in order,
-            are taken to lie right before that.
+        document: the run.
     """
     text = StringIO()
     write_log(text, _intervals(document))
@@ -26,11 +26,11 @@ def render(document: BenchDocument) -> str:
 
 
 def _intervals(document: BenchDocument) -> Iterator[tuple[str, float, float, Histogram]]:
-    names = varying(result.case for result in document.results) or ("engine", "operation")
+    in_tag = varying(result.case for result in document.results) or ("engine", "operation")
     lengths = [_seconds(result) for result in document.results]
     start = datetime.fromisoformat(document.created).timestamp() - sum(lengths)
     for result, length in zip(document.results, lengths, strict=True):
-        tag = "_".join(phrase(result.case, names).replace(" · ", "/").replace(",", "").split())
+        tag = "_".join(phrase(result.case, in_tag).replace(" · ", "/").replace(",", "").split())
         yield tag, start, length, Histogram.decode(result.histogram)
         start += length
 

@@ -10,7 +10,17 @@ from boardlib.asking import Series
 from boardlib.panel import Panel
 from xengt.report.html.elements import el
 from xengt.report.quantity import duration_tick, rate_tick
-from xengt.report.svg.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, Axis, Level, Line, panel
+from xengt.report.svg.plot import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    Axis,
+    Curve,
+    ReferenceLine,
+    draw_panel,
+)
 from xengt.report.svg.scale import Scale, linear_ticks, log_range, log_ticks
 
 #: as many colours as are told apart
@@ -70,21 +80,23 @@ def drawn(made: Panel, title: str, shown: Sequence[Shown], times: tuple[float, f
     up = _log(values) if made.log else _linear([*values, (made.limit or 0) * factor])
     steps = log_ticks(up.low, up.high) if made.log else linear_ticks(up.low, up.high)
     lines = [
-        Line(
+        Curve(
             "",
             kind,
             [((at - begin) / 60, value * factor) for at, value in one.points],
         )
         for _, one, kind in named
     ]
-    limit = made.limit and Level(made.limit * factor, f"alert: {written(made.limit * factor)}")
-    svg = panel(
+    limit = made.limit and ReferenceLine(
+        made.limit * factor, f"alert: {written(made.limit * factor)}"
+    )
+    svg = draw_panel(
         re.sub(r"\W+", "-", title),
         title,
         made.meaning,
         (minutes, Axis(up, [(step, written(step)) for step in steps], "")),
-        lines=lines,
-        levels=[limit] if limit else [],
+        curves=lines,
+        reference_lines=[limit] if limit else [],
     )
     return _figure(made, title, _cropped(svg), _legend([(name, kind) for name, _, kind in named]))
 
@@ -149,8 +161,8 @@ def _heatmap(title: str, series: Sequence[Series], minutes: Axis, begin: float) 
     up = Scale(low, high, BOTTOM, TOP, log=True)
     axis = Axis(up, [(tick, duration_tick(tick)) for tick in log_ticks(low, high)], "")
     across = minutes.scale
-    svg = panel(
-        "heatmap", title, "Counts by bucket.", (minutes, axis), lines=[Line("", "", [(0, low)])]
+    svg = draw_panel(
+        "heatmap", title, "Counts by bucket.", (minutes, axis), curves=[Curve("", "", [(0, low)])]
     )
     drawn_cells = []
     for at, lower, upper, count in cells:

@@ -6,7 +6,6 @@ from typing import Any
 Row = Mapping[str, Any]
 
 PAIR, NET = "net_pair_ns", "net_p50_ns"
-BELOW = "cannot tell: below the measurement overhead"
 
 
 def table(comparison: Mapping[str, Any]) -> str:
@@ -39,7 +38,10 @@ def paragraph(comparison: Mapping[str, Any]) -> str:
     """
     known = [row for row in _rows(comparison, PAIR) if row["ratio"] is not None]
     if not known:
-        return "Whether a map/unmap pair costs less with the patches, this run " + BELOW + "."
+        return (
+            "The result for map/unmap pairs is inconclusive: their latency is below the "
+            "measurement overhead."
+        )
     what = "instructions" if _counts(comparison) else "time"
     parts = []
     for row in sorted(known, key=lambda row: -row["batch"]):

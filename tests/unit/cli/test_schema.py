@@ -17,7 +17,7 @@ from xengt.cli.schema import Documented
 DECLARATIONS = {
     "bench": "xengt.bench.document",
     "check": "xengt.cli.check",
-    "compare": "xengt.compare.document",
+    "compare": "xengt.compare.comparison",
     "handle": "xengt.cli.handle",
     "map": "xengt.cli.map",
     "plan": "xengt.plan.frames",

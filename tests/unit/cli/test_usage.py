@@ -59,7 +59,7 @@ def test_a_row_a_domain_and_nothing_missing(run):
     head, zero, seven, note = done.stdout.splitlines()
     assert re.split(r" {2,}", head) == [
         *("domid", "name", "grant frames", "limit", "maptrack frames", "limit"),
-        *("fast live", "fast ever", "slow live", "slow ever"),
+        *("fast active", "fast total", "slow active", "slow total"),
     ]
     assert zero.split() == [
         *("0", "Domain-0", "1", "64", "2", "1,024", "30", "4,000,000,000,000", "4", "500")
@@ -78,11 +78,13 @@ def test_what_could_not_be_had_is_a_dash_and_one_line_says_why(run):
     which, why, default = notes
     assert which.startswith("maptrack: stock: ")
     assert why.startswith(
-        "- in maptrack frames, maptrack frames' limit, fast live, fast ever, slow live, slow ever:"
+        "not available: maptrack frames, limit of maptrack frames, "
+        "fast active, fast total, slow active, slow total:"
         " this Xen's hypfs has no /gnttab: boot the patched hypervisor"
     )
     assert default == (
-        "a domain made without a maptrack limit of its own gets 1,024 frames (as hypfs says)"
+        "default maptrack limit of a domain without one in its configuration: "
+        "1,024 frames (as hypfs says)"
     )
 
 
@@ -90,7 +92,7 @@ def test_a_xenstore_out_of_reach_is_told_in_the_column_of_names(run, monkeypatch
     monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
     _, zero, _, _, why = run().stdout.splitlines()
     assert zero.split()[:3] == ["0", "-", "1"]
-    assert why.startswith("- in name: there is no XenStore here")
+    assert why.startswith("not available: name: there is no XenStore here")
 
 
 def test_every_figure_has_a_head_of_its_own():

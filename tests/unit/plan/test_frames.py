@@ -119,11 +119,11 @@ def run(*options):
 def test_what_fits_is_said():
     done = run()
     assert (done.exit_code, done.stderr) == (0, "")
-    assert re.search(r"^in all +1,579 +1,319$", done.stdout, re.MULTILINE)
+    assert re.search(r"^total +1,579 +1,319$", done.stdout, re.MULTILINE)
     assert re.search(r"^dom0, maptrack of stock Xen +6 +9 ", done.stdout, re.MULTILINE)
     said = "limits: gnttab_max_frames (by hand), gnttab_max_maptrack_frames (too)\n"
     assert said in done.stdout
-    assert done.stdout.endswith("1 domain: enough on stock Xen, with grant tables of version 1, which Linux uses\n")  # fmt: skip  # noqa: E501
+    assert done.stdout.endswith("the limits are sufficient for 1 domain on stock Xen with grant tables of version 1, the version that Linux uses\n")  # fmt: skip  # noqa: E501
 
 
 def test_what_does_not_fit_is_said_with_what_to_raise():
@@ -131,9 +131,10 @@ def test_what_does_not_fit_is_said_with_what_to_raise():
     assert done.exit_code == 1
     *_, short, last = done.stdout.splitlines()
     assert short == (
-        "dom0, maptrack of stock Xen: 2 frames too few: raise gnttab_max_maptrack_frames"
+        "dom0, maptrack of stock Xen: the limit is 2 frames too low: "
+        "raise gnttab_max_maptrack_frames"
     )
-    assert last.startswith("2 domains: not enough")
+    assert last.startswith("the limits are not sufficient for 2 domains on stock Xen")
 
 
 def test_json_is_the_document():

@@ -1,4 +1,4 @@
-"""The pages, in a real browser: nothing empty, nothing spilling, nothing loaded, no errors."""
+"""The pages in a real browser: no errors, no external resources, no empty or overflowing chart."""
 
 import re
 from dataclasses import replace
@@ -7,7 +7,7 @@ from xml.etree.ElementTree import tostring
 
 import pytest
 
-from tests.unit.browser import look, needs_chromium
+from tests.unit.browser import needs_chromium, render_in_browser
 from tests.unit.made_documents import document
 from xengt.compare import compare_runs
 from xengt.documents.write import write_json, write_text
@@ -33,13 +33,13 @@ BENCHES = {
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Write every kind of page."""
-    where = tmp_path_factory.mktemp("runs")
+    """Return a page of each kind."""
+    directory = tmp_path_factory.mktemp("runs")
     files: dict[str, list[str]] = {"base": [], "new": []}
     for side, seed, scale in (("base", 1, 1.0), ("new", 11, 0.8)):
         for number in range(3):
             made = document(seed=seed + number, samples=50, scale=scale, boot_id=f"{side}{number}")
-            files[side].append(str(where / f"{side}{number}.json"))
+            files[side].append(str(directory / f"{side}{number}.json"))
             write_json(made.to_json(), files[side][-1])
     return {
         **{name: bench_page.render(made) for name, made in BENCHES.items()},
@@ -54,37 +54,38 @@ NAMES = [*BENCHES, "comparison", "one run a side", "the same run"]
 
 @needs_chromium
 @pytest.mark.parametrize("name", NAMES)
-def test_a_browser_finds_no_error_and_no_empty_picture(
+def test_a_browser_reports_no_error_and_no_empty_chart(
     pages: dict[str, str], name: str, tmp_path: Path
 ) -> None:
-    seen = look(pages[name].encode("utf-8", "replace").decode(), tmp_path)
-    assert seen.console == []
-    assert seen.found["loaded"] == []
-    assert seen.found["pictures"]
-    for picture in seen.found["pictures"]:
-        assert picture["labelled"], picture["title"]
-        assert min(picture["size"]) > 10, picture
-        assert picture["marks"], picture["title"]
-        for mark in picture["marks"]:
-            assert mark["painted"], picture["title"]
-            assert max(mark["size"]) > 0 or mark["tag"] == "line", (picture["title"], mark)
-        # A path alone says nothing when it is one point: then its dots are the picture.
-        assert max(max(mark["size"]) for mark in picture["marks"]) > 4, picture["title"]
-        assert picture["spilling"] == [], picture["title"]
-    assert len(set(seen.found["ids"])) == len(seen.found["ids"])
+    rendering = render_in_browser(pages[name].encode("utf-8", "replace").decode(), tmp_path)
+    assert rendering.console == []
+    assert rendering.probe["loaded"] == []
+    assert rendering.probe["charts"]
+    for chart in rendering.probe["charts"]:
+        assert chart["labelled"], chart["title"]
+        assert min(chart["size"]) > 10, chart
+        assert chart["marks"], chart["title"]
+        for mark in chart["marks"]:
+            assert mark["painted"], chart["title"]
+            assert max(mark["size"]) > 0 or mark["tag"] == "line", (chart["title"], mark)
+        # A path of a single point is empty: then the dots are visible.
+        assert max(max(mark["size"]) for mark in chart["marks"]) > 4, chart["title"]
+        assert chart["overflowing"] == [], chart["title"]
+    assert len(set(rendering.probe["ids"])) == len(rendering.probe["ids"])
 
 
 @needs_chromium
 @pytest.mark.parametrize("name", ["two engines", "comparison"])
-def test_a_phone_needs_no_sideways_scrolling(
+def test_a_narrow_screen_does_not_scroll_horizontally(
     pages: dict[str, str], name: str, tmp_path: Path
 ) -> None:
-    # Headless Chromium's window is at least 500 wide; still one column.
-    assert look(pages[name], tmp_path, width=500).found["wide"] <= 0
+    # The window of headless Chromium is at least 500 pixels wide, which is still one column.
+    probe = render_in_browser(pages[name], tmp_path, width=500).probe
+    assert probe["overflow_width"] <= 0
 
 
 def luminance(colour: str) -> float:
-    """Return the relative luminance of an rgb() colour, as WCAG defines it."""
+    """Return the relative luminance of an rgb() colour as defined by WCAG."""
     parts = [int(each) / 255 for each in re.findall(r"\d+", colour)[:3]]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -92,30 +93,31 @@ def luminance(colour: str) -> float:
 
 @needs_chromium
 @pytest.mark.parametrize("dark", [False, True])
-def test_light_and_dark_are_followed_and_readable(
+def test_both_colour_schemes_have_sufficient_contrast(
     pages: dict[str, str], dark: bool, tmp_path: Path
 ) -> None:
-    found = look(pages["one case"], tmp_path, dark=dark).found
-    paper, ink = luminance(found["paper"]), luminance(found["ink"])
+    probe = render_in_browser(pages["one case"], tmp_path, dark=dark).probe
+    paper, ink = luminance(probe["paper"]), luminance(probe["ink"])
     assert (paper < ink) is dark
     assert (max(paper, ink) + 0.05) / (min(paper, ink) + 0.05) >= 7
 
 
 @needs_chromium
-def test_what_a_host_says_of_itself_stays_text(pages: dict[str, str], tmp_path: Path) -> None:
-    found = look(pages["hostile"].encode("utf-8", "replace").decode(), tmp_path).found
-    assert found["title"].startswith("Grant map and unmap")
-    assert '</dd><script>document.title="owned"</script>' in found["text"]
+def test_markup_in_host_facts_is_text(pages: dict[str, str], tmp_path: Path) -> None:
+    page = pages["hostile"].encode("utf-8", "replace").decode()
+    probe = render_in_browser(page, tmp_path).probe
+    assert probe["title"].startswith("Grant map and unmap")
+    assert '</dd><script>document.title="owned"</script>' in probe["text"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_holds_all_it_needs(pages: dict[str, str], name: str) -> None:
+def test_a_page_is_self_contained(pages: dict[str, str], name: str) -> None:
     text = pages[name]
     assert not re.search(r"<script|<iframe|<object|@import|url\(|<img", text)
     assert re.findall(r'(?:src|href)="([^"]*)"', text) == ["data:,"]
 
 
-def test_figures_and_warnings_of_the_run_are_on_the_page(pages: dict[str, str]) -> None:
+def test_a_page_has_the_figures_and_warnings_of_its_run(pages: dict[str, str]) -> None:
     made = BENCHES["two engines"]
     text = pages["two engines"]
     assert made.host["boot_id"] in text
@@ -123,27 +125,27 @@ def test_figures_and_warnings_of_the_run_are_on_the_page(pages: dict[str, str]) 
     assert "rows 1-24: 500 samples are too few for p99 and p99.9" in text
 
 
-def test_one_line_stands_for_both_operations_where_they_take_turns(pages: dict[str, str]) -> None:
+def test_equal_curves_of_both_operations_are_drawn_once(pages: dict[str, str]) -> None:
     made = BENCHES["two engines"]
     assert pages["two engines"].count(">both</text>") == 10
-    apart = replace(
+    different = replace(
         made,
         results=tuple(
             replace(result, throughput_per_s=result.throughput_per_s * (1 + number % 2))
             for number, result in enumerate(made.results)
         ),
     )
-    assert ">both</text>" not in bench_page.render(apart)
+    assert ">both</text>" not in bench_page.render(different)
 
 
-def test_text_is_escaped_wherever_it_stands() -> None:
+def test_text_and_attributes_are_escaped() -> None:
     made = el("p", "a < b", el("b", "&"), "</p>", title='"<', data_x=1.5, lang=None)
     assert tostring(made, encoding="unicode", method="html") == (
         '<p title="&quot;<" data-x="1.5">a &lt; b<b>&amp;</b>&lt;/p&gt;</p>'
     )
 
 
-def test_a_page_is_written_although_its_host_is_not_utf_8(tmp_path: Path) -> None:
+def test_a_page_with_invalid_utf_8_is_written(tmp_path: Path) -> None:
     write_text(bench_page.render(BENCHES["hostile"]), str(tmp_path / "run.html"))
     assert "&lt;img src=x&gt;" in (tmp_path / "run.html").read_text(encoding="utf-8")
 
@@ -151,7 +153,7 @@ def test_a_page_is_written_although_its_host_is_not_utf_8(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("low", "high"), [(0, 1), (0, 2.6e6), (0, 999), (0.82, 1.003), (0.9999, 1.0001), (0, 7)]
 )
-def test_linear_ticks_are_few_round_and_around_the_range(low: float, high: float) -> None:
+def test_linear_ticks_are_round_and_enclose_the_range(low: float, high: float) -> None:
     ticks = linear_ticks(low, high)
     assert ticks[0] <= low + 1e-12
     assert ticks[-1] >= high - 1e-12
@@ -161,7 +163,7 @@ def test_linear_ticks_are_few_round_and_around_the_range(low: float, high: float
 
 
 @pytest.mark.parametrize(("low", "high"), [(224, 812), (600, 200_000), (17, 3e9), (5, 5)])
-def test_log_ticks_lie_within_a_range_that_holds_all_values(low: float, high: float) -> None:
+def test_log_ticks_lie_within_a_range_that_contains_all_values(low: float, high: float) -> None:
     start, end = log_range([low, high])
     assert start <= low <= high <= end
     assert start < end
@@ -170,20 +172,20 @@ def test_log_ticks_lie_within_a_range_that_holds_all_values(low: float, high: fl
     assert start <= min(ticks) <= max(ticks) <= end
 
 
-def test_a_scale_puts_equal_ratios_at_equal_distances() -> None:
+def test_a_logarithmic_scale_puts_equal_ratios_at_equal_distances() -> None:
     log = Scale(1, 100, 0, 10, log=True)
     assert (log(1), log(10), log(100)) == pytest.approx((0, 5, 10))
-    up = Scale(0, 4, 200, 100)
-    assert (up(0), up(1), up(9)) == (200, 175, 100)
+    linear = Scale(0, 4, 200, 100)
+    assert (linear(0), linear(1), linear(9)) == (200, 175, 100)
 
 
-@pytest.mark.parametrize(("unmap_floor", "drawn"), [(200.0, 1), (390.0, 2)])
-def test_floors_far_apart_are_drawn_apart(unmap_floor, drawn):
+@pytest.mark.parametrize(("unmap_overhead", "lines"), [(200.0, 1), (390.0, 2)])
+def test_distinct_overheads_are_separate_lines(unmap_overhead, lines):
     made = document(engines=("hypercall",), batches=(32,), threads=(1,), samples=50)
     results = [
-        replace(r, floor_ns=unmap_floor if r.case.operation == "unmap" else 190.0)
-        for r in made.results
+        replace(result, floor_ns=unmap_overhead if result.case.operation == "unmap" else 190.0)
+        for result in made.results
     ]
     text = bench_page.render(replace(made, results=tuple(results)))
-    assert text.count('class="level') - text.count('class="level-label') == drawn
-    assert ("floor 390 ns" in text) == (drawn == 2)
+    assert text.count('class="reference') - text.count('class="reference-label') == lines
+    assert ("overhead 390 ns" in text) == (lines == 2)

@@ -1,4 +1,4 @@
-"""The tables: what they say of a run, whole in a pipe and on a narrow terminal."""
+"""The table of a run, in a pipe and on a narrow terminal, and the format of its figures."""
 
 import io
 from dataclasses import replace
@@ -17,62 +17,62 @@ from xengt.report.warnings import warning_lines
 RUN = document(samples=500)
 
 
-def shown(made: BenchDocument) -> list[str]:
-    """Print a run where there is no terminal."""
+def table_lines(made: BenchDocument) -> list[str]:
+    """Return the lines that are printed for a run without a terminal."""
     stream = io.StringIO()
     show(made, console_on(stream))
     return stream.getvalue().splitlines()
 
 
-def test_what_is_common_stands_above_and_what_varies_in_columns() -> None:
-    host, common, head, *rows = shown(RUN)
+def test_dimensions_that_vary_are_columns_and_the_others_a_line() -> None:
+    host, common, head, *rows = table_lines(RUN)
     assert host.startswith(
         "Xen 4.20.3 (release) · PV dom0, Linux 6.12.48+deb13-amd64, 2 vCPUs on 2"
     )
     assert common.startswith("granter empty · granters 1 · references 256 · mappings 1")
-    figures = ["floor", "min", "p50", "p90", "p99", "p99.9", "max", "throughput", "outliers"]
+    figures = ["overhead", "min", "p50", "p90", "p99", "p99.9", "max", "throughput", "outliers"]
     assert head.split() == ["#", "engine", "operation", "batch", "threads", *figures]
     assert len([line for line in rows if "hypercall" in line or "gntdev" in line]) == 24
 
 
-def test_a_row_holds_the_figures_of_its_result() -> None:
+def test_a_row_has_the_figures_of_its_result() -> None:
     result = RUN.results[0]
-    row = shown(RUN)[3]
+    row = table_lines(RUN)[3]
     latency = result.latency_ns
-    for time in (result.floor_ns, latency.min, latency.p50, latency.p99_9, latency.max):
-        assert time is not None
-        assert duration(time) in row
+    for ns in (result.floor_ns, latency.min, latency.p50, latency.p99_9, latency.max):
+        assert ns is not None
+        assert duration(ns) in row
     assert rate(result.throughput_per_s) in row
     assert f"{result.outliers.count:,} > {duration(result.outliers.above_ns)}" in row
 
 
-def test_columns_are_aligned_to_the_right() -> None:
-    head, *rows = shown(RUN)[2:27]
+def test_columns_are_right_aligned() -> None:
+    head, *rows = table_lines(RUN)[2:27]
     end = head.index("p50") + len("p50")
     assert all(row[end - 1] == "s" and row[end] == " " for row in rows)
 
 
-def test_gntdev_without_a_floor_shows_a_dash() -> None:
-    row = next(line for line in shown(RUN) if "gntdev" in line)
+def test_gntdev_has_a_dash_for_its_overhead() -> None:
+    row = next(line for line in table_lines(RUN) if "gntdev" in line)
     assert row.split()[5] == "-"
 
 
-def test_a_single_case_keeps_the_operation_and_loses_the_constants() -> None:
-    lines = shown(document(engines=("hypercall",), batches=(32,), threads=(1,), samples=50))
+def test_a_single_case_has_one_column_of_dimensions() -> None:
+    lines = table_lines(document(engines=("hypercall",), batches=(32,), threads=(1,), samples=50))
     assert lines[1].startswith("hypercall · granter empty · batch 32 · threads 1")
-    assert lines[2].split()[:3] == ["#", "operation", "floor"]
+    assert lines[2].split()[:3] == ["#", "operation", "overhead"]
 
 
-def test_brackets_in_a_name_are_only_brackets() -> None:
-    lines = shown(document(granters=("guest:[red]a[/red]", "guest:b"), samples=10))
+def test_brackets_in_a_name_are_not_markup() -> None:
+    lines = table_lines(document(granters=("guest:[red]a[/red]", "guest:b"), samples=10))
     assert any("guest:[red]a[/red]" in line for line in lines)
 
 
-def test_no_results_are_said() -> None:
-    assert shown(replace(RUN, results=()))[-1] == "no results"
+def test_a_run_without_results_prints_no_results() -> None:
+    assert table_lines(replace(RUN, results=()))[-1] == "no results"
 
 
-def test_a_narrow_terminal_loses_nothing() -> None:
+def test_a_narrow_terminal_truncates_nothing() -> None:
     stream = io.StringIO()
     show(RUN, Console(file=stream, width=60, force_terminal=True, highlight=False))
     text = stream.getvalue()
@@ -81,8 +81,8 @@ def test_a_narrow_terminal_loses_nothing() -> None:
     assert text.count(" > ") >= sum(result.outliers.count > 0 for result in RUN.results)
 
 
-def test_warnings_of_a_kind_are_one_line_with_its_rows() -> None:
-    some = [
+def test_warnings_of_one_kind_are_one_line_with_their_rows() -> None:
+    results = [
         replace(result, warnings=warnings)
         for result, warnings in zip(
             RUN.results,
@@ -99,7 +99,7 @@ def test_warnings_of_a_kind_are_one_line_with_its_rows() -> None:
             strict=False,
         )
     ]
-    assert warning_lines(some) == [
+    assert warning_lines(results) == [
         (
             "rows 1-2, 4: p99.9 is 12 to 1,234 times the median: find what interrupts the loop "
             "before you trust the tail or the mean"
@@ -124,7 +124,7 @@ def test_warnings_of_a_kind_are_one_line_with_its_rows() -> None:
         (61_000_000_000, "61.0 s"),
     ],
 )
-def test_durations_have_three_digits_and_a_unit(ns: float, text: str) -> None:
+def test_a_duration_has_three_digits_and_a_unit(ns: float, text: str) -> None:
     assert duration(ns) == text
 
 

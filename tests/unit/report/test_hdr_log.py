@@ -1,4 +1,4 @@
-"""The log that HdrHistogram's own tools read, read by one of them."""
+"""The HdrHistogram log, read by the hdrhistogram package."""
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -8,7 +8,7 @@ from tests.unit.made_documents import document
 from xengt.report import hdr_log
 
 
-def test_hdrhistogram_reads_it_back(tmp_path):
+def test_the_log_is_readable_by_hdrhistogram(tmp_path):
     made = document()
     path = tmp_path / "run.hlog"
     path.write_text(hdr_log.render(made), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Self-contained HTML pages."""
+"""Reports as self-contained HTML pages."""

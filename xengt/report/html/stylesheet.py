@@ -1,15 +1,15 @@
-"""How a page looks: in light, in the dark, on a phone and on paper."""
+"""The style sheet of all pages: light and dark colour schemes, narrow screens, print."""
 
 STYLE = """
 :root {
   color-scheme: light dark;
   --paper: #fdfdfb; --ink: #1b1f24; --soft: #555c65; --hair: #e4e5e1; --axis: #8b9198;
-  --map: #0068a8; --unmap: #b54a00; --level: #676e76;
+  --map: #0068a8; --unmap: #b54a00; --reference: #676e76;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15181c; --ink: #e6e9ec; --soft: #a5adb6; --hair: #2b3037; --axis: #737b85;
-    --map: #6db9f2; --unmap: #f2a65a; --level: #9aa3ac;
+    --map: #6db9f2; --unmap: #f2a65a; --reference: #9aa3ac;
   }
 }
 * { box-sizing: border-box; }
@@ -27,8 +27,8 @@ p { margin: .35rem 0; max-width: 72ch; }
 a { color: var(--map); }
 code { font: .86em/1.5 ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace;
   overflow-wrap: anywhere; }
-.over, .note, figcaption, dt { color: var(--soft); }
-.over { font-size: .85rem; margin: 0; }
+.overline, .note, figcaption, dt { color: var(--soft); }
+.overline { font-size: .85rem; margin: 0; }
 .note { font-size: .9rem; }
 .facts { display: grid; gap: .9rem 2rem; margin: 1.6rem 0 0;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); }
@@ -43,20 +43,20 @@ figure { margin: 0; break-inside: avoid; }
 figcaption { font-size: .88rem; padding-bottom: .15rem; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-nums; }
-.up, .level-label { text-anchor: end; }
-.across { text-anchor: middle; }
+.y-label, .reference-label { text-anchor: end; }
+.x-label { text-anchor: middle; }
 .grid { stroke: var(--hair); }
 .axis { stroke: var(--axis); }
-.level { stroke: var(--level); stroke-dasharray: 4 3; }
-.level.map { stroke: var(--map); }
-.level.unmap { stroke: var(--unmap); }
+.reference { stroke: var(--reference); stroke-dasharray: 4 3; }
+.reference.map { stroke: var(--map); }
+.reference.unmap { stroke: var(--unmap); }
 .mark path { fill: none; stroke-width: 1.75; stroke-linejoin: round; }
 .both path { stroke: var(--ink); }
 .both circle { fill: var(--ink); }
-.map path, .map line { stroke: var(--map); }
-.unmap path, .unmap line { stroke: var(--unmap); }
-.map circle, .map rect { fill: var(--map); }
-.unmap circle, .unmap rect { fill: var(--unmap); }
+.map path, .map line, .better line { stroke: var(--map); }
+.unmap path, .unmap line, .worse line { stroke: var(--unmap); }
+.map circle, .map rect, .better circle { fill: var(--map); }
+.unmap circle, .unmap rect, .worse circle { fill: var(--unmap); }
 svg .label { font-size: 12px; font-weight: 600; }
 svg .label.both { fill: var(--ink); }
 svg .label.map { fill: var(--map); }
@@ -70,7 +70,7 @@ th, td { padding: .3rem .5rem; text-align: right; white-space: nowrap;
 th { font-weight: 600; color: var(--soft); }
 thead th { vertical-align: bottom; border-bottom-color: var(--axis); }
 th:first-child, td:first-child { padding-left: 0; }
-.word { text-align: left; }
+.text { text-align: left; }
 .strong { font-weight: 600; color: var(--ink); }
 ul { padding-left: 1.15rem; margin: .5rem 0; max-width: 80ch; }
 li { margin: .25rem 0; }
@@ -79,23 +79,22 @@ li { margin: .25rem 0; }
   gap: 0 1.1rem; align-items: center; border-bottom: 1px solid var(--hair);
   font-size: .88rem; break-inside: avoid; }
 .row svg { height: 30px; }
-.row .said { font-variant-numeric: tabular-nums; }
-.quiet { color: var(--soft); }
-.row .quiet line { stroke: var(--axis); }
-.row .quiet circle { fill: var(--axis); }
+.row .value { font-variant-numeric: tabular-nums; }
+.row .no-difference line { stroke: var(--axis); }
+.row .no-difference circle { fill: var(--axis); }
 .row .mark line { stroke-width: 2.5; }
-.row .one { stroke: var(--level); stroke-dasharray: 4 3; }
+.row .ratio-one { stroke: var(--reference); stroke-dasharray: 4 3; }
 @media (max-width: 46rem) {
   main { padding-top: 1.6rem; }
   h1 { font-size: 1.5rem; }
   .row { grid-template-columns: 1fr auto; padding: .35rem 0; }
   .row svg { grid-column: 1 / -1; grid-row: 2; }
-  .row .said { text-align: right; }
+  .row .value { text-align: right; }
 }
 @media print {
   :root {
     --paper: #fff; --ink: #000; --soft: #444; --hair: #ddd; --axis: #777;
-    --map: #0068a8; --unmap: #b54a00; --level: #555;
+    --map: #0068a8; --unmap: #b54a00; --reference: #555;
   }
   body { font-size: 10.5pt; }
   main { max-width: none; padding: 0; }

@@ -1,1 +1,1 @@
-"""Pictures as SVG elements, for the HTML pages."""
+"""Charts as SVG elements for the HTML pages."""

@@ -1,23 +1,23 @@
-"""Axes: where a value lies in a picture, and the round values that get a label."""
+"""Scales from values to coordinates, and round values for ticks."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Beyond so many decades the next coarser ticks are used.
-_TICKS = ((1.4, (1, 2, 5)), (3.6, (1, 3)), (math.inf, (1,)))
+_LOG_TICKS = ((1.4, (1, 2, 5)), (3.6, (1, 3)), (math.inf, (1,)))
+"""The largest number of decades of an axis, and the mantissas of its ticks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Maps values to places in a picture.
+    """A linear or logarithmic mapping of values to coordinates.
 
     Args:
-        low: the value at `start`.
-        high: the value at `end`, above `low`.
-        start: a coordinate.
-        end: a coordinate.
-        log: whether equal ratios are equal distances; then `low` is above 0.
+        low: the value at `start`; above 0 for a logarithmic scale.
+        high: the value at `end`; above `low`.
+        start: the coordinate of `low`.
+        end: the coordinate of `high`.
+        log: whether the scale is logarithmic.
     """
 
     low: float
@@ -27,54 +27,54 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Return the coordinate of a value; what lies outside is moved to the edge."""
+        """Return the coordinate of a value; a value out of range is moved to the nearer end."""
         inside = min(max(value, self.low), self.high)
-        part = (
+        fraction = (
             math.log(inside / self.low) / math.log(self.high / self.low)
             if self.log
             else (inside - self.low) / (self.high - self.low)
         )
-        return self.start + part * (self.end - self.start)
+        return self.start + fraction * (self.end - self.start)
 
 
-def linear_ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Choose round values, the first at or below a range and the last at or above it.
+def linear_ticks(low: float, high: float, most_steps: int = 4) -> list[float]:
+    """Return equidistant round values, the first at or below a range and the last at or above it.
 
     Args:
-        low: where the range begins.
-        high: where it ends, above `low`.
-        about: how many steps the range should have at the most.
+        low: the lower end of the range.
+        high: the upper end of the range, above `low`.
+        most_steps: the largest number of steps within the range.
     """
-    rough = (high - low) / about
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
+    smallest_step = (high - low) / most_steps
+    power = 10 ** math.floor(math.log10(smallest_step))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= smallest_step * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [step * i for i in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Choose round values within a range: the wider it is, the fewer to a decade.
+    """Return round values within a range, fewer per decade for a wider range.
 
     Args:
-        low: where the range begins, above 0.
-        high: where it ends.
+        low: the lower end of the range, above 0.
+        high: the upper end of the range, above `low`.
     """
     decades = math.log10(high / low)
-    return _within(low, high, next(steps for limit, steps in _TICKS if decades <= limit))
+    return _round_values(low, high, next(m for limit, m in _LOG_TICKS if decades <= limit))
 
 
 def log_range(values: Sequence[float]) -> tuple[float, float]:
-    """Widen values to round ends for a logarithmic axis.
+    """Return the round ends of a logarithmic axis that contains all values.
 
     Args:
-        values: all of what is shown, above 0.
+        values: the values, all above 0, at least one.
     """
-    steps = _within(min(values) / 10, max(values) * 10, (1, 2, 5))
+    steps = _round_values(min(values) / 10, max(values) * 10, (1, 2, 5))
     low = max(step for step in steps if step <= min(values) * (1 + 1e-9))
     return low, min(step for step in steps if step >= max(values) * (1 - 1e-9) and step > low)
 
 
-def _within(low: float, high: float, mantissas: Sequence[int]) -> list[float]:
+def _round_values(low: float, high: float, mantissas: Sequence[int]) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = [float(f"{m}e{power}") for power in powers for m in mantissas]
-    return [each for each in every if low * (1 - 1e-9) <= each <= high * (1 + 1e-9)]
+    values = [float(f"{m}e{power}") for power in powers for m in mantissas]
+    return [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]

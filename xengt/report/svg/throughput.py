@@ -1,35 +1,36 @@
-"""Throughput as pictures: by batch and by threads, or as bars where neither varies."""
+"""Throughput as charts: curves by batch or threads, or bars if neither varies."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from xml.etree.ElementTree import Element
 
-from xengt.bench.dimensions import kind, panels, phrase, short, varying, word
+from xengt.bench.dimensions import phrase, varying, word
 from xengt.bench.result import Result
 from xengt.report.html.elements import el
+from xengt.report.panels import group_into_panels, operation_class, operation_label
 from xengt.report.quantity import rate, rate_tick
-from xengt.report.svg.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Line, panel
+from xengt.report.svg.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Curve, draw_panel
 from xengt.report.svg.scale import Scale, linear_ticks
 
-# Labels of neighbouring ticks need this much room.
-_TICK_ROOM = 22.0
+_TICK_DISTANCE = 22.0
+"""The smallest distance between labelled ticks, in units of the panel."""
 
 
-def lines(engine: str, by: str, results: Sequence[Result]) -> Element:
-    """Draw an engine's throughput by one dimension, all panels on the same axes.
+def draw_throughput_curves(engine: str, dimension: str, results: Sequence[Result]) -> Element:
+    """Draw an engine's throughput against one dimension, all panels with the same axes.
 
     Args:
-        engine: the name that keeps its panels apart from another's.
-        by: the dimension along the horizontal axis, `batch` or `threads`; it varies.
-        results: of one engine, at least one.
+        engine: the name of the engine, which makes the ids of its panels unique.
+        dimension: the dimension of the horizontal axis, `batch` or `threads`; it varies.
+        results: the engine's results, at least one.
     """
-    values = sorted({getattr(result.case, by) for result in results})
-    # Batches double, threads count up.
-    scale = Scale(values[0], values[-1], LEFT + 10, RIGHT - 6, log=by == "batch")
+    values = sorted({getattr(result.case, dimension) for result in results})
+    # Batch sizes are usually powers of two, numbers of threads consecutive.
+    scale = Scale(values[0], values[-1], LEFT + 10, RIGHT - 6, log=dimension == "batch")
     ticks = linear_ticks(0, max(result.throughput_per_s for result in results))
     axes = (
-        Axis(scale, _apart(values, scale), f"{by}"),
-        Axis(Scale(0, ticks[-1], BOTTOM, TOP), [(each, rate_tick(each)) for each in ticks], ""),
+        Axis(scale, _spaced_ticks(values, scale), dimension),
+        Axis(Scale(0, ticks[-1], BOTTOM, TOP), [(tick, rate_tick(tick)) for tick in ticks], ""),
     )
     return el(
         "div",
@@ -37,61 +38,70 @@ def lines(engine: str, by: str, results: Sequence[Result]) -> Element:
             el(
                 "figure",
                 el("figcaption", caption),
-                panel(
-                    f"throughput-{engine}-{by}-{number}",
-                    f"Operations per second by {by}, {engine}, {caption}",
-                    _in_words(by, shown),
+                draw_panel(
+                    f"throughput-{engine}-{dimension}-{number}",
+                    f"Operations per second by {dimension}, {engine}, {caption}",
+                    _describe(dimension, in_panel),
                     axes,
-                    lines=_lines(by, shown),
+                    curves=_curves(dimension, in_panel),
                 ),
             )
-            for number, (caption, shown) in enumerate(panels(results, "operation", by))
+            for number, (caption, in_panel) in enumerate(
+                group_into_panels(results, "operation", dimension)
+            )
         ),
         class_="panels",
     )
 
 
-def _apart(values: Sequence[int], scale: Scale) -> list[tuple[float, str]]:
-    """Label the measured values, leaving out those that would touch the one before."""
-    kept: list[tuple[float, str]] = []
+def _spaced_ticks(values: Sequence[int], scale: Scale) -> list[tuple[float, str]]:
+    """Return the measured values as ticks, without those too close to a larger one."""
+    ticks: list[tuple[float, str]] = []
     for value in reversed(values):
-        if not kept or scale(kept[-1][0]) - scale(value) >= _TICK_ROOM:
-            kept.append((value, f"{value:,}"))
-    return kept
+        if not ticks or scale(ticks[-1][0]) - scale(value) >= _TICK_DISTANCE:
+            ticks.append((value, f"{value:,}"))
+    return ticks
 
 
-def _lines(by: str, results: Sequence[Result]) -> list[Line]:
-    made: list[Line] = []
+def _curves(dimension: str, results: Sequence[Result]) -> list[Curve]:
+    """Return a curve per operation; consecutive equal ones are a single curve for both."""
+    curves: list[Curve] = []
     for operation in dict.fromkeys(result.case.operation for result in results):
-        of = [result for result in results if result.case.operation == operation]
-        points = sorted((float(getattr(each.case, by)), each.throughput_per_s) for each in of)
-        if made and made[-1].points == points:
-            made[-1] = replace(made[-1], label="both", kind="both")
+        of_operation = [result for result in results if result.case.operation == operation]
+        points = sorted(
+            (float(getattr(result.case, dimension)), result.throughput_per_s)
+            for result in of_operation
+        )
+        if curves and curves[-1].points == points:
+            curves[-1] = replace(curves[-1], label="both", css_class="both")
         else:
-            made.append(Line(short(of[0].case), kind(of[0].case), points, dots=True))
-    return made
+            case = of_operation[0].case
+            curves.append(Curve(operation_label(case), operation_class(case), points, dots=True))
+    return curves
 
 
-def _in_words(by: str, results: Sequence[Result]) -> str:
+def _describe(dimension: str, results: Sequence[Result]) -> str:
     return " ".join(
-        f"{each.case.operation}, {by} {word(each.case, by)}: {rate(each.throughput_per_s)}."
-        for each in results
+        f"{result.case.operation}, {dimension} {word(result.case, dimension)}: "
+        f"{rate(result.throughput_per_s)}."
+        for result in results
     )
 
 
-def bars(results: Sequence[Result]) -> Element:
+def draw_throughput_bars(results: Sequence[Result]) -> Element:
     """Draw one bar for each result.
 
     Args:
-        results: of a document, at least one.
+        results: the results of a document, at least one.
     """
     highest = max(result.throughput_per_s for result in results)
-    names = {*varying(result.case for result in results), "operation"}
+    differing = {*varying(result.case for result in results), "operation"}
+    in_label = [name for name in ("engine", "granter", "operation") if name in differing]
     rows = []
     for number, result in enumerate(results):
-        said = rate(result.throughput_per_s)
-        label = phrase(result.case, [n for n in ("engine", "granter", "operation") if n in names])
-        name = f"bar-{number}"
+        throughput = rate(result.throughput_per_s)
+        label = phrase(result.case, in_label)
+        title_id = f"bar-{number}-title"
         width = f"{100 * result.throughput_per_s / highest:.2f}%"
         rows.append(
             el(
@@ -99,16 +109,16 @@ def bars(results: Sequence[Result]) -> Element:
                 el("span", label),
                 el(
                     "svg",
-                    el("title", f"{label}: {said}", id=f"{name}-title"),
+                    el("title", f"{label}: {throughput}", id=title_id),
                     el(
                         "g",
                         el("rect", x=0, y=8, width=width, height=14, rx=2),
-                        class_=f"mark {kind(result.case)}",
+                        class_=f"mark {operation_class(result.case)}",
                     ),
                     role="img",
-                    aria_labelledby=f"{name}-title",
+                    aria_labelledby=title_id,
                 ),
-                el("span", said, class_="said"),
+                el("span", throughput, class_="value"),
                 class_="row",
             )
         )

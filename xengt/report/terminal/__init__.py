@@ -1,1 +1,1 @@
-"""Tables on a terminal, or as plain lines elsewhere."""
+"""Reports as tables for a terminal or a pipe."""

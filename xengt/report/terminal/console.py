@@ -1,4 +1,4 @@
-"""Prints tables and lines on a terminal without ever cutting a column."""
+"""Printing of tables and lines on a console without truncating a column."""
 
 from collections.abc import Iterable
 from typing import TextIO
@@ -7,42 +7,41 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Wider than any table of ours: a column is never cut, wherever the output goes.
 _UNBOUNDED = 1000
+"""A width in characters that exceeds that of every table."""
 
 
 def console_on(stream: TextIO) -> Console:
-    """Make the console reports are printed on.
+    """Return a console that prints reports.
 
     Args:
-        stream: standard output or standard error.
+        stream: standard output or standard error. If it is not a terminal, lines are not wrapped.
     """
-    # Where there is no terminal to be as wide as, lines are left whole.
     width = None if stream.isatty() else _UNBOUNDED
     return Console(file=stream, width=width, highlight=False)
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print a table at its full width: a terminal that is too narrow wraps it, nothing is cut.
+    """Print a table at its full width; a narrower terminal wraps its lines.
 
     Args:
-        console: where to.
-        table: one that does not expand.
+        console: the console to print on.
+        table: a table that does not expand.
     """
-    narrow = console.width
+    width = console.width
     console.width = _UNBOUNDED
     try:
         console.print(table, crop=False)
     finally:
-        console.width = narrow
+        console.width = width
 
 
-def lines(console: Console, texts: Iterable[str]) -> None:
-    """Print lines, wrapped between words where they are longer than the terminal.
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Print lines, wrapped between words if they are longer than the terminal is wide.
 
     Args:
-        console: where to.
-        texts: one for each line.
+        console: the console to print on.
+        lines: the lines, without line ends. Markup in them is printed as it is.
     """
-    for text in texts:
-        console.print(Text(text))
+    for line in lines:
+        console.print(Text(line))

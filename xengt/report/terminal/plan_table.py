@@ -1,4 +1,4 @@
-"""What domains need of their tables, and dom0 of its own, as two tables and a verdict."""
+"""A frame plan as tables for a terminal or a pipe: per domain, per table, and a verdict."""
 
 from collections.abc import Iterator
 
@@ -6,53 +6,56 @@ from rich.console import Console
 from rich.table import Table
 
 from xengt.plan import FramePlan
-from xengt.report.terminal.console import lines, print_table
+from xengt.report.terminal.console import print_lines, print_table
 
 
 def show(plan: FramePlan, console: Console) -> None:
-    """Print what a domain needs by its parts, then the frames of each table and their limits.
+    """Print the requirements of a domain by part, then the frames and the limit of each table.
 
     Args:
-        plan: what was asked, and what came of it.
-        console: where to.
+        plan: the plan.
+        console: the console to print on.
     """
-    print_table(console, _parts(plan))
-    lines(console, ["", *(f"{part.what}: {part.formula} ({part.source})" for part in plan.parts)])
-    lines(console, [""])
-    print_table(console, _tables(plan))
-    lines(console, ["", *_verdict(plan)])
+    print_table(console, _parts_table(plan))
+    formulas = (f"{part.what}: {part.formula} ({part.source})" for part in plan.parts)
+    print_lines(console, ["", *formulas, ""])
+    print_table(console, _frames_table(plan))
+    print_lines(console, ["", *_describe_verdict(plan)])
 
 
-def _parts(plan: FramePlan) -> Table:
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    made.add_column("of a domain")
-    made.add_column("references", justify="right")
-    made.add_column("dom0's mappings", justify="right")
+def _parts_table(plan: FramePlan) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("per domain")
+    table.add_column("references", justify="right")
+    table.add_column("dom0 mappings", justify="right")
     for part in plan.parts:
-        made.add_row(part.what, f"{part.references:,}", f"{part.mappings:,}")
-    made.add_row("in all", f"{plan.references:,}", f"{plan.mappings:,}", style="bold")
-    return made
+        table.add_row(part.what, f"{part.references:,}", f"{part.mappings:,}")
+    table.add_row("total", f"{plan.references:,}", f"{plan.mappings:,}", style="bold")
+    return table
 
 
-def _tables(plan: FramePlan) -> Table:
-    made = Table(box=None, pad_edge=False, header_style="bold")
+def _frames_table(plan: FramePlan) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("table", "frames", "limit"):
-        made.add_column(title, justify="left" if title == "table" else "right", no_wrap=True)
-    made.add_column("")
-    for table in plan.tables:
-        made.add_row(table.table, f"{table.frames:,}", f"{table.limit:,}", table.formula)
-    return made
+        table.add_column(title, justify="left" if title == "table" else "right", no_wrap=True)
+    table.add_column("")
+    for frames in plan.tables:
+        table.add_row(frames.table, f"{frames.frames:,}", f"{frames.limit:,}", frames.formula)
+    return table
 
 
-def _verdict(plan: FramePlan) -> Iterator[str]:
-    sources = {table.option.split()[-1]: table.source for table in plan.tables}
-    yield "limits: " + ", ".join(f"{name} ({source})" for name, source in sources.items())
-    for table in plan.tables:
-        if not table.fits:
+def _describe_verdict(plan: FramePlan) -> Iterator[str]:
+    sources = {frames.option.split()[-1]: frames.source for frames in plan.tables}
+    yield "limits: " + ", ".join(f"{option} ({source})" for option, source in sources.items())
+    for frames in plan.tables:
+        if not frames.fits:
             yield (
-                f"{table.table}: {table.frames - table.limit:,} frames too few: "
-                f"raise {table.option}"
+                f"{frames.table}: the limit is {frames.frames - frames.limit:,} frames too low: "
+                f"raise {frames.option}"
             )
-    count = "1 domain" if plan.domains == 1 else f"{plan.domains:,} domains"
-    enough = "enough" if plan.fits else "not enough"
-    yield f"{count}: {enough} on stock Xen, with grant tables of version 1, which Linux uses"
+    domains = "1 domain" if plan.domains == 1 else f"{plan.domains:,} domains"
+    sufficient = "sufficient" if plan.fits else "not sufficient"
+    yield (
+        f"the limits are {sufficient} for {domains} on stock Xen with grant tables of version 1, "
+        "the version that Linux uses"
+    )

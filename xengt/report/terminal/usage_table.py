@@ -1,4 +1,4 @@
-"""Every domain's tables and mappings on a terminal, or as plain lines where there is none."""
+"""The grant and maptrack usage of each domain as a table for a terminal or a pipe."""
 
 from collections.abc import Iterator
 
@@ -6,86 +6,89 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xengt.report.terminal.console import lines, print_table
+from xengt.report.quantity import NO_VALUE
+from xengt.report.terminal.console import print_lines, print_table
 from xengt.usage import COUNTS, DomainUsage, Missing, Usage
 from xengt.xen.maptrack import WORDS
 
-#: What could not be had.
-UNKNOWN = "-"
 TITLES = {
     "grant_frames": "grant frames",
     "max_grant_frames": "limit",
     "maptrack_frames": "maptrack frames",
     "max_maptrack_frames": "limit",
-    "fast_live": "fast live",
-    "fast_maps": "fast ever",
-    "slow_live": "slow live",
-    "slow_maps": "slow ever",
+    "fast_live": "fast active",
+    "fast_maps": "fast total",
+    "slow_live": "slow active",
+    "slow_maps": "slow total",
 }
+"""The column title of each key of `DomainUsage`."""
 
 
 def show(usage: Usage, console: Console) -> None:
-    """Print a reading: a row for each domain, and below it what could not be had.
+    """Print a reading: a row for each domain, then notes on the maptrack and on missing figures.
 
     Args:
-        usage: one reading.
-        console: where to.
+        usage: a reading.
+        console: the console to print on.
     """
     print_table(console, table(usage))
-    lines(console, notes(usage))
+    print_lines(console, notes(usage))
 
 
 def table(usage: Usage, *, stacked: bool = False) -> Table:
-    """Make the table: frames are of 4 KiB, mappings those that the domain made.
+    """Build the table. Frames are of 4 KiB; mappings are those that the domain made.
 
     Args:
-        usage: one reading.
-        stacked: the words of a head one above the other, to be narrow.
+        usage: a reading.
+        stacked: whether the words of a column title are stacked, for a narrow terminal.
     """
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    made.add_column("domid", justify="right")
-    made.add_column("name", no_wrap=True)
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    result.add_column("domid", justify="right")
+    result.add_column("name", no_wrap=True)
     for key in COUNTS:
         title = TITLES[key].replace(" ", "\n") if stacked else TITLES[key]
-        # Where a terminal is too narrow even so, a figure goes on below: nothing is cut.
-        made.add_column(title, justify="right", overflow="fold")
-    nameless = any("name" in each.keys for each in usage.missing)
+        # On a terminal that is still too narrow, a figure is wrapped rather than truncated.
+        result.add_column(title, justify="right", overflow="fold")
+    names_missing = any("name" in missing.keys for missing in usage.missing)
     for domain in usage.domains:
         figures = (getattr(domain, key) for key in COUNTS)
-        made.add_row(
+        result.add_row(
             str(domain.domid),
-            Text(_name(domain, nameless=nameless)),
-            *(UNKNOWN if figure is None else f"{figure:,}" for figure in figures),
+            Text(_format_name(domain, names_missing=names_missing)),
+            *(NO_VALUE if figure is None else f"{figure:,}" for figure in figures),
         )
-    return made
+    return result
 
 
 def notes(usage: Usage) -> Iterator[str]:
-    """Say which maptrack it is, what could not be had, and what to do about it.
+    """Describe the maptrack variant, and the missing figures with reason and remedy.
 
     Args:
-        usage: one reading.
+        usage: a reading.
+
+    Yields:
+        One line each.
     """
     yield f"maptrack: {WORDS[usage.maptrack]}"
-    for each in usage.missing:
-        yield f"{UNKNOWN} in {_columns(each)}: {each.why}: {each.remedy}"
-    if any("max_maptrack_frames" in each.keys for each in usage.missing):
+    for missing in usage.missing:
+        yield f"not available: {_column_names(missing)}: {missing.why}: {missing.remedy}"
+    if any("max_maptrack_frames" in missing.keys for missing in usage.missing):
         limit = usage.default_max_maptrack_frames
         yield (
-            f"a domain made without a maptrack limit of its own gets {limit.frames:,} frames "
-            f"({limit.source})"
+            "default maptrack limit of a domain without one in its configuration: "
+            f"{limit.frames:,} frames ({limit.source})"
         )
 
 
-def _name(domain: DomainUsage, *, nameless: bool) -> str:
-    name = domain.name or (UNKNOWN if nameless else "")
+def _format_name(domain: DomainUsage, *, names_missing: bool) -> str:
+    name = domain.name or (NO_VALUE if names_missing else "")
     return f"{name} (dying)".lstrip() if domain.dying else name
 
 
-def _columns(missing: Missing) -> str:
-    """Name columns as their heads do; two of them are limits."""
+def _column_names(missing: Missing) -> str:
+    """Return the titles of columns, the two columns called limit with what they limit."""
     names = (
-        f"{TITLES[COUNTS[COUNTS.index(key) - 1]]}' limit" if key.startswith("max_") else
+        f"limit of {TITLES[COUNTS[COUNTS.index(key) - 1]]}" if key.startswith("max_") else
         TITLES.get(key, key)
         for key in missing.keys
     )  # fmt: skip

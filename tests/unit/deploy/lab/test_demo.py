@@ -255,6 +255,6 @@ def test_a_pair_below_the_overhead_is_not_called_faster():
     sides = (sorted(map(str, cases.glob(f"{side}-*.json"))) for side in demo.SIDES)
     made = compare_runs(*sides).to_json()
     text = f"{results.table(made)}\n{results.paragraph(made)}"
-    assert "cannot tell: below the measurement overhead" in text
+    assert "inconclusive: below the measurement overhead" in text
     assert "as much time, as far as these boots show, in batches of 32" in text
     assert "% less" not in text
