@@ -22,8 +22,8 @@ class FakeXenstored:
     lasts for `faults` requests.
     """
 
-    def __init__(self, place, domid=0):
-        self.place = place
+    def __init__(self, path, domid=0):
+        self.path = path
         self.home = f"/local/domain/{domid}"
         self.nodes = {f"{self.home}/domid": str(domid).encode()}
         self.forbidden = ()
@@ -31,7 +31,7 @@ class FakeXenstored:
         self.connections = 0
         self.before_request = lambda _operation, _path: None
         self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(place))
+        self.listener.bind(str(path))
         self.listener.listen()
         self.open = []
         self.watches = []
@@ -140,4 +140,4 @@ class FakeXenstored:
             with suppress(OSError):  # its thread reads from it, and would keep it open
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
-        self.place.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)

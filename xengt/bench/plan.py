@@ -7,10 +7,13 @@ from itertools import product
 
 from xengt.bench.result import Case
 from xengt.errors import UnmetError
+from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE
 from xenlib_cffi.call import MAX_BATCH
 
 #: references of each granter, where nobody says
 REFERENCES = 256
+#: mappings of a reference at once: those that share its fast handle, and a slow one
+MAX_MAPPINGS = MAPPINGS_PER_FAST_HANDLE + 1
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typer.models import OptionInfo
 
 from xengt.bench import document
 from xengt.bench import run as benchmark
-from xengt.bench.plan import REFERENCES, BenchPlan
+from xengt.bench.plan import MAX_MAPPINGS, REFERENCES, BenchPlan
 from xengt.cli import option_values, progress
 from xengt.documents.write import write_json, write_text
 from xengt.errors import UnmetError
@@ -45,7 +45,10 @@ def bench(
     batch: Annotated[Several, _several(f"References a call, 1 to {MAX_BATCH}.", "1", "32")],
     threads: Annotated[Several, _several("Each pinned to a vCPU of its own.", "1")],
     mappings: Annotated[
-        Several, _several("Mappings of each reference at once, 1 to 3; the last is timed.", "1")
+        Several,
+        _several(
+            f"Mappings of each reference at once, 1 to {MAX_MAPPINGS}; the last is timed.", "1"
+        ),
     ],
     readonly: Annotated[Several, _several("Map for reading alone: no, yes.", "no")],
     hold: Annotated[Several, _several("Further mappings outstanding while measuring.", "0")],
@@ -93,7 +96,9 @@ def bench(
         else [max(REFERENCES, max(batches) * max(workers))],
         batch=batches,
         threads=workers,
-        mappings=option_values.several("--mappings", mappings, option_values.integer(1, 3)),
+        mappings=option_values.several(
+            "--mappings", mappings, option_values.integer(1, MAX_MAPPINGS)
+        ),
         readonly=[
             word == "yes"
             for word in option_values.several(
@@ -108,7 +113,7 @@ def bench(
     )
     plan.setups()  # what cannot be is refused before anything is started
     preflight.require_dom0(plan.engine)
-    with preflight.library_errors_explained(), journal.open_journal(patience_s=PATIENCE_S) as book:
+    with preflight.library_errors_explained(), journal.open_journal(timeout_s=PATIENCE_S) as book:
         cleared = sweep.clean_up(book)
         if cleared:
             print(f"xengt: {cleared}", file=sys.stderr)

@@ -94,7 +94,7 @@ def compare(
         if unknown:
             _complain(unknown, f"{BELOW_OVERHEAD}; raise --batch or --samples of `xengt bench`")
         if above or unknown:
-            raise typer.Exit(Exit.BELOW_BOUND)
+            raise typer.Exit(Exit.BEYOND_BOUND)
 
 
 def _complain(count: int, what: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from xengt.bench.dimensions import DIMENSIONS, phrase
 from xengt.bench.document import BenchDocument
-from xengt.xen.maptrack import NAMES
+from xengt.xen.maptrack import SHORT_NAMES
 
 # Of fewer runs, the intervals are right but wide.
 _ENOUGH_RUNS = 5
@@ -34,7 +34,7 @@ class Run:
     @property
     def maptrack(self) -> str:
         """Name the maptrack of the run's hypervisor; "" where nothing told."""
-        return NAMES.get(self.document.host.get("maptrack"), "")
+        return SHORT_NAMES.get(self.document.host.get("maptrack"), "")
 
     def to_json(self) -> dict[str, Any]:
         """Return what tells the run from another."""

@@ -82,15 +82,15 @@ def test_what_could_not_be_had_is_a_dash_and_one_line_says_why(run):
         " this Xen's hypfs has no /gnttab: boot the patched hypervisor"
     )
     assert default == (
-        "a domain made without a maptrack limit of its own gets 1,024 frames (as hypfs says)"
+        "a domain made without a maptrack limit of its own gets 1,024 frames (hypfs)"
     )
 
 
 def test_a_xenstore_out_of_reach_is_told_in_the_column_of_names(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
     _, zero, _, _, why = run().stdout.splitlines()
     assert zero.split()[:3] == ["0", "-", "1"]
-    assert why.startswith("- in name: there is no XenStore here")
+    assert why.startswith("- in name: XenStore does not exist here")
 
 
 def test_every_figure_has_a_head_of_its_own():
@@ -158,7 +158,7 @@ def test_a_terminal_is_refreshed_in_place(run, sleeps, monkeypatch):
     done = run("--watch", "3")
     assert done.exit_code == 0
     assert sleeps == [3, 3, 3]
-    assert done.stdout.count("every 3 s; Ctrl-C ends") >= 3
+    assert done.stdout.count("every 3 s; press Ctrl-C to end") >= 3
     # it goes back up over what it wrote, and shows the cursor again at the end
     assert "\x1b[1A" in done.stdout
     assert done.stdout.rstrip().endswith("\x1b[?25h")

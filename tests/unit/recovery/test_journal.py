@@ -97,7 +97,7 @@ def test_one_run_at_a_time(path, killed):
 def test_a_run_waits_for_one_that_soon_ends(path):
     with open_journal(path):
         begun = time.monotonic()
-        with pytest.raises(UnmetError), open_journal(path, patience_s=0.2):
+        with pytest.raises(UnmetError), open_journal(path, timeout_s=0.2):
             pass
         assert 0.2 <= time.monotonic() - begun < patient(5)
     entered = threading.Event()
@@ -110,7 +110,7 @@ def test_a_run_waits_for_one_that_soon_ends(path):
     other = threading.Thread(target=hold)
     other.start()
     entered.wait()
-    with open_journal(path, patience_s=20) as journal:
+    with open_journal(path, timeout_s=20) as journal:
         assert journal.read() == Contents()
     other.join()
 
@@ -148,10 +148,10 @@ def test_beginning_again_forgets_what_was(path):
 
 def test_what_is_released_is_not_held(path):
     with open_journal(path) as journal:
-        journal.released()
+        journal.clear_held()
         journal.begin([], 2)
         journal.hold([GrantMapping(1, 2), GrantMapping(3, 4)])
-        journal.released()
+        journal.clear_held()
         assert journal.read() == Contents()
         journal.hold([GrantMapping(5, 6)])
         assert journal.read().held == [GrantMapping(5, 6)]
@@ -229,7 +229,7 @@ def test_a_disk_that_is_full_is_told_before_anything_is_mapped(path):
         text=True,
         check=True,
     )
-    assert done.stdout == "no 16048 bytes for the journal of mappings: File too large\n"
+    assert done.stdout == "the journal of mappings needs 16048 bytes: File too large\n"
 
 
 def test_a_place_that_cannot_be_had_is_told(tmp_path):
@@ -239,7 +239,7 @@ def test_a_place_that_cannot_be_had_is_told(tmp_path):
         open_journal(tmp_path / "file" / "mappings"),
     ):
         pass
-    assert error.value.remedy == "run this as root"
+    assert error.value.remedy == "run xengt as root"
 
 
 def test_the_lock_goes_with_the_context_though_cursors_live_on(path):

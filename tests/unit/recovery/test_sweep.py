@@ -23,7 +23,7 @@ def live():
     return sorted((m.gref, m.device) for m in books() if m.live)
 
 def search(call, *grefs, table=True):
-    sweep._tells_use = lambda *_: Table() if table else None
+    sweep._open_grant_table = lambda *_: Table() if table else None
     before = fake.offered
     found = sweep._search(call, None, [Reference(7, gref, 0) for gref in grefs])
     return found, fake.offered - before

@@ -29,7 +29,7 @@ from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 @pytest.fixture
 def daemon(tmp_path, monkeypatch):
     daemon = FakeXenstored(tmp_path / "socket", domid=7)
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (daemon.place,))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (daemon.path,))
     yield daemon
     daemon.stop()
 
@@ -103,7 +103,7 @@ def test_each_page_holds_the_pattern_of_its_own_reference(fake_gntalloc):
 
 def test_more_pages_than_gntalloc_gives_are_refused_before_it_is_asked(fake_gntalloc, limit):
     with (
-        pytest.raises(UnmetError, match=r"64 pages at most .* and 65 are") as caught,
+        pytest.raises(UnmetError, match=r"65 pages exceed .* limit of 64") as caught,
         gntalloc.shared_pages(3, 65, own=7),
     ):
         pass
@@ -114,8 +114,8 @@ def test_more_pages_than_gntalloc_gives_are_refused_before_it_is_asked(fake_gnta
 @pytest.mark.parametrize(
     ("number", "kind", "what"),
     [
-        (errno.ENOSPC, UnmetError, "not 10 pages left to share of its 64"),
-        (errno.ENOMEM, UnmetError, "not 10 pages free"),
+        (errno.ENOSPC, UnmetError, "10 more shared pages exceed .* limit of 64"),
+        (errno.ENOMEM, UnmetError, "not have 10 free pages"),
         (errno.EINVAL, FailedError, "EINVAL"),
     ],
 )
@@ -162,7 +162,7 @@ def sharer(daemon, *, then):
         "from pathlib import Path\n"
         "from xengt.sharing.publisher import publish_while_running\n"
         "from xengt.sharing.publication import Publication\n"
-        f"xengt.xen.xenstore.PLACES = (Path({str(daemon.place)!r}),)\n"
+        f"xengt.xen.xenstore.PATHS = (Path({str(daemon.path)!r}),)\n"
         "with xengt.xen.xenstore.XenStore() as store:\n"
         "    with publish_while_running(store, Publication(7, 0, (8, 9), True, os.getpid())):\n"
         "        print('ready', flush=True)\n"
@@ -184,7 +184,7 @@ def withdrawer_place(daemon, monkeypatch, tmp_path):
     site.mkdir()
     (site / "sitecustomize.py").write_text(
         "import xengt.xen.xenstore\nfrom pathlib import Path\n"
-        f"xengt.xen.xenstore.PLACES = (Path({str(daemon.place)!r}),)\n"
+        f"xengt.xen.xenstore.PATHS = (Path({str(daemon.path)!r}),)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{site}{os.pathsep}{Path.cwd()}")
 
@@ -210,7 +210,10 @@ def test_one_mapper_has_one_sharer(daemon):
     with sharer(daemon, then="time.sleep(60)") as process, XenStore() as store:
         second = Publication(7, 0, (10,), True, os.getpid())
         with (
-            pytest.raises(UnmetError, match=f"process {process.pid} shares with domain 0"),
+            pytest.raises(
+                UnmetError,
+                match=f"process {process.pid} of this domain already shares pages with domain 0",
+            ),
             publisher.publish_while_running(store, second),
         ):
             pass

@@ -84,8 +84,8 @@ def test_a_line_a_reference(gntdev):
     assert (done.exit_code, done.stderr) == (0, "")
     sums = [hashlib.sha256(gntdev.pages[gref]).hexdigest() for gref in (8, 9, 300)]
     assert done.stdout.splitlines() == [
-        f"domain 7 reference 8  sha256 {sums[0]}  xengt share's",
-        f"domain 7 reference 9  sha256 {sums[1]}  xengt share's",
+        f"domain 7 reference 8  sha256 {sums[0]}  pattern of xengt share",
+        f"domain 7 reference 9  sha256 {sums[1]}  pattern of xengt share",
         f"domain 7 reference 300  sha256 {sums[2]}",
     ]
     assert gntdev.asked == [([(7, 8), (7, 9), (7, 300)], True)]

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from tests.unit.xenstored import WRITE, FakeXenstored
 from xengt.errors import UnmetError
 from xengt.sharing.publication import (
-    PIECE_BYTES,
+    CHUNK_BYTES,
     Publication,
     publication_directory,
     publish,
     read_publication,
     withdraw,
 )
-from xengt.sharing.references import MAX_REFERENCES, decode, encode, pattern, stamp
+from xengt.sharing.references import MAX_REFERENCES, format_grefs, parse_grefs, pattern, stamp
 from xengt.xen.xenstore import XenStore
 
 GREFS = st.lists(st.integers(0, 0xFFFFFFFF), unique=True)
@@ -29,7 +29,7 @@ def daemon(tmp_path):
 
 @pytest.fixture
 def store(daemon):
-    with XenStore(daemon.place) as store:
+    with XenStore(daemon.path) as store:
         yield store
 
 
@@ -39,23 +39,23 @@ def publication(grefs, **changed):
 
 
 def test_ranges_read_as_a_person_would_write_them():
-    assert encode([*range(8, 264), 300]) == "8-263,300"
-    assert encode([5, 4, 3]) == "5,4,3"
-    assert decode("8-10,300") == [8, 9, 10, 300]
-    assert encode([]) == ""
-    assert decode("") == []
+    assert format_grefs([*range(8, 264), 300]) == "8-263,300"
+    assert format_grefs([5, 4, 3]) == "5,4,3"
+    assert parse_grefs("8-10,300") == [8, 9, 10, 300]
+    assert format_grefs([]) == ""
+    assert parse_grefs("") == []
 
 
 @given(GREFS)
 def test_ranges_round_trip_in_order(grefs):
-    assert decode(encode(grefs)) == grefs
+    assert parse_grefs(format_grefs(grefs)) == grefs
 
 
 @given(st.integers(0, 0xFFFF0000), st.integers(1, 5000))
 def test_a_run_is_one_range(first, count):
-    text = encode(range(first, first + count))
+    text = format_grefs(range(first, first + count))
     assert "," not in text
-    assert decode(text) == list(range(first, first + count))
+    assert parse_grefs(text) == list(range(first, first + count))
 
 
 @pytest.mark.parametrize(
@@ -65,17 +65,17 @@ def test_a_run_is_one_range(first, count):
 )  # fmt: skip
 def test_what_is_no_list_of_references_is_refused(text):
     with pytest.raises(ValueError, match="reference"):
-        decode(text)
+        parse_grefs(text)
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text):
     try:
-        grefs = decode(text)
+        grefs = parse_grefs(text)
     except ValueError:
         return
     assert len(grefs) <= MAX_REFERENCES
-    assert decode(encode(grefs)) == grefs
+    assert parse_grefs(format_grefs(grefs)) == grefs
 
 
 @given(
@@ -105,9 +105,9 @@ def test_what_is_published_is_read_back(store, writable):
 
 def test_no_value_is_longer_than_xenstore_takes(store, daemon):
     publish(store, publication(range(10_000, 40_000, 2)))
-    pieces = [v for n, v in daemon.nodes.items() if "/references/" in n]
-    assert len(pieces) > 1
-    assert all(0 < len(piece) <= PIECE_BYTES for piece in pieces)
+    chunks = [v for n, v in daemon.nodes.items() if "/references/" in n]
+    assert len(chunks) > 1
+    assert all(0 < len(chunk) <= CHUNK_BYTES for chunk in chunks)
     assert read_publication(store, 7, 0).grefs == tuple(range(10_000, 40_000, 2))
 
 
@@ -181,10 +181,10 @@ def test_one_that_is_replaced_while_it_is_read_is_not_ready(store, daemon):
         ("pages", "9" * 4000, "pages is"),
         ("pages", str(MAX_REFERENCES + 1), "pages is"),
         ("pages", "3", "2 references for 3 pages"),
-        ("pages", "1", "2 references, 1 at most"),
+        ("pages", "1", "2 references exceed the limit of 1"),
         ("references/0", "8,8", "twice"),
-        ("references/0", "0-4294967295", "at most"),
-        ("references/0", "ü" * 2000, "no range"),
+        ("references/0", "0-4294967295", "exceed the limit"),
+        ("references/0", "ü" * 2000, "not a range"),
         ("writable", "yes", "writable is 'yes'"),
         ("pid", "", "pid is ''"),
     ],

@@ -69,7 +69,7 @@ def test_on_stock_grant_frames_are_all_there_is(xen, has_hypfs, why, which):
     assert [each.dying for each in usage.domains] == [False, True]
     default = usage.default_max_maptrack_frames
     assert default.frames == 1024
-    assert default.source == ("as hypfs says" if has_hypfs else "Xen's default")
+    assert default.source == ("hypfs" if has_hypfs else "Xen's default")
 
 
 def test_another_failure_than_no_such_directory_is_not_stock(xen):
@@ -182,7 +182,7 @@ def test_counts_have_64_bits_and_are_never_negative(xen, text, count):
 
 
 def test_without_xenstore_the_rest_is_there(xen, monkeypatch, tmp_path):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
     xen.have(0, *FIGURES)
     usage = read_usage()
     assert rows(usage) == {0: FIGURES}

@@ -9,7 +9,15 @@ from typer.testing import CliRunner
 
 from xengt.cli import app
 from xengt.errors import UnmetError
-from xengt.xen.handle import DOMID_FIRST_RESERVED, DOMID_MAX, GREF_MAX, INVALID, build, fast, split
+from xengt.xen.handle import (
+    DOMID_FIRST_RESERVED,
+    DOMID_MAX,
+    GREF_MAX,
+    INVALID,
+    build,
+    fast_handle,
+    split,
+)
 
 
 @given(st.integers(0, DOMID_MAX), st.integers(0, GREF_MAX))
@@ -49,7 +57,7 @@ def test_a_stock_handle_is_slow() -> None:
         (0x8000, 0, "15 bits"),
         (-1, 0, "15 bits"),
         (1, -1, "not a grant reference"),
-        (1, 65_536, "tracked with a slow entry"),
+        (1, 65_536, "tracked with slow entries"),
         (0x7FFF, 0xFFFF, "invalid handle"),
     ],
 )
@@ -71,7 +79,7 @@ def test_what_has_no_fast_handle_is_refused(domid: int, gref: int, what: str) ->
     ],
 )
 def test_the_candidate_for_a_fast_mapping(domid: int, gref: int, value: int | None) -> None:
-    assert fast(domid, gref) == value
+    assert fast_handle(domid, gref) == value
     if value is not None:
         assert (split(value).domid, split(value).gref) == (domid, gref)
 
@@ -98,6 +106,7 @@ def test_the_command_reads_hex_and_decimal(spelling: str) -> None:
 def test_the_command_builds_and_writes_json() -> None:
     done = CliRunner().invoke(app, ["handle", "--domid", "1", "--gref", "0x8", "--json"])
     assert json.loads(done.stdout) == {
+        "schema": "xengt.handle/1",
         "handle": "0x80010008",
         "value": 0x80010008,
         "kind": "fast",
@@ -113,7 +122,7 @@ def test_the_command_builds_and_writes_json() -> None:
     [
         (["0xffffffff"], "invalid"),
         (["17"], "slow: entry 17 of the mapper's maptrack table"),
-        (["0xfff00001"], "DOMID_SELF: no ordinary domain"),
+        (["0xfff00001"], "DOMID_SELF, a reserved domid"),
     ],
 )
 def test_the_command_says_what_else_a_value_is(arguments: list[str], says: str) -> None:

@@ -173,7 +173,7 @@ def test_the_maptrack_is_told_by_what_hypfs_has(monkeypatch, root, words, expect
             return root
 
     monkeypatch.setattr(maptrack, "HypFs", HypFs)
-    assert maptrack.running(words) == expected
+    assert maptrack.detect(words) == expected
 
 
 def test_all_facts_are_gathered(monkeypatch):
@@ -189,7 +189,7 @@ def test_all_facts_are_gathered(monkeypatch):
 
     monkeypatch.setattr(host, "Ctrl", Ctrl)
     monkeypatch.setattr(
-        maptrack, "running", lambda words: {"gnttab=no-fast-maptrack": "no-fast"}[words]
+        maptrack, "detect", lambda words: {"gnttab=no-fast-maptrack": "no-fast"}[words]
     )
     made = document.build(host.gather_host(), dict(made_documents.document(samples=1).plan), ())
     assert made.host["maptrack"] == "no-fast"

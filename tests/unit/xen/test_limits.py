@@ -29,7 +29,7 @@ NO_HYPFS = XenLibraryError("xenhypfs_open", "hypfs", 95)
     ],
 )
 def test_a_number_of_the_command_line_is_read_as_xen_reads_it(words, found):
-    assert command_line.number(words, "gnttab_max_maptrack_frames") == found
+    assert command_line.read_number(words, "gnttab_max_maptrack_frames") == found
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_number_of_the_command_line_is_read_as_xen_reads_it(words, found):
     ],
 )
 def test_a_boolean_of_the_command_line_is_read_as_xen_reads_it(words, found):
-    assert command_line.switch(words, "gnttab", "fast-maptrack") is found
+    assert command_line.read_boolean(words, "gnttab", "fast-maptrack") is found
 
 
 class HypFs(stand_in.Limits):
@@ -80,12 +80,12 @@ class Ctrl(stand_in.Handle):
 @pytest.mark.parametrize(
     ("hypfs", "words", "frames", "source"),
     [
-        ("2048", "gnttab_max_maptrack_frames=9", 2048, "as hypfs says"),
-        (NO_HYPFS, "gnttab_max_maptrack_frames=9", 9, "from Xen's command line"),
+        ("2048", "gnttab_max_maptrack_frames=9", 2048, "hypfs"),
+        (NO_HYPFS, "gnttab_max_maptrack_frames=9", 9, "Xen's command line"),
         (XenLibraryError("xenhypfs_read", "x", 2), "gnttab_max_maptrack_frames=9", 9,
-         "from Xen's command line"),
-        (NO_HYPFS, "gnttab_max_maptrack_frames=0", 0, "from Xen's command line"),
-        ("many", "gnttab_max_maptrack_frames=9", 9, "from Xen's command line"),
+         "Xen's command line"),
+        (NO_HYPFS, "gnttab_max_maptrack_frames=0", 0, "Xen's command line"),
+        ("many", "gnttab_max_maptrack_frames=9", 9, "Xen's command line"),
         (MissingLibraryError(), "console=com1", 1024, "Xen's default"),
         (NO_HYPFS, XenLibraryError("xc_interface_open", "x", 13), 1024, "Xen's default"),
         (NO_HYPFS, MissingLibraryError(), 1024, "Xen's default"),

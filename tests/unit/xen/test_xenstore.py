@@ -15,7 +15,8 @@ from pyxs._internal import Op, Packet
 from tests.patience import patient
 from tests.unit.xenstored import FakeXenstored
 from xengt.errors import Exit, FailedError, UnmetError
-from xengt.xen.xenstore import Events, XenStore, _Router
+from xengt.xen.pyxs_client import Router
+from xengt.xen.xenstore import Events, XenStore
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def daemon(tmp_path):
 
 @pytest.fixture
 def store(daemon):
-    with XenStore(daemon.place, deadline_s=patient(0.5)) as store:
+    with XenStore(daemon.path, deadline_s=patient(0.5)) as store:
         yield store
 
 
@@ -76,17 +77,20 @@ def test_finds_domains_by_name_and_by_domid(store):
 
 def test_own_domid_is_the_one_xenstore_names(tmp_path):
     daemon = FakeXenstored(tmp_path / "socket", domid=9)
-    with XenStore(daemon.place) as store:
+    with XenStore(daemon.path) as store:
         assert store.own_domid() == 9
     daemon.nodes["/local/domain/9/domid"] = b"nine"
-    with XenStore(daemon.place) as store, pytest.raises(UnmetError, match="which domain this is"):
+    with (
+        XenStore(daemon.path) as store,
+        pytest.raises(UnmetError, match="does not report the domid"),
+    ):
         store.own_domid()
     daemon.stop()
 
 
 @pytest.mark.parametrize("fault", ["silent", "half"])
 def test_a_daemon_that_never_answers_meets_the_deadline(daemon, fault):
-    with XenStore(daemon.place, deadline_s=0.5) as store:
+    with XenStore(daemon.path, deadline_s=0.5) as store:
         daemon.fault = fault
         begin = time.monotonic()
         with pytest.raises(UnmetError) as caught:
@@ -101,7 +105,7 @@ def test_a_daemon_that_never_answers_meets_the_deadline(daemon, fault):
 def test_a_daemon_that_breaks_off_is_told_before_the_deadline(daemon, fault):
     daemon.fault = fault
     begin = time.monotonic()
-    with XenStore(daemon.place, deadline_s=30) as store, pytest.raises(UnmetError, match="answer"):
+    with XenStore(daemon.path, deadline_s=30) as store, pytest.raises(UnmetError, match="answer"):
         store.read("/x/y")
     assert time.monotonic() - begin < patient(5)
     assert daemon.connections == 2
@@ -139,7 +143,7 @@ def test_no_thread_dies_aloud(store, daemon, capfd):
 
 def test_a_daemon_that_is_gone_refuses_the_connection(store, daemon):
     daemon.stop()
-    daemon.place.touch()
+    daemon.path.touch()
     with pytest.raises(UnmetError, match=r"does not answer .*read /x/y"):
         store.read("/x/y")
 
@@ -193,7 +197,7 @@ class Closing:
 
 
 def test_a_connection_that_is_closed_while_it_is_written_to_is_lost():
-    router = _Router(Closing())
+    router = Router(Closing())
     with pytest.raises(pyxs.PyXSError) as lost:
         router.send(Packet(Op.READ, b"/x\0", 1))
     assert lost.value.args[0] == errno.ECONNRESET
@@ -204,15 +208,15 @@ def test_a_connection_that_is_closed_while_it_is_written_to_is_lost():
 
 
 def test_where_there_is_no_xenstore_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
-    with pytest.raises(UnmetError, match="no XenStore here"):
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
+    with pytest.raises(UnmetError, match="XenStore does not exist here"):
         XenStore().read("/x/y")
     with pytest.raises(UnmetError, match="does not exist"):
         XenStore(tmp_path / "none").read("/x/y")
 
 
 def test_takes_the_first_place_there_is(daemon, tmp_path, monkeypatch):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none", daemon.place))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none", daemon.path))
     with XenStore() as store:
         assert store.own_domid() == 0
 

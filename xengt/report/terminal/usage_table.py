@@ -8,7 +8,7 @@ from rich.text import Text
 
 from xengt.report.terminal.console import lines, print_table
 from xengt.usage import COUNTS, DomainUsage, Missing, Usage
-from xengt.xen.maptrack import WORDS
+from xengt.xen.maptrack import DESCRIPTIONS
 
 #: What could not be had.
 UNKNOWN = "-"
@@ -66,7 +66,7 @@ def notes(usage: Usage) -> Iterator[str]:
     Args:
         usage: one reading.
     """
-    yield f"maptrack: {WORDS[usage.maptrack]}"
+    yield f"maptrack: {DESCRIPTIONS[usage.maptrack]}"
     for each in usage.missing:
         yield f"{UNKNOWN} in {_columns(each)}: {each.why}: {each.remedy}"
     if any("max_maptrack_frames" in each.keys for each in usage.missing):
