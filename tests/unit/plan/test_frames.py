@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -10,15 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import xengt
-from tests.unit.schemas import undescribed
+from tests.unit import schemas
 from xengt.cli import app
 from xengt.plan import GuestDevices, plan_frames
 from xengt.plan.devices import parts, slots
 from xengt.xen import kernel, limits
 from xengt.xen.limits import Limit
 
-SCHEMA = json.loads((Path(xengt.__file__).parent / "documents" / "plan.schema.json").read_text())
+SCHEMA = schemas.load("plan")
 GUESTS = st.builds(
     GuestDevices,
     vifs=st.integers(0, 40),
@@ -109,7 +107,7 @@ def test_any_plan_is_a_document(guest, domains, vcpus):
 
 
 def test_the_schema_describes_every_key():
-    assert list(undescribed(SCHEMA)) == []
+    assert list(schemas.undescribed(SCHEMA)) == []
 
 
 def run(*options):

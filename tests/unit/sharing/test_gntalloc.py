@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.patience import patient
-from tests.unit import stand_in
+from tests.unit import schemas, stand_in
 from tests.unit.waiting import waits_until
 from tests.unit.xenstored import FakeXenstored
 from xengt import cli
@@ -283,7 +283,12 @@ def test_the_command_tells_json_and_ends_in_time(daemon, fake_gntalloc):
     options = ["share", "--to", "3", "--pages", "4", "--readonly", "--json", "--duration", "0.1"]
     result = CliRunner().invoke(cli.app, options)
     assert result.exit_code == 0, result.output
-    assert json.loads(result.output) == {
+    document = json.loads(result.output)
+    validator = schemas.validator("share")
+    validator.validate(document)
+    for key, wrong in (("pages", 0), ("mapper", None), ("references", [8, 8]), ("more", 1)):
+        assert not validator.is_valid(document | {key: wrong})
+    assert document == {
         "schema": "xengt.share/1",
         "granter": 7,
         "mapper": 3,

@@ -11,7 +11,7 @@ import threading
 import pytest
 from typer.testing import CliRunner
 
-from tests.unit import stand_in
+from tests.unit import schemas, stand_in
 from xengt import cli
 from xengt.errors import FailedError
 from xengt.report.terminal.hexdump import hexdump
@@ -75,8 +75,29 @@ def gntdev(monkeypatch):
     return fake
 
 
+VALIDATOR = schemas.validator("map")
+
+
 def run(*words):
     return CliRunner().invoke(cli.app, ["map", "7", *words])
+
+
+def run_json(*words):
+    """Run the command with --json, and validate the document it prints."""
+    document = json.loads(run(*words, "--json").stdout)
+    VALIDATOR.validate(document)
+    return document
+
+
+@pytest.mark.usefixtures("gntdev")
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("gref", -1), ("sha256", "ab"), ("shared", None), ("content", "00"), ("more", 1)],
+)
+def test_the_schema_rejects_what_no_page_has(key, wrong):
+    document = run_json("8", "--hexdump")
+    document["pages"][0][key] = wrong
+    assert not VALIDATOR.is_valid(document)
 
 
 def test_a_line_a_reference(gntdev):
@@ -94,7 +115,7 @@ def test_a_line_a_reference(gntdev):
 
 @pytest.mark.usefixtures("gntdev")
 def test_only_what_is_whole_and_of_the_reference_is_marked():
-    pages = json.loads(run("8", "301-302", "--json").stdout)["pages"]
+    pages = run_json("8", "301-302")["pages"]
     assert [seen["shared"] for seen in pages] == [True, False, False]
 
 
@@ -138,13 +159,13 @@ def test_who_may_not_ask_xen_is_told_nothing(monkeypatch):
 
 
 def test_json_has_the_content_when_it_is_asked_for(gntdev):
-    plain = json.loads(run("300", "8", "--json", "--writable").stdout)
+    plain = run_json("300", "8", "--writable")
     assert [seen["gref"] for seen in plain["pages"]] == [300, 8]
     assert [seen["shared"] for seen in plain["pages"]] == [False, True]
     assert plain["writable"] is True
     assert gntdev.asked == [([(7, 300), (7, 8)], False)]
     assert "content" not in plain["pages"][0]
-    whole = json.loads(run("300", "--json", "--hexdump").stdout)
+    whole = run_json("300", "--hexdump")
     assert bytes.fromhex(whole["pages"][0]["content"]) == gntdev.pages[300]
 
 

@@ -2,23 +2,18 @@
 
 import errno
 import json
-from pathlib import Path
 
-import jsonschema
 import pytest
 
-import xengt
-from tests.unit.schemas import undescribed
+from tests.unit import schemas
 from tests.unit.usage_stand_ins import NAMES, failed, xen
 from xengt.usage import COUNTS, DomainUsage, document, hypfs, read_usage
 from xenlib_cffi.errors import XenLibraryError
 
 __all__ = ["xen"]  # a fixture
 
-SCHEMA = json.loads((Path(xengt.__file__).parent / "documents" / "usage.schema.json").read_text())
-VALIDATOR = jsonschema.Draft202012Validator(
-    SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-)
+SCHEMA = schemas.load("usage")
+VALIDATOR = schemas.validator("usage")
 FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
 
 
@@ -203,14 +198,13 @@ def test_a_silent_xenstore_is_waited_for_once(xen):
 
 
 def test_the_schema_describes_every_key_and_no_other():
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
     domain = SCHEMA["properties"]["domains"]["items"]
     assert tuple(domain["properties"]) == tuple(domain["required"]) == DomainUsage.__slots__
     assert tuple(SCHEMA["properties"]) == ("schema", "xengt", *document.Usage.__slots__)
     missing = SCHEMA["properties"]["missing"]["items"]["properties"]["keys"]["items"]["enum"]
     assert missing == ["name", *COUNTS]
 
-    assert list(undescribed(SCHEMA)) == []
+    assert list(schemas.undescribed(SCHEMA)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """`xengt handle` against the published encoding of fast maptrack entries."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tests.unit import schemas
 from xengt.cli import app
 from xengt.errors import UnmetError
 from xengt.xen.handle import (
@@ -103,9 +105,35 @@ def test_the_command_reads_hex_and_decimal(spelling: str) -> None:
     assert done.stdout == "0x80010008  fast: granter domid 1, reference 8\n"
 
 
+VALIDATOR = schemas.validator("handle")
+
+
+def run_json(*arguments: str) -> dict[str, Any]:
+    """Run the command with --json, and validate the document it prints."""
+    done = CliRunner().invoke(app, ["handle", *arguments, "--json"])
+    document: dict[str, Any] = json.loads(done.stdout)
+    VALIDATOR.validate(document)
+    return document
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["0", "17", "0x7fffffff", "0x80010008", "0xfff00001", "0xffefffff", "0xfffffffe", "0xffffffff"],
+)
+def test_the_json_of_every_kind_of_handle_follows_the_schema(value: str) -> None:
+    assert run_json(value)["value"] == int(value, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("value", 1 << 32), ("kind", "quick"), ("gref", 65_536), ("reserved", 0), ("more", 1)],
+)
+def test_the_schema_rejects_what_no_handle_has(key: str, wrong: object) -> None:
+    assert not VALIDATOR.is_valid(run_json("0x80010008") | {key: wrong})
+
+
 def test_the_command_builds_and_writes_json() -> None:
-    done = CliRunner().invoke(app, ["handle", "--domid", "1", "--gref", "0x8", "--json"])
-    assert json.loads(done.stdout) == {
+    assert run_json("--domid", "1", "--gref", "0x8") == {
         "schema": "xengt.handle/1",
         "handle": "0x80010008",
         "value": 0x80010008,
