@@ -1,42 +1,42 @@
-"""How a command can end other than well, and the exit code each way has."""
+"""The exceptions and exit codes of the `xengt` commands."""
 
 from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """The exit codes every `xengt` command keeps to."""
+    """The exit codes of every `xengt` command."""
 
     DONE = 0
-    BELOW_BOUND = 1
+    BEYOND_BOUND = 1
     UNMET = 2
     FAILED = 3
 
 
 class XengtError(Exception):
-    """What failed, on what, and what the user can change.
+    """An error that a command reports in one sentence, with a remedy where there is one.
 
     Args:
-        what: one sentence: the thing that failed, the domain and reference it
-            failed on, and Xen's own word for the status where there is one.
-        remedy: one sentence: what the user can do about it.
+        what: one sentence: the operation that failed, the domain and reference it
+            failed on, and the status that Xen or Linux returned, in words.
+        remedy: one sentence: what the user can change; empty if nothing.
     """
 
     exit_code = Exit.FAILED
 
     def __init__(self, what: str, remedy: str = "") -> None:
-        """Keep the two sentences apart, so that they can be shown apart."""
+        """Store both sentences; commands print them on separate lines."""
         super().__init__(what)
         self.what = what
         self.remedy = remedy
 
 
 class UnmetError(XengtError):
-    """The command cannot start: a bad option, or something the host lacks."""
+    """The command cannot start: an option is invalid, or the host lacks a prerequisite."""
 
     exit_code = Exit.UNMET
 
 
 class FailedError(XengtError):
-    """The command had started, and failed while running."""
+    """The command started and failed while it ran."""
 
     exit_code = Exit.FAILED

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from xenlib_cffi import device_paths
 from xenlib_cffi.errors import GrantError, status_word
-from xenlib_cffi.library import LibraryHandle
+from xenlib_cffi.library import PAGE_SIZE, LibraryHandle
 
-PAGE = 4096
 #: operations that one hypercall is given at most
 MAX_BATCH = 512
 
@@ -34,8 +34,8 @@ class Call(LibraryHandle):
 
     def __init__(self) -> None:
         """Open privcmd, and a hypercall-safe buffer for grant operations."""
-        super().__init__("xencall_open", "/dev/xen/privcmd", "xencall_close")
-        pages = 2 * (MAX_BATCH * self.ffi.sizeof("gnttab_map_grant_ref_t") // PAGE)
+        super().__init__("xencall_open", device_paths.PRIVCMD, "xencall_close")
+        pages = 2 * (MAX_BATCH * self.ffi.sizeof("gnttab_map_grant_ref_t") // PAGE_SIZE)
         buffer = self.lib.xencall_alloc_buffer_pages(self.pointer, pages)
         if not buffer:
             error = self.failure("xencall_alloc_buffer_pages", f"{pages} pages")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from xenlib_cffi import device_paths
 from xenlib_cffi.errors import status_word
 from xenlib_cffi.library import LibraryHandle
 
@@ -108,7 +109,7 @@ class Ctrl(LibraryHandle):
 
     def __init__(self) -> None:
         """Open privcmd."""
-        super().__init__("xc_interface_open", "/dev/xen/privcmd", "xc_interface_close", loggers=2)
+        super().__init__("xc_interface_open", device_paths.PRIVCMD, "xc_interface_close", loggers=2)
 
     def create_empty(self, uuid: bytes, max_grant_frames: int) -> int:
         """Create a PV domain without vCPU and guest OS (`xc_domain_create`).

@@ -1,5 +1,6 @@
 """libxenevtchn: event channels."""
 
+from xenlib_cffi import device_paths
 from xenlib_cffi.library import LibraryHandle
 
 
@@ -13,7 +14,7 @@ class EventChannels(LibraryHandle):
 
     def __init__(self) -> None:
         """Open the device."""
-        super().__init__("xenevtchn_open", "/dev/xen/evtchn", "xenevtchn_close")
+        super().__init__("xenevtchn_open", device_paths.EVTCHN, "xenevtchn_close")
 
     def fileno(self) -> int:
         """The descriptor to poll for pending ports (`xenevtchn_fd`)."""
@@ -60,7 +61,7 @@ class EventChannels(LibraryHandle):
             XenLibraryError: the wait was interrupted.
         """
         return self.check(
-            self.lib.xenevtchn_pending(self.pointer), "xenevtchn_pending", "/dev/xen/evtchn"
+            self.lib.xenevtchn_pending(self.pointer), "xenevtchn_pending", device_paths.EVTCHN
         )
 
     def unmask(self, port: int) -> None:

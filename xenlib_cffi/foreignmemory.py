@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
-from xenlib_cffi.library import LibraryHandle, Pages
+from xenlib_cffi import device_paths
+from xenlib_cffi.library import PAGE_SIZE, LibraryHandle, Pages
 
-#: version 1 entries in one frame of a grant table
-ENTRIES_A_FRAME = 512
+#: version 1 entries in one frame of a grant table; `grant_entry_v1_t` has 8 bytes
+ENTRIES_A_FRAME = PAGE_SIZE // 8
 
 
 class GrantEntry(NamedTuple):
@@ -33,7 +34,7 @@ class ForeignMemory(LibraryHandle):
 
     def __init__(self) -> None:
         """Open privcmd."""
-        super().__init__("xenforeignmemory_open", "/dev/xen/privcmd", "xenforeignmemory_close")
+        super().__init__("xenforeignmemory_open", device_paths.PRIVCMD, "xenforeignmemory_close")
 
     def map(self, domid: int, frames: Sequence[int]) -> Pages:
         """Map pages of a domain, writable and contiguous (`xenforeignmemory_map`).

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from xenlib_cffi import device_paths
 from xenlib_cffi.library import LibraryHandle, Pages
 
 
@@ -15,7 +16,7 @@ class GrantMapper(LibraryHandle):
 
     def __init__(self) -> None:
         """Open gntdev."""
-        super().__init__("xengnttab_open", "/dev/xen/gntdev", "xengnttab_close")
+        super().__init__("xengnttab_open", device_paths.GNTDEV, "xengnttab_close")
 
     def map(self, references: Sequence[tuple[int, int]], *, readonly: bool = False) -> Pages:
         """Map references, one page each, contiguously (`xengnttab_map_grant_refs`).
@@ -56,7 +57,7 @@ class GrantShare(LibraryHandle):
 
     def __init__(self) -> None:
         """Open gntalloc."""
-        super().__init__("xengntshr_open", "/dev/xen/gntalloc", "xengntshr_close")
+        super().__init__("xengntshr_open", device_paths.GNTALLOC, "xengntshr_close")
 
     def share(self, domid: int, count: int, *, writable: bool = True) -> "SharedPages":
         """Allocate pages and grant them to a domain (`xengntshr_share_pages`).

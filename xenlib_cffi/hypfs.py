@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from xenlib_cffi import device_paths
 from xenlib_cffi.library import LibraryHandle
 
 
@@ -79,7 +80,7 @@ class HypFsNumbers(LibraryHandle):
 
     def __init__(self, names: Sequence[str]) -> None:
         """Open privcmd, with a page that a hypercall may use."""
-        super().__init__("xencall_open", "/dev/xen/privcmd", "xencall_close")
+        super().__init__("xencall_open", device_paths.PRIVCMD, "xencall_close")
         if len(names) > self.lib.HYPFS_NUMBERS_MAX:
             raise ValueError(len(names))
         page = self.lib.xencall_alloc_buffer_pages(self.pointer, 1)

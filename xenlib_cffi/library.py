@@ -7,6 +7,9 @@ from typing import Any, Self
 from xenlib_cffi import toollog
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
+#: bytes; Xen's interface is in pages of this size on every architecture (`XC_PAGE_SIZE`)
+PAGE_SIZE = 4096
+
 REMEDY = (
     "on Debian: apt install libxen-dev libxengnttab1 libxenmisc4.20 (of your release's Xen), "
     "then install this package again"
@@ -93,7 +96,7 @@ class Pages:
         count: pages, of 4,096 bytes, contiguous.
     """
 
-    SIZE = 4096
+    SIZE = PAGE_SIZE
 
     def __init__(self, ffi: Any, pointer: Any, count: int) -> None:  # noqa: ANN401 (cffi's)
         """Take over the pointer."""

@@ -21,7 +21,7 @@ CONFIG = "/etc/xengt/serve.toml"
 
 ENDINGS = {
     Exit.DONE: "Done.",
-    Exit.BELOW_BOUND: "Measured, but beyond a bound that was asked for.",
+    Exit.BEYOND_BOUND: "Measured, but beyond a bound that was asked for.",
     Exit.UNMET: "A wrong option or configuration, or something that is missing.",
     Exit.FAILED: "Failed while running.",
 }

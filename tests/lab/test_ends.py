@@ -58,7 +58,7 @@ def test_killed_in_mid_run_is_cleaned_up_by_the_next(dom0, background, engine, g
     again = dom0.run("xengt", "bench", "--samples", "10")
     assert again.returncode == 0, again.stderr
     if granter == "empty" or engine == "hypercall":
-        assert "took back what a killed run left" in again.stderr
+        assert "cleaned up after a killed run" in again.stderr
     assert left_behind(dom0) == ""
 
 

@@ -44,7 +44,7 @@ def test_the_document_says_what_there_is(labs, variant):
         assert zero["max_maptrack_frames"] == 64
         assert (guest["fast_live"], guest["slow_live"]) == (0, 0)
     # limits of this boot, in this lab's command line
-    assert document["default_max_maptrack_frames"] == {"frames": 64, "source": "as hypfs says"}
+    assert document["default_max_maptrack_frames"] == {"frames": 64, "source": "hypfs"}
 
 
 @each
@@ -130,6 +130,6 @@ def test_a_killed_run_is_counted_until_the_next_has_cleared_up(labs, variant, gr
     assert held[1] <= slow - before[1] <= held[1] + 32
     again = dom0.run("xengt", "bench", "--samples", "10")
     assert again.returncode == 0, again.stderr
-    assert "took back what a killed run left" in again.stderr
+    assert "cleaned up after a killed run" in again.stderr
     assert mappings(dom0) == before
     assert left_behind(dom0) == ""

@@ -1,7 +1,28 @@
-"""Checks that every schema of a document has to pass."""
+"""Loads the JSON schemas of xengt's documents, and finds keys that they do not describe."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+import jsonschema
+
+import xengt
+
+DOCUMENTS = Path(xengt.__file__).parent / "documents"
+_Validator = jsonschema.Draft202012Validator
+
+
+def load(command: str) -> dict[str, Any]:
+    """Return the schema of a command's document, after checking that it is a schema."""
+    schema = json.loads((DOCUMENTS / f"{command}.schema.json").read_text(encoding="utf-8"))
+    _Validator.check_schema(schema)
+    return schema
+
+
+def validator(command: str) -> _Validator:
+    """Return a validator of a command's documents, formats such as date-time included."""
+    return _Validator(load(command), format_checker=_Validator.FORMAT_CHECKER)
 
 
 def undescribed(schema: dict[str, Any], path: str = "") -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""What stands in for a handle of a library that works on Xen alone."""
+"""Stand-ins for handles of Xen's libraries, which work only on Xen."""
 
 
 class Handle:
-    """A context manager and no more; what it answers, each test says."""
+    """A handle that is only a context manager; tests add the methods they need."""
 
     def __enter__(self):
         return self
@@ -12,7 +12,7 @@ class Handle:
 
 
 class Yielding(Handle):
-    """One that gives something when it is entered."""
+    """A handle whose context yields a given object."""
 
     def __init__(self, given):
         self.given = given
@@ -22,7 +22,7 @@ class Yielding(Handle):
 
 
 class Limits(Handle):
-    """What hypfs says of a limit of grant tables, or how it fails to."""
+    """A stand-in for hypfs that returns one limit of grant tables, or raises an error."""
 
     def __init__(self, answer):
         self.answer = answer

@@ -143,6 +143,6 @@ def xen(monkeypatch, tmp_path):
     monkeypatch.setattr(reading, "Ctrl", lambda: Ctrl(made))
     made.store = FakeXenstored(tmp_path / "socket")
     made.store.nodes["/local/domain/0/name"] = b"Domain-0"
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (made.store.place,))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (made.store.path,))
     yield made
     made.store.stop()

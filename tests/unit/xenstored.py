@@ -1,7 +1,7 @@
-"""A XenStore daemon to test against, which misbehaves when told to.
+"""A XenStore daemon for tests, with faults that a test can select.
 
 It speaks the protocol of xen/include/public/io/xs_wire.h over a Unix socket. Xen's own
-daemon cannot take its place: without Xen under it, it crashes on the first request.
+daemon cannot be used: without Xen, it crashes on the first request.
 """
 
 import socket
@@ -14,16 +14,16 @@ DIRECTORY, READ, WATCH, UNWATCH, WRITE, RM, EVENT, ERROR = 1, 2, 4, 5, 11, 13, 1
 
 
 class FakeXenstored:
-    """A daemon whose faults are chosen by name.
+    """A daemon with selectable faults.
 
-    `fault` is one of: None (it answers), "silent" (it takes requests and never
-    answers), "hangup" (it closes in the middle of a request), "half" (it sends
-    half an answer and no more), "stray" (it answers a request nobody made). A fault
+    `fault` is one of: None (it answers), "silent" (it accepts requests and never
+    answers), "hangup" (it closes the connection during a request), "half" (it sends
+    an incomplete answer), "stray" (it answers a request that was not made). A fault
     lasts for `faults` requests.
     """
 
-    def __init__(self, place, domid=0):
-        self.place = place
+    def __init__(self, path, domid=0):
+        self.path = path
         self.home = f"/local/domain/{domid}"
         self.nodes = {f"{self.home}/domid": str(domid).encode()}
         self.forbidden = ()
@@ -31,7 +31,7 @@ class FakeXenstored:
         self.connections = 0
         self.before_request = lambda _operation, _path: None
         self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(place))
+        self.listener.bind(str(path))
         self.listener.listen()
         self.open = []
         self.watches = []
@@ -55,11 +55,11 @@ class FakeXenstored:
                 fault = self.fault if self.faults > 0 else None
                 if fault:
                     self.faults -= 1
-                asked = operation
+                requested = operation
                 operation, answer = self.answer(operation, path, payload)
-                if asked in {WATCH, UNWATCH}:
+                if requested in {WATCH, UNWATCH}:
                     words = payload.split(b"\0")[:2]
-                    self.watched(connection, words, wanted=asked == WATCH)
+                    self.set_watch(connection, words, watch=requested == WATCH)
                 packet = HEADER.pack(operation, request, transaction, len(answer)) + answer
                 if fault == "hangup":
                     connection.shutdown(socket.SHUT_RDWR)
@@ -71,21 +71,21 @@ class FakeXenstored:
                     connection.sendall(stray + answer)
                 elif fault is None:
                     connection.sendall(packet)
-                    if asked == WATCH:
+                    if requested == WATCH:
                         self.event(connection, words[0], words[1])
-                    elif asked in {WRITE, RM}:
+                    elif requested in {WRITE, RM}:
                         self.changed(path)
 
-    def watched(self, connection, words, *, wanted):
+    def set_watch(self, connection, words, *, watch):
         path, token = words
         entry = (connection, path, token)
-        if wanted:
+        if watch:
             self.watches.append(entry)
         else:
             self.watches.remove(entry)
 
     def changed(self, path):
-        """Tell who watches it, or a node above it."""
+        """Send events to the watches of a node and of the nodes above it."""
         path = path if path.startswith(("/", "@")) else f"{self.home}/{path}"
         for connection, watched, token in list(self.watches):
             if path == watched.decode() or path.startswith(watched.decode().rstrip("/") + "/"):
@@ -137,7 +137,7 @@ class FakeXenstored:
 
     def stop(self):
         for each in (self.listener, *self.open):
-            with suppress(OSError):  # its thread reads from it, and would keep it open
+            with suppress(OSError):  # its thread reads from the socket, which would stay open
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
-        self.place.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)

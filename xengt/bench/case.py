@@ -16,10 +16,12 @@ from xengt.bench.engines.names import EngineName
 from xengt.documents.shape import Positive
 from xengt.errors import UnmetError
 from xengt.sharing.references import Reference
+from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE
 from xenlib_cffi.call import MAX_BATCH
 
 EMPTY_GRANTER = "empty"
-MAX_MAPPINGS = 3
+MAX_MAPPINGS = MAPPINGS_PER_FAST_HANDLE + 1
+"""Simultaneous mappings of a reference: those with its fast handle, and a slow one."""
 
 
 def _granter(word: str) -> str:

@@ -7,7 +7,7 @@ from typing import Self
 
 from xengt.check.linux import loaded_libraries
 from xengt.check.outcome import Check, missing, ok, warning
-from xengt.xen import host, kernel, limits, maptrack
+from xengt.xen import command_line, grant_table, host, kernel, limits, maptrack
 from xenlib_cffi.ctrl import Ctrl, DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
@@ -72,8 +72,8 @@ def run() -> Iterator[Check]:
     yield grant_frames(answers)
     words = answers.version.commandline
     yield limit(limits.MAX_FRAMES, words, ENTRIES_A_FRAME, "references")
-    yield limit(limits.MAX_MAPTRACK_FRAMES, words, limits.HANDLES_A_FRAME, "mappings")
-    yield ok("maptrack", maptrack.WORDS[maptrack.running(words)])
+    yield limit(limits.MAX_MAPTRACK_FRAMES, words, grant_table.HANDLES_PER_FRAME, "mappings")
+    yield ok("maptrack", maptrack.DESCRIPTIONS[maptrack.detect(words)])
     yield vcpus(answers, kernel.online_vcpus())
     yield build(host.is_debug(answers.console))
     yield cpu(kernel.cpu_model())
@@ -211,7 +211,7 @@ def cpu(model: str) -> Check:
 
 def console(commandline: str) -> Check:
     """Check that Xen does not wait for its console."""
-    if "sync_console" in commandline.split():
+    if command_line.has_word(commandline, "sync_console"):
         return warning(
             "Xen's console",
             "sync_console: Xen stops while it prints",

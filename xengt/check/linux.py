@@ -8,20 +8,22 @@ from pathlib import Path
 
 from xengt.check.outcome import Check, missing, ok, warning
 from xengt.errors import XengtError
-from xengt.xen.device_access import refusal
-from xengt.xen.kernel import ROOT, clocksource, dom0_kind, first_line, is_control_domain
+from xengt.sharing.gntalloc import page_limit
+from xengt.xen.device_access import open_error
+from xengt.xen.kernel import ROOT, below, clocksource, dom0_kind, first_line, is_control_domain
 from xengt.xen.xenstore import XenStore
+from xenlib_cffi import device_paths
 from xenlib_cffi.errors import MissingLibraryError
 from xenlib_cffi.library import load
 
 #: Each device, the module that makes it, and what needs it.
 DEVICES = (
-    ("privcmd", "xen-privcmd", "every call into Xen"),
-    ("hypercall", "xen-privcmd", "the hypercall engine"),
-    ("gntdev", "xen-gntdev", "the gntdev engine"),
-    ("gntalloc", "xen-gntalloc", "`xengt share` and the self granter"),
-    ("evtchn", "xen-evtchn", "event channels"),
-    ("xenbus", "xenfs", "XenStore in a guest"),
+    (device_paths.PRIVCMD, "xen-privcmd", "every call into Xen"),
+    (device_paths.HYPERCALL, "xen-privcmd", "the hypercall engine"),
+    (device_paths.GNTDEV, "xen-gntdev", "the gntdev engine"),
+    (device_paths.GNTALLOC, "xen-gntalloc", "`xengt share` and the self granter"),
+    (device_paths.EVTCHN, "xen-evtchn", "event channels"),
+    (device_paths.XENBUS, "xenfs", "XenStore in a guest"),
 )
 
 _LIBRARY = re.compile(r"/lib(xen\w+)\.so\.([\d.]+)$", re.MULTILINE)
@@ -80,7 +82,7 @@ def privileges(root: Path) -> Check:
     """Check that this user may open Xen's devices."""
     if os.geteuid() == 0:
         return ok("privileges", "root")
-    if refusal(root / "dev/xen/privcmd") is None:
+    if open_error(below(root, device_paths.PRIVCMD)) is None:
         return ok("privileges", "not root, and Xen's devices open")
     return missing("privileges", "not root, and Xen's devices are root's", "Run this with sudo.")
 
@@ -107,29 +109,28 @@ def loaded_libraries() -> dict[str, str]:
 
 def _device(root: Path, device: str, module: str, need: str) -> Check:
     """Check that a device is there and opens for this user."""
-    path = root / "dev/xen" / device
-    name = f"device {device}"
-    refused = refusal(path)
+    name = f"device {device.rpartition('/')[2]}"
+    refused = open_error(below(root, device))
     if refused is None:
-        return ok(name, f"/dev/xen/{device}")
+        return ok(name, device)
     if refused.errno == errno.ENOENT:
         return missing(
             name,
-            f"/dev/xen/{device} is not there, which is for {need}",
+            f"{device} is not there, which is for {need}",
             f"Load its module: `modprobe {module}`.",
         )
     if refused.errno in {errno.EACCES, errno.EPERM}:
-        return missing(name, f"/dev/xen/{device} is not this user's to open", "Run this as root.")
+        return missing(name, f"{device} is not this user's to open", "Run this as root.")
     return missing(
         name,
-        f"/dev/xen/{device} does not open: {refused.strerror}",
+        f"{device} does not open: {refused.strerror}",
         "See `dmesg` for what its driver says.",
     )
 
 
 def gntalloc_limit(root: Path) -> Iterator[Check]:
     """Say how many pages gntalloc shares; its device tells when it is not there."""
-    limit = first_line("sys/module/xen_gntalloc/parameters/limit", root)
+    limit = page_limit(root)
     if limit is not None:
         yield ok("gntalloc limit", f"{limit} pages may be shared from this domain at once")
 

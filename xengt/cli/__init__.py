@@ -71,7 +71,7 @@ app.command("plan")(_command(plan.plan))
 app.command("schema")(_command(schema.schema))
 app.command("serve")(_command(serve.serve))
 app.command("share")(_command(share.share))
-app.command("usage", cls=usage.Watched)(_command(usage.usage))
+app.command("usage", cls=usage.WatchCommand)(_command(usage.usage))
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

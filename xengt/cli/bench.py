@@ -106,7 +106,7 @@ def bench(
     )
     plan.setups()  # Refuses what cannot be measured before anything is started.
     require_dom0(plan.values["engine"])
-    with library_errors_explained(), journal.open_journal(patience_s=LOCK_TIMEOUT_S) as records:
+    with library_errors_explained(), journal.open_journal(timeout_s=LOCK_TIMEOUT_S) as records:
         summary = sweep.clean_up(records)
         if summary:
             print(f"xengt: {summary}", file=sys.stderr)

@@ -102,7 +102,7 @@ def compare(
         if inconclusive:
             _complain(inconclusive, f"{BELOW_OVERHEAD}; raise --batch or --samples of xengt bench")
         if above or inconclusive:
-            raise typer.Exit(Exit.BELOW_BOUND)
+            raise typer.Exit(Exit.BEYOND_BOUND)
 
 
 def _complain(count: int, problem: str) -> None:

@@ -1,7 +1,7 @@
-"""`xengt map`: the mapper's side of `xengt share`, and of any other granter."""
+"""`xengt map`: map granted pages of another domain and print their contents."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,7 +9,7 @@ from xengt.cli.signals import wait_for_termination
 from xengt.errors import UnmetError
 from xengt.report.terminal.hexdump import hexdump
 from xengt.sharing.mapping import PageContent, map_references
-from xengt.sharing.references import MAX_REFERENCES, decode
+from xengt.sharing.references import MAX_REFERENCES, parse_grefs
 from xengt.xen.handle import DOMID_FIRST_RESERVED
 
 SCHEMA = "xengt.map/1"
@@ -17,78 +17,79 @@ SCHEMA = "xengt.map/1"
 
 def map_pages(
     domid: Annotated[
-        int, typer.Argument(min=0, max=DOMID_FIRST_RESERVED - 1, help="Whose pages: the granter.")
+        int,
+        typer.Argument(
+            metavar="DOMID", min=0, max=DOMID_FIRST_RESERVED - 1, help="Domid of the granter."
+        ),
     ],
     grefs: Annotated[
         list[str],
-        typer.Argument(metavar="GREF...", help="References, or ranges of them: 8-263,300."),
+        typer.Argument(metavar="GREF...", help="Grant references or ranges of them: 8-263,300."),
     ],
     dump: Annotated[
-        bool, typer.Option("--hexdump", help="Show the pages in hexadecimal, not only checksums.")
+        bool, typer.Option("--hexdump", help="Print the pages in hexadecimal, besides checksums.")
     ] = False,
     writable: Annotated[
-        bool, typer.Option("--writable", help="Map them for writing as well; nothing is written.")
+        bool, typer.Option("--writable", help="Map the pages writable; nothing is written.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Keep them mapped until Ctrl-C or SIGTERM.")
+        bool, typer.Option("--wait", help="Keep the pages mapped until Ctrl-C or SIGTERM.")
     ] = False,
     duration: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="S", show_default=False, help="Keep them mapped for S seconds."
+            min=0, metavar="S", show_default=False, help="Keep the pages mapped for S seconds."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, on one line.")] = False,
 ) -> None:
-    """Map pages that another domain grants, show what is in them, and unmap.
+    """Map pages that another domain grants, print their contents, and unmap them.
 
-    Runs in dom0 or in a guest, through gntdev. `xengt share` in the other domain
-    prints the references of its pages; what begins and ends as those do is
-    marked. A page is read once: its granter may be writing to it.
+    Runs in dom0 or in a guest and maps through gntdev. Each page is printed as its
+    SHA-256 checksum, and pages that begin and end with the pattern of `xengt share`
+    are marked. Every page is read once; the granter may write to it at any time.
+    `xengt share` in the other domain prints the references of its pages.
 
     Example: xengt map 7 8-263 --hexdump
     """
     references = _references(grefs)
-    with map_references(domid, references, writable=writable) as pages:
+    with map_references(domid, references, writable=writable) as mapped:
         if as_json:
-            _tell(domid, list(pages.look()), writable=writable, dump=dump)
+            pages = [_page_object(page, dump=dump) for page in mapped.read()]
+            print(json.dumps(_document(domid, pages, writable=writable)), flush=True)
         else:
-            for seen in pages.look():
-                _show(domid, seen, dump=dump)
+            for page in mapped.read():
+                _print_page(domid, page, dump=dump)
         if wait or duration is not None:
-            with wait_for_termination() as end:
-                end(duration)
+            with wait_for_termination() as wait_for_end:
+                wait_for_end(duration)
 
 
 def _references(words: list[str]) -> list[int]:
     try:
-        found = decode(",".join(words))
+        references = parse_grefs(",".join(words))
     except ValueError as error:
         raise UnmetError(
-            f"GREF: {error}",
-            f"give references as `xengt share` prints them, 8-263,300, {MAX_REFERENCES} at most",
+            f"invalid GREF: {error}",
+            f"give up to {MAX_REFERENCES} references as `xengt share` prints them: 8-263,300",
         ) from error
-    if not found:
-        raise UnmetError("GREF: no reference is given", "give some as `xengt share` prints them")
-    return found
+    if not references:
+        raise UnmetError("GREF is empty", "give references as `xengt share` prints them: 8-263,300")
+    return references
 
 
-def _show(domid: int, seen: PageContent, *, dump: bool) -> None:
-    kind = "  xengt share's" * seen.shared
-    print(f"domain {domid} reference {seen.gref}  sha256 {seen.sha256}{kind}", flush=not dump)
+def _print_page(domid: int, page: PageContent, *, dump: bool) -> None:
+    mark = "  pattern of xengt share" * page.shared
+    print(f"domain {domid} reference {page.gref}  sha256 {page.sha256}{mark}", flush=not dump)
     if dump:
-        print("\n".join(hexdump(seen.content)), flush=True)
+        print("\n".join(hexdump(page.content)), flush=True)
 
 
-def _tell(domid: int, pages: list[PageContent], *, writable: bool, dump: bool) -> None:
-    facts = {
-        "schema": SCHEMA,
-        "granter": domid,
-        "writable": writable,
-        "pages": [
-            {"gref": seen.gref, "sha256": seen.sha256, "shared": seen.shared}
-            | ({"content": seen.content.hex()} if dump else {})
-            for seen in pages
-        ],
-    }
-    print(json.dumps(facts), flush=True)
+def _document(domid: int, pages: list[dict[str, Any]], *, writable: bool) -> dict[str, Any]:
+    """Return the document that `xengt/documents/map.schema.json` describes."""
+    return {"schema": SCHEMA, "granter": domid, "writable": writable, "pages": pages}
+
+
+def _page_object(page: PageContent, *, dump: bool) -> dict[str, Any]:
+    facts = {"gref": page.gref, "sha256": page.sha256, "shared": page.shared}
+    return facts | ({"content": page.content.hex()} if dump else {})

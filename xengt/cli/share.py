@@ -1,9 +1,8 @@
-"""`xengt share`: the granter's side, in a guest or in dom0."""
+"""`xengt share`: share pages of this domain with another domain."""
 
 import json
 import os
-from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +10,7 @@ from xengt.cli.signals import wait_for_termination
 from xengt.sharing.gntalloc import own_domid, shared_pages
 from xengt.sharing.publication import Publication
 from xengt.sharing.publisher import publish_while_running
-from xengt.sharing.references import MAX_REFERENCES, encode
+from xengt.sharing.references import MAX_REFERENCES, format_grefs
 from xengt.xen.handle import DOMID_FIRST_RESERVED
 from xengt.xen.xenstore import XenStore
 
@@ -26,53 +25,59 @@ def share(
             max=DOMID_FIRST_RESERVED - 1,
             metavar="DOMID",
             show_default=False,
-            help="Who may map them.",
+            help="Domid of the domain that may map the pages.",
         ),
     ],
     pages: Annotated[
-        int, typer.Option(min=1, max=MAX_REFERENCES, help="How many pages of 4 KiB.")
+        int, typer.Option(min=1, max=MAX_REFERENCES, help="Number of pages to share, 4 KiB each.")
     ] = 256,
-    readonly: Annotated[bool, typer.Option("--readonly", help="Grant them read-only.")] = False,
+    readonly: Annotated[
+        bool, typer.Option("--readonly", help="Grant the pages read-only.")
+    ] = False,
     duration: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="S", show_default=False, help="End after S seconds, not at Ctrl-C."
+            min=0,
+            metavar="S",
+            show_default=False,
+            help="End after S seconds instead of at Ctrl-C.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, on one line.")] = False,
 ) -> None:
-    """Share pages with another domain, publish their references, wait, and revoke them.
+    """Share pages with another domain until Ctrl-C or SIGTERM, then revoke the grants.
 
-    Runs in a guest or in dom0, which may share with itself. `xengt bench
-    --granter guest` in the other domain finds what is published here in
-    XenStore. Ends at Ctrl-C or SIGTERM.
+    Runs in a guest, or in dom0, which can also share with itself, and allocates the
+    pages through gntalloc. Publishes the references in XenStore, where `xengt bench
+    --granter guest` in the other domain reads them, and prints them once the pages
+    can be mapped.
 
     Example: xengt share --to 0 --pages 512
     """
-    with wait_for_termination() as wait, XenStore() as store:
+    with wait_for_termination() as wait_for_end, XenStore() as store:
         own = own_domid(store)
         with shared_pages(to, pages, own=own, writable=not readonly) as references:
             grefs = tuple(reference.gref for reference in references)
-            with publish_while_running(
-                store, Publication(own, to, grefs, not readonly, os.getpid())
-            ):
-                _tell(own, to, grefs, readonly=readonly, as_json=as_json)
-                wait(duration)
+            publication = Publication(own, to, grefs, not readonly, os.getpid())
+            with publish_while_running(store, publication):
+                line = json.dumps(_document(publication)) if as_json else _ready_line(publication)
+                print(line, flush=True)
+                wait_for_end(duration)
 
 
-def _tell(own: int, to: int, grefs: Sequence[int], *, readonly: bool, as_json: bool) -> None:
-    """Print the one line that says the pages can be mapped from now on."""
-    ranges = encode(grefs)
-    if as_json:
-        facts = {
-            "schema": SCHEMA,
-            "granter": own,
-            "mapper": to,
-            "pages": len(grefs),
-            "writable": not readonly,
-            "references": list(grefs),
-        }
-        print(json.dumps(facts), flush=True)
-    else:
-        kind = "read-only references" if readonly else "references"
-        print(f"ready: {len(grefs)} {kind} to domain {to}: {ranges}", flush=True)
+def _document(publication: Publication) -> dict[str, Any]:
+    """Return the document that `xengt/documents/share.schema.json` describes."""
+    return {
+        "schema": SCHEMA,
+        "granter": publication.granter,
+        "mapper": publication.mapper,
+        "pages": len(publication.grefs),
+        "writable": publication.writable,
+        "references": list(publication.grefs),
+    }
+
+
+def _ready_line(publication: Publication) -> str:
+    grefs = publication.grefs
+    kind = "references" if publication.writable else "read-only references"
+    return f"ready: {len(grefs)} {kind} to domain {publication.mapper}: {format_grefs(grefs)}"

@@ -1,23 +1,24 @@
-"""Waiting until somebody ends a command, which then undoes what it did."""
+"""Waits for the signals that end a command, so that the command can clean up."""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_TERMINATION_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 @contextmanager
 def wait_for_termination() -> Iterator[Callable[[float | None], None]]:
-    """Have Ctrl-C, SIGTERM and SIGHUP wait until they are waited for.
+    """Block Ctrl-C, SIGTERM and SIGHUP, and wait for one of them at a chosen point.
 
-    Blocked from the first on: whenever one comes, it is taken by what is
-    yielded, and everything is undone.
+    The signals are blocked throughout the context: one that arrives early ends the
+    wait at once, and the command's cleanup always runs.
 
     Yields:
-        Waits for one of them, for so many seconds at most; None: until there is one.
+        A function that waits for one of the signals, for at most the given number of
+        seconds; None waits without a limit.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINATION_SIGNALS)
     try:
         yield _wait
     finally:
@@ -26,6 +27,6 @@ def wait_for_termination() -> Iterator[Callable[[float | None], None]]:
 
 def _wait(seconds: float | None) -> None:
     if seconds is None:
-        signal.sigwait(_ENDINGS)
+        signal.sigwait(_TERMINATION_SIGNALS)
     else:
-        signal.sigtimedwait(_ENDINGS, seconds)
+        signal.sigtimedwait(_TERMINATION_SIGNALS, seconds)

@@ -1,4 +1,4 @@
-"""`xengt usage`: what the domains use of their grant and maptrack tables."""
+"""`xengt usage`: the grant and maptrack frames and the mappings of each domain."""
 
 import json
 import sys
@@ -17,52 +17,59 @@ from xengt.report.terminal.console import console_on
 from xengt.usage import Usage, read_usage
 from xengt.xen import preflight
 
-#: seconds between readings, where `--watch` says none
-EVERY_S = 2.0
-#: a reading asks Xen ten times a domain, and so disturbs what it looks at
-LEAST_S = 0.1
+#: seconds between readings if `--watch` has no value
+DEFAULT_INTERVAL_S = 2.0
+#: seconds; a reading makes ten hypercalls per domain, which disturb the workload
+MIN_INTERVAL_S = 0.1
 
 
-class Watched(TyperCommand):
-    """A command whose `--watch` may have a number of seconds after it, or none."""
+class WatchCommand(TyperCommand):
+    """A command whose option `--watch` takes an optional number of seconds."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer carries its own click)
-        """Parse the arguments, with the seconds filled in that are not there.
+        """Parse the arguments, after adding the default to a `--watch` without a value.
 
         Args:
             ctx: the parser's context.
             args: the arguments of the command.
         """
-        whole: list[str] = []
-        for this, following in zip(args, [*args[1:], "-"], strict=False):
-            whole.append(this)
-            if this == "--watch" and following.startswith("-"):
-                whole.append(f"{EVERY_S:g}")
-        return super().parse_args(ctx, whole)
+        complete: list[str] = []
+        for word, following in zip(args, [*args[1:], "-"], strict=False):
+            complete.append(word)
+            if word == "--watch" and following.startswith("-"):
+                complete.append(f"{DEFAULT_INTERVAL_S:g}")
+        return super().parse_args(ctx, complete)
 
 
 def usage(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON; with --watch, one document per line.")
+    ] = False,
     watch: Annotated[
         float | None,
         typer.Option(
             metavar="[SECONDS]",
             show_default=False,
-            help=f"Read again every so many seconds, {EVERY_S:g} without a number, until Ctrl-C.",
+            help="Repeat every SECONDS until Ctrl-C "
+            f"(without a number: every {DEFAULT_INTERVAL_S:g} seconds).",
         ),
     ] = None,
 ) -> None:
-    """Show how much of its grant and maptrack tables each domain uses, and what it has mapped.
+    """Show the size of each domain's grant and maptrack tables, and its mappings.
 
-    Frames are of 4 KiB. Mappings are those that the domain made of others'
-    references: fast ones are in the granters' own tables, slow ones in its
-    maptrack table. The patched hypervisor tells all of it; of another, what
-    could not be had is a dash. With --watch and --json, each line is a document.
+    Tables are counted in frames of 4 KiB, with their limits. Mappings are those that
+    the domain made of other domains' references, at present and since its creation:
+    fast mappings are recorded in the granters' tables, slow ones in the mapper's
+    maptrack table. Only the patched hypervisor reports all figures; stock Xen
+    reports grant frames, and the other columns show a dash.
 
     Example: xengt usage --watch 5
     """
-    if watch is not None and not LEAST_S <= watch < float("inf"):
-        raise UnmetError(f"--watch {watch:g}: {LEAST_S:g} seconds or more are wanted")
+    if watch is not None and not MIN_INTERVAL_S <= watch < float("inf"):
+        raise UnmetError(
+            f"--watch {watch:g} is out of range",
+            f"give a number of seconds from {MIN_INTERVAL_S:g} on",
+        )
     preflight.require_dom0([])
     with preflight.library_errors_explained():
         if watch is None:
@@ -79,7 +86,7 @@ def _show(reading: Usage, *, as_json: bool) -> None:
 
 
 def _watch(seconds: float, *, as_json: bool) -> None:
-    """Read again and again; Ctrl-C is how that ends, and no failure."""
+    """Repeat the reading until Ctrl-C, which is not an error."""
     console = console_on(sys.stdout)
     try:
         if console.is_terminal and not as_json:
@@ -98,13 +105,13 @@ def _watch(seconds: float, *, as_json: bool) -> None:
 
 
 def _watch_live(seconds: float, console: Console) -> None:
-    # No refresh of its own: what is on the screen changes with a reading and not else.
+    # The screen changes only with a new reading, so there is no automatic refresh.
     with Live(console=console, auto_refresh=False) as screen:
         while True:
             reading = read_usage()
             screen.update(
                 Group(
-                    Text(f"{reading.created}, every {seconds:g} s; Ctrl-C ends"),
+                    Text(f"{reading.created}, every {seconds:g} s; press Ctrl-C to end"),
                     usage_table.table(reading, stacked=True),
                     *(Text(note) for note in usage_table.notes(reading)),
                 ),

@@ -7,7 +7,7 @@ from typing import Any
 from xengt.bench.document import BenchDocument, read
 from xengt.errors import UnmetError
 from xengt.xen.kernel import Clock
-from xengt.xen.maptrack import NAMES
+from xengt.xen.maptrack import SHORT_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class RunFile:
     @property
     def maptrack(self) -> str:
         """The maptrack variant of the run's hypervisor; "" if the document does not record it."""
-        return NAMES.get(self.document.host.get("maptrack"), "")
+        return SHORT_NAMES.get(self.document.host.get("maptrack"), "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as an entry of `base` or `new` in `compare.schema.json`."""

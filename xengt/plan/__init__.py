@@ -1,4 +1,4 @@
-"""How many frames of grant and maptrack tables domains need, by their devices."""
+"""Calculates the frames of grant and maptrack tables that domains need for their devices."""
 
 from xengt.plan.devices import GuestDevices, Part
 from xengt.plan.frames import FramePlan, Frames, plan_frames

@@ -1,6 +1,6 @@
-"""The `xengt.plan/1` document: what domains need, beside what they are given.
+"""The `xengt.plan/1` document: the frames that domains need, and the limits.
 
-`xengt/documents/plan.schema.json` says what every key means and in which unit.
+`xengt/documents/plan.schema.json` describes every key with its unit.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,26 +9,25 @@ from typing import Any
 import xengt
 from xengt.plan.devices import GuestDevices, Part, parts
 from xengt.xen import limits
+from xengt.xen.grant_table import ENTRIES_PER_FRAME, HANDLES_PER_FRAME
 from xengt.xen.handle import GREF_MAX
 from xengt.xen.limits import Limit
 
 SCHEMA = "xengt.plan/1"
-#: Entries in a frame of a grant table (`SHGNT_PER_PAGE_V1`, `_V2`), by its version.
-GRANTS_A_FRAME = {1: 512, 2: 256}
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Frames of one table that are needed.
+    """The frames that one table needs.
 
     Args:
-        table: whose, and which.
-        frames: of 4 KiB.
-        limit: how many there may be.
-        source: who says so.
-        formula: of the frames, in numbers.
-        option: what raises the limit.
-        required: False where it is told for comparison: another hypervisor, another version.
+        table: the table, and the domain it belongs to.
+        frames: number of 4 KiB frames that are needed.
+        limit: maximum number of frames of the table.
+        source: where the limit was read.
+        formula: how the frames are calculated, in numbers.
+        option: the option that raises the limit.
+        required: False for a table of another version or hypervisor, given for comparison.
     """
 
     table: str
@@ -41,19 +40,19 @@ class Frames:
 
     @property
     def fits(self) -> bool:
-        """Whether the limit is enough."""
+        """Whether the table fits into its limit."""
         return self.frames <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class FramePlan:
-    """What is asked, and what comes of it.
+    """The devices of domains, and the frames they need.
 
     Args:
-        guest: one of the domains.
-        domains: how many such there are.
-        parts: what each kind of thing needs, in one domain.
-        tables: the frames needed.
+        guest: the devices of each domain.
+        domains: number of domains.
+        parts: references and mappings for each kind of device of one domain.
+        tables: frames for each table.
     """
 
     guest: GuestDevices
@@ -63,17 +62,17 @@ class FramePlan:
 
     @property
     def references(self) -> int:
-        """Of a domain, granted at once."""
+        """Maximum references that a domain grants at once."""
         return sum(part.references for part in self.parts)
 
     @property
     def mappings(self) -> int:
-        """Of dom0, of one domain's references at once."""
+        """Maximum mappings of one domain's references by dom0 at once."""
         return sum(part.mappings for part in self.parts)
 
     @property
     def fits(self) -> bool:
-        """Whether the limits are enough, of a version 1 table and a stock hypervisor."""
+        """Whether all tables fit on stock Xen with grant tables of version 1."""
         return all(table.fits for table in self.tables if table.required)
 
     def to_json(self) -> dict[str, Any]:
@@ -92,30 +91,30 @@ class FramePlan:
 
 
 def plan_frames(guest: GuestDevices, domains: int, *, dom0_vcpus: int, pv_dom0: bool) -> FramePlan:
-    """Work out what so many domains need, and ask what the limits are.
+    """Calculate the frames that domains need, and read the limits.
 
-    Stands on `xenhypfs_read` and `xc_version` for limits, where there is a Xen.
+    The limits are read with `xenhypfs_read` and `xc_version` on a machine with Xen.
 
     Args:
-        guest: each of the domains.
-        domains: how many.
-        dom0_vcpus: of dom0, which maps.
-        pv_dom0: whether gntdev in dom0 maps each reference twice.
+        guest: the devices of each domain.
+        domains: number of domains.
+        dom0_vcpus: number of vCPUs of dom0, the mapper.
+        pv_dom0: whether dom0 is PV, where gntdev maps each reference twice.
     """
-    found = tuple(parts(guest, user_mappings=2 if pv_dom0 else 1))
-    references = sum(part.references for part in found)
-    mappings = domains * sum(part.mappings for part in found)
-    # What has no fast entry: the reserved references, and those that a handle has no room for.
+    needs = tuple(parts(guest, user_mappings=2 if pv_dom0 else 1))
+    references = sum(part.references for part in needs)
+    mappings = domains * sum(part.mappings for part in needs)
+    # Slow are mappings of reserved references and of those that do not fit into a fast handle.
     beyond = max(0, references - (GREF_MAX + 1))
-    slow = domains * (found[0].mappings + min(2 * beyond, sum(part.mappings for part in found[1:])))
+    slow = domains * (needs[0].mappings + min(2 * beyond, sum(part.mappings for part in needs[1:])))
     granted = limits.limit(limits.MAX_FRAMES)
     tracked = limits.limit(limits.MAX_MAPTRACK_FRAMES)
     return FramePlan(
         guest,
         domains,
-        found,
+        needs,
         (
-            *(_grant_table(references, version, granted) for version in GRANTS_A_FRAME),
+            *(_grant_table(references, version, granted) for version in ENTRIES_PER_FRAME),
             _maptrack_table("dom0, maptrack of stock Xen", mappings, dom0_vcpus, tracked),
             _maptrack_table("dom0, maptrack with fast entries", slow, dom0_vcpus, tracked),
         ),
@@ -123,27 +122,27 @@ def plan_frames(guest: GuestDevices, domains: int, *, dom0_vcpus: int, pv_dom0: 
 
 
 def _grant_table(references: int, version: int, limit: Limit) -> Frames:
-    size = GRANTS_A_FRAME[version]
+    entries = ENTRIES_PER_FRAME[version]
     return Frames(
         f"domain, grant table of version {version}",
-        -(-references // size),
+        -(-references // entries),
         limit.frames,
         limit.source,
-        f"{references:,} references / {size}",
+        f"{references:,} references / {entries} per frame",
         f"max_grant_frames in the domain's configuration, or {limits.MAX_FRAMES}",
         required=version == 1,
     )
 
 
 def _maptrack_table(table: str, mappings: int, vcpus: int, limit: Limit) -> Frames:
-    size = limits.HANDLES_A_FRAME
     return Frames(
         table,
-        -(-(mappings + vcpus) // size),
+        -(-(mappings + vcpus) // HANDLES_PER_FRAME),
         limit.frames,
         limit.source,
-        # as `_get_maptrack_handle()` keeps them
-        f"({mappings:,} mappings + 1 kept free by each of {vcpus} vCPUs) / {size}",
+        # _get_maptrack_handle() of Xen leaves the last entry of each vCPU's list unused
+        f"({mappings:,} mappings + 1 unused for each of {vcpus} vCPUs) / "
+        f"{HANDLES_PER_FRAME} per frame",
         limits.MAX_MAPTRACK_FRAMES,
         required="stock" in table,
     )

@@ -1,1 +1,1 @@
-"""Cleaning up after a killed run: the journal records what it did, the sweep undoes it."""
+"""Cleanup after a killed run: the journal records its mappings, the sweep undoes them."""

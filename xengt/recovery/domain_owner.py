@@ -1,41 +1,48 @@
-"""Whose an empty domain is: its UUID names the process that made it, alive or not."""
+"""Identifies the process that created an empty domain by the domain's UUID."""
 
 import os
 import struct
 from pathlib import Path
 
+#: prefix, pid, and upper 16 and lower 32 bits of the start time
 _UUID = struct.Struct("<6sIHI")
-_MARK = b"xengt\0"
+_PREFIX = b"xengt\0"
+#: index of field 22, starttime, among the fields of proc_pid_stat(5) after the state
+_STARTTIME = 18
 
 
 def uuid() -> bytes:
-    """The UUID, 16 bytes, for a domain of this process."""
-    started = _started(os.getpid())
-    return _UUID.pack(_MARK, os.getpid(), started >> 32 & 0xFFFF, started & 0xFFFFFFFF)
+    """Return the UUID, 16 bytes, for a domain that this process creates."""
+    start = _start_time(os.getpid())
+    return _UUID.pack(_PREFIX, os.getpid(), start >> 32 & 0xFFFF, start & 0xFFFFFFFF)
 
 
 def is_ours(uuid: bytes) -> bool:
-    """Whether a domain was made by xengt, whichever process of it."""
-    return uuid.startswith(_MARK)
+    """Return whether a domain was created by any process of xengt.
+
+    Args:
+        uuid: the domain's UUID, 16 bytes.
+    """
+    return uuid.startswith(_PREFIX)
 
 
 def is_alive(uuid: bytes) -> bool:
-    """Whether the process that made a domain of ours still runs.
+    """Return whether the process that created a domain still runs.
 
     Args:
-        uuid: 16 bytes, one that `is_ours`.
+        uuid: the UUID, 16 bytes, of a domain for which `is_ours` is true.
     """
     pid, high, low = (int(field) for field in _UUID.unpack(uuid)[1:])
-    # A pid is used again; together with the start it is not.
-    return _started(pid) == high << 32 | low
+    # Pids are reused; a pid together with its start time identifies a process.
+    return _start_time(pid) == high << 32 | low
 
 
-def _started(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 when there is none, or a zombie."""
+def _start_time(pid: int) -> int:
+    """Return the start time of a process in clock ticks since boot; 0 if it does not run."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return 0
-    # The second field, the command, may hold spaces and parentheses.
+    # The second field, the command, may contain spaces and parentheses.
     state, *fields = stat.rpartition(")")[2].split()
-    return 0 if state in {"Z", "X"} else int(fields[18])
+    return 0 if state in {"Z", "X"} else int(fields[_STARTTIME])

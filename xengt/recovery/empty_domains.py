@@ -8,20 +8,21 @@ from xengt.errors import FailedError
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
 
-#: seconds; Linux gives gntdev's mappings back some time after it was asked
+#: seconds; Linux unmaps grants that gntdev had mapped some time after munmap(2)
 DESTROY_TIMEOUT_S = 20.0
+_POLL_INTERVAL_S = 0.05
 
 
 def destroy_domains(ctrl: Ctrl, domids: Sequence[int]) -> None:
-    """Destroy domains, and wait until they are no longer listed.
+    """Destroy domains, and wait until Xen no longer lists them.
 
     Args:
-        ctrl: open.
-        domids: which; one that is gone already is as good as destroyed.
+        ctrl: an open handle of libxenctrl.
+        domids: the domains; those that no longer exist are ignored.
 
     Raises:
-        FailedError: one stays for more than `GONE_WITHIN`.
-        XenLibraryError: one cannot be destroyed.
+        FailedError: a domain still exists after `DESTROY_TIMEOUT_S`.
+        XenLibraryError: a domain cannot be destroyed.
     """
     for domid in domids:
         try:
@@ -30,10 +31,11 @@ def destroy_domains(ctrl: Ctrl, domids: Sequence[int]) -> None:
             if error.errno != errno.ESRCH:
                 raise
     deadline = time.monotonic() + DESTROY_TIMEOUT_S
-    while left := {domain.domid for domain in ctrl.domains()} & set(domids):
+    while remaining := {domain.domid for domain in ctrl.domains()} & set(domids):
         if time.monotonic() > deadline:
             raise FailedError(
-                f"domains {sorted(left)} are destroyed but do not go: their pages are still mapped",
-                "find who maps them: xl debug-keys g, then xl dmesg",
+                f"domains {sorted(remaining)} were destroyed but still exist: "
+                "their pages are still mapped",
+                "find the mapper in the output of `xl debug-keys g` and `xl dmesg`",
             )
-        time.sleep(0.05)
+        time.sleep(_POLL_INTERVAL_S)

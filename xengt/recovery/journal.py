@@ -1,9 +1,9 @@
-"""What a run has mapped by hypercall, kept where a killed run cannot take it along.
+"""Records the mappings that a run makes by hypercall, so that the next run can undo them.
 
-Linux knows nothing of a mapping made through privcmd: it outlives its process.
-So every run writes to a file of /run, before it maps a reference, that it may
-have; and after, the handle Xen gave. `leftovers` reads it when the run is dead.
-The file's lock is also what keeps two benchmarks from running at once.
+Linux does not track mappings made through privcmd, so they outlive their process.
+Every run therefore records in a file below /run which references it is about to
+map, and afterwards the handles that Xen returned. After a killed run, `sweep` reads
+the file. The lock on the file also prevents two benchmarks from running at once.
 """
 
 import mmap
@@ -28,12 +28,13 @@ _MAGIC = 0x315F_7472_6E67_6E78  # "xngnrt_1"
 
 @dataclass
 class Writer:
-    """Someone who maps references batch by batch, in order.
+    """A thread of a run that maps references batch by batch, in order.
 
     Attributes:
-        references: all it may map.
-        batch: how many at a time.
-        cursor: one more than the index of the batch that may be mapped now; 0: none.
+        references: all references that it maps.
+        batch: number of references per batch.
+        cursor: 1 + index of the first reference of the batch that may be mapped now;
+            0 if no batch is mapped.
     """
 
     references: Sequence[Reference]
@@ -43,36 +44,45 @@ class Writer:
 
 @dataclass
 class Contents:
-    """What a journal says: who may have mapped what, and which handles are held."""
+    """The contents of a journal.
+
+    Attributes:
+        writers: the threads, with the batches that they may have mapped.
+        held: mappings that stay until the run ends, with their handles.
+    """
 
     writers: list[Writer] = field(default_factory=list)
     held: list[GrantMapping] = field(default_factory=list)
 
     @property
     def mapped(self) -> bool:
-        """Whether anything may still be mapped."""
+        """Whether any mapping may still exist."""
         return bool(self.held or any(writer.cursor for writer in self.writers))
 
 
 class Journal:
-    """The journal of this run, locked and empty until `begin`.
+    """The locked journal; `begin` replaces the contents of an earlier run.
 
-    Layout, in 8-byte little-endian words: magic; writers; held; then cursor,
-    batch and number of references of each writer; then every reference as
-    domid << 32 | gref; then handle and bus address of each mapping held.
+    The file consists of 8-byte little-endian words: magic; number of writers; number
+    of held mappings; cursor, batch and number of references of each writer; every
+    reference as domid << 32 | gref; handle and bus address of each held mapping.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """Use `opened` instead: it locks."""
+        """Wrap a locked file; `open_journal` opens and locks it.
+
+        Args:
+            descriptor: file descriptor for reading and writing.
+        """
         self._descriptor = descriptor
         self._map: mmap.mmap | None = None
         self._held_at = 0
 
     def read(self) -> Contents:
-        """What a run before this one left; nothing when it ended well.
+        """Return the contents that an earlier run left; empty if it cleaned up.
 
-        Nothing also when the file is no whole journal: that is how a run
-        leaves it that was killed in `begin`, before it mapped a reference.
+        An incomplete journal is also read as empty: it is the result of a kill during
+        `begin`, when the run had not mapped any reference yet.
         """
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         words = _WORD.iter_unpack(data[: len(data) // _WORD.size * _WORD.size])
@@ -82,17 +92,17 @@ class Journal:
             return Contents()
 
     def begin(self, writers: Sequence[Writer], held: int) -> list[memoryview]:
-        """Write who may map what from now on.
+        """Record the references that each writer is going to map.
 
         Args:
-            writers: their cursors stand at 0.
-            held: the most mappings that `hold` will be told of.
+            writers: the writers; every cursor is 0.
+            held: maximum number of mappings that will be added with `hold`.
 
         Returns:
-            The cursor of each writer, 8 bytes that it writes to.
+            The cursor of each writer in the file, 8 bytes, which the writer updates.
 
         Raises:
-            UnmetError: there is no room for it.
+            UnmetError: the file system has no space for the journal.
         """
         words = [_MAGIC, len(writers), 0]
         for writer in writers:
@@ -103,12 +113,12 @@ class Journal:
         size = _WORD.size * (len(words) + 2 * held)
         os.ftruncate(self._descriptor, 0)
         try:
-            # Room for all of it now: writing to a mapping of a full disk is a SIGBUS.
+            # Allocated in advance: a write to a memory mapping raises SIGBUS if the disk is full.
             os.posix_fallocate(self._descriptor, 0, size)
         except OSError as error:
             raise UnmetError(
-                f"no {size} bytes for the journal of mappings: {error.strerror}",
-                f"make room on {PATH.parent.parent}, or ask for fewer --references or --hold",
+                f"the journal of mappings needs {size} bytes: {error.strerror}",
+                f"free space in {PATH.parent.parent}, or reduce --references or --hold",
             ) from error
         self._map = mmap.mmap(self._descriptor, 0)
         struct.pack_into(f"<{len(words)}Q", self._map, 0, *words)
@@ -116,40 +126,40 @@ class Journal:
         return [view[8 * at : 8 * at + 8] for at in range(3, 3 + 3 * len(writers), 3)]
 
     def hold(self, mappings: Sequence[GrantMapping]) -> None:
-        """Add mappings that stay until the run ends."""
+        """Record mappings that stay until the run ends."""
         if self._map is None:
             raise ValueError("hold before begin")
         (count,) = _WORD.unpack_from(self._map, 16)
         words = [word for mapping in mappings for word in mapping]
         struct.pack_into(f"<{len(words)}Q", self._map, 8 * (self._held_at + 2 * count), *words)
-        # The count last: what it covers is there.
+        # The count is written last, so that it never covers mappings not yet written.
         _WORD.pack_into(self._map, 16, count + len(mappings))
 
-    def released(self) -> None:
-        """Nothing is held any more."""
+    def clear_held(self) -> None:
+        """Record that no mapping is held any more."""
         if self._map is not None:
             _WORD.pack_into(self._map, 16, 0)
 
     def clear(self) -> None:
-        """Nothing at all is mapped any more."""
+        """Record that no mapping exists any more."""
         self._map = None
         os.ftruncate(self._descriptor, 0)
 
 
 def _contents(words: Iterator[int]) -> Contents:
-    """Read a journal.
+    """Parse the words of a journal.
 
     Raises:
-        ValueError: it is none, or not a whole one.
+        ValueError: the words are not a complete journal.
     """
     magic, writers, held = _take(words, 3)
     if magic != _MAGIC:
-        raise ValueError("no journal")
-    shapes = [_take(words, 3) for _ in range(writers)]
+        raise ValueError("the file is not a journal")
+    headers = [_take(words, 3) for _ in range(writers)]
     return Contents(
         [
             Writer([_reference(word) for word in _take(words, count)], batch, cursor)
-            for cursor, batch, count in shapes
+            for cursor, batch, count in headers
         ],
         [_mapping(*_take(words, 2)) for _ in range(held)],
     )
@@ -158,36 +168,36 @@ def _contents(words: Iterator[int]) -> Contents:
 def _take(words: Iterator[int], count: int) -> list[int]:
     taken = list(islice(words, count))
     if len(taken) < count:
-        raise ValueError("the journal ends too early")
+        raise ValueError("the journal is incomplete")
     return taken
 
 
 def _reference(word: int) -> Reference:
-    return Reference(_fits(word >> 32, 16), word & 0xFFFFFFFF, 0)
+    return Reference(_checked(word >> 32, 16), word & 0xFFFFFFFF, 0)
 
 
 def _mapping(handle: int, bus_addr: int) -> GrantMapping:
-    return GrantMapping(_fits(handle, 32), bus_addr)
+    return GrantMapping(_checked(handle, 32), bus_addr)
 
 
-def _fits(value: int, bits: int) -> int:
+def _checked(value: int, bits: int) -> int:
     if value >> bits:
         raise ValueError(f"{value:#x} has more than {bits} bits")
     return value
 
 
 @contextmanager
-def open_journal(path: Path = PATH, *, patience_s: float = 0.0) -> Iterator[Journal]:
+def open_journal(path: Path = PATH, *, timeout_s: float = 0.0) -> Iterator[Journal]:
     """Open and lock the journal.
 
     Args:
-        path: its file; on a file system that a reboot empties, like the mappings.
-        patience_s: how long to wait for another that has it, in seconds: a probe of
-            `xengt serve` has it for a moment.
+        path: the file; it must not survive a reboot, as the mappings do not.
+        timeout_s: how long to wait for another process that holds the lock, in
+            seconds; the probe of `xengt serve` holds it briefly.
 
     Raises:
-        UnmetError: another run has it, or the file cannot be made.
+        UnmetError: another run holds the lock, or the file cannot be opened.
     """
     busy = "another xengt is measuring on this host"
-    with file_lock(path, patience_s=patience_s, busy=busy) as descriptor:
+    with file_lock(path, timeout_s=timeout_s, busy=busy) as descriptor:
         yield Journal(descriptor)

@@ -1,7 +1,7 @@
-"""What a killed run left behind, found and taken back by the next one.
+"""Cleans up after a killed run: unmaps its mappings and destroys its empty domains.
 
-Two things outlive their process: mappings made by hypercall, which the journal
-tells of, and empty domains, which their UUID tells of.
+Mappings made by hypercall and empty domains outlive the process that made them. The
+journal records the mappings, and the UUID of an empty domain identifies its creator.
 """
 
 from collections import defaultdict
@@ -14,28 +14,30 @@ from xengt.recovery import domain_owner
 from xengt.recovery.empty_domains import destroy_domains
 from xengt.recovery.journal import Journal, Writer
 from xengt.sharing.references import Reference
-from xengt.xen import handle
+from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE, fast_handle
 from xengt.xen.kernel import has_bus_addresses
 from xengt.xen.limits import maptrack_handles
-from xenlib_cffi.call import MAX_BATCH, PAGE, Call, GrantMapping
+from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
+from xenlib_cffi.library import PAGE_SIZE
 
-#: mappings of a reference that share its fast handle
-FAST_MAPPINGS = 2
-#: pages from the bus address of the first to that of the second of them, if they have their own
-SECOND = 1 << 31
+#: pages between the bus addresses of the first and the second mapping of a fast handle, on a
+#: Xen that assigns each mapping its own bus address
+_SECOND_MAPPING = 1 << 31
+#: handles offered to Xen between two looks at the granter's table
+_HANDLES_PER_STEP = 16 * MAX_BATCH
 
 
 @dataclass(frozen=True)
 class CleanupSummary:
-    """What was taken back.
+    """What a cleanup removed.
 
     Attributes:
-        held: mappings whose handle was known.
+        held: mappings whose handles the journal contained.
         searched: references whose mappings had to be searched for.
-        domains: the domids of empty domains destroyed.
+        domains: domids of the empty domains that were destroyed.
     """
 
     held: int
@@ -43,19 +45,23 @@ class CleanupSummary:
     domains: tuple[int, ...]
 
     def __bool__(self) -> bool:
-        """Whether there was anything."""
+        """Return whether anything was removed."""
         return bool(self.held or self.searched or self.domains)
 
     def __str__(self) -> str:
-        """One sentence for the user."""
+        """Return one sentence for the user."""
         return (
-            f"took back what a killed run left: {self.held + self.searched} mappings, "
+            f"cleaned up after a killed run: {self.held + self.searched} mappings, "
             f"{len(self.domains)} empty domains"
         )
 
 
 def abandoned_domains(ctrl: Ctrl) -> list[int]:
-    """The domids of empty domains whose maker is dead."""
+    """Return the domids of empty domains whose creator has ended.
+
+    Args:
+        ctrl: an open handle of libxenctrl.
+    """
     return [
         domain.domid
         for domain in ctrl.domains()
@@ -64,42 +70,45 @@ def abandoned_domains(ctrl: Ctrl) -> list[int]:
 
 
 def clean_up(journal: Journal) -> CleanupSummary:
-    """Unmap what the journal tells of, and destroy empty domains whose maker is dead.
+    """Unmap the mappings in the journal, and destroy empty domains whose creator has ended.
 
     Args:
-        journal: locked, so whoever wrote it is dead or is this process.
+        journal: the locked journal, so that its writer has ended or is this process.
 
     Raises:
-        FailedError: a mapping cannot be taken back.
+        FailedError: a mapping cannot be found, or a domain cannot be destroyed.
         XenLibraryError: a library call failed.
     """
-    left = journal.read()
+    contents = journal.read()
     with Ctrl() as ctrl:
         with Call() as call:
-            # A handle that is stale by now names a mapping of another page, or none: Xen goes by
-            # the bus address too, and leaves it (but a slow one's own address is its handle's).
-            call.unmap_device(left.held)
-            searched = _search(call, ctrl, list(_unsure(left.writers)))
-        ours = abandoned_domains(ctrl)
-        destroy_domains(ctrl, ours)
+            # A stale handle names no mapping, or one of another page, which Xen rejects because the
+            # bus address differs. (A slow mapping's own bus address depends on its handle only.)
+            call.unmap_device(contents.held)
+            searched = _search(call, ctrl, list(_current_batches(contents.writers)))
+        domids = abandoned_domains(ctrl)
+        destroy_domains(ctrl, domids)
     journal.clear()
-    return CleanupSummary(len(left.held), searched, tuple(ours))
+    return CleanupSummary(len(contents.held), searched, tuple(domids))
 
 
-def _unsure(writers: list[Writer]) -> Iterator[Reference]:
-    """The references of the batch that each writer was at."""
+def _current_batches(writers: list[Writer]) -> Iterator[Reference]:
+    """Yield the references of each writer's current batch, which may or may not be mapped."""
     for writer in writers:
         if writer.cursor:
             yield from writer.references[writer.cursor - 1 :][: writer.batch]
 
 
 def _search(call: Call, ctrl: Ctrl, references: list[Reference]) -> int:
-    """Unmap references whose handles nobody wrote down; how many there were.
+    """Unmap references whose handles were not recorded.
 
-    Their pages are known, so the handles they may have, fast or slow, are
-    offered to Xen as those of such a page: it takes back those that are and
-    leaves all others. Where each mapping has a bus address of its own, that
-    of a slow one says nothing of its page: it is not looked for.
+    The page of a reference is known, so every handle that a mapping may have, fast or
+    slow, is offered to Xen together with the page's bus address: Xen unmaps the handles
+    of that page and rejects all others. If each mapping has its own bus address, that of
+    a slow mapping does not depend on its page, and slow mappings are not searched.
+
+    Returns:
+        The number of references that were searched for.
     """
     by_domain: dict[int, list[int]] = defaultdict(list)
     for domid, gref, _ in references:
@@ -108,16 +117,20 @@ def _search(call: Call, ctrl: Ctrl, references: list[Reference]) -> int:
     searched = 0
     for domid, grefs in by_domain.items():
         with ExitStack() as stack:
-            in_use = _tells_use(stack, ctrl, domid)
+            table = _open_grant_table(stack, ctrl, domid)
             for gref in grefs:
-                if in_use is None or in_use.in_use(gref):
+                if table is None or table.in_use(gref):
                     searched += 1
-                    _sweep(call, domid, gref, handles, in_use)
+                    _unmap_all(call, domid, gref, handles, table)
     return searched
 
 
-def _tells_use(stack: ExitStack, ctrl: Ctrl, domid: int) -> GrantTable | None:
-    """The granter's own table, in which Xen marks what is mapped; not to be had of dom0's own."""
+def _open_grant_table(stack: ExitStack, ctrl: Ctrl, domid: int) -> GrantTable | None:
+    """Map the granter's table, in which Xen marks mapped entries.
+
+    Returns:
+        None if the domain or its table does not exist, or cannot be mapped, like dom0's own.
+    """
     frames, _ = ctrl.grant_size(domid) if ctrl.domain(domid) else (0, 0)
     if not frames:
         return None
@@ -128,44 +141,57 @@ def _tells_use(stack: ExitStack, ctrl: Ctrl, domid: int) -> GrantTable | None:
         return None
 
 
-def _sweep(call: Call, domid: int, gref: int, handles: int, table: GrantTable | None) -> None:
+def _unmap_all(call: Call, domid: int, gref: int, handles: int, table: GrantTable | None) -> None:
+    """Unmap all device maps of one reference.
+
+    Args:
+        call: an open handle of libxencall.
+        domid: the granter.
+        gref: the reference in the granter's table.
+        handles: number of slow handles to offer.
+        table: the granter's table, in which the search ends early; None searches all.
+    """
     try:
         (mapping,) = call.map_device([(domid, gref)], readonly=True)
     except GrantError as error:
         if table is None:
-            return  # neither mapped, as far as can be seen, nor granted any more
+            return  # the reference is no longer granted, and nothing shows that it is mapped
         raise FailedError(
-            f"reference {gref} of domain {domid}, which a killed run mapped, cannot be found: "
+            f"the mapping of reference {gref} of domain {domid} by a killed run cannot be found: "
             f"{error}",
-            "it goes with the domain if nothing else maps its pages, or with a reboot",
+            f"destroy domain {domid} if nothing else maps its pages, or reboot the host",
         ) from error
     call.unmap_device([mapping])
-    own_addresses = has_bus_addresses()
-    fast = handle.fast(domid, gref)
+    has_own_addresses = has_bus_addresses()
+    fast = fast_handle(domid, gref)
     if fast is not None:
-        # Two mappings of a reference have it; a Xen without fast entries refuses it, no more.
-        addresses = _own(mapping, fast) if own_addresses else [mapping.bus_addr] * FAST_MAPPINGS
+        # A Xen without fast entries rejects the handle, which has no other effect.
+        addresses = (
+            _fast_bus_addresses(mapping, fast)
+            if has_own_addresses
+            else [mapping.bus_addr] * MAPPINGS_PER_FAST_HANDLE
+        )
         call.unmap_device([GrantMapping(fast, address) for address in addresses])
         if table is not None and not table.in_use(gref):
             return
-    if own_addresses:
+    if has_own_addresses:
         return
-    for first in range(0, handles, 16 * MAX_BATCH):
-        call.sweep(mapping.bus_addr, first, min(16 * MAX_BATCH, handles - first))
+    for first in range(0, handles, _HANDLES_PER_STEP):
+        call.sweep(mapping.bus_addr, first, min(_HANDLES_PER_STEP, handles - first))
         if table is not None and not table.in_use(gref):
             return
 
 
-def _own(mapping: GrantMapping, fast: int) -> list[int]:
-    """Where the two mappings of a fast handle are, among a few; Xen refuses what is none.
+def _fast_bus_addresses(mapping: GrantMapping, fast: int) -> list[int]:
+    """Return candidates for the bus addresses of a fast handle's mappings; Xen rejects wrong ones.
 
-    Addresses are in the order of handles, from where a region begins. The
-    second mapping of a handle is past all the first ones.
+    Bus addresses are in the order of handles from the start of a region. The second
+    mappings of all handles follow the first mappings of all handles.
 
     Args:
-        mapping: any, first or second of its handle.
-        fast: the handle.
+        mapping: a mapping with its own bus address, the first or second of its handle.
+        fast: the fast handle.
     """
-    same = mapping.bus_addr + PAGE * (fast - mapping.handle)
-    possible = (same + PAGE * SECOND * steps for steps in (-1, 0, 1))
-    return [address for address in possible if address > 0]
+    same = mapping.bus_addr + PAGE_SIZE * (fast - mapping.handle)
+    candidates = (same + PAGE_SIZE * _SECOND_MAPPING * steps for steps in (-1, 0, 1))
+    return [address for address in candidates if address > 0]

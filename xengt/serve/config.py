@@ -30,13 +30,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from xengt.bench.case import MAX_MAPPINGS
 from xengt.bench.engines.names import EngineName
 from xengt.errors import UnmetError
 from xenlib_cffi.call import MAX_BATCH
 
 PORT = 9805
 _MAX_PORT = 65_535
-_MAX_MAPPINGS = 3
 _MAX_CALLS = 10_000
 
 
@@ -189,7 +189,7 @@ _CHECKS: dict[str, tuple[type, dict[str, Check]]] = {
             "cpu_budget": _number(0, 1),
             "engines": _each(_engine),
             "batches": _each(_whole(1, MAX_BATCH)),
-            "mappings": _each(_whole(1, _MAX_MAPPINGS)),
+            "mappings": _each(_whole(1, MAX_MAPPINGS)),
             "calls": _whole(1, _MAX_CALLS),
         },
     ),

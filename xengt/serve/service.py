@@ -124,6 +124,6 @@ def _probe(options: ProbeOptions) -> Probe | None:
         else:
             engines[each] = True
     with Ctrl() as xen:
-        kind = maptrack.running(xen.version().commandline)
+        kind = maptrack.detect(xen.version().commandline)
     entries = 2 if kernel.dom0_kind() in {"PV", None} else 1
     return Probe(options, engines, kind, gntdev_entries=entries)

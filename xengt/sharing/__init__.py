@@ -1,1 +1,1 @@
-"""Sharing pages: references, their publication in XenStore, gntalloc, and mapping."""
+"""Sharing pages between domains: references, their publication in XenStore, gntalloc, gntdev."""

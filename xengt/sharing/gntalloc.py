@@ -1,7 +1,6 @@
-"""Sharing pages of this domain with another, through gntalloc.
+"""Shares pages of this domain with another domain through gntalloc.
 
-`xengt share` publishes what is shared here; the self granter uses it in its
-own process.
+Both `xengt share` and the granter `self` of `xengt bench` use it.
 """
 
 import errno
@@ -11,22 +10,22 @@ from pathlib import Path
 
 from xengt.errors import FailedError, UnmetError, XengtError
 from xengt.sharing.references import Reference, pattern, stamp
-from xengt.xen.kernel import is_control_domain
+from xengt.xen.kernel import ROOT, below, is_control_domain
 from xengt.xen.xenstore import XenStore
+from xenlib_cffi import device_paths
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.gnttab import GrantShare
 
-GNTALLOC = Path("/dev/xen/gntalloc")
+GNTALLOC = Path(device_paths.GNTALLOC)
+#: the module parameter that limits the pages which all processes of this domain share
 LIMIT = Path("/sys/module/xen_gntalloc/parameters/limit")
 
 
 def own_domid(store: XenStore) -> int:
-    """Find the domid of the domain this runs in.
-
-    The control domain needs no XenStore for it: it is domain 0.
+    """Return the domid of the domain this process runs in; 0 in dom0, without XenStore.
 
     Raises:
-        UnmetError: this is no dom0, and XenStore does not tell.
+        UnmetError: this is not dom0, and XenStore does not report the domid.
     """
     if is_control_domain():
         return 0
@@ -39,85 +38,89 @@ def shared_pages(
 ) -> Iterator[list[Reference]]:
     """Share pages for as long as the context lasts, each stamped with its pattern.
 
-    Stands on `xengntshr_share_pages` and `xengntshr_unshare` of xengnttab.h.
+    Uses `xengntshr_share_pages` and `xengntshr_unshare` of xengnttab.h.
 
     Args:
-        domid: the domain that may map them.
-        count: how many pages, of 4 KiB each.
-        own: domid of the domain this runs in, the granter.
-        writable: False grants them read-only.
+        domid: the domain that may map the pages.
+        count: number of pages, 4 KiB each.
+        own: domid of this domain, the granter.
+        writable: False grants the pages read-only.
 
     Yields:
-        A reference for each page.
+        One reference for each page, in ascending order.
 
     Raises:
-        UnmetError: there is no gntalloc, this user may not open it, or it has
-            fewer pages left than asked for.
-        FailedError: the kernel refused for another reason.
+        UnmetError: gntalloc is not loaded, this user cannot open it, or its limit or
+            the domain's memory does not allow that many pages.
+        FailedError: the kernel rejected the request for another reason.
     """
     _check_limit(count)
     try:
         share = GrantShare()
-    except MissingLibraryError as missing:
-        raise UnmetError(str(missing)) from missing
-    except XenLibraryError as refused:
-        raise UnmetError(f"pages cannot be shared: {refused}", _opening(refused)) from refused
+    except MissingLibraryError as error:
+        raise UnmetError(str(error)) from error
+    except XenLibraryError as error:
+        raise UnmetError(f"pages cannot be shared: {error}", _open_remedy(error)) from error
     with share:
         try:
             pages = share.share(domid, count, writable=writable)
-        except XenLibraryError as refused:
-            raise _refusal(refused, count) from refused
+        except XenLibraryError as error:
+            raise _share_error(error, count) from error
         with pages:
             for index, gref in enumerate(pages.references):
                 stamp(memoryview(pages.page(index)), own, gref)
-            # the kernel hands out what was freed last first: in order they are one range
+            # The kernel reuses the references freed last first; sorted, they form fewer ranges.
             yield [Reference(own, gref, pattern(own, gref)) for gref in sorted(pages.references)]
 
 
-def page_limit() -> int | None:
-    """Read how many pages gntalloc shares in all; None without gntalloc."""
+def page_limit(root: Path = ROOT) -> int | None:
+    """Return the number of pages that gntalloc shares at most; None if it is not loaded.
+
+    Args:
+        root: directory that contains `sys`.
+    """
     try:
-        return int(LIMIT.read_text())
+        return int(below(root, LIMIT).read_text())
     except (OSError, ValueError):
         return None
 
 
 def _check_limit(count: int) -> None:
-    """Refuse more pages than gntalloc would ever give, whose own word is a bare ENOSPC."""
-    most = page_limit()
-    if most is not None and count > most:
+    """Reject more pages than gntalloc's limit, for which gntalloc reports a bare ENOSPC."""
+    limit = page_limit()
+    if limit is not None and count > limit:
         raise UnmetError(
-            f"gntalloc shares {most} pages at most in this domain, and {count} are asked for",
-            _raise_limit(count),
+            f"{count} pages exceed gntalloc's limit of {limit} shared pages in this domain",
+            _limit_remedy(count),
         )
 
 
-def _raise_limit(count: int) -> str:
-    """Say how gntalloc gets to share more."""
+def _limit_remedy(count: int) -> str:
     return (
-        f"Raise it: `echo {count} > {LIMIT}`, or share fewer; what other processes of this "
-        "domain share counts as well."
+        f"raise the limit with `echo {count} > {LIMIT}`, or share fewer pages; "
+        "pages that other processes of this domain share count as well"
     )
 
 
-def _opening(refused: XenLibraryError) -> str:
-    """Say why gntalloc does not open."""
-    if refused.errno in {errno.EACCES, errno.EPERM}:
-        return "Run this as root."
+def _open_remedy(error: XenLibraryError) -> str:
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return "run xengt as root"
     if not GNTALLOC.exists():
-        return f"{GNTALLOC} is not there: `modprobe xen-gntalloc`, in a Xen dom0 or guest."
-    return f"See `dmesg` and {GNTALLOC}."
+        return f"{GNTALLOC} does not exist: run `modprobe xen-gntalloc` in a Xen dom0 or guest"
+    return f"see `dmesg` for messages of the driver of {GNTALLOC}"
 
 
-def _refusal(refused: XenLibraryError, count: int) -> XengtError:
-    """Say why gntalloc does not share."""
-    if refused.errno == errno.ENOSPC:
-        most = page_limit()
+def _share_error(error: XenLibraryError, count: int) -> XengtError:
+    """Explain why gntalloc did not share the pages."""
+    if error.errno == errno.ENOSPC:
+        limit = page_limit()
         return UnmetError(
-            f"gntalloc has not {count} pages left to share of its {most} in this domain, "
-            f"or the grant table has not {count} entries left",
-            _raise_limit(count + (most or 0)),
+            f"{count} more shared pages exceed gntalloc's limit of {limit} in this domain, "
+            f"or its grant table has fewer than {count} free entries",
+            _limit_remedy(count + (limit or 0)),
         )
-    if refused.errno == errno.ENOMEM:
-        return UnmetError(f"this domain has not {count} pages free to share", "Share fewer.")
-    return FailedError(f"pages cannot be shared: {refused}", "See `dmesg`.")
+    if error.errno == errno.ENOMEM:
+        return UnmetError(
+            f"this domain does not have {count} free pages to share", "share fewer pages"
+        )
+    return FailedError(f"pages cannot be shared: {error}", "see `dmesg`")

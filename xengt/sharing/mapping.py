@@ -1,4 +1,4 @@
-"""Mapping pages of another domain for as long as somebody looks at them."""
+"""Maps granted pages of another domain into this process, through gntdev."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -10,21 +10,22 @@ from xengt.errors import FailedError, UnmetError, XengtError
 from xengt.sharing import refusal
 from xengt.sharing.references import WORD, Reference, pattern
 from xengt.xen.kernel import is_control_domain
+from xenlib_cffi import device_paths
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
 from xenlib_cffi.library import Pages
 
-GNTDEV = Path("/dev/xen/gntdev")
+GNTDEV = Path(device_paths.GNTDEV)
 
 
 @dataclass(frozen=True)
 class PageContent:
-    """A granted page as it was at one moment: its granter may be writing.
+    """The content of a granted page when it was read; the granter may write to the page.
 
     Args:
         gref: the reference in the granter's table.
-        content: 4,096 bytes.
-        shared: whether it begins and ends as `xengt share` has its pages do.
+        content: the bytes of the page, 4 KiB.
+        shared: whether the page begins and ends with the pattern of `xengt share`.
     """
 
     gref: int
@@ -33,27 +34,27 @@ class PageContent:
 
     @property
     def sha256(self) -> str:
-        """The checksum of the content, in hex."""
+        """The SHA-256 checksum of the content, in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 class MappedPages:
-    """What is mapped; `look` as often as wanted.
+    """Mapped pages of a domain.
 
     Args:
         domid: the granter.
-        grefs: its references.
-        pages: one of each.
+        grefs: the mapped references.
+        pages: the mapped pages, one for each reference.
     """
 
     def __init__(self, domid: int, grefs: Sequence[int], pages: Pages) -> None:
-        """Keep them."""
+        """Store the mapped pages; `map_references` unmaps them."""
         self._domid = domid
         self._grefs = grefs
         self._pages = pages
 
-    def look(self) -> Iterator[PageContent]:
-        """Read the pages, one after the other."""
+    def read(self) -> Iterator[PageContent]:
+        """Read the pages one after the other, each once."""
         for index, gref in enumerate(self._grefs):
             content = bytes(self._pages.page(index))
             word = WORD.pack(pattern(self._domid, gref))
@@ -66,42 +67,42 @@ def map_references(
 ) -> Iterator[MappedPages]:
     """Map references of a domain for as long as the context lasts.
 
-    Stands on `xengnttab_map_grant_refs` and `xengnttab_unmap` of xengnttab.h.
+    Uses `xengnttab_map_grant_refs` and `xengnttab_unmap` of xengnttab.h.
 
     Args:
         domid: the granter.
-        grefs: in its table, each one page of 4 KiB.
-        writable: False maps them for reading alone.
+        grefs: references in the granter's table, one 4 KiB page each.
+        writable: False maps the pages read-only.
 
     Raises:
-        UnmetError: there is no gntdev, or this user may not open it.
-        FailedError: Xen refuses one of them.
+        UnmetError: gntdev is not loaded, or this user cannot open it.
+        FailedError: Xen or the kernel rejected one of the references.
     """
     try:
         mapper = GrantMapper()
-    except MissingLibraryError as missing:
-        raise UnmetError(str(missing)) from missing
+    except MissingLibraryError as error:
+        raise UnmetError(str(error)) from error
     except XenLibraryError as error:
-        raise UnmetError(f"nothing can be mapped: {error}", _opening()) from error
+        raise UnmetError(f"grants cannot be mapped: {error}", _open_remedy()) from error
     with mapper:
         try:
             pages = mapper.map([(domid, gref) for gref in grefs], readonly=not writable)
         except XenLibraryError as error:
-            raise _refusal(error, domid, grefs, writable=writable) from error
+            raise _map_error(error, domid, grefs, writable=writable) from error
         with pages:
             yield MappedPages(domid, grefs, pages)
 
 
-def _opening() -> str:
+def _open_remedy() -> str:
     if not GNTDEV.exists():
-        return f"{GNTDEV} is not there: `modprobe xen-gntdev`, in a Xen dom0 or guest."
-    return "Run this as root."
+        return f"{GNTDEV} does not exist: run `modprobe xen-gntdev` in a Xen dom0 or guest"
+    return "run xengt as root"
 
 
-def _refusal(
+def _map_error(
     error: XenLibraryError, domid: int, grefs: Sequence[int], *, writable: bool
 ) -> XengtError:
-    """Say which reference it is, where this is dom0 and Xen tells."""
+    """Explain a failed map, which in dom0 includes finding the reference that Xen rejects."""
     if is_control_domain():
         references = (Reference(domid, gref, 0) for gref in grefs)
         refused = refusal.find_refusal(references, readonly=not writable)
@@ -109,6 +110,6 @@ def _refusal(
             return refusal.explain_refusal(refused)
     return FailedError(
         str(error),
-        "see `dmesg` for what gntdev says: it may be that the domain does not grant them, or "
-        "not to this one, or for reading alone",
+        f"see `dmesg` for messages of gntdev: domain {domid} may not grant these references, or "
+        "only to another domain, or only read-only",
     )

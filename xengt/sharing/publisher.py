@@ -1,7 +1,7 @@
-"""A publication that goes when the process that made it goes, whatever ends that.
+"""Publishes shared pages for as long as the publishing process lives, however it ends.
 
-XenStore keeps what a killed process wrote. So a second process, which this
-module is when it is run, waits for the first to end, and withdraws what it left.
+XenStore keeps the nodes of a killed process. A second process, which runs this
+module, waits for the first process to end and withdraws its publication.
 """
 
 import os
@@ -18,23 +18,24 @@ from xengt.xen.xenstore import XenStore
 
 @contextmanager
 def publish_while_running(store: XenStore, publication: Publication) -> Iterator[None]:
-    """Publish for as long as the context, or else this process, lasts.
+    """Publish until the context or this process ends.
 
     Args:
         store: this domain's XenStore.
-        publication: of this domain and this process.
+        publication: a publication of this domain by this process.
 
     Raises:
-        UnmetError: another process shares with the same mapper, or XenStore refuses.
+        UnmetError: another process shares with the same mapper, or XenStore rejects
+            a request.
     """
     granter, mapper = publication.granter, publication.mapper
-    other = publisher(store, granter, mapper)
+    other = publisher_pid(store, granter, mapper)
     if other is not None and is_sharing(other):
         raise UnmetError(
-            f"process {other} shares with domain {mapper} already",
-            f"End it first (`kill {other}`), or have it share more pages.",
+            f"process {other} of this domain already shares pages with domain {mapper}",
+            f"end that process first (`kill {other}`), or let it share more pages",
         )
-    # its own session: what ends this process, Ctrl-C or a shell, is not to end the other
+    # A session of its own: Ctrl-C and a closed terminal do not signal the second process.
     withdrawer = subprocess.Popen(  # noqa: S603 - this interpreter and numbers
         [sys.executable, "-m", __name__, str(granter), str(mapper), str(publication.pid)],
         stdin=subprocess.PIPE,
@@ -50,16 +51,16 @@ def publish_while_running(store: XenStore, publication: Publication) -> Iterator
             withdrawer.kill()
 
 
-def publisher(store: XenStore, granter: int, mapper: int) -> int | None:
-    """Read which process of the granter published, whether or not it still runs."""
+def publisher_pid(store: XenStore, granter: int, mapper: int) -> int | None:
+    """Return the pid of the publishing process, which may have ended; None if there is none."""
     pid = store.read(f"{publication_directory(granter, mapper)}/pid")
     return int(pid) if pid and pid.isascii() and pid.isdigit() else None
 
 
 def is_sharing(pid: int) -> bool:
-    """Tell whether a process of this domain is an xengt that runs.
+    """Return whether a process of this domain is a running xengt.
 
-    A number alone proves nothing: another process may have it by now.
+    The command line is checked because the kernel may have reused the pid.
     """
     try:
         return b"xengt" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -68,11 +69,17 @@ def is_sharing(pid: int) -> bool:
 
 
 def main(granter: int, mapper: int, pid: int) -> None:
-    """Wait until the process that started this one ends, and withdraw what it published."""
+    """Wait until the parent process ends, and withdraw its publication.
+
+    Args:
+        granter: domid of this domain.
+        mapper: domid of the domain that may map the pages.
+        pid: the parent process; a publication of another process stays.
+    """
     while os.read(sys.stdin.fileno(), 1):
         pass
     with XenStore() as store:
-        if publisher(store, granter, mapper) == pid:
+        if publisher_pid(store, granter, mapper) == pid:
             withdraw(store, granter, mapper)
 
 

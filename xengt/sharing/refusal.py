@@ -1,25 +1,26 @@
-"""What a refused grant operation means to whoever asked for it."""
+"""Finds and explains the reference whose map Xen rejects."""
 
 from collections.abc import Iterable
 
 from xengt.errors import FailedError
 from xengt.sharing.references import Reference
+from xengt.xen.grant_table import ENTRIES_PER_FRAME
 from xengt.xen.limits import MAX_MAPTRACK_FRAMES, maptrack_handles
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
-from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
 
 
 def find_refusal(references: Iterable[Reference], *, readonly: bool) -> GrantError | None:
-    """Ask Xen itself which of several references it refuses, since gntdev does not tell.
+    """Find the first reference that Xen rejects, which gntdev does not report.
 
     Args:
-        references: mapped one by one, for a device, and unmapped.
-        readonly: how they are mapped.
+        references: references to map one by one, for a device, and unmap.
+        readonly: whether to map them read-only.
 
     Returns:
-        The first refusal; None if there is none, or Xen does not let us ask.
+        Xen's error; None if Xen accepts all references or this user cannot make
+        hypercalls.
     """
     try:
         with Call() as call:
@@ -33,34 +34,37 @@ def find_refusal(references: Iterable[Reference], *, readonly: bool) -> GrantErr
 
 
 def explain_refusal(error: GrantError) -> FailedError:
-    """Say what Xen's refusal of one operation means here.
+    """Explain a rejected grant operation by the state of the granter and of dom0's maptrack.
 
     Args:
-        error: with domain, reference and Xen's status.
+        error: Xen's error, with domain, reference and status.
     """
     if error.status == GrantStatus.NO_SPACE:
         return FailedError(
             str(error),
-            f"dom0's maptrack table is full: it may hold {maptrack_handles()} mappings, other "
-            f"drivers' included; raise {MAX_MAPTRACK_FRAMES} on Xen's command line, "
+            f"dom0's maptrack table is full: it may hold {maptrack_handles()} mappings, including "
+            f"those of other drivers; raise {MAX_MAPTRACK_FRAMES} on Xen's command line, "
             "or lower --hold, --mappings or --batch",
         )
     with Ctrl() as ctrl:
         domain = ctrl.domain(error.domid)
         if domain is None or domain.dying:
+            state = "is dying" if domain else "does not exist any more"
             return FailedError(
-                f"{error}; domain {error.domid} is {'dying' if domain else 'gone'}",
-                "measure again when the domain is back",
+                f"{error}; domain {error.domid} {state}",
+                "repeat the command when the domain runs again",
             )
         frames, _ = ctrl.grant_size(error.domid)
-    if error.gref >= frames * ENTRIES_A_FRAME:
+    entries = frames * ENTRIES_PER_FRAME[1]
+    if error.gref >= entries:
         return FailedError(
-            f"{error}; its table has {frames} frames, references up to "
-            f"{frames * ENTRIES_A_FRAME - 1}",
-            "the granter published a reference it never made: restart `xengt share` there",
+            f"{error}; the grant table of domain {error.domid} has {frames} frames, "
+            f"for references up to {entries - 1}",
+            f"give a reference that domain {error.domid} has; if it published this one with "
+            "`xengt share`, restart that",
         )
     return FailedError(
         str(error),
-        f"domain {error.domid} does not grant it any more (revoked?), or not to dom0 in this way: "
-        "restart `xengt share` there",
+        f"domain {error.domid} may have revoked the grant, or may not grant dom0 this access; "
+        "if it runs `xengt share`, restart that",
     )

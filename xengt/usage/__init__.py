@@ -1,4 +1,4 @@
-"""How much of their grant and maptrack tables the domains use, and what they have mapped."""
+"""Reads the sizes of the domains' grant and maptrack tables, and the domains' mappings."""
 
 from xengt.usage.document import COUNTS, DomainUsage, Missing, Usage
 from xengt.usage.reading import read_usage

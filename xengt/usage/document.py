@@ -1,6 +1,6 @@
-"""The `xengt.usage/1` document: every domain's tables and mappings at one time.
+"""The `xengt.usage/1` document: the tables and mappings of all domains at one time.
 
-`xengt/documents/usage.schema.json` says what every key means and in which unit.
+`xengt/documents/usage.schema.json` describes every key with its unit.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,20 +16,20 @@ Source = Literal["hypfs", "query_size"]
 
 @dataclass(frozen=True, slots=True)
 class DomainUsage:
-    """What one domain uses; a figure is None where it could not be had.
+    """The tables and mappings of one domain; a figure is None if it is not available.
 
     Args:
-        domid: whose.
-        name: XenStore's, or None where it has none.
-        dying: destroyed, and kept by what still refers to its memory.
-        grant_frames: of 4 KiB, the domain's grant table has now.
-        max_grant_frames: it may have.
-        maptrack_frames: of 4 KiB, the domain's maptrack table has now.
-        max_maptrack_frames: it may have.
-        fast_live: mappings made by the domain with a fast entry, now.
-        fast_maps: and ever.
-        slow_live: mappings made by the domain with an entry of its maptrack table, now.
-        slow_maps: and ever.
+        domid: the domain.
+        name: its name in XenStore; None if it has none.
+        dying: whether it is destroyed but still exists, because its memory is referenced.
+        grant_frames: size of its grant table in 4 KiB frames.
+        max_grant_frames: maximum size of its grant table in 4 KiB frames.
+        maptrack_frames: size of its maptrack table in 4 KiB frames.
+        max_maptrack_frames: maximum size of its maptrack table in 4 KiB frames.
+        fast_live: its present mappings that are recorded in a granter's table.
+        fast_maps: all such mappings it made since its creation.
+        slow_live: its present mappings that are recorded in its maptrack table.
+        slow_maps: all such mappings it made since its creation.
     """
 
     domid: int
@@ -45,18 +45,18 @@ class DomainUsage:
     slow_maps: int | None = None
 
 
-#: The figures of a domain, in the order they are shown in.
+#: The figures of a domain, in the order of the columns of `xengt usage`.
 COUNTS = tuple(key for key in DomainUsage.__slots__ if key not in {"domid", "name", "dying"})
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Why some of it could not be had.
+    """A reason for figures that are not available.
 
     Args:
-        keys: which keys of a domain are null for it.
-        why: what is not there.
-        remedy: what to do about it.
+        keys: the keys of a domain that are null for this reason.
+        why: the reason.
+        remedy: what the user can change.
     """
 
     keys: tuple[str, ...]
@@ -66,11 +66,11 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class DefaultLimit:
-    """What a domain made without a limit of its own is given.
+    """The maptrack limit of a domain that is created without its own limit.
 
     Args:
-        frames: of 4 KiB.
-        source: who says so.
+        frames: number of 4 KiB frames.
+        source: where the limit was read.
     """
 
     frames: int
@@ -79,15 +79,15 @@ class DefaultLimit:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One reading.
+    """One reading of all domains.
 
     Args:
-        created: when, as ISO 8601 in UTC.
-        source: hypfs, or else GNTTABOP_query_size.
-        maptrack: which one the hypervisor keeps.
-        default_max_maptrack_frames: for domains made from now on without one of their own.
-        missing: what could not be had, and why.
-        domains: by domid.
+        created: start of the reading, ISO 8601 in UTC.
+        source: where the figures were read: hypfs or GNTTABOP_query_size.
+        maptrack: how the hypervisor tracks mappings.
+        default_max_maptrack_frames: the limit of domains created without their own.
+        missing: the figures that are not available, with the reasons.
+        domains: the domains, by ascending domid.
     """
 
     created: str

@@ -1,19 +1,20 @@
-"""The patched hypervisor's own account, in hypfs below /gnttab.
+"""Reads the figures that the patched hypervisor reports in hypfs below /gnttab.
 
-One directory a domain that has a grant table, named by its domid:
+Each domain with a grant table has a directory, named by its domid:
 
-    frames, max-frames                      its grant table's
-    maptrack-frames, max-maptrack-frames    its maptrack table's
-    fast-live, fast-maps                    mappings the domain made, now and ever
-    slow-live, slow-maps
+    frames, max-frames                      frames of its grant table, and their limit
+    maptrack-frames, max-maptrack-frames    frames of its maptrack table, and their limit
+    fast-live, slow-live                    mappings that the domain has made and not unmapped
+    fast-maps, slow-maps                    mappings that the domain has made since its creation
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from xengt.xen.maptrack import TREE
+from xengt.xen.maptrack import HYPFS_DIRECTORY
 from xenlib_cffi.hypfs import HypFs, HypFsNumbers
 
+#: names of the figures in hypfs, by their keys in the document
 ENTRIES = {
     "grant_frames": "frames",
     "max_grant_frames": "max-frames",
@@ -24,41 +25,43 @@ ENTRIES = {
     "slow_live": "slow-live",
     "slow_maps": "slow-maps",
 }
-_SIGN = 1 << 63
+_SIGN_BIT = 1 << 63
 
 
 def counts(hypfs: HypFs) -> dict[int, dict[str, Any]]:
-    """Read every domain's figures; one that goes meanwhile is left out.
+    """Read the figures of all domains, except those that are destroyed meanwhile.
 
     Args:
-        hypfs: open.
+        hypfs: an open handle of libxenhypfs.
 
     Returns:
-        By domid, the figures this hypervisor has (int), by their key in the document:
-        the same ones of every domain.
+        The figures (int) by their keys in the document, by domid. All domains have the
+        same keys: those that this hypervisor reports.
 
     Raises:
-        XenLibraryError: there is no /gnttab (ENOENT), or Xen refuses.
+        XenLibraryError: hypfs has no /gnttab (ENOENT), or Xen rejects a request.
     """
-    domids = sorted(int(name) for name in hypfs.list(TREE) if name.isascii() and name.isdigit())
-    there = hypfs.list(f"{TREE}/{domids[0]}") if domids else {}
-    known = {key: name for key, name in ENTRIES.items() if name in there}
-    found = {}
-    with HypFsNumbers(tuple(known.values())) as numbers:
+    domids = sorted(
+        int(name) for name in hypfs.list(HYPFS_DIRECTORY) if name.isascii() and name.isdigit()
+    )
+    listed = hypfs.list(f"{HYPFS_DIRECTORY}/{domids[0]}") if domids else {}
+    reported = {key: name for key, name in ENTRIES.items() if name in listed}
+    figures = {}
+    with HypFsNumbers(tuple(reported.values())) as numbers:
         for domid in domids:
-            values = numbers.read(f"{TREE}/{domid}")
-            if None not in values:  # else it has gone, maybe half-way
-                found[domid] = dict(zip(known, _counts(values), strict=True))
-    return found
+            values = numbers.read(f"{HYPFS_DIRECTORY}/{domid}")
+            if None not in values:  # else the domain was destroyed, perhaps during the read
+                figures[domid] = dict(zip(reported, _counts(values), strict=True))
+    return figures
 
 
 def _counts(values: Sequence[Any]) -> Sequence[int]:
-    """Make counts of what is read: they are never negative.
+    """Replace negative values by 0.
 
-    Xen sums what its CPUs count each for itself. A sum taken while a mapping
-    goes from one CPU's count to another's can be below zero for that moment,
-    and is shown as 2^64 less a few.
+    Xen sums counters that each CPU has for itself. A sum that is read while a mapping
+    moves from the counter of one CPU to that of another can be negative, and appears as
+    a value just below 2^64.
     """
-    if max(values) < _SIGN:
+    if max(values) < _SIGN_BIT:
         return values
-    return [0 if value >= _SIGN else value for value in values]
+    return [0 if value >= _SIGN_BIT else value for value in values]

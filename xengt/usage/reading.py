@@ -1,4 +1,4 @@
-"""One reading of every domain's tables: from hypfs, or else from what stock Xen offers."""
+"""Reads the tables of all domains, from hypfs or with the hypercalls that stock Xen has."""
 
 import errno
 from collections.abc import Iterable
@@ -15,44 +15,44 @@ from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.hypfs import HypFs
 
-#: A name is a convenience: nobody waits for it as long as for what cannot be done without.
-NAMES_WITHIN_S = 1.0
-_PATCHED = "boot the patched hypervisor, built with hypfs (patches/README.md)"
+#: seconds; shorter than XenStore's default, as names are optional
+NAMES_TIMEOUT_S = 1.0
+_PATCHED_REMEDY = "boot the patched hypervisor, built with hypfs (patches/README.md)"
 
 
 def read_usage(*, names: bool = True) -> Usage:
-    """Read all of it, as it is now.
+    """Read the tables and mappings of all domains.
 
-    Stands on `XEN_HYPFS_OP_read`, `xc_domain_getinfolist`, where there is no
-    /gnttab in hypfs on `xc_gnttab_query_size`, and on XenStore for names.
+    Uses `XEN_HYPFS_OP_read` and `xc_domain_getinfolist`, `xc_gnttab_query_size` on a Xen
+    without /gnttab in hypfs, and XenStore for names.
 
     Args:
-        names: ask XenStore for the domains' names.
+        names: whether to read the domains' names from XenStore.
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
-        XenLibraryError: Xen does not answer, or not to this user.
+        MissingLibraryError: Xen's libraries are not installed.
+        XenLibraryError: Xen does not answer, or rejects this user.
     """
     created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     with Ctrl() as xen:
-        words = xen.version().commandline
-        source, domains, missing = _domains(xen)
-    nameless: list[Missing] = []
+        commandline = xen.version().commandline
+        source, domains, missing = _read_domains(xen)
+    missing_names: list[Missing] = []
     if names:
-        domains, nameless = _named(domains)
-    limit = limits.limit(limits.MAX_MAPTRACK_FRAMES, words)
+        domains, missing_names = _add_names(domains)
+    limit = limits.limit(limits.MAX_MAPTRACK_FRAMES, commandline)
     return Usage(
         created=created,
         source=source,
-        maptrack=maptrack.running(words),
+        maptrack=maptrack.detect(commandline),
         default_max_maptrack_frames=DefaultLimit(limit.frames, limit.source),
-        missing=(*missing, *nameless),
+        missing=(*missing, *missing_names),
         domains=tuple(domains),
     )
 
 
-def _domains(xen: Ctrl) -> tuple[Source, list[DomainUsage], list[Missing]]:
-    """Read the domains where this hypervisor tells most of them."""
+def _read_domains(xen: Ctrl) -> tuple[Source, list[DomainUsage], list[Missing]]:
+    """Read the domains from the source of this hypervisor that has the most figures."""
     try:
         with HypFs() as opened:
             counts = hypfs.counts(opened)
@@ -60,59 +60,68 @@ def _domains(xen: Ctrl) -> tuple[Source, list[DomainUsage], list[Missing]]:
         if error.call == "xenhypfs_open":
             why = "this Xen has no hypfs"
         elif error.errno == errno.ENOENT:
-            why = f"this Xen's hypfs has no {maptrack.TREE}"
+            why = f"this Xen's hypfs has no {maptrack.HYPFS_DIRECTORY}"
         else:
             raise
-        return "query_size", *_stock(xen, why)
-    # Listed after: a domain that is only in one of the two has come or gone meanwhile.
+        return "query_size", *_query_sizes(xen, why)
+    # Listed after the figures: a domain in one list only was created or destroyed meanwhile.
     domains = [
         DomainUsage(each.domid, dying=each.dying, **counts[each.domid])
         for each in xen.domains()
         if each.domid in counts
     ]
-    return "hypfs", domains, list(_unknown(domains))
+    return "hypfs", domains, list(_missing_entries(domains))
 
 
-def _unknown(domains: Iterable[DomainUsage]) -> Iterable[Missing]:
-    """Say what a hypervisor with a part of the patches does not tell."""
+def _missing_entries(domains: Iterable[DomainUsage]) -> Iterable[Missing]:
+    """Yield the figures that a hypervisor with only a part of the patches lacks."""
     keys = tuple(key for key in COUNTS if any(getattr(each, key) is None for each in domains))
     if keys:
         names = ", ".join(hypfs.ENTRIES[key] for key in keys)
         yield Missing(
             keys,
-            f"this Xen's hypfs has {maptrack.TREE}, but not {names} of every domain",
-            "boot a hypervisor with the whole series (patches/README.md)",
+            f"{maptrack.HYPFS_DIRECTORY} in this Xen's hypfs does not report {names}",
+            "boot a hypervisor with the complete series (patches/README.md)",
         )
 
 
-def _stock(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]:
-    """Read what every Xen tells: the sizes of grant tables."""
-    domains, missing = [], [Missing(COUNTS[2:], why, _PATCHED)]
+def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]:
+    """Read the sizes of grant tables, which every Xen reports.
+
+    Args:
+        xen: an open handle of libxenctrl.
+        why: why the other figures are not available.
+    """
+    domains, missing = [], [Missing(COUNTS[2:], why, _PATCHED_REMEDY)]
     for each in xen.domains():
-        found = DomainUsage(each.domid, dying=each.dying)
+        usage = DomainUsage(each.domid, dying=each.dying)
         try:
-            frames, most = xen.grant_size(each.domid)
+            frames, limit = xen.grant_size(each.domid)
         except XenLibraryError as error:
-            if not _is_there(xen, each):
+            if not _still_exists(xen, each):
                 continue
-            missing.append(Missing(COUNTS[:2], str(error), "see `xl dmesg`: a security policy?"))
+            missing.append(
+                Missing(
+                    COUNTS[:2], str(error), "see `xl dmesg`; an XSM policy may forbid the operation"
+                )
+            )
         else:
-            found = replace(found, grant_frames=frames, max_grant_frames=most)
-        domains.append(found)
+            usage = replace(usage, grant_frames=frames, max_grant_frames=limit)
+        domains.append(usage)
     return domains, missing
 
 
-def _is_there(xen: Ctrl, domain: ctrl.DomainInfo) -> bool:
-    """Tell a domain that is refused from one that has gone, or was replaced."""
-    now = xen.domain(domain.domid)
-    return now is not None and now.uuid == domain.uuid
+def _still_exists(xen: Ctrl, domain: ctrl.DomainInfo) -> bool:
+    """Return whether a domain exists and was not replaced by one with the same domid."""
+    current = xen.domain(domain.domid)
+    return current is not None and current.uuid == domain.uuid
 
 
-def _named(domains: list[DomainUsage]) -> tuple[list[DomainUsage], list[Missing]]:
-    """Give the domains their names; XenStore's first failure ends the asking."""
+def _add_names(domains: list[DomainUsage]) -> tuple[list[DomainUsage], list[Missing]]:
+    """Add the domains' names, up to the first error of XenStore."""
     named = list(domains)
     try:
-        with XenStore(deadline_s=NAMES_WITHIN_S) as store:
+        with XenStore(deadline_s=NAMES_TIMEOUT_S) as store:
             for index, each in enumerate(domains):
                 named[index] = replace(each, name=store.name_of(each.domid))
     except XengtError as error:

@@ -1,1 +1,1 @@
-"""The host: what Xen, Linux and XenStore report, and the format of a maptrack handle."""
+"""The host: facts from Xen, Linux and XenStore, and the encoding of maptrack handles."""

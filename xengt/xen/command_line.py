@@ -1,6 +1,7 @@
-"""Xen's own command line, read by the rules Xen reads it by (xen/common/kernel.c)."""
+"""Parses Xen's command line by the rules of Xen itself (xen/common/kernel.c)."""
 
 import re
+from collections.abc import Mapping
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+", re.ASCII)
 _INT_MAX = (1 << 31) - 1
@@ -8,43 +9,83 @@ _NO = {"no", "off", "false", "disable", "0"}
 _YES = {"yes", "on", "true", "enable", "1"}
 
 
-def number(commandline: str, option: str) -> int | None:
-    """Read what `option=N` says; None where it does not say anything that Xen takes.
+def read_number(commandline: str, option: str) -> int | None:
+    """Return the value of `option=N`; None if the command line has no valid value.
 
-    As in Xen the last one counts, one that is no number or beyond an int is
-    passed over, and a leading 0x or 0 means hexadecimal or octal.
-
-    Args:
-        commandline: Xen's.
-        option: its name.
-    """
-    found = [_number(text) for text in _values(commandline, option)]
-    return next((value for value in reversed(found) if value is not None), None)
-
-
-def switch(commandline: str, option: str, name: str) -> bool | None:
-    """Read a boolean among an option's values, as in `gnttab=no-transitive`; None: not there.
-
-    Stands on Xen's `parse_boolean`: `name`, `no-name` and `name=yes` are values; the
-    last one counts.
+    As in Xen, the last valid value counts, values that are no number or exceed an
+    int are ignored, and a leading 0x or 0 means hexadecimal or octal.
 
     Args:
-        commandline: Xen's.
-        option: the option whose values they are.
-        name: of the boolean.
+        commandline: Xen's command line.
+        option: name of the option.
     """
-    found = None
-    for word in (word for text in _values(commandline, option) for word in text.split(",")):
-        key, given, setting = word.partition("=")
-        if key == f"no-{name}" and not given:
-            found = False
-        elif key == name and (not given or setting in _YES | _NO):
-            found = setting not in _NO
-    return found
+    numbers = [_number(text) for text in _values(commandline, option)]
+    return next((number for number in reversed(numbers) if number is not None), None)
+
+
+def read_boolean(commandline: str, option: str, name: str) -> bool | None:
+    """Return a boolean among the values of an option, as in `gnttab=no-transitive`.
+
+    As in Xen's `parse_boolean()`, the values `name`, `no-name` and `name=yes` are
+    valid, and the last valid one counts.
+
+    Args:
+        commandline: Xen's command line.
+        option: name of the option.
+        name: name of the boolean among the option's comma-separated values.
+
+    Returns:
+        None if the command line does not set the boolean.
+    """
+    return _last_boolean(commandline, {option: name})
+
+
+def read_dom0_iommu(commandline: str, name: str) -> bool | None:
+    """Return a boolean of `dom0-iommu=NAME` or of the older `iommu=dom0-NAME`.
+
+    Args:
+        commandline: Xen's command line.
+        name: `strict` or `passthrough`.
+
+    Returns:
+        None if the command line does not set the boolean.
+    """
+    return _last_boolean(commandline, {"dom0-iommu": name, "iommu": f"dom0-{name}"})
+
+
+def has_word(commandline: str, option: str) -> bool:
+    """Return whether an option is on the command line as a word without a value.
+
+    Args:
+        commandline: Xen's command line.
+        option: name of the option.
+    """
+    return option in commandline.split()
+
+
+def _last_boolean(commandline: str, names: Mapping[str, str]) -> bool | None:
+    """Return the boolean that is set last.
+
+    Args:
+        commandline: Xen's command line.
+        names: name of the boolean among an option's values, by option.
+    """
+    last = None
+    for word in commandline.split():
+        option, _, values = word.partition("=")
+        name = names.get(option)
+        for value in values.split(",") if name else ():
+            key, has_setting, setting = value.partition("=")
+            if key == f"no-{name}" and not has_setting:
+                last = False
+            elif key == name and (not has_setting or setting in _YES | _NO):
+                last = setting not in _NO
+    return last
 
 
 def _values(commandline: str, option: str) -> list[str]:
-    return [w.partition("=")[2] for w in commandline.split() if w.startswith(f"{option}=")]
+    words = [word.partition("=") for word in commandline.split()]
+    return [value for name, has_value, value in words if has_value and name == option]
 
 
 def _number(text: str) -> int | None:
@@ -53,5 +94,5 @@ def _number(text: str) -> int | None:
     try:
         value = int(text, 8 if re.match("0[0-9]", text) else 0)
     except ValueError:
-        return None  # 089: not octal
+        return None  # 089 is not octal
     return value if value <= _INT_MAX else None

@@ -1,21 +1,21 @@
-"""Whether a device of Xen's can be had, by the one way to know: to open it.
+"""Checks access to device files by opening them.
 
-What a user may open is not told by who he is. A capability may let him
-(CAP_DAC_OVERRIDE of xengt.service), and a cgroup keep root from it (DeviceAllow=).
+The uid alone does not decide access: a capability may grant it
+(CAP_DAC_OVERRIDE of xengt.service), and a cgroup may deny it to root (DeviceAllow=).
 """
 
 import os
 from pathlib import Path
 
 
-def refusal(path: Path) -> OSError | None:
-    """Open a device for reading and writing, and close it again.
+def open_error(path: Path) -> OSError | None:
+    """Open a device file for reading and writing, and close it.
 
     Args:
-        path: of the device; none of /dev/xen does anything when it is only opened.
+        path: the device file; opening one of /dev/xen has no side effect.
 
     Returns:
-        What open(2) failed with; None: it opens.
+        The error of open(2), or None if the device can be opened.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))

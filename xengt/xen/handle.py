@@ -1,13 +1,13 @@
-"""The maptrack handle: what a successful map returns and an unmap is given.
+"""The encoding of maptrack handles: what a successful map returns and an unmap takes.
 
-The encoding is that of fast maptrack entries, where a handle names the
+With the fast maptrack entries of the series in `patches/`, a handle names the
 granter's own active entry instead of an entry of the mapper's maptrack table:
 
      31  30          16  15           0
     | F | granter domid |     gref     |
 
-With F clear the handle is slow: an index into the mapper's maptrack table, as
-every handle of a stock hypervisor is (`xen/common/grant_table.c`).
+With F clear the handle is slow: an index into the mapper's maptrack table, like
+every handle of stock Xen (`xen/common/grant_table.c`).
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,13 @@ DOMID_MAX = (1 << DOMID_BITS) - 1
 DOMID_FIRST_RESERVED = 0x7FF0
 GREF_BITS = 16
 GREF_MAX = (1 << GREF_BITS) - 1
+#: Mappings of a reference by one domain that have the reference's fast handle; others are slow.
+MAPPINGS_PER_FAST_HANDLE = 2
+#: Slow handles have bit 31 clear, which bounds their number whatever the maptrack limit.
+MAX_SLOW_HANDLES = 1 << 31
 
 # xen/include/public/xen.h
-_RESERVED = {
+_RESERVED_NAMES = {
     0x7FF0: "DOMID_SELF",
     0x7FF1: "DOMID_IO",
     0x7FF2: "DOMID_XEN",
@@ -36,14 +40,14 @@ _RESERVED = {
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A handle taken apart.
+    """A decoded handle.
 
     Args:
-        value: the 32-bit handle.
+        value: the handle, 32 bits.
         kind: `fast`, `slow`, or `invalid` for 0xffffffff.
-        domid: the granter of a fast handle.
-        gref: the grant reference of a fast handle, in the granter's table.
-        index: the entry of the mapper's maptrack table that a slow handle names.
+        domid: granter of a fast handle.
+        gref: grant reference of a fast handle, in the granter's table.
+        index: index of a slow handle in the mapper's maptrack table.
     """
 
     value: int
@@ -54,23 +58,23 @@ class Handle:
 
     @property
     def reserved(self) -> str | None:
-        """Xen's name for the granter when no ordinary domain can have that domid."""
+        """Xen's name of the granter's domid if that domid is reserved."""
         return None if self.domid is None else reserved_name(self.domid)
 
 
 def reserved_name(domid: int) -> str | None:
-    """Name a domid from DOMID_FIRST_RESERVED on, which no ordinary domain has.
+    """Return Xen's name of a reserved domid, and None for the domid of an ordinary domain.
 
     Args:
-        domid: a domain's number, 0 to 0x7fff.
+        domid: 0 to 0x7fff.
     """
-    return _RESERVED.get(domid, "reserved") if domid >= DOMID_FIRST_RESERVED else None
+    return _RESERVED_NAMES.get(domid, "reserved") if domid >= DOMID_FIRST_RESERVED else None
 
 
-def fast(domid: int, gref: int) -> int | None:
-    """Give the handle that a fast mapping of a reference has, or None where none is fast.
+def fast_handle(domid: int, gref: int) -> int | None:
+    """Return the handle of fast mappings of a reference; None if the reference has none.
 
-    A hypervisor without fast entries has no mapping of that handle, and refuses it.
+    A hypervisor without fast entries assigns no such handle and rejects its unmap.
 
     Args:
         domid: the granter, 0 to 0x7fff.
@@ -81,17 +85,17 @@ def fast(domid: int, gref: int) -> int | None:
 
 
 def split(value: int) -> Handle:
-    """Take a handle apart.
+    """Decode a handle.
 
     Args:
-        value: the handle, 0 to 0xffffffff.
+        value: 0 to 0xffffffff.
 
     Raises:
-        UnmetError: the value does not fit 32 bits.
+        UnmetError: the value does not fit into 32 bits.
     """
     if not 0 <= value <= INVALID:
         raise UnmetError(
-            f"{value:#x} is not a handle: handles have 32 bits",
+            f"{value:#x} is not a maptrack handle: handles have 32 bits",
             "give a value from 0 to 0xffffffff",
         )
     if value == INVALID:
@@ -109,8 +113,8 @@ def build(domid: int, gref: int) -> Handle:
         gref: the reference in the granter's table, 0 to 65535.
 
     Raises:
-        UnmetError: one of the two does not fit its field, or the handle would
-            be the one that means "invalid".
+        UnmetError: the domid or the reference does not fit into its field, or the
+            result is the value that means "invalid".
     """
     if not 0 <= domid <= DOMID_MAX:
         raise UnmetError(
@@ -118,19 +122,22 @@ def build(domid: int, gref: int) -> Handle:
             f"give a value from 0 to {DOMID_MAX:#x} ({DOMID_MAX})",
         )
     if gref < 0:
-        raise UnmetError(f"{gref} is not a grant reference", "references count from 0")
+        raise UnmetError(
+            f"{gref} is not a grant reference: references are not negative",
+            f"give a value from 0 to {GREF_MAX}",
+        )
     if gref > GREF_MAX:
         raise UnmetError(
-            f"reference {gref} of domain {domid} is tracked with a slow entry; "
-            "it has no fast handle",
-            f"fast handles reach references up to {GREF_MAX}; "
-            "a slow handle is known only from the map that returned it",
+            f"reference {gref} of domain {domid} has no fast handle: "
+            "its mappings are tracked with slow entries",
+            f"give a reference from 0 to {GREF_MAX}; "
+            "only the map operation that returns a slow handle reports it",
         )
-    value = fast(domid, gref)
+    value = fast_handle(domid, gref)
     if value is None:
         raise UnmetError(
-            f"reference {gref} of domain {domid:#x} has no handle: "
-            f"{INVALID:#x} means an invalid handle",
-            "0x7fff is Xen's idle domain, which grants nothing: give a real granter",
+            f"reference {gref} of domain {domid:#x} has no fast handle: "
+            f"{INVALID:#x} is the invalid handle",
+            f"give another granter: {domid:#x} is Xen's idle domain, which grants nothing",
         )
     return split(value)

@@ -1,13 +1,12 @@
-"""Facts about the host that a measurement depends on."""
+"""The facts about the host that a measurement depends on."""
 
 import platform
 import re
-from collections.abc import Iterator
 from typing import Literal, NotRequired, TypedDict, cast
 
 from xengt.documents.shape import Positive
 from xengt.errors import UnmetError
-from xengt.xen import maptrack
+from xengt.xen import command_line, maptrack
 from xengt.xen.kernel import (
     Clock,
     Dom0,
@@ -28,11 +27,10 @@ Iommu = Literal["none", "relaxed", "strict", "passthrough", "unknown"]
 
 _BANNER = re.compile(r"^\(XEN\) (?:\[[^]]*\] *)?Xen version .* debug=([yn])", re.MULTILINE)
 _DOM0_MODE = re.compile(r"- Dom0 mode: (Passthrough|Strict|Relaxed)")
-_YES = {"1", "true", "yes", "on", "enable"}
 
 
 class Host(TypedDict):
-    """What a measurement depends on that is not in the plan."""
+    """What a measurement depends on besides its plan; the `host` object of a bench document."""
 
     xen_version: str
     xen_build_id: str | None
@@ -44,21 +42,21 @@ class Host(TypedDict):
     pcpus: Positive
     cpu: str
     emulated: bool
-    iommu: Literal["none", "relaxed", "strict", "passthrough", "unknown"]
+    iommu: Iommu
     bus_addresses: NotRequired[bool]
-    clock: NotRequired[Clock]  # "time" in runs that do not tell
+    clock: NotRequired[Clock]  # documents without it were measured in "time"
     boot_id: str
-    maptrack: NotRequired[Maptrack]  # runs of before fast entries do not tell
+    maptrack: NotRequired[Maptrack]  # absent from documents older than fast entries
 
 
 def gather_host() -> Host:
-    """Gather the facts of the running host, as a bench document tells them.
+    """Gather the facts of the running host in the form of the bench document.
 
-    Stands on `xc_version`, `xc_physinfo` and `xc_readconsolering` of xenctrl.h,
+    Uses `xc_version`, `xc_physinfo` and `xc_readconsolering` of xenctrl.h,
     `xenhypfs_readdir`, /sys/hypervisor and /proc.
 
     Raises:
-        UnmetError: this is no Xen dom0, or this user may not ask Xen.
+        UnmetError: this is not a Xen dom0, or this user has no access to Xen.
     """
     try:
         with Ctrl() as ctrl:
@@ -69,8 +67,8 @@ def gather_host() -> Host:
         raise UnmetError(str(missing)) from missing
     except XenLibraryError as refused:
         raise UnmetError(
-            f"Xen does not tell about the host: {refused}",
-            "Run this as root in a Xen dom0; `xengt check` says what is missing.",
+            f"Xen does not report the facts of the host: {refused}",
+            "run xengt as root in a Xen dom0; `xengt check` reports what is missing",
         ) from refused
     kind = dom0_kind()
     cpu = cpu_model()
@@ -89,18 +87,18 @@ def gather_host() -> Host:
         "bus_addresses": has_bus_addresses(),
         "clock": clock(),
         "boot_id": first_line("proc/sys/kernel/random/boot_id") or "",
-        "maptrack": maptrack.running(version.commandline),
+        "maptrack": maptrack.detect(version.commandline),
     }
 
 
 def is_debug(console: str) -> bool | None:
-    """Tell whether Xen is a debug build; None when nothing says so.
+    """Return whether Xen is a debug build; None if neither its banner nor hypfs is available.
 
-    Its banner says so, but the console ring keeps it for a while only; after
-    that, the configuration in hypfs.
+    The banner is in the console ring until later messages overwrite it; the build
+    configuration is in hypfs.
 
     Args:
-        console: what the console ring holds.
+        console: the contents of the console ring.
     """
     banner = _BANNER.search(console)
     if banner is not None:
@@ -113,38 +111,24 @@ def is_debug(console: str) -> bool | None:
 
 
 def iommu_mode(directio: bool, kind: Dom0 | None, commandline: str, console: str) -> Iommu:
-    """Tell how Xen uses the IOMMU for dom0, on which the path of a grant map depends.
+    """Return how Xen uses the IOMMU for dom0, on which the path of a grant map depends.
 
     Args:
-        directio: `XEN_SYSCTL_PHYSCAP_directio`: an IOMMU is in use.
-        kind: how dom0 runs; one that is translated is strict, whatever was asked.
-        commandline: Xen's.
-        console: what the console ring holds; what Xen said when it booted goes
-            before what it was asked for.
+        directio: whether an IOMMU is in use (`XEN_SYSCTL_PHYSCAP_directio`).
+        kind: kind of dom0; a translated dom0 (PVH or HVM) is always strict.
+        commandline: Xen's command line.
+        console: the contents of the console ring; the mode that Xen printed at
+            boot takes precedence over the command line.
     """
     if not directio:
         return "none"
     if kind in {"PVH", "HVM"}:
         return "strict"
-    said = _DOM0_MODE.search(console)
-    if said is not None:
-        return cast("Iommu", said[1].lower())
-    asked = dict(_iommu_options(commandline))
-    if asked.get("strict"):
+    boot_message = _DOM0_MODE.search(console)
+    if boot_message is not None:
+        return cast("Iommu", boot_message[1].lower())
+    if command_line.read_dom0_iommu(commandline, "strict"):
         return "strict"
-    if asked.get("passthrough"):
+    if command_line.read_dom0_iommu(commandline, "passthrough"):
         return "passthrough"
     return "relaxed" if kind == "PV" else "unknown"
-
-
-def _iommu_options(commandline: str) -> Iterator[tuple[str, bool]]:
-    """Read `dom0-iommu=` and the older `iommu=dom0-...` of Xen's command line, in order."""
-    for word in commandline.split():
-        option, _, values = word.partition("=")
-        if option not in {"dom0-iommu", "iommu"}:
-            continue
-        for value in values.split(","):
-            name, _, setting = value.partition("=")
-            if option == "dom0-iommu" or "dom0-" in name:
-                positive = not name.startswith("no-") and (not setting or setting in _YES)
-                yield name.removeprefix("no-").removeprefix("dom0-"), positive

@@ -1,4 +1,4 @@
-"""What Linux tells of itself, and of the Xen it runs on, through /proc and /sys."""
+"""What Linux reports in /proc and /sys about itself and about the Xen it runs on."""
 
 import os
 from pathlib import Path
@@ -12,12 +12,17 @@ ROOT = Path("/")
 FEATURE_BUS_ADDRESSES = 21
 
 
+def below(root: Path, path: str | Path) -> Path:
+    """Return an absolute path as a path below another root directory."""
+    return root / str(path).lstrip("/")
+
+
 def first_line(path: str, root: Path = ROOT) -> str | None:
-    """Read the first line of a file of /proc or /sys; None when it cannot be read.
+    """Return the first line of a file of /proc or /sys; None if it cannot be read.
 
     Args:
-        path: relative to `root`.
-        root: where /proc and /sys are.
+        path: path relative to `root`.
+        root: directory that contains `proc` and `sys`.
     """
     try:
         with (root / path).open(encoding="utf-8", errors="replace") as file:
@@ -27,23 +32,23 @@ def first_line(path: str, root: Path = ROOT) -> str | None:
 
 
 def is_control_domain(root: Path = ROOT) -> bool:
-    """Tell whether Linux is the control domain (/proc/xen/capabilities)."""
+    """Return whether this is the control domain (/proc/xen/capabilities)."""
     return "control_d" in (first_line("proc/xen/capabilities", root) or "")
 
 
 def dom0_kind(root: Path = ROOT) -> Dom0 | None:
-    """Tell how Linux runs on Xen (/sys/hypervisor/guest_type); None when it does not say."""
+    """Return the kind of domain Linux runs in (/sys/hypervisor/guest_type); None if unknown."""
     kind = first_line("sys/hypervisor/guest_type", root)
     return cast("Dom0", kind) if kind in {"PV", "PVH", "HVM"} else None
 
 
 def online_vcpus() -> int:
-    """Count the CPUs that Linux has online: in dom0, its vCPUs."""
+    """Return the number of online CPUs: in dom0, its vCPUs."""
     return os.cpu_count() or 1
 
 
 def cpu_model(root: Path = ROOT) -> str:
-    """Read the CPU's name from /proc/cpuinfo."""
+    """Return the model name of the CPU from /proc/cpuinfo."""
     try:
         lines = (root / "proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -53,31 +58,31 @@ def cpu_model(root: Path = ROOT) -> str:
 
 
 def has_bus_addresses(root: Path = ROOT) -> bool:
-    """Tell whether grant mappings by this domain have bus addresses of their own.
+    """Return whether Xen assigns each grant mapping by this domain its own bus address.
 
-    Xen says so (`XENFEAT_gnttab_bus_addr`, of the series in patches/), and Linux shows all that it
-    said (/sys/hypervisor/properties/features) whether or not it knows what that is.
+    That is `XENFEAT_gnttab_bus_addr`, a feature of the series in patches/. Linux exports all
+    feature bits (/sys/hypervisor/properties/features), including those it does not know.
     """
     words = first_line("sys/hypervisor/properties/features", root) or "0"
     return bool(int(words, 16) >> FEATURE_BUS_ADDRESSES & 1)
 
 
 def is_emulated(cpu: str) -> bool:
-    """Tell by its name a CPU that is software: QEMU's."""
+    """Return whether a CPU's model name is that of QEMU's emulated CPUs."""
     return "QEMU" in cpu
 
 
 def clock(root: Path = ROOT) -> Clock:
-    """Tell what a nanosecond of this machine's clock is.
+    """Return what the machine's clock counts: time, or instructions in place of nanoseconds.
 
-    In an emulator whose clock counts instructions it is one instruction. Nothing inside the machine
-    shows that, so the lab adds `xengt.clock=instructions` to Linux's command line.
+    The clock of an emulator can count instructions. A guest cannot detect that, so the lab adds
+    `xengt.clock=instructions` to Linux's command line.
     """
     words = (first_line("proc/cmdline", root) or "").split()
     return "instructions" if "xengt.clock=instructions" in words else "time"
 
 
 def clocksource(root: Path = ROOT) -> str:
-    """Tell what Linux reads the time from; "tsc" is the one without a detour."""
+    """Return Linux's clock source; "tsc" is the fastest to read."""
     path = "sys/devices/system/clocksource/clocksource0/current_clocksource"
     return first_line(path, root) or "unknown"

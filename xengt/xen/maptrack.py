@@ -1,4 +1,4 @@
-"""Which maptrack the running hypervisor keeps: stock Xen's, or fast entries beside it."""
+"""How the running hypervisor tracks mappings: in maptrack tables, or also in fast entries."""
 
 from typing import Literal
 
@@ -6,35 +6,36 @@ from xengt.xen import command_line
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.hypfs import HypFs
 
-#: `no-fast`: the patched hypervisor told to do as stock; `unknown`: no hypfs to tell by.
+#: `no-fast`: patched, with fast entries switched off; `unknown`: Xen has no hypfs
 Maptrack = Literal["stock", "fast", "no-fast", "unknown"]
-WORDS: dict[Maptrack, str] = {
-    "stock": "stock: every mapping has an entry of the mapper's maptrack table",
-    "fast": "fast: the first two mappings of a reference are in the granter's own table",
+DESCRIPTIONS: dict[Maptrack, str] = {
+    "stock": "stock: every mapping has an entry in the mapper's maptrack table",
+    "fast": "fast: the first two mappings of a reference are recorded in the granter's table",
     "no-fast": "patched, with fast entries off (Xen's command line: gnttab=no-fast-maptrack)",
-    "unknown": "this Xen has no hypfs to tell by",
+    "unknown": "unknown: this Xen has no hypfs, which would report it",
 }
-#: For the name of a side of a comparison.
-NAMES: dict[Maptrack | None, str] = {
+#: For the names of the two sides of a comparison.
+SHORT_NAMES: dict[Maptrack | None, str] = {
     "stock": "stock maptrack",
     "fast": "fast maptrack",
     "no-fast": "fast maptrack off",
 }
-#: What the patched hypervisor has in hypfs, and stock has not.
-TREE = "/gnttab"
+#: A directory of hypfs that the patched hypervisor has and stock Xen does not.
+HYPFS_DIRECTORY = "/gnttab"
 
 
-def running(words: str) -> Maptrack:
-    """Tell which maptrack the running hypervisor keeps (`xenhypfs_readdir`).
+def detect(commandline: str) -> Maptrack:
+    """Detect how the running hypervisor tracks mappings (`xenhypfs_readdir`).
 
     Args:
-        words: Xen's command line.
+        commandline: Xen's command line.
     """
     try:
         with HypFs() as hypfs:
-            patched = TREE[1:] in hypfs.list("/")
+            patched = HYPFS_DIRECTORY[1:] in hypfs.list("/")
     except (MissingLibraryError, XenLibraryError):
         return "unknown"
     if not patched:
         return "stock"
-    return "no-fast" if command_line.switch(words, "gnttab", "fast-maptrack") is False else "fast"
+    enabled = command_line.read_boolean(commandline, "gnttab", "fast-maptrack")
+    return "no-fast" if enabled is False else "fast"

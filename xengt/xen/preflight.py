@@ -1,4 +1,4 @@
-"""Whether this is a dom0 that can measure at all, said before anything is started."""
+"""Checks before a command starts: that this is a dom0 in which its engines can run."""
 
 import errno
 from collections.abc import Iterator, Sequence
@@ -7,27 +7,27 @@ from pathlib import Path
 
 from xengt.errors import FailedError, UnmetError
 from xengt.xen import kernel
-from xengt.xen.device_access import refusal
+from xengt.xen.device_access import open_error
+from xenlib_cffi import device_paths
 from xenlib_cffi.call import Call
 from xenlib_cffi.errors import GrantError, MissingLibraryError, XenLibraryError
 
-GNTDEV = Path("/dev/xen/gntdev")
-
 
 def require_dom0(engines: Sequence[str]) -> None:
-    """Refuse to start where the engines cannot run.
+    """Check that Xen answers and that the engines can run here.
 
     Args:
-        engines: `hypercall`, `gntdev`.
+        engines: of `hypercall` and `gntdev`, those that the command uses.
 
     Raises:
-        UnmetError: no Xen, no dom0, a device that cannot be opened, or a dom0 in
-            which an engine's mappings are refused; says what to do.
+        UnmetError: this is not a Xen dom0, a device cannot be opened, or Xen rejects
+            an engine's mappings in this kind of dom0.
     """
     if not kernel.is_control_domain():
         raise UnmetError(
             "this is not a Xen dom0",
-            "run it in a dom0, or in the lab: ./deploy/lab/demo; `xengt check` says more",
+            "run xengt in a dom0, or in the lab (./deploy/lab/demo); "
+            "`xengt check` reports what is missing",
         )
     try:
         with Call() as call:
@@ -36,29 +36,38 @@ def require_dom0(engines: Sequence[str]) -> None:
         raise UnmetError(str(error)) from error
     except XenLibraryError as error:
         if error.errno in {errno.EACCES, errno.EPERM}:
-            raise UnmetError(f"Xen's devices are root's: {error}", "run it as root") from error
+            raise UnmetError(
+                f"this user cannot open Xen's devices: {error}", "run xengt as root"
+            ) from error
         raise UnmetError(str(error), "load the driver: modprobe xen-privcmd") from error
-    if "gntdev" in engines and (refused := refusal(GNTDEV)) is not None:
-        raise UnmetError(
-            f"{GNTDEV} cannot be opened: {refused.strerror}",
-            "load the driver: modprobe xen-gntdev"
-            if refused.errno == errno.ENOENT
-            else "run it as root",
-        )
+    if "gntdev" in engines:
+        _require_gntdev(Path(device_paths.GNTDEV))
     kind = kernel.dom0_kind()
     if "hypercall" in engines and kind not in {"PV", None}:
         raise UnmetError(
-            f"dom0 is {kind}, where Xen refuses the hypercall engine's device maps",
-            "measure with --engine gntdev, or boot a PV dom0 (dom0=pv)",
+            f"dom0 is {kind}, in which Xen rejects the device maps of the hypercall engine",
+            "measure with --engine gntdev, or boot a PV dom0 (dom0=pv on Xen's command line)",
+        )
+
+
+def _require_gntdev(path: Path) -> None:
+    error = open_error(path)
+    if error is not None:
+        raise UnmetError(
+            f"{path} cannot be opened: {error.strerror}",
+            "load the driver: modprobe xen-gntdev"
+            if error.errno == errno.ENOENT
+            else "run xengt as root",
         )
 
 
 @contextmanager
 def library_errors_explained() -> Iterator[None]:
-    """Turn the libraries' errors that nobody nearer could explain into ours.
+    """Convert errors of Xen's libraries that reach the context's end into xengt's errors.
 
     Raises:
-        FailedError: in place of a library's error.
+        UnmetError: in place of a MissingLibraryError.
+        FailedError: in place of a XenLibraryError or a GrantError.
     """
     try:
         yield
@@ -66,5 +75,5 @@ def library_errors_explained() -> Iterator[None]:
         raise UnmetError(str(error)) from error
     except (XenLibraryError, GrantError) as error:
         raise FailedError(
-            str(error), "see `xl dmesg` and `dmesg`; `xengt check` may tell why"
+            str(error), "see `xl dmesg` and `dmesg`; `xengt check` may report the cause"
         ) from error

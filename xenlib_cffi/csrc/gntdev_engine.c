@@ -15,8 +15,7 @@
 
 #include "kept_log.h"
 #include "loop.h"
-
-#define PAGE_BYTES 4096u
+#include "page.h"
 
 struct gntdev_state {
     xengnttab_handle *gnttab;

@@ -10,8 +10,8 @@
 #include "grant_ops.h"
 #include "kept_log.h"
 #include "loop.h"
+#include "page.h"
 
-#define PAGE_BYTES 4096u
 /* The handle that Xen itself never gives out. */
 #define NO_HANDLE 0xffffffffu
 

@@ -7,10 +7,10 @@
 #include <xen/hypfs.h>
 
 #include "hypfs_numbers.h"
+#include "page.h"
 
 /* The page: the path, and from its middle on what Xen answers. */
-#define PAGE 4096
-#define ANSWER (PAGE / 2)
+#define ANSWER ((int)PAGE_BYTES / 2)
 
 /* The number an answer holds; 0 when it holds none, else 1. */
 static int number(const char *answer, uint64_t *value)
@@ -49,7 +49,7 @@ int hypfs_numbers(xencall_handle *call, void *page, const char *directory,
             return -1;
         }
         if (xencall5(call, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, (uintptr_t)path,
-                     (uint64_t)length + 1, (uintptr_t)answer, PAGE - ANSWER)) {
+                     (uint64_t)length + 1, (uintptr_t)answer, PAGE_BYTES - ANSWER)) {
             if (errno != ENOENT && errno != ESRCH && errno != ENOBUFS)
                 return -1;
         } else {

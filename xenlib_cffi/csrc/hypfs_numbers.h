@@ -10,7 +10,7 @@
 
 /*
  * Reads `names[0]` to `names[count - 1]`, HYPFS_NUMBERS_MAX at most, of a
- * directory. `page` is a hypercall-safe buffer of 4096 bytes: xenhypfs_read()
+ * directory. `page` is a hypercall-safe buffer of one page: xenhypfs_read()
  * maps one for each entry and unmaps it again, which is most of what it costs.
  *
  * Returns a bit for each value that was read, the lowest for the first; an

@@ -7,9 +7,9 @@ import pytest
 from patience import patient
 
 from xengt.bench.granters import create_granter
-from xengt.bench.granters.empty_domains import FIRST_GREF
 from xengt.errors import FailedError, UnmetError
 from xengt.sharing.references import Reference, pattern
+from xengt.xen.grant_table import FIRST_GREF
 from xenlib_cffi.gnttab import GrantMapper
 
 

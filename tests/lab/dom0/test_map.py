@@ -9,7 +9,7 @@ import pytest
 from patience import patient
 
 from xengt.sharing.gntalloc import shared_pages
-from xengt.sharing.references import encode
+from xengt.sharing.references import format_grefs
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def waits_until(condition):
 
 
 def test_what_is_shared_is_shown(shared):
-    done = xengt_map("0", encode(shared), "--json")
+    done = xengt_map("0", format_grefs(shared), "--json")
     assert done.returncode == 0, done.stderr
     pages = json.loads(done.stdout)["pages"]
     assert [seen["gref"] for seen in pages] == shared

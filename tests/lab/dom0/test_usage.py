@@ -15,7 +15,7 @@ from xenlib_cffi.gnttab import GrantMapper
 from xenlib_cffi.hypfs import HypFs
 
 with Ctrl() as opened:
-    KIND = maptrack.running(opened.version().commandline)
+    KIND = maptrack.detect(opened.version().commandline)
 counted = pytest.mark.skipif(KIND == "stock", reason="stock Xen counts no mappings")
 #: in the order of the document's
 NAMES = (

@@ -41,7 +41,7 @@ def dom0(tmp_path, monkeypatch):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     daemon = FakeXenstored(tmp_path / "socket")
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (daemon.place,))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (daemon.path,))
     monkeypatch.setattr(linux, "load", lambda: None)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     yield root
@@ -98,7 +98,7 @@ def test_a_device_that_does_not_open_says_why(dom0, monkeypatch, number, remedy)
     def refuse(path):
         return OSError(number, "") if path.name == "gntdev" else None
 
-    monkeypatch.setattr(linux, "refusal", refuse)
+    monkeypatch.setattr(linux, "open_error", refuse)
     assert found(dom0)["device gntdev"].state is State.MISSING
     assert remedy in found(dom0)["device gntdev"].remedy
 
@@ -129,7 +129,7 @@ def test_a_guest_is_told_from_a_dom0(dom0, capabilities, what, remedy):
 def test_who_may_not_open_the_devices_is_told(dom0, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert found(dom0)["privileges"].state is State.OK
-    monkeypatch.setattr(linux, "refusal", lambda _path: OSError(errno.EACCES, ""))
+    monkeypatch.setattr(linux, "open_error", lambda _path: OSError(errno.EACCES, ""))
     assert found(dom0)["privileges"].state is State.MISSING
 
 
@@ -145,7 +145,7 @@ def test_missing_libraries_say_how_to_get_them(dom0, monkeypatch):
 
 
 def test_a_xenstore_that_is_not_there_is_missing(dom0, monkeypatch, tmp_path):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
     check = found(dom0)["XenStore"]
     assert check.state is State.MISSING
     assert check.remedy
@@ -234,9 +234,9 @@ def test_what_else_makes_noise_is_a_warning():
 @pytest.mark.parametrize(
     ("hypfs", "commandline", "expected"),
     [
-        ("2048", "", "2048 frames, 524288 mappings a domain (as hypfs says)"),
+        ("2048", "", "2048 frames, 524288 mappings a domain (hypfs)"),
         (XenLibraryError("xenhypfs_read", "x", 2), "gnttab_max_maptrack_frames=9 console=com1",
-         "9 frames, 2304 mappings a domain (from Xen's command line)"),
+         "9 frames, 2304 mappings a domain (Xen's command line)"),
         (MissingLibraryError(), "", "1024 frames, 262144 mappings a domain (Xen's default)"),
     ],
 )  # fmt: skip
@@ -282,11 +282,11 @@ def test_a_whole_hypervisor_is_checked_line_by_line(monkeypatch):
     monkeypatch.setattr(hypervisor.kernel, "is_control_domain", lambda: True)
     monkeypatch.setattr(hypervisor.kernel, "dom0_kind", lambda: "PV")
     monkeypatch.setattr(limits, "HypFs", stand_in.Limits(MissingLibraryError()))
-    monkeypatch.setattr(maptrack, "running", lambda words: {"": "fast"}[words])
+    monkeypatch.setattr(maptrack, "detect", lambda words: {"": "fast"}[words])
     lines = list(hypervisor.run())
     assert len({line.name for line in lines}) == len(lines) == 12
     (found,) = (line for line in lines if line.name == "maptrack")
-    assert (found.state, found.what) == (State.OK, maptrack.WORDS["fast"])
+    assert (found.state, found.what) == (State.OK, maptrack.DESCRIPTIONS["fast"])
     # a dying domain has no grant table to ask for
     assert asked == [0]
 

@@ -134,15 +134,16 @@ def test_where_there_is_no_dom0_bench_says_so_and_what_to_do():
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "xengt: this is not a Xen dom0\n"
-        "  run it in a dom0, or in the lab: ./deploy/lab/demo; `xengt check` says more\n"
+        "  run xengt in a dom0, or in the lab (./deploy/lab/demo); "
+        "`xengt check` reports what is missing\n"
     )
 
 
 def test_who_may_not_open_privcmd_is_told():
     done = xengt("bench", before=A_DOM0 + A_DEVICE_OF_ANOTHER_USER)
     assert done.returncode == 2
-    assert done.stderr.startswith("xengt: Xen's devices are root's: ")
-    assert done.stderr.endswith("\n  run it as root\n")
+    assert done.stderr.startswith("xengt: this user cannot open Xen's devices: ")
+    assert done.stderr.endswith("\n  run xengt as root\n")
 
 
 @pytest.mark.parametrize(

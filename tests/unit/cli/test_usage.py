@@ -1,4 +1,4 @@
-"""`xengt usage` as a command: its table, its JSON, and how it watches and ends."""
+"""`xengt usage` as a command: its table, its JSON, and --watch."""
 
 import json
 import re
@@ -27,7 +27,7 @@ FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
 
 @pytest.fixture
 def run(xen, monkeypatch):
-    """The command in a dom0 of two domains; `run.xen` is its hypervisor."""
+    """The command in dom0 of a host with two domains; `run.xen` is its hypervisor."""
     monkeypatch.setattr(preflight, "require_dom0", lambda engines: None if engines == [] else 1 / 0)
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
@@ -41,7 +41,7 @@ def run(xen, monkeypatch):
 
 @pytest.fixture
 def sleeps(monkeypatch):
-    """How long was slept between readings; the third time, Ctrl-C is pressed."""
+    """The seconds slept between readings; the third sleep is ended by Ctrl-C."""
     slept = []
 
     def sleep(seconds):
@@ -53,7 +53,7 @@ def sleeps(monkeypatch):
     return slept
 
 
-def test_a_row_a_domain_and_nothing_missing(run):
+def test_each_domain_has_a_row_with_all_figures(run):
     done = run()
     assert (done.exit_code, done.stderr) == (0, "")
     head, zero, seven, note = done.stdout.splitlines()
@@ -68,7 +68,7 @@ def test_a_row_a_domain_and_nothing_missing(run):
     assert note.startswith("maptrack: fast: ")
 
 
-def test_what_could_not_be_had_is_a_dash_and_one_line_says_why(run):
+def test_missing_figures_are_a_dash_and_one_line_gives_the_reason(run):
     run.xen.tables = None
     run.xen.dying = {7}
     done = run()
@@ -83,23 +83,22 @@ def test_what_could_not_be_had_is_a_dash_and_one_line_says_why(run):
         " this Xen's hypfs has no /gnttab: boot the patched hypervisor"
     )
     assert default == (
-        "default maptrack limit of a domain without one in its configuration: "
-        "1,024 frames (as hypfs says)"
+        "default maptrack limit of a domain without one in its configuration: 1,024 frames (hypfs)"
     )
 
 
-def test_a_xenstore_out_of_reach_is_told_in_the_column_of_names(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
+def test_an_unreachable_xenstore_is_a_dash_in_the_column_of_names(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
     _, zero, _, _, why = run().stdout.splitlines()
     assert zero.split()[:3] == ["0", "-", "1"]
-    assert why.startswith("not available: name: there is no XenStore here")
+    assert why.startswith("not available: name: XenStore does not exist here")
 
 
-def test_every_figure_has_a_head_of_its_own():
+def test_every_figure_has_a_column_title():
     assert tuple(usage_table.TITLES) == usage_table.COUNTS
 
 
-def test_json_is_one_document(run):
+def test_json_output_is_one_document(run):
     done = run("--json")
     found = json.loads(done.stdout)
     assert (found["schema"], found["source"]) == ("xengt.usage/1", "hypfs")
@@ -119,7 +118,7 @@ def test_json_is_one_document(run):
         (["--watch", "nan"], None),
     ],
 )
-def test_watch_takes_seconds_or_none(run, sleeps, options, seconds):
+def test_watch_accepts_seconds_or_no_value(run, sleeps, options, seconds):
     done = run(*options)
     assert done.exit_code == (0 if seconds else 2)
     assert sleeps == ([seconds] * 3 if seconds else [])
@@ -127,21 +126,21 @@ def test_watch_takes_seconds_or_none(run, sleeps, options, seconds):
         assert "--watch" in done.stderr
 
 
-def test_watched_json_is_a_document_a_line(run, sleeps):
+def test_watched_json_is_one_document_per_line(run, sleeps):
     done = run("--json", "--watch")
     assert done.exit_code == 0
     assert len(sleeps) == len(done.stdout.splitlines()) == 3
     assert all(json.loads(line)["schema"] == "xengt.usage/1" for line in done.stdout.splitlines())
 
 
-def test_each_reading_is_a_new_one_and_domains_come_and_go(run, sleeps):
+def test_each_reading_contains_the_domains_that_exist_then(run, sleeps):
     run.xen.before = lambda what: run.xen.lose(7) if what == "domains" and len(sleeps) == 1 else 0
     done = run("--json", "--watch", "1")
-    seen = [len(json.loads(line)["domains"]) for line in done.stdout.splitlines()]
-    assert seen == [2, 1, 1]
+    counts = [len(json.loads(line)["domains"]) for line in done.stdout.splitlines()]
+    assert counts == [2, 1, 1]
 
 
-def test_watched_without_a_terminal_the_readings_are_plain_lines(run, sleeps):
+def test_watched_readings_are_plain_lines_without_a_terminal(run, sleeps):
     done = run("--watch")
     assert len(sleeps) == 3
     assert done.stdout.count("Domain-0") == done.stdout.count("domid") == 3
@@ -149,7 +148,7 @@ def test_watched_without_a_terminal_the_readings_are_plain_lines(run, sleeps):
     assert "\x1b" not in done.stdout
 
 
-def test_a_terminal_is_refreshed_in_place(run, sleeps, monkeypatch):
+def test_watched_readings_replace_each_other_on_a_terminal(run, sleeps, monkeypatch):
     def terminal(stream):
         return Console(file=stream, force_terminal=True, width=60, legacy_windows=False)
 
@@ -160,15 +159,15 @@ def test_a_terminal_is_refreshed_in_place(run, sleeps, monkeypatch):
     done = run("--watch", "3")
     assert done.exit_code == 0
     assert sleeps == [3, 3, 3]
-    assert done.stdout.count("every 3 s; Ctrl-C ends") >= 3
-    # it goes back up over what it wrote, and shows the cursor again at the end
+    assert done.stdout.count("every 3 s; press Ctrl-C to end") >= 3
+    # The cursor moves up over the previous output, and is visible again at the end.
     assert "\x1b[1A" in done.stdout
     assert done.stdout.rstrip().endswith("\x1b[?25h")
-    # narrow, but every digit is there: two domains, each reading of three and the last again
+    # Narrow, but without lost digits: two domains, in three readings and the last one again.
     assert done.stdout.count("8") == 2 * 4 * len("8,888,888,888,888".replace(",", ""))
 
 
-def test_a_failure_while_it_watches_is_one(run, sleeps):
+def test_an_error_during_watch_ends_the_command(run, sleeps):
     def fail(what):
         if what == "/gnttab" and sleeps:
             raise XenLibraryError("xenhypfs_readdir", what, 13)
@@ -192,7 +191,7 @@ cli.main()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_watching_well(number):
+def test_a_signal_ends_watch_with_exit_code_0(number):
     with subprocess.Popen(
         [sys.executable, "-c", WATCHES, "usage", "--json", "--watch", "60"],
         stdout=subprocess.PIPE,
@@ -208,7 +207,7 @@ def test_a_signal_ends_watching_well(number):
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def test_where_there_is_no_dom0_it_says_so(monkeypatch):
+def test_usage_outside_dom0_is_rejected(monkeypatch):
     monkeypatch.setattr(preflight.kernel, "is_control_domain", lambda: False)
     done = CliRunner().invoke(cli.app, ["usage"])
     assert (done.exit_code, done.stderr.splitlines()[0]) == (2, "xengt: this is not a Xen dom0")

@@ -1,4 +1,4 @@
-"""Whose an empty domain is: by its UUID, also after the process is gone."""
+"""The UUIDs of empty domains: which process created a domain, and whether it still runs."""
 
 import os
 import struct
@@ -32,7 +32,7 @@ def child():
     process.stdout.close()
 
 
-def test_this_process_is_alive():
+def test_the_owner_of_this_process_uuid_is_alive():
     assert len(domain_owner.uuid()) == 16
     assert domain_owner.uuid() == domain_owner.uuid()
     assert domain_owner.is_ours(domain_owner.uuid())
@@ -40,11 +40,11 @@ def test_this_process_is_alive():
 
 
 @pytest.mark.parametrize("uuid", [bytes(16), b"xengt" * 4, os.urandom(16), b"\xff" * 16])
-def test_other_domains_are_not_ours(uuid):
+def test_uuids_of_other_domains_are_not_ours(uuid):
     assert not domain_owner.is_ours(uuid[:16])
 
 
-def test_another_process_is_alive_until_it_ends(child):
+def test_another_owner_is_alive_until_it_ends(child):
     uuid = child.stdout.read(16)
     assert domain_owner.is_ours(uuid)
     assert uuid != domain_owner.uuid()
@@ -54,14 +54,14 @@ def test_another_process_is_alive_until_it_ends(child):
     assert not domain_owner.is_alive(uuid)
 
 
-def test_a_process_that_nobody_waited_for_is_dead(child):
+def test_a_zombie_is_not_alive(child):
     uuid = child.stdout.read(16)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert not domain_owner.is_alive(uuid)
 
 
-def test_a_pid_used_again_is_another_process():
+def test_a_reused_pid_is_another_process():
     fields = struct.Struct("<6sIHI")
     mark, pid, high, low = fields.unpack(domain_owner.uuid())
     assert pid == os.getpid()
@@ -69,7 +69,7 @@ def test_a_pid_used_again_is_another_process():
     assert not domain_owner.is_alive(fields.pack(mark, pid, high + 1, low))
 
 
-def test_a_process_may_be_called_anything():
+def test_parentheses_in_a_command_name_do_not_change_the_uuid():
     comm = Path("/proc/self/comm")
     called, uuid = comm.read_text(), domain_owner.uuid()
     try:

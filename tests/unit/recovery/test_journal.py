@@ -1,4 +1,4 @@
-"""The journal: what a killed run leaves in it, and that nothing else in it does harm."""
+"""The journal: its contents after a killed run, and damaged files."""
 
 import signal
 import struct
@@ -55,7 +55,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def killed(path):
-    """A journal whose writer died by SIGKILL in the middle of its work."""
+    """A journal whose writer can be ended by SIGKILL while references are mapped."""
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(DIES), path],
         stdin=subprocess.PIPE,
@@ -68,7 +68,7 @@ def killed(path):
             process.kill()
 
 
-def test_a_killed_run_leaves_what_it_had_mapped(path, killed):
+def test_the_journal_of_a_killed_run_contains_its_mappings(path, killed):
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     references = [Reference(7, gref, 0) for gref in range(8, 20)]
@@ -77,13 +77,13 @@ def test_a_killed_run_leaves_what_it_had_mapped(path, killed):
             [Writer(references[:4], 4, 1), Writer(references[4:], 2, 5)],
             [GrantMapping(100, 0x1000), GrantMapping(101, 0x2000)],
         )
-        # It stays there until it is cleared, however many look at it.
+        # The contents stay until the journal is cleared, however often it is read.
         assert journal.read().held
         journal.clear()
         assert journal.read() == Contents()
 
 
-def test_one_run_at_a_time(path, killed):
+def test_a_second_run_cannot_open_the_journal(path, killed):
     with pytest.raises(UnmetError, match="another xengt is measuring") as error, open_journal(path):
         pass
     assert error.value.exit_code == Exit.UNMET
@@ -94,10 +94,10 @@ def test_one_run_at_a_time(path, killed):
         assert journal.read().held
 
 
-def test_a_run_waits_for_one_that_soon_ends(path):
+def test_a_run_waits_for_the_lock_until_its_timeout(path):
     with open_journal(path):
         begun = time.monotonic()
-        with pytest.raises(UnmetError), open_journal(path, patience_s=0.2):
+        with pytest.raises(UnmetError), open_journal(path, timeout_s=0.2):
             pass
         assert 0.2 <= time.monotonic() - begun < patient(5)
     entered = threading.Event()
@@ -110,21 +110,21 @@ def test_a_run_waits_for_one_that_soon_ends(path):
     other = threading.Thread(target=hold)
     other.start()
     entered.wait()
-    with open_journal(path, patience_s=20) as journal:
+    with open_journal(path, timeout_s=20) as journal:
         assert journal.read() == Contents()
     other.join()
 
 
-def test_a_journal_that_was_never_written_is_empty(path):
+def test_a_new_journal_is_empty(path):
     with open_journal(path) as journal:
         assert journal.read() == Contents()
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@settings(deadline=None)  # it is the disk's
+@settings(deadline=None)  # the duration depends on the disk
 @given(WRITERS, HELD, HELD, st.data())
-def test_what_is_written_is_read(shared, writers, held, more, data):
+def test_a_written_journal_is_read_back(shared, writers, held, more, data):
     with open_journal(shared) as journal:
         cursors = journal.begin(writers, len(held) + len(more))
         assert journal.read() == Contents(writers, [])
@@ -137,7 +137,7 @@ def test_what_is_written_is_read(shared, writers, held, more, data):
         assert journal.read() == Contents(writers, [*held, *more])
 
 
-def test_beginning_again_forgets_what_was(path):
+def test_begin_replaces_the_previous_contents(path):
     with open_journal(path) as journal:
         (cursor,) = journal.begin([Writer([Reference(7, 8, 0)] * 50, 1)], 2)
         cursor[:] = struct.pack("<Q", 1)
@@ -146,33 +146,33 @@ def test_beginning_again_forgets_what_was(path):
         assert journal.read() == Contents([Writer([Reference(9, 10, 0)], 1)], [])
 
 
-def test_what_is_released_is_not_held(path):
+def test_cleared_mappings_are_not_held(path):
     with open_journal(path) as journal:
-        journal.released()
+        journal.clear_held()
         journal.begin([], 2)
         journal.hold([GrantMapping(1, 2), GrantMapping(3, 4)])
-        journal.released()
+        journal.clear_held()
         assert journal.read() == Contents()
         journal.hold([GrantMapping(5, 6)])
         assert journal.read().held == [GrantMapping(5, 6)]
 
 
-def test_holding_before_there_is_room_is_a_defect(path):
+def test_hold_before_begin_raises_value_error(path):
     with open_journal(path) as journal, pytest.raises(ValueError, match="hold before begin"):
         journal.hold([GrantMapping(1, 2)])
 
 
-@settings(deadline=None)  # it is the disk's
+@settings(deadline=None)  # the duration depends on the disk
 @given(st.binary(max_size=400))
-def test_any_bytes_are_an_empty_journal(shared, garbage):
+def test_a_file_of_arbitrary_bytes_is_read_as_an_empty_journal(shared, garbage):
     shared.write_bytes(garbage)
     with open_journal(shared) as journal:
         assert journal.read() == Contents()
 
 
-@settings(deadline=None)  # it is the disk's
+@settings(deadline=None)  # the duration depends on the disk
 @given(st.integers(0, 300), st.lists(st.tuples(st.integers(1, 37), st.integers(0, 2**64 - 1))))
-def test_a_damaged_journal_is_read_within_bounds_or_not_at_all(shared, kept, damage):
+def test_a_damaged_journal_yields_values_within_bounds_or_nothing(shared, length, damage):
     with open_journal(shared) as journal:
         writer = Writer([Reference(7, gref, 0) for gref in range(8, 28)], 4)
         journal.begin([writer, writer], 3)
@@ -180,18 +180,18 @@ def test_a_damaged_journal_is_read_within_bounds_or_not_at_all(shared, kept, dam
     data = bytearray(shared.read_bytes())
     for word, value in damage:
         struct.pack_into("<Q", data, 8 * word, value)
-    shared.write_bytes(data[:kept] if kept < 250 else data)
+    shared.write_bytes(data[:length] if length < 250 else data)
     with open_journal(shared) as journal:
         contents = journal.read()
     for mapping in contents.held:
         assert mapping.handle < 2**32
     for writer in contents.writers:
         assert all(domid < 2**16 and gref < 2**32 for domid, gref, _ in writer.references)
-    if kept < 250 and not damage:
+    if length < 250 and not damage:
         assert contents == Contents()
 
 
-def test_a_file_that_is_no_journal_is_not_read_as_one(path):
+def test_a_file_with_another_magic_is_read_as_an_empty_journal(path):
     with open_journal(path) as journal:
         journal.begin([], 1)
         journal.hold([GrantMapping(1, 2)])
@@ -202,13 +202,13 @@ def test_a_file_that_is_no_journal_is_not_read_as_one(path):
         assert journal.read() == Contents()
 
 
-def test_there_is_room_on_the_disk_for_all_of_it_from_the_first(path):
+def test_begin_allocates_the_disk_space_of_the_whole_journal(path):
     with open_journal(path) as journal:
         journal.begin([Writer([Reference(7, 8, 0)], 1)], 10_000)
         assert path.stat().st_blocks * 512 >= path.stat().st_size > 160_000
 
 
-def test_a_disk_that_is_full_is_told_before_anything_is_mapped(path):
+def test_a_full_disk_is_an_error_before_anything_is_mapped(path):
     code = """
         import resource, sys
         from pathlib import Path
@@ -229,20 +229,20 @@ def test_a_disk_that_is_full_is_told_before_anything_is_mapped(path):
         text=True,
         check=True,
     )
-    assert done.stdout == "no 16048 bytes for the journal of mappings: File too large\n"
+    assert done.stdout == "the journal of mappings needs 16048 bytes: File too large\n"
 
 
-def test_a_place_that_cannot_be_had_is_told(tmp_path):
+def test_a_journal_that_cannot_be_opened_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(UnmetError, match="file/mappings cannot be opened") as error,
         open_journal(tmp_path / "file" / "mappings"),
     ):
         pass
-    assert error.value.remedy == "run this as root"
+    assert error.value.remedy == "run xengt as root"
 
 
-def test_the_lock_goes_with_the_context_though_cursors_live_on(path):
+def test_the_lock_is_released_with_the_context_while_cursors_exist(path):
     with open_journal(path) as journal:
         cursors = journal.begin([Writer([Reference(7, 8, 0)], 1)], 0)
     with open_journal(path) as journal:
@@ -250,7 +250,7 @@ def test_the_lock_goes_with_the_context_though_cursors_live_on(path):
         assert journal.read().writers
 
 
-def test_a_link_is_not_followed(path, tmp_path):
+def test_a_symbolic_link_is_not_followed(path, tmp_path):
     path.parent.mkdir()
     target = tmp_path / "precious"
     target.write_text("as it was")

@@ -1,8 +1,8 @@
-"""What a killed run left, found again: slow handles and fast ones, and no other's mappings."""
+"""The sweep finds slow and fast mappings of a killed run, and no mappings of others."""
 
 import pytest
 
-# A killed run's mappings in the books of tests/c/fake_xen.h, and what a granter's table tells.
+# The mappings of a killed run in tests/c/fake_xen.h, and the granter's table that shows them.
 KILLED = """
 from contextlib import ExitStack
 from xengt.recovery import sweep
@@ -14,63 +14,63 @@ sweep.maptrack_handles = lambda: HANDLES
 
 class Table:
     def in_use(self, gref):
-        return any(m.live and (m.domid, m.gref) == (7, gref) for m in books())
+        return any(m.live and (m.domid, m.gref) == (7, gref) for m in entries())
 
-def books():
+def entries():
     return [fake.maptrack[i] for i in range(fake.handles)]
 
 def live():
-    return sorted((m.gref, m.device) for m in books() if m.live)
+    return sorted((m.gref, m.device) for m in entries() if m.live)
 
 def search(call, *grefs, table=True):
-    sweep._tells_use = lambda *_: Table() if table else None
+    sweep._open_grant_table = lambda *_: Table() if table else None
     before = fake.offered
     found = sweep._search(call, None, [Reference(7, gref, 0) for gref in grefs])
     return found, fake.offered - before
 """
-#: unmaps beside those of candidates: the mapping that tells the page's address
+#: further unmaps: that of the mapping made to learn the page's address
 OWN = 1
 
 
 @pytest.mark.parametrize("table", [True, False])
 @pytest.mark.parametrize("readonly", [False, True])
-def test_fast_mappings_are_found_by_their_names(on_fake_xen, readonly, table):
+def test_fast_mappings_are_found_by_their_calculated_handles(on_fake_xen, readonly, table):
     out = on_fake_xen(f"""{KILLED}
 fake.fast = True
 with Call() as call:
-    left = call.map_device([(7, 8), (7, 8), (7, 65_535)], readonly={readonly})
-    print([hex(mapping.handle) for mapping in left])
+    mappings = call.map_device([(7, 8), (7, 8), (7, 65_535)], readonly={readonly})
+    print([hex(mapping.handle) for mapping in mappings])
     print(search(call, 8, 65_535, table={table}), live())
 """)
-    # Without a table to tell, the slow range is offered as well.
+    # Without the granter's table, the slow handles are offered as well.
     slow = 0 if table else 1024
     assert out == (f"['0x80070008', '0x80070008', '0x8007ffff']\n(2, {2 * (OWN + 2 + slow)}) []\n")
 
 
-def test_a_third_mapping_is_found_in_the_slow_range(on_fake_xen):
+def test_a_third_mapping_is_found_among_the_slow_handles(on_fake_xen):
     out = on_fake_xen(f"""{KILLED}
 fake.fast = True
 with Call() as call:
-    left = call.map_device([(7, 8)] * 3)
-    print([hex(mapping.handle) for mapping in left])
+    mappings = call.map_device([(7, 8)] * 3)
+    print([hex(mapping.handle) for mapping in mappings])
     print(search(call, 8), live())
 """)
     assert out == f"['0x80070008', '0x80070008', '0x2']\n(1, {OWN + 2 + 1024}) []\n"
 
 
 @pytest.mark.parametrize("gref", [7, 65_536, 1 << 20])
-def test_what_has_no_fast_handle_is_found_in_the_slow_range(on_fake_xen, gref):
+def test_mappings_without_a_fast_handle_are_found_among_the_slow_handles(on_fake_xen, gref):
     out = on_fake_xen(f"""{KILLED}
 fake.fast = True
 with Call() as call:
-    (left,) = call.map_device([(7, {gref})])
-    print(left.handle)
+    (mappings,) = call.map_device([(7, {gref})])
+    print(mappings.handle)
     print(search(call, {gref})[0], live(), fake.stale < 1024 + 2)
 """)
     assert out == "0\n1 [] True\n"
 
 
-def test_on_stock_the_fast_handle_names_nothing(on_fake_xen):
+def test_on_stock_xen_the_fast_handle_is_rejected(on_fake_xen):
     out = on_fake_xen(f"""{KILLED}
 with Call() as call:
     call.map_device([(7, 8), (7, 9), (8, 8)])
@@ -79,7 +79,7 @@ with Call() as call:
     assert out == f"(1, {OWN + 2 + 1024}) [(8, True), (9, True)]\n"
 
 
-def test_another_drivers_mappings_of_the_page_stay(on_fake_xen):
+def test_mappings_of_the_page_by_other_drivers_stay(on_fake_xen):
     out = on_fake_xen(f"""{KILLED}
 fake.fast = True
 host = library.fake_xen_map(False, 7, 8)
@@ -91,7 +91,7 @@ with Call() as call:
     assert out == "1 [(8, False)]\n"
 
 
-def test_a_reference_that_is_not_in_use_is_not_looked_for(on_fake_xen):
+def test_a_reference_that_is_not_in_use_is_not_searched_for(on_fake_xen):
     out = on_fake_xen(f"""{KILLED}
 fake.fast = True
 with Call() as call:
@@ -100,7 +100,7 @@ with Call() as call:
     assert out == "(0, 0) (0, 0)\n"
 
 
-# A run that holds mappings, ends badly, and is cleared up after by what its journal says.
+# A run that holds mappings, is killed, and is cleaned up after by its journal.
 HOLDS = """
 from xengt.recovery import journal
 from xengt.bench.engines.hypercall import HypercallEngine
@@ -111,15 +111,15 @@ fake.fast = True
 """
 
 
-def test_fast_handles_go_through_the_journal(on_fake_xen, tmp_path):
+def test_held_fast_handles_are_recorded_in_the_journal(on_fake_xen, tmp_path):
     out = on_fake_xen(f"""{KILLED}{HOLDS}
 from pathlib import Path
 path = Path({str(tmp_path / "xengt" / "mappings")!r})
-with journal.open_journal(path) as book:
-    HypercallEngine(False).shares(book, [references], 1, references * 3)
+with journal.open_journal(path) as opened:
+    HypercallEngine(False).prepare(opened, [references], 1, references * 3)
     print(len(live()), fake.live)
-with journal.open_journal(path) as book, Call() as call:
-    held = book.read().held
+with journal.open_journal(path) as opened, Call() as call:
+    held = opened.read().held
     print([hex(mapping.handle) for mapping in held])
     print(set(call.unmap_device(held)), fake.live, fake.stale)
 """)
@@ -127,14 +127,14 @@ with journal.open_journal(path) as book, Call() as call:
     assert out == f"9 9\n{[*fast, *fast, '0x6', '0x7', '0x8']}\n{{0}} 0 0\n"
 
 
-def test_what_is_held_with_fast_handles_is_released(on_fake_xen, tmp_path):
+def test_held_mappings_with_fast_handles_are_released(on_fake_xen, tmp_path):
     out = on_fake_xen(f"""{KILLED}{HOLDS}
 from pathlib import Path
-with journal.open_journal(Path({str(tmp_path / "xengt" / "mappings")!r})) as book:
+with journal.open_journal(Path({str(tmp_path / "xengt" / "mappings")!r})) as opened:
     engine = HypercallEngine(True)
-    engine.shares(book, [references], 1, references * 2)
+    engine.prepare(opened, [references], 1, references * 2)
     print(fake.live)
-    engine.release(book)
-    print(fake.live, fake.stale, book.read().mapped)
+    engine.release(opened)
+    print(fake.live, fake.stale, opened.read().mapped)
 """)
     assert out == "6\n0 0 False\n"

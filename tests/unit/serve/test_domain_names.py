@@ -16,7 +16,7 @@ HOME = "/local/domain/0/data/xengt/serve"
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "socket",))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "socket",))
     monkeypatch.setattr(domain_names, "_DEADLINE_S", patient(0.5))
     monkeypatch.setattr(domain_names, "_TICK_S", 0.05)
     monkeypatch.setattr(domain_names, "_RETRY_S", 0.05)
@@ -123,7 +123,7 @@ def test_a_daemon_that_was_restarted_is_told_all_anew(daemon, place, following, 
 def test_where_there_is_no_xenstore_it_is_down(place, following, caplog):
     assert not place.exists()
     following.start()
-    assert waits_until(lambda: "no XenStore here" in caplog.text)
+    assert waits_until(lambda: "XenStore does not exist here" in caplog.text)
     assert figures(following)["xengt_xenstore_up",] == 0
     began = time.monotonic()
     following.stop()

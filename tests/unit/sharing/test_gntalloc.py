@@ -1,4 +1,4 @@
-"""Sharing pages: what is stamped, published, refused, and gone afterwards."""
+"""Sharing pages: patterns, publications, errors, and the cleanup afterwards."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.patience import patient
-from tests.unit import stand_in
+from tests.unit import schemas, stand_in
 from tests.unit.waiting import waits_until
 from tests.unit.xenstored import FakeXenstored
 from xengt import cli
@@ -29,14 +29,14 @@ from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 @pytest.fixture
 def daemon(tmp_path, monkeypatch):
     daemon = FakeXenstored(tmp_path / "socket", domid=7)
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (daemon.place,))
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (daemon.path,))
     yield daemon
     daemon.stop()
 
 
 @pytest.fixture
 def limit(tmp_path, monkeypatch):
-    """Stand in for the parameter file of gntalloc."""
+    """A file in place of gntalloc's module parameter."""
     file = tmp_path / "limit"
     file.write_text("64\n")
     monkeypatch.setattr(gntalloc, "LIMIT", file)
@@ -44,7 +44,7 @@ def limit(tmp_path, monkeypatch):
 
 
 class FakeGntalloc(stand_in.Handle):
-    """Stand in for gntalloc, which only Linux on Xen has: pages that are bytes."""
+    """A stand-in for gntalloc, which exists only on Xen; its pages are byte arrays."""
 
     def __init__(self, failure=None):
         self.failure = failure
@@ -64,11 +64,11 @@ class FakeGntalloc(stand_in.Handle):
 
 
 class FakePages(stand_in.Handle):
-    """Stand in for what it shares."""
+    """A stand-in for the pages that gntalloc shares."""
 
     def __init__(self, gntalloc, count):
         self.gntalloc = gntalloc
-        # as the kernel hands them out after it was given others back
+        # in the order in which the kernel reuses references that were freed
         self.references = list(range(7 + count, 7, -1))
         self.pages = [bytearray(4096) for _ in range(count)]
 
@@ -87,7 +87,7 @@ def fake_gntalloc(monkeypatch, limit):
     return fake
 
 
-def test_each_page_holds_the_pattern_of_its_own_reference(fake_gntalloc):
+def test_each_shared_page_has_the_pattern_of_its_reference(fake_gntalloc):
     with gntalloc.shared_pages(3, 5, own=7, writable=False) as references:
         assert [gref for _, gref, _ in references] == [8, 9, 10, 11, 12]
         for index, gref in enumerate(fake_gntalloc.given.references):
@@ -101,9 +101,9 @@ def test_each_page_holds_the_pattern_of_its_own_reference(fake_gntalloc):
     assert fake_gntalloc.calls == [(3, 5, False)]
 
 
-def test_more_pages_than_gntalloc_gives_are_refused_before_it_is_asked(fake_gntalloc, limit):
+def test_more_pages_than_the_limit_are_rejected_without_calling_gntalloc(fake_gntalloc, limit):
     with (
-        pytest.raises(UnmetError, match=r"64 pages at most .* and 65 are") as caught,
+        pytest.raises(UnmetError, match=r"65 pages exceed .* limit of 64") as caught,
         gntalloc.shared_pages(3, 65, own=7),
     ):
         pass
@@ -114,12 +114,12 @@ def test_more_pages_than_gntalloc_gives_are_refused_before_it_is_asked(fake_gnta
 @pytest.mark.parametrize(
     ("number", "kind", "what"),
     [
-        (errno.ENOSPC, UnmetError, "not 10 pages left to share of its 64"),
-        (errno.ENOMEM, UnmetError, "not 10 pages free"),
+        (errno.ENOSPC, UnmetError, "10 more shared pages exceed .* limit of 64"),
+        (errno.ENOMEM, UnmetError, "not have 10 free pages"),
         (errno.EINVAL, FailedError, "EINVAL"),
     ],
 )
-def test_what_gntalloc_refuses_is_said_in_words(fake_gntalloc, number, kind, what):
+def test_errors_of_gntalloc_are_explained(fake_gntalloc, number, kind, what):
     fake_gntalloc.failure = number
     with pytest.raises(kind, match=what) as caught, gntalloc.shared_pages(3, 10, own=7):
         pass
@@ -134,7 +134,9 @@ def test_what_gntalloc_refuses_is_said_in_words(fake_gntalloc, number, kind, wha
         (MissingLibraryError("Xen's C libraries cannot be used"), "libraries", ""),
     ],
 )
-def test_without_gntalloc_it_says_what_to_do(monkeypatch, tmp_path, failure, what, remedy):
+def test_a_gntalloc_that_cannot_be_opened_is_reported_with_a_remedy(
+    monkeypatch, tmp_path, failure, what, remedy
+):
     def refuse():
         raise failure
 
@@ -145,7 +147,7 @@ def test_without_gntalloc_it_says_what_to_do(monkeypatch, tmp_path, failure, wha
     assert remedy in caught.value.remedy
 
 
-def test_dom0_is_domain_0_without_asking_xenstore(monkeypatch, daemon):
+def test_dom0_is_domain_0_without_a_connection_to_xenstore(monkeypatch, daemon):
     monkeypatch.setattr(gntalloc, "is_control_domain", lambda: True)
     with XenStore() as store:
         assert gntalloc.own_domid(store) == 0
@@ -156,13 +158,13 @@ def test_dom0_is_domain_0_without_asking_xenstore(monkeypatch, daemon):
 
 
 def sharer(daemon, *, then):
-    """Run a process that publishes and then does as told."""
+    """Start a process that publishes, and then runs the statement `then`."""
     code = (
         "import os, sys, time, xengt.xen.xenstore\n"
         "from pathlib import Path\n"
         "from xengt.sharing.publisher import publish_while_running\n"
         "from xengt.sharing.publication import Publication\n"
-        f"xengt.xen.xenstore.PLACES = (Path({str(daemon.place)!r}),)\n"
+        f"xengt.xen.xenstore.PATHS = (Path({str(daemon.path)!r}),)\n"
         "with xengt.xen.xenstore.XenStore() as store:\n"
         "    with publish_while_running(store, Publication(7, 0, (8, 9), True, os.getpid())):\n"
         "        print('ready', flush=True)\n"
@@ -179,18 +181,18 @@ def published_nodes(daemon):
 
 @pytest.fixture
 def withdrawer_place(daemon, monkeypatch, tmp_path):
-    """Have the second process find the fake daemon: it takes no options."""
+    """Make the second process, which has no options, use the fake daemon."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
         "import xengt.xen.xenstore\nfrom pathlib import Path\n"
-        f"xengt.xen.xenstore.PLACES = (Path({str(daemon.place)!r}),)\n"
+        f"xengt.xen.xenstore.PATHS = (Path({str(daemon.path)!r}),)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{site}{os.pathsep}{Path.cwd()}")
 
 
 @pytest.mark.usefixtures("withdrawer_place")
-def test_a_killed_sharer_leaves_no_publication(daemon):
+def test_the_publication_of_a_killed_process_is_withdrawn(daemon):
     process = sharer(daemon, then="time.sleep(60)")
     with process, XenStore() as store:
         assert read_publication(store, 7, 0).grefs == (8, 9)
@@ -199,18 +201,21 @@ def test_a_killed_sharer_leaves_no_publication(daemon):
 
 
 @pytest.mark.usefixtures("withdrawer_place")
-def test_a_sharer_that_fails_leaves_no_publication(daemon):
+def test_the_publication_of_a_failed_process_is_withdrawn(daemon):
     with sharer(daemon, then="sys.exit(1)") as process:
         assert process.wait(timeout=patient(20)) == 1
         assert published_nodes(daemon) == []
 
 
 @pytest.mark.usefixtures("withdrawer_place")
-def test_one_mapper_has_one_sharer(daemon):
+def test_a_second_process_cannot_share_with_the_same_mapper(daemon):
     with sharer(daemon, then="time.sleep(60)") as process, XenStore() as store:
         second = Publication(7, 0, (10,), True, os.getpid())
         with (
-            pytest.raises(UnmetError, match=f"process {process.pid} shares with domain 0"),
+            pytest.raises(
+                UnmetError,
+                match=f"process {process.pid} of this domain already shares pages with domain 0",
+            ),
             publisher.publish_while_running(store, second),
         ):
             pass
@@ -218,7 +223,7 @@ def test_one_mapper_has_one_sharer(daemon):
         process.kill()
 
 
-def test_what_a_dead_process_left_is_replaced(daemon):
+def test_the_publication_of_a_dead_process_is_replaced(daemon):
     with XenStore() as store:
         store.write(f"{publication_directory(7, 0)}/pid", str((1 << 22) + 1))
         with publisher.publish_while_running(store, Publication(7, 0, (10,), True, os.getpid())):
@@ -226,7 +231,7 @@ def test_what_a_dead_process_left_is_replaced(daemon):
     assert published_nodes(daemon) == []
 
 
-def test_the_withdrawer_leaves_what_is_not_its_parents(daemon, monkeypatch):
+def test_the_withdrawer_keeps_publications_of_other_processes(daemon, monkeypatch):
     reading, writing = os.pipe()
     os.close(writing)
     with XenStore() as store, os.fdopen(reading) as closed:
@@ -238,7 +243,7 @@ def test_the_withdrawer_leaves_what_is_not_its_parents(daemon, monkeypatch):
         assert not published_nodes(daemon)
 
 
-def test_the_withdrawer_waits_for_its_parent_to_end(daemon, monkeypatch):
+def test_the_withdrawer_waits_for_the_end_of_its_parent(daemon, monkeypatch):
     reading, writing = os.pipe()
     with XenStore() as store, os.fdopen(reading) as parent:
         monkeypatch.setattr(sys, "stdin", parent)
@@ -255,14 +260,14 @@ def test_the_withdrawer_waits_for_its_parent_to_end(daemon, monkeypatch):
 
 @pytest.mark.usefixtures("fake_gntalloc")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_command_ends_well_at_a_signal(daemon, ending):
+def test_a_signal_ends_the_command_with_exit_code_0(daemon, ending):
     def end():
         waits_until(lambda: f"{publication_directory(7, 3)}/state" in daemon.nodes)
         time.sleep(0.05)
         os.kill(os.getpid(), ending)
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    # a thread would take the signal instead of the command, if it were not blocked there
+    # The thread would receive the signal instead of the command if it did not block it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [ending])
     try:
         thread = threading.Thread(target=end)
@@ -276,11 +281,16 @@ def test_the_command_ends_well_at_a_signal(daemon, ending):
     assert published_nodes(daemon) == []
 
 
-def test_the_command_tells_json_and_ends_in_time(daemon, fake_gntalloc):
+def test_the_command_prints_json_and_ends_after_the_duration(daemon, fake_gntalloc):
     options = ["share", "--to", "3", "--pages", "4", "--readonly", "--json", "--duration", "0.1"]
     result = CliRunner().invoke(cli.app, options)
     assert result.exit_code == 0, result.output
-    assert json.loads(result.output) == {
+    document = json.loads(result.output)
+    validator = schemas.validator("share")
+    validator.validate(document)
+    for key, wrong in (("pages", 0), ("mapper", None), ("references", [8, 8]), ("more", 1)):
+        assert not validator.is_valid(document | {key: wrong})
+    assert document == {
         "schema": "xengt.share/1",
         "granter": 7,
         "mapper": 3,
@@ -290,13 +300,13 @@ def test_the_command_tells_json_and_ends_in_time(daemon, fake_gntalloc):
     }
     assert fake_gntalloc.calls == [(3, 4, False)]
     assert fake_gntalloc.released
-    # from before there was anything to undo, until it was undone
+    # The signals are blocked from before the sharing until the cleanup is done.
     assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= fake_gntalloc.blocked
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert published_nodes(daemon) == []
 
 
 @pytest.mark.usefixtures("daemon", "fake_gntalloc")
-def test_the_command_exits_with_2_when_it_cannot_start():
+def test_the_command_exits_with_2_if_it_cannot_start():
     result = CliRunner().invoke(cli.app, ["share", "--to", "3", "--pages", "65"])
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""`xengt map`: what is shown of a page, what is refused, and that it ends well."""
+"""`xengt map`: the output for a page, errors, and the ends of the command."""
 
 import errno
 import hashlib
@@ -11,7 +11,7 @@ import threading
 import pytest
 from typer.testing import CliRunner
 
-from tests.unit import stand_in
+from tests.unit import schemas, stand_in
 from xengt import cli
 from xengt.errors import FailedError
 from xengt.report.terminal.hexdump import hexdump
@@ -21,7 +21,7 @@ from xenlib_cffi.errors import GrantError, GrantStatus, MissingLibraryError, Xen
 
 
 def page(gref=None, text=b""):
-    """A page of domain 7, as `xengt share` has it if a reference is given."""
+    """A page of domain 7, with the pattern of `xengt share` if a reference is given."""
     made = bytearray(4096)
     made[64 : 64 + len(text)] = text
     if gref is not None:
@@ -30,12 +30,12 @@ def page(gref=None, text=b""):
 
 
 class FakeGntdev(stand_in.Handle):
-    """Stand in for gntdev, which only Linux on Xen has: references whose pages are bytes."""
+    """A stand-in for gntdev, which exists only on Xen; its pages are bytes."""
 
     def __init__(self, pages):
         self.pages = pages
         self.failure = None
-        self.asked = []
+        self.requests = []
         self.held = 0
 
     def __call__(self):
@@ -44,13 +44,13 @@ class FakeGntdev(stand_in.Handle):
     def map(self, references, *, readonly):
         if self.failure:
             raise self.failure
-        self.asked.append((references, readonly))
+        self.requests.append((references, readonly))
         self.held += 1
         return FakePages(self, [self.pages[gref] for _, gref in references])
 
 
 class FakePages(stand_in.Handle):
-    """Stand in for what it maps."""
+    """A stand-in for the pages that gntdev maps."""
 
     def __init__(self, gntdev, pages):
         self.gntdev = gntdev
@@ -67,7 +67,7 @@ class FakePages(stand_in.Handle):
 @pytest.fixture
 def gntdev(monkeypatch):
     pages = {8: page(8), 9: page(9, b"hello"), 300: page(text=b"else")}
-    # One that was written to, and one that is another reference's.
+    # a page that was written to, and a page with the pattern of another reference
     pages |= {301: page(301)[:-1] + b"!", 302: page(8)}
     fake = FakeGntdev(pages)
     monkeypatch.setattr(mapping, "GrantMapper", fake)
@@ -75,41 +75,62 @@ def gntdev(monkeypatch):
     return fake
 
 
+VALIDATOR = schemas.validator("map")
+
+
 def run(*words):
     return CliRunner().invoke(cli.app, ["map", "7", *words])
 
 
-def test_a_line_a_reference(gntdev):
+def run_json(*words):
+    """Run the command with --json, and validate the document it prints."""
+    document = json.loads(run(*words, "--json").stdout)
+    VALIDATOR.validate(document)
+    return document
+
+
+@pytest.mark.usefixtures("gntdev")
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("gref", -1), ("sha256", "ab"), ("shared", None), ("content", "00"), ("more", 1)],
+)
+def test_the_schema_rejects_wrong_values_and_unknown_keys_of_a_page(key, wrong):
+    document = run_json("8", "--hexdump")
+    document["pages"][0][key] = wrong
+    assert not VALIDATOR.is_valid(document)
+
+
+def test_each_reference_is_printed_on_one_line(gntdev):
     done = run("8-9,300")
     assert (done.exit_code, done.stderr) == (0, "")
     sums = [hashlib.sha256(gntdev.pages[gref]).hexdigest() for gref in (8, 9, 300)]
     assert done.stdout.splitlines() == [
-        f"domain 7 reference 8  sha256 {sums[0]}  xengt share's",
-        f"domain 7 reference 9  sha256 {sums[1]}  xengt share's",
+        f"domain 7 reference 8  sha256 {sums[0]}  pattern of xengt share",
+        f"domain 7 reference 9  sha256 {sums[1]}  pattern of xengt share",
         f"domain 7 reference 300  sha256 {sums[2]}",
     ]
-    assert gntdev.asked == [([(7, 8), (7, 9), (7, 300)], True)]
+    assert gntdev.requests == [([(7, 8), (7, 9), (7, 300)], True)]
     assert gntdev.held == 0
 
 
 @pytest.mark.usefixtures("gntdev")
-def test_only_what_is_whole_and_of_the_reference_is_marked():
-    pages = json.loads(run("8", "301-302", "--json").stdout)["pages"]
-    assert [seen["shared"] for seen in pages] == [True, False, False]
+def test_only_pages_with_the_complete_pattern_of_their_reference_are_marked():
+    pages = run_json("8", "301-302")["pages"]
+    assert [page["shared"] for page in pages] == [True, False, False]
 
 
 class FakeCall(stand_in.Handle):
-    """Stand in for hypercalls: one reference is refused, and all that are mapped are unmapped."""
+    """A stand-in for hypercalls, in which Xen rejects one reference."""
 
-    def __init__(self, refuses):
-        self.refuses = refuses
-        self.asked = []
+    def __init__(self, rejected):
+        self.rejected = rejected
+        self.requests = []
         self.held = []
 
     def map_device(self, references, *, readonly):
         ((domid, gref),) = references
-        self.asked.append((gref, readonly))
-        if gref == self.refuses:
+        self.requests.append((gref, readonly))
+        if gref == self.rejected:
             raise GrantError("map", domid, gref, "bad reference", GrantStatus.BAD_GNTREF)
         self.held.append(gref)
         return [gref]
@@ -119,17 +140,17 @@ class FakeCall(stand_in.Handle):
             self.held.remove(gref)
 
 
-@pytest.mark.parametrize(("refuses", "found", "asked"), [(9, 9, [8, 9]), (0, None, [8, 9, 10])])
-def test_the_first_that_xen_refuses_is_found(monkeypatch, refuses, found, asked):
-    call = FakeCall(refuses)
+@pytest.mark.parametrize(("rejected", "found", "requests"), [(9, 9, [8, 9]), (0, None, [8, 9, 10])])
+def test_the_first_reference_that_xen_rejects_is_found(monkeypatch, rejected, found, requests):
+    call = FakeCall(rejected)
     monkeypatch.setattr(refusal, "Call", lambda: call)
     error = refusal.find_refusal([Reference(7, gref, 0) for gref in (8, 9, 10)], readonly=True)
     assert (error and error.gref) == found
-    assert call.asked == [(gref, True) for gref in asked]
+    assert call.requests == [(gref, True) for gref in requests]
     assert call.held == []
 
 
-def test_who_may_not_ask_xen_is_told_nothing(monkeypatch):
+def test_without_access_to_hypercalls_no_rejected_reference_is_found(monkeypatch):
     def refuse():
         raise XenLibraryError("xencall_open", "privcmd", errno.EACCES)
 
@@ -137,44 +158,44 @@ def test_who_may_not_ask_xen_is_told_nothing(monkeypatch):
     assert refusal.find_refusal([Reference(7, 8, 0)], readonly=True) is None
 
 
-def test_json_has_the_content_when_it_is_asked_for(gntdev):
-    plain = json.loads(run("300", "8", "--json", "--writable").stdout)
-    assert [seen["gref"] for seen in plain["pages"]] == [300, 8]
-    assert [seen["shared"] for seen in plain["pages"]] == [False, True]
+def test_json_contains_the_page_content_with_hexdump(gntdev):
+    plain = run_json("300", "8", "--writable")
+    assert [page["gref"] for page in plain["pages"]] == [300, 8]
+    assert [page["shared"] for page in plain["pages"]] == [False, True]
     assert plain["writable"] is True
-    assert gntdev.asked == [([(7, 300), (7, 8)], False)]
+    assert gntdev.requests == [([(7, 300), (7, 8)], False)]
     assert "content" not in plain["pages"][0]
-    whole = json.loads(run("300", "--json", "--hexdump").stdout)
+    whole = run_json("300", "--hexdump")
     assert bytes.fromhex(whole["pages"][0]["content"]) == gntdev.pages[300]
 
 
 @pytest.mark.usefixtures("gntdev")
-def test_a_page_in_hexadecimal():
-    shown = run("9", "--hexdump").stdout.splitlines()[1:]
+def test_a_page_is_printed_in_hexadecimal():
+    lines = run("9", "--hexdump").stdout.splitlines()[1:]
     word = pattern(7, 9).to_bytes(8, "little").hex(" ")
-    assert shown[0].startswith(f"00000000  {word}  00 00 00")
-    assert shown[1:4] == [
+    assert lines[0].startswith(f"00000000  {word}  00 00 00")
+    assert lines[1:4] == [
         "00000010  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|",
         "*",
         "00000040  68 65 6c 6c 6f 00 00 00  00 00 00 00 00 00 00 00  |hello...........|",
     ]
-    assert shown[-1] == "00001000"
+    assert lines[-1] == "00001000"
 
 
-def test_a_dump_is_that_of_hexdump(tmp_path):
+def test_a_dump_equals_the_output_of_hexdump(tmp_path):
     content = os.urandom(48) + bytes(64) + b"abc" * 30 + b"\x7f\x80 ~" + bytes(100)
     file = tmp_path / "content"
     file.write_bytes(content)
-    told = subprocess.run(["hexdump", "-C", file], capture_output=True, text=True, check=True)
-    assert list(hexdump(content)) == told.stdout.splitlines()
+    done = subprocess.run(["hexdump", "-C", file], capture_output=True, text=True, check=True)
+    assert list(hexdump(content)) == done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("words", [["x"], ["9-8"], ["8,8"], ["4294967296"], [""]])
-def test_what_is_no_reference_is_refused(gntdev, words):
+def test_invalid_references_are_rejected(gntdev, words):
     done = run(*words)
     assert done.exit_code == 2
     assert "GREF" in done.stderr
-    assert gntdev.asked == []
+    assert gntdev.requests == []
 
 
 @pytest.mark.parametrize(
@@ -188,7 +209,9 @@ def test_what_is_no_reference_is_refused(gntdev, words):
         (MissingLibraryError("Xen's C libraries cannot be used"), "libraries", ""),
     ],
 )
-def test_without_gntdev_it_says_what_to_do(monkeypatch, tmp_path, failure, what, remedy):
+def test_a_gntdev_that_cannot_be_opened_is_reported_with_a_remedy(
+    monkeypatch, tmp_path, failure, what, remedy
+):
     def refuse():
         raise failure
 
@@ -200,13 +223,13 @@ def test_without_gntdev_it_says_what_to_do(monkeypatch, tmp_path, failure, what,
     assert remedy in done.stderr
 
 
-def test_in_dom0_xen_says_which_it_refuses(gntdev, monkeypatch):
+def test_in_dom0_the_rejected_reference_is_reported(gntdev, monkeypatch):
     gntdev.failure = XenLibraryError("xengnttab_map_grant_refs", "2 references", errno.EINVAL)
     error = GrantError("map", 7, 9, "bad reference", GrantStatus.BAD_GNTREF)
-    asked = []
+    requests = []
 
     def refused(references, *, readonly):
-        asked.extend((*references, readonly))
+        requests.extend((*references, readonly))
         return error
 
     monkeypatch.setattr(mapping, "is_control_domain", lambda: True)
@@ -216,13 +239,13 @@ def test_in_dom0_xen_says_which_it_refuses(gntdev, monkeypatch):
     )
     done = run("8-9")
     assert done.exit_code == 3
-    assert asked == [Reference(7, 8, 0), Reference(7, 9, 0), True]
+    assert requests == [Reference(7, 8, 0), Reference(7, 9, 0), True]
     assert "domain 7" in done.stderr
     assert "reference 9" in done.stderr
     assert "a remedy" in done.stderr
 
 
-def test_in_a_guest_it_says_what_gntdev_said(gntdev):
+def test_in_a_guest_the_error_of_gntdev_is_reported(gntdev):
     gntdev.failure = XenLibraryError("xengnttab_map_grant_refs", "2 references", errno.EINVAL)
     done = run("8-9")
     assert done.exit_code == 3
@@ -231,7 +254,7 @@ def test_in_a_guest_it_says_what_gntdev_said(gntdev):
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_it_waits_with_all_mapped_until_a_signal(gntdev, monkeypatch, ending):
+def test_pages_stay_mapped_until_a_signal_with_wait(gntdev, monkeypatch, ending):
     held = []
 
     def wait(signals):
@@ -253,6 +276,6 @@ def test_it_waits_with_all_mapped_until_a_signal(gntdev, monkeypatch, ending):
     assert (done.exit_code, held, gntdev.held) == (0, [1], 0)
 
 
-def test_it_waits_so_long_and_no_longer(gntdev):
+def test_pages_stay_mapped_for_the_given_duration(gntdev):
     assert run("8", "--duration", "0.05").exit_code == 0
     assert gntdev.held == 0

@@ -1,34 +1,29 @@
-"""What `xengt usage` reads: from the patched hypervisor's hypfs, or from what stock offers."""
+"""The figures that `xengt usage` reads, on the patched hypervisor and on stock Xen."""
 
 import errno
 import json
-from pathlib import Path
 
-import jsonschema
 import pytest
 
-import xengt
-from tests.unit.schemas import undescribed
+from tests.unit import schemas
 from tests.unit.usage_stand_ins import NAMES, failed, xen
 from xengt.usage import COUNTS, DomainUsage, document, hypfs, read_usage
 from xenlib_cffi.errors import XenLibraryError
 
 __all__ = ["xen"]  # a fixture
 
-SCHEMA = json.loads((Path(xengt.__file__).parent / "documents" / "usage.schema.json").read_text())
-VALIDATOR = jsonschema.Draft202012Validator(
-    SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-)
+SCHEMA = schemas.load("usage")
+VALIDATOR = schemas.validator("usage")
 FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
 
 
 def rows(usage):
-    """Each domain's figures by domid, of a reading whose document is as its schema says."""
+    """Return each domain's figures by domid, after validating the document."""
     VALIDATOR.validate(json.loads(json.dumps(usage.to_json())))
     return {each.domid: tuple(getattr(each, key) for key in COUNTS) for each in usage.domains}
 
 
-def test_on_the_patched_hypervisor_all_is_from_hypfs(xen):
+def test_the_patched_hypervisor_reports_all_figures_in_hypfs(xen):
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
     xen.dying = {7}
@@ -42,7 +37,7 @@ def test_on_the_patched_hypervisor_all_is_from_hypfs(xen):
     assert {key: name for name, key in NAMES.items()} == hypfs.ENTRIES
 
 
-def test_with_fast_entries_switched_off_it_is_told(xen):
+def test_fast_entries_that_are_switched_off_are_reported(xen):
     xen.have(0, *FIGURES)
     xen.commandline = "gnttab=max-ver:1,no-fast-maptrack"
     assert (read_usage().source, read_usage().maptrack) == ("hypfs", "no-fast")
@@ -55,7 +50,7 @@ def test_with_fast_entries_switched_off_it_is_told(xen):
         (False, "this Xen has no hypfs", "unknown"),
     ],
 )
-def test_on_stock_grant_frames_are_all_there_is(xen, has_hypfs, why, which):
+def test_stock_xen_reports_grant_frames_only(xen, has_hypfs, why, which):
     xen.have(0, *FIGURES)
     xen.have(3, *FIGURES)
     xen.tables, xen.hypfs = None, has_hypfs
@@ -69,10 +64,10 @@ def test_on_stock_grant_frames_are_all_there_is(xen, has_hypfs, why, which):
     assert [each.dying for each in usage.domains] == [False, True]
     default = usage.default_max_maptrack_frames
     assert default.frames == 1024
-    assert default.source == ("as hypfs says" if has_hypfs else "Xen's default")
+    assert default.source == ("hypfs" if has_hypfs else "Xen's default")
 
 
-def test_another_failure_than_no_such_directory_is_not_stock(xen):
+def test_an_error_of_hypfs_other_than_enoent_is_raised(xen):
     def refuse(what):
         if what == "/gnttab":
             raise failed("xenhypfs_readdir", what, errno.EPERM)
@@ -85,14 +80,14 @@ def test_another_failure_than_no_such_directory_is_not_stock(xen):
 @pytest.mark.parametrize(
     "moment", ["/gnttab/0", "/gnttab/5/frames", "/gnttab/5/slow-maps", "domains"]
 )
-def test_a_domain_that_goes_while_hypfs_is_read_is_left_out(xen, moment):
+def test_a_domain_destroyed_while_hypfs_is_read_is_left_out(xen, moment):
     for domid in (0, 5, 9):
         xen.have(domid, *FIGURES)
     xen.before = lambda what: xen.lose(5) if what == moment else None
     assert rows(read_usage()) == {0: FIGURES, 9: FIGURES}
 
 
-def test_a_domain_of_which_hypfs_is_refused_is_no_domain_that_went(xen):
+def test_an_error_reading_the_figures_of_a_domain_is_raised(xen):
     def refuse(what):
         if what == "/gnttab/5/frames":
             raise failed("xenhypfs_read", what, errno.EACCES)
@@ -104,7 +99,7 @@ def test_a_domain_of_which_hypfs_is_refused_is_no_domain_that_went(xen):
 
 
 @pytest.mark.parametrize("tables", ["hypfs", "query_size"])
-def test_a_domain_that_comes_meanwhile_is_there_whole_or_not_at_all(xen, tables):
+def test_a_domain_created_meanwhile_is_complete_or_left_out(xen, tables):
     xen.have(0, *FIGURES)
     if tables == "query_size":
         xen.tables = None
@@ -119,7 +114,7 @@ def test_a_domain_that_comes_meanwhile_is_there_whole_or_not_at_all(xen, tables)
     assert (8 in rows(usage)) == (tables == "query_size")
 
 
-def test_a_domain_that_goes_while_sizes_are_asked_for_is_left_out(xen):
+def test_a_domain_destroyed_while_sizes_are_queried_is_left_out(xen):
     for domid in (0, 5):
         xen.have(domid, *FIGURES)
     xen.tables = None
@@ -129,7 +124,7 @@ def test_a_domain_that_goes_while_sizes_are_asked_for_is_left_out(xen):
     assert len(usage.missing) == 1
 
 
-def test_a_domain_replaced_while_sizes_are_asked_for_is_left_out(xen):
+def test_a_domain_replaced_while_sizes_are_queried_is_left_out(xen):
     def replace(what):
         if what == 5:
             xen.domains[5] = b"another domain 5"
@@ -141,7 +136,7 @@ def test_a_domain_replaced_while_sizes_are_asked_for_is_left_out(xen):
     assert list(rows(read_usage())) == [0]
 
 
-def test_a_domain_whose_size_is_refused_stays_and_says_why(xen):
+def test_a_domain_whose_size_is_denied_is_listed_with_the_reason(xen):
     xen.have(0, *FIGURES)
     xen.have(5, *FIGURES)
     xen.tables = None
@@ -152,7 +147,7 @@ def test_a_domain_whose_size_is_refused_stays_and_says_why(xen):
     assert "GNTST_permission_denied" in usage.missing[1].why
 
 
-def test_what_a_part_of_the_patches_does_not_tell_is_told(xen):
+def test_figures_missing_from_a_partly_patched_hypervisor_are_reported(xen):
     xen.have(0, *FIGURES)
     xen.have(5, *FIGURES)
     for table in xen.tables.values():
@@ -174,15 +169,15 @@ def test_what_a_part_of_the_patches_does_not_tell_is_told(xen):
         (str((1 << 64) - 2), 0),  # -2, read while a mapping moved between two CPUs' counts
     ],
 )
-def test_counts_have_64_bits_and_are_never_negative(xen, text, count):
+def test_figures_have_64_bits_and_are_never_negative(xen, text, count):
     xen.have(0, *FIGURES)
     xen.tables[0]["fast-live"] = text
     (domain,) = read_usage().domains
     assert domain.fast_live == count
 
 
-def test_without_xenstore_the_rest_is_there(xen, monkeypatch, tmp_path):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
+def test_without_xenstore_all_figures_but_names_are_reported(xen, monkeypatch, tmp_path):
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
     xen.have(0, *FIGURES)
     usage = read_usage()
     assert rows(usage) == {0: FIGURES}
@@ -192,7 +187,7 @@ def test_without_xenstore_the_rest_is_there(xen, monkeypatch, tmp_path):
     assert missing.remedy
 
 
-def test_a_silent_xenstore_is_waited_for_once(xen):
+def test_a_xenstore_that_does_not_answer_is_waited_for_once(xen):
     for domid in range(4):
         xen.have(domid, *FIGURES)
     xen.store.fault = "silent"
@@ -203,21 +198,20 @@ def test_a_silent_xenstore_is_waited_for_once(xen):
 
 
 def test_the_schema_describes_every_key_and_no_other():
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
     domain = SCHEMA["properties"]["domains"]["items"]
     assert tuple(domain["properties"]) == tuple(domain["required"]) == DomainUsage.__slots__
     assert tuple(SCHEMA["properties"]) == ("schema", "xengt", *document.Usage.__slots__)
     missing = SCHEMA["properties"]["missing"]["items"]["properties"]["keys"]["items"]["enum"]
     assert missing == ["name", *COUNTS]
 
-    assert list(undescribed(SCHEMA)) == []
+    assert list(schemas.undescribed(SCHEMA)) == []
 
 
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [("fast_live", -1), ("domid", None), ("dying", 0), ("slow_maps", 1.5), ("more", 1)],
 )
-def test_the_schema_refuses_what_no_reading_holds(xen, key, wrong):
+def test_the_schema_rejects_wrong_values_and_unknown_keys_of_a_domain(xen, key, wrong):
     xen.have(0, *FIGURES)
     good = json.loads(json.dumps(read_usage().to_json()))
     VALIDATOR.validate(good)

@@ -1,4 +1,4 @@
-"""What the host is, from what Linux and Xen say of it."""
+"""The facts of the host, as Linux and Xen report them."""
 
 import pytest
 
@@ -18,29 +18,29 @@ BOOTED = """\
 """  # noqa: E501 - as Xen prints it
 
 
-def put(root, path, text):
+def write_file(root, path, text):
     file = root / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
 
 
 @pytest.mark.parametrize("kind", ["PV", "PVH", "HVM"])
-def test_dom0_kind_is_what_linux_says(tmp_path, kind):
-    put(tmp_path, "sys/hypervisor/guest_type", f"{kind}\n")
+def test_dom0_kind_is_read_from_guest_type(tmp_path, kind):
+    write_file(tmp_path, "sys/hypervisor/guest_type", f"{kind}\n")
     assert kernel.dom0_kind(tmp_path) == kind
 
 
-def test_a_kind_nobody_knows_is_none(tmp_path):
+def test_an_unknown_or_missing_guest_type_is_none(tmp_path):
     assert kernel.dom0_kind(tmp_path) is None
-    put(tmp_path, "sys/hypervisor/guest_type", "Xenner\n")
+    write_file(tmp_path, "sys/hypervisor/guest_type", "Xenner\n")
     assert kernel.dom0_kind(tmp_path) is None
 
 
-def test_the_control_domain_is_told_from_a_guest(tmp_path):
+def test_the_control_domain_is_distinguished_from_a_guest(tmp_path):
     assert not kernel.is_control_domain(tmp_path)
-    put(tmp_path, "proc/xen/capabilities", "")
+    write_file(tmp_path, "proc/xen/capabilities", "")
     assert not kernel.is_control_domain(tmp_path)
-    put(tmp_path, "proc/xen/capabilities", "control_d\n")
+    write_file(tmp_path, "proc/xen/capabilities", "control_d\n")
     assert kernel.is_control_domain(tmp_path)
 
 
@@ -52,22 +52,22 @@ def test_the_control_domain_is_told_from_a_guest(tmp_path):
         ("AMD EPYC 7302P 16-Core Processor", False),
     ],
 )
-def test_an_emulated_cpu_is_known_by_its_name(tmp_path, model, emulated):
-    put(tmp_path, "proc/cpuinfo", f"processor\t: 0\nmodel name\t: {model}\nflags\t\t: fpu\n")
+def test_an_emulated_cpu_is_recognized_by_its_model_name(tmp_path, model, emulated):
+    write_file(tmp_path, "proc/cpuinfo", f"processor\t: 0\nmodel name\t: {model}\nflags\t\t: fpu\n")
     assert kernel.cpu_model(tmp_path) == model
     assert kernel.is_emulated(model) is emulated
 
 
-def test_a_cpu_without_a_name_is_unknown(tmp_path):
+def test_a_cpu_without_a_model_name_is_unknown(tmp_path):
     assert kernel.cpu_model(tmp_path) == "unknown"
 
 
 @pytest.mark.parametrize(
     ("features", "expected"),
-    # Debian 13's dom0 under stock Xen, and under the patched one asked for bus addresses
+    # Debian 13's dom0 under stock Xen, and under the patched one with bus addresses enabled
     [("00008405\n", False), ("00208405\n", True), ("ffdfffff\n", False), (None, False)],
 )
-def test_bus_addresses_are_a_feature_that_xen_tells(tmp_path, features, expected):
+def test_bus_addresses_are_read_from_the_feature_bits(tmp_path, features, expected):
     if features:
         file = tmp_path / "sys/hypervisor/properties/features"
         file.parent.mkdir(parents=True)
@@ -76,7 +76,7 @@ def test_bus_addresses_are_a_feature_that_xen_tells(tmp_path, features, expected
 
 
 @pytest.mark.parametrize(("debug", "expected"), [("y", True), ("n", False)])
-def test_a_debug_build_is_known_by_its_banner(debug, expected):
+def test_a_debug_build_is_recognized_by_its_banner(debug, expected):
     console = "(XEN) [2026-11-22 21:00:00] " + BOOTED.format(debug=debug, mode="Strict")[6:]
     assert host.is_debug(BOOTED.format(debug=debug, mode="Strict")) is expected
     assert host.is_debug(console) is expected
@@ -91,7 +91,7 @@ def test_a_debug_build_is_known_by_its_banner(debug, expected):
         (MissingLibraryError("none"), None),
     ],
 )
-def test_without_its_banner_the_configuration_says_it(monkeypatch, config, expected):
+def test_without_a_banner_the_build_configuration_is_read_from_hypfs(monkeypatch, config, expected):
     class HypFs(stand_in.Handle):
         def read(self, path):
             assert path == "/buildinfo/config"
@@ -104,7 +104,7 @@ def test_without_its_banner_the_configuration_says_it(monkeypatch, config, expec
 
 
 @pytest.mark.parametrize("mode", ["Passthrough", "Strict", "Relaxed"])
-def test_the_iommu_mode_is_what_xen_said_at_boot(mode):
+def test_the_iommu_mode_is_the_one_xen_printed_at_boot(mode):
     console = BOOTED.format(debug="n", mode=mode)
     assert host.iommu_mode(True, "PV", "dom0-iommu=strict", console) == mode.lower()
 
@@ -125,11 +125,11 @@ def test_the_iommu_mode_is_what_xen_said_at_boot(mode):
         ("strict passthrough", "relaxed"),
     ],
 )
-def test_when_the_ring_has_lost_it_the_command_line_says_it(commandline, mode):
+def test_without_the_boot_message_the_iommu_mode_is_from_the_command_line(commandline, mode):
     assert host.iommu_mode(True, "PV", commandline, "") == mode
 
 
-def test_no_iommu_and_a_translated_dom0_leave_no_choice():
+def test_the_iommu_mode_without_iommu_and_of_a_translated_dom0_is_fixed():
     assert host.iommu_mode(False, "PV", "dom0-iommu=strict", "") == "none"
     relaxed = BOOTED.format(debug="n", mode="Relaxed")
     assert host.iommu_mode(True, "PVH", "", relaxed) == "strict"
@@ -143,7 +143,7 @@ def test_no_iommu_and_a_translated_dom0_leave_no_choice():
         XenLibraryError("xc_interface_open", "/dev/xen/privcmd", 2),
     ],
 )
-def test_without_xen_there_are_no_facts(monkeypatch, failure):
+def test_gathering_facts_fails_without_xen(monkeypatch, failure):
     def refuse():
         raise failure
 
@@ -164,7 +164,7 @@ def test_without_xen_there_are_no_facts(monkeypatch, failure):
         (MissingLibraryError("none"), "", "unknown"),
     ],
 )
-def test_the_maptrack_is_told_by_what_hypfs_has(monkeypatch, root, words, expected):
+def test_the_maptrack_is_detected_by_directories_of_hypfs(monkeypatch, root, words, expected):
     class HypFs(stand_in.Handle):
         def list(self, path):
             assert path == "/"
@@ -173,10 +173,10 @@ def test_the_maptrack_is_told_by_what_hypfs_has(monkeypatch, root, words, expect
             return root
 
     monkeypatch.setattr(maptrack, "HypFs", HypFs)
-    assert maptrack.running(words) == expected
+    assert maptrack.detect(words) == expected
 
 
-def test_all_facts_are_gathered(monkeypatch):
+def test_gathered_facts_form_the_host_of_a_document(monkeypatch):
     class Ctrl(stand_in.Handle):
         def version(self):
             return XenVersion(4, 20, ".3", "", "ab12", "gnttab=no-fast-maptrack", "", "", "")
@@ -189,7 +189,7 @@ def test_all_facts_are_gathered(monkeypatch):
 
     monkeypatch.setattr(host, "Ctrl", Ctrl)
     monkeypatch.setattr(
-        maptrack, "running", lambda words: {"gnttab=no-fast-maptrack": "no-fast"}[words]
+        maptrack, "detect", lambda words: {"gnttab=no-fast-maptrack": "no-fast"}[words]
     )
     made = document.build(host.gather_host(), dict(made_documents.document(samples=1).plan), ())
     assert made.host["maptrack"] == "no-fast"

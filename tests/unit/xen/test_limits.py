@@ -1,4 +1,4 @@
-"""Xen's limits on grant tables: from hypfs, else from its command line, else its defaults."""
+"""Xen's limits on grant tables, from hypfs, the command line or the defaults."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ NO_HYPFS = XenLibraryError("xenhypfs_open", "hypfs", 95)
         ("gnttab_max_maptrack_frames=9 gnttab_max_maptrack_frames=0x20", 32),
         ("gnttab_max_maptrack_frames=017", 15),
         ("gnttab_max_maptrack_frames=0", 0),
-        # what Xen refuses leaves the value there was
+        # Xen ignores an invalid value and keeps the earlier one
         ("gnttab_max_maptrack_frames=9 gnttab_max_maptrack_frames=lots", 9),
         ("gnttab_max_maptrack_frames=089", None),
         ("gnttab_max_maptrack_frames=4294967296", None),
@@ -28,8 +28,8 @@ NO_HYPFS = XenLibraryError("xenhypfs_open", "hypfs", 95)
         ("gnttab_max_maptrack_frames", None),
     ],
 )
-def test_a_number_of_the_command_line_is_read_as_xen_reads_it(words, found):
-    assert command_line.number(words, "gnttab_max_maptrack_frames") == found
+def test_a_number_of_the_command_line_is_parsed_as_by_xen(words, found):
+    assert command_line.read_number(words, "gnttab_max_maptrack_frames") == found
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_a_number_of_the_command_line_is_read_as_xen_reads_it(words, found):
         ("no-fast-maptrack", None),
     ],
 )
-def test_a_boolean_of_the_command_line_is_read_as_xen_reads_it(words, found):
-    assert command_line.switch(words, "gnttab", "fast-maptrack") is found
+def test_a_boolean_of_the_command_line_is_parsed_as_by_xen(words, found):
+    assert command_line.read_boolean(words, "gnttab", "fast-maptrack") is found
 
 
 class HypFs(stand_in.Limits):
-    """Stand in for hypfs; what it answers stays or fails."""
+    """A stand-in for hypfs that cannot be opened, or answers as its base class."""
 
     def __call__(self):
         if self.answer is NO_HYPFS:
@@ -63,7 +63,7 @@ class HypFs(stand_in.Limits):
 
 
 class Ctrl(stand_in.Handle):
-    """Stand in for libxenctrl, which says what Xen was booted with."""
+    """A stand-in for libxenctrl, which returns Xen's command line or raises an error."""
 
     def __init__(self, words):
         self.words = words
@@ -80,31 +80,33 @@ class Ctrl(stand_in.Handle):
 @pytest.mark.parametrize(
     ("hypfs", "words", "frames", "source"),
     [
-        ("2048", "gnttab_max_maptrack_frames=9", 2048, "as hypfs says"),
-        (NO_HYPFS, "gnttab_max_maptrack_frames=9", 9, "from Xen's command line"),
+        ("2048", "gnttab_max_maptrack_frames=9", 2048, "hypfs"),
+        (NO_HYPFS, "gnttab_max_maptrack_frames=9", 9, "Xen's command line"),
         (XenLibraryError("xenhypfs_read", "x", 2), "gnttab_max_maptrack_frames=9", 9,
-         "from Xen's command line"),
-        (NO_HYPFS, "gnttab_max_maptrack_frames=0", 0, "from Xen's command line"),
-        ("many", "gnttab_max_maptrack_frames=9", 9, "from Xen's command line"),
+         "Xen's command line"),
+        (NO_HYPFS, "gnttab_max_maptrack_frames=0", 0, "Xen's command line"),
+        ("many", "gnttab_max_maptrack_frames=9", 9, "Xen's command line"),
         (MissingLibraryError(), "console=com1", 1024, "Xen's default"),
         (NO_HYPFS, XenLibraryError("xc_interface_open", "x", 13), 1024, "Xen's default"),
         (NO_HYPFS, MissingLibraryError(), 1024, "Xen's default"),
     ],
 )  # fmt: skip
-def test_the_maptrack_limit_falls_back_all_the_way(monkeypatch, hypfs, words, frames, source):
+def test_the_maptrack_limit_falls_back_to_command_line_and_default(
+    monkeypatch, hypfs, words, frames, source
+):
     monkeypatch.setattr(limits, "HypFs", HypFs(hypfs))
     monkeypatch.setattr(limits, "Ctrl", Ctrl(words))
     assert limits.limit(limits.MAX_MAPTRACK_FRAMES) == limits.Limit(frames, source)
     assert limits.maptrack_handles() == frames * 256
 
 
-def test_a_command_line_that_is_known_is_not_asked_for(monkeypatch):
+def test_a_given_command_line_is_not_requested_from_xen(monkeypatch):
     monkeypatch.setattr(limits, "HypFs", HypFs(NO_HYPFS))
     monkeypatch.setattr(limits, "Ctrl", None)
     assert limits.limit(limits.MAX_MAPTRACK_FRAMES, "gnttab_max_maptrack_frames=5").frames == 5
     assert limits.limit(limits.MAX_FRAMES, "").frames == 64
 
 
-def test_slow_handles_never_reach_bit_31(monkeypatch):
+def test_the_number_of_slow_handles_is_bounded_by_bit_31(monkeypatch):
     monkeypatch.setattr(limits, "HypFs", HypFs(str((1 << 31) - 1)))
     assert limits.maptrack_handles() == 1 << 31

@@ -1,4 +1,4 @@
-"""XenStore through pyxs: what it says, and every way a daemon can fail to."""
+"""XenStore through pyxs: its answers, and the ways in which a daemon can fail to answer."""
 
 import errno
 import fcntl
@@ -15,7 +15,8 @@ from pyxs._internal import Op, Packet
 from tests.patience import patient
 from tests.unit.xenstored import FakeXenstored
 from xengt.errors import Exit, FailedError, UnmetError
-from xengt.xen.xenstore import Events, XenStore, _Router
+from xengt.xen.pyxs_client import Router
+from xengt.xen.xenstore import Events, XenStore
 
 
 @pytest.fixture
@@ -27,11 +28,11 @@ def daemon(tmp_path):
 
 @pytest.fixture
 def store(daemon):
-    with XenStore(daemon.place, deadline_s=patient(0.5)) as store:
+    with XenStore(daemon.path, deadline_s=patient(0.5)) as store:
         yield store
 
 
-def test_reads_what_was_written(store):
+def test_a_written_value_is_read_back(store):
     store.write("/local/domain/7/data/a", "8-263,300")
     assert store.read("/local/domain/7/data/a") == "8-263,300"
     assert store.read("/local/domain/7/data") == ""
@@ -39,14 +40,14 @@ def test_reads_what_was_written(store):
     assert store.children("/local/domain/7") == ["data"]
 
 
-def test_what_is_absent_is_none_or_empty(store):
+def test_a_missing_node_reads_as_none_and_has_no_children(store):
     assert store.read("/local/domain/7/name") is None
     assert store.children("/local/domain/7") == []
     assert not store.exists("/local/domain/7")
     store.remove("/local/domain/7/name")
 
 
-def test_removes_a_node_with_all_below_it(store):
+def test_removing_a_node_removes_its_children(store):
     store.write("/local/domain/7/data/a/b", "1")
     store.remove("/local/domain/7/data")
     assert not store.exists("/local/domain/7/data/a/b")
@@ -54,17 +55,17 @@ def test_removes_a_node_with_all_below_it(store):
 
 
 @pytest.mark.parametrize("value", ["", "Zürich, 東京", "two\nlines", "tab\there"])
-def test_values_are_any_text(store, value):
+def test_values_can_be_any_text(store, value):
     store.write("/local/domain/7/data/a", value)
     assert store.read("/local/domain/7/data/a") == value
 
 
-def test_bytes_that_are_no_utf8_still_read(store, daemon):
+def test_a_value_that_is_not_utf8_is_read_with_replacement_characters(store, daemon):
     daemon.nodes["/local/domain/7/name"] = b"\xff\xfe"
     assert store.read("/local/domain/7/name") == "\ufffd\ufffd"
 
 
-def test_finds_domains_by_name_and_by_domid(store):
+def test_domains_are_found_by_name_and_by_domid(store):
     for domid, name in ((0, "Domain-0"), (12, "wéb"), (3, "db")):
         store.write(f"/local/domain/{domid}/name", name)
     assert store.domids() == [0, 3, 12]
@@ -74,19 +75,22 @@ def test_finds_domains_by_name_and_by_domid(store):
     assert store.name_of(4) is None
 
 
-def test_own_domid_is_the_one_xenstore_names(tmp_path):
+def test_own_domid_is_read_from_xenstore(tmp_path):
     daemon = FakeXenstored(tmp_path / "socket", domid=9)
-    with XenStore(daemon.place) as store:
+    with XenStore(daemon.path) as store:
         assert store.own_domid() == 9
     daemon.nodes["/local/domain/9/domid"] = b"nine"
-    with XenStore(daemon.place) as store, pytest.raises(UnmetError, match="which domain this is"):
+    with (
+        XenStore(daemon.path) as store,
+        pytest.raises(UnmetError, match="does not report the domid"),
+    ):
         store.own_domid()
     daemon.stop()
 
 
 @pytest.mark.parametrize("fault", ["silent", "half"])
-def test_a_daemon_that_never_answers_meets_the_deadline(daemon, fault):
-    with XenStore(daemon.place, deadline_s=0.5) as store:
+def test_a_daemon_that_never_answers_is_an_error_at_the_deadline(daemon, fault):
+    with XenStore(daemon.path, deadline_s=0.5) as store:
         daemon.fault = fault
         begin = time.monotonic()
         with pytest.raises(UnmetError) as caught:
@@ -98,24 +102,24 @@ def test_a_daemon_that_never_answers_meets_the_deadline(daemon, fault):
 
 
 @pytest.mark.parametrize("fault", ["hangup", "stray"])
-def test_a_daemon_that_breaks_off_is_told_before_the_deadline(daemon, fault):
+def test_a_closed_connection_is_an_error_before_the_deadline(daemon, fault):
     daemon.fault = fault
     begin = time.monotonic()
-    with XenStore(daemon.place, deadline_s=30) as store, pytest.raises(UnmetError, match="answer"):
+    with XenStore(daemon.path, deadline_s=30) as store, pytest.raises(UnmetError, match="answer"):
         store.read("/x/y")
     assert time.monotonic() - begin < patient(5)
     assert daemon.connections == 2
 
 
 @pytest.mark.parametrize("fault", ["hangup", "stray"])
-def test_a_lost_connection_is_made_again(store, daemon, fault):
+def test_a_lost_connection_is_reestablished(store, daemon, fault):
     store.write("/x/y", "1")
     daemon.fault, daemon.faults = fault, 1
     assert store.read("/x/y") == "1"
     assert daemon.connections == 2
 
 
-def test_a_daemon_that_comes_back_is_used_again(store, daemon):
+def test_a_daemon_that_answers_again_is_used_again(store, daemon):
     store.write("/x/y", "1")
     daemon.fault = "silent"
     with pytest.raises(FailedError) as caught:
@@ -123,11 +127,11 @@ def test_a_daemon_that_comes_back_is_used_again(store, daemon):
     assert caught.value.exit_code == Exit.FAILED
     daemon.fault = None
     assert store.read("/x/y") == "1"
-    # a late answer to what was given up would come over the old one
+    # A late answer to the abandoned request would arrive on the old connection.
     assert daemon.connections == 2
 
 
-def test_no_thread_dies_aloud(store, daemon, capfd):
+def test_no_thread_prints_a_traceback_when_a_connection_is_lost(store, daemon, capfd):
     daemon.fault = "hangup"
     with pytest.raises(UnmetError):
         store.read("/x/y")
@@ -137,9 +141,9 @@ def test_no_thread_dies_aloud(store, daemon, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_daemon_that_is_gone_refuses_the_connection(store, daemon):
+def test_a_connection_refused_by_a_stopped_daemon_is_an_error(store, daemon):
     daemon.stop()
-    daemon.place.touch()
+    daemon.path.touch()
     with pytest.raises(UnmetError, match=r"does not answer .*read /x/y"):
         store.read("/x/y")
 
@@ -147,43 +151,43 @@ def test_a_daemon_that_is_gone_refuses_the_connection(store, daemon):
 # watches
 
 
-def told(events):
+def next_event(events):
     return events.get(timeout=patient(10))
 
 
-def test_a_watch_tells_at_once_and_of_every_change_below(store, daemon):
+def test_a_watch_reports_immediately_and_at_every_change_below(store, daemon):
     events = Events()
     store.watch("/local/domain", events)
     store.watch("@releaseDomain", events)
-    assert [told(events), told(events)] == ["/local/domain", "@releaseDomain"]
+    assert [next_event(events), next_event(events)] == ["/local/domain", "@releaseDomain"]
     store.write("/local/domain/7/name", "wéb")
-    assert told(events) == "/local/domain/7/name"
+    assert next_event(events) == "/local/domain/7/name"
     daemon.changed("@releaseDomain")
-    assert told(events) == "@releaseDomain"
+    assert next_event(events) == "@releaseDomain"
     store.unwatch("/local/domain")
     store.write("/local/domain/7/name", "x")
     daemon.changed("@releaseDomain")
-    assert told(events) == "@releaseDomain"
+    assert next_event(events) == "@releaseDomain"
 
 
-@pytest.mark.parametrize("how", ["stop", "hangup", "stray", "silent", "odd"])
-def test_who_watches_is_told_that_the_connection_is_lost(store, daemon, how):
+@pytest.mark.parametrize("ending", ["stop", "hangup", "stray", "silent", "odd"])
+def test_a_watch_reports_that_its_connection_is_lost(store, daemon, ending):
     events = Events()
     store.watch("/x", events)
-    assert told(events) == "/x"
-    if how == "stop":
+    assert next_event(events) == "/x"
+    if ending == "stop":
         daemon.stop()
-    elif how == "odd":  # a watch's event of three words, where two are all there are
+    elif ending == "odd":  # a watch event of three words, where the protocol has two
         daemon.event(daemon.open[0], b"/x", b"/x", b"/x")
     else:
-        daemon.fault, daemon.faults = how, 1
+        daemon.fault, daemon.faults = ending, 1
         with suppress(FailedError):
             store.read("/x")
-    assert told(events) is None
+    assert next_event(events) is None
 
 
 class Closing:
-    """A connection whose reader closes it just when a request is to be sent."""
+    """A connection that its reader closes just when a request is sent."""
 
     transport = None
     is_connected = False
@@ -192,32 +196,32 @@ class Closing:
         self.transport.send(packet)
 
 
-def test_a_connection_that_is_closed_while_it_is_written_to_is_lost():
-    router = _Router(Closing())
+def test_a_connection_closed_during_a_send_is_reported_as_lost():
+    router = Router(Closing())
     with pytest.raises(pyxs.PyXSError) as lost:
         router.send(Packet(Op.READ, b"/x\0", 1))
     assert lost.value.args[0] == errno.ECONNRESET
-    # Nothing else of that kind is hidden.
+    # An AttributeError with another cause is not hidden.
     router.connection.is_connected = True
     with pytest.raises(AttributeError):
         router.send(Packet(Op.READ, b"/x\0", 2))
 
 
-def test_where_there_is_no_xenstore_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none",))
-    with pytest.raises(UnmetError, match="no XenStore here"):
+def test_a_missing_xenstore_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
+    with pytest.raises(UnmetError, match="XenStore does not exist here"):
         XenStore().read("/x/y")
     with pytest.raises(UnmetError, match="does not exist"):
         XenStore(tmp_path / "none").read("/x/y")
 
 
-def test_takes_the_first_place_there_is(daemon, tmp_path, monkeypatch):
-    monkeypatch.setattr("xengt.xen.xenstore.PLACES", (tmp_path / "none", daemon.place))
+def test_the_first_existing_path_is_used(daemon, tmp_path, monkeypatch):
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none", daemon.path))
     with XenStore() as store:
         assert store.own_domid() == 0
 
 
-def test_a_refusal_names_the_node_and_the_reason(store, daemon):
+def test_an_error_of_the_daemon_names_the_node_and_the_reason(store, daemon):
     daemon.forbidden = ("/local/domain/0",)
     with pytest.raises(
         UnmetError, match="refuses to write /local/domain/0/x: Permission"
@@ -226,7 +230,7 @@ def test_a_refusal_names_the_node_and_the_reason(store, daemon):
     assert "root" in caught.value.remedy
 
 
-def test_a_descriptor_select_cannot_take_is_refused(store):
+def test_a_file_descriptor_beyond_the_limit_of_select_is_an_error(store):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     first = os.open("/dev/null", os.O_RDONLY)

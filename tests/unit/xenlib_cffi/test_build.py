@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import patient
+from xenlib_cffi.library import PAGE_SIZE
 
 ROOT = Path(__file__).parents[3]
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
@@ -100,3 +101,8 @@ def test_nothing_is_built_that_is_only_read_by_the_compiler(tree):
     assert not kinds & {".c", ".h", ".o", ".i"}
     assert {".so", ".py", ".pyi"} <= kinds
     assert not list(tree.glob("xenlib_cffi/**/*.o"))
+
+
+def test_python_and_c_have_the_same_page_size():
+    header = (ROOT / "xenlib_cffi" / "csrc" / "page.h").read_text(encoding="utf-8")
+    assert f"#define PAGE_BYTES {PAGE_SIZE}u\n" in header

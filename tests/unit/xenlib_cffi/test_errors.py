@@ -67,7 +67,7 @@ def test_a_grant_error_names_operation_reference_and_domain():
 
 
 def test_exit_codes_are_the_documented_ones():
-    assert [code.value for code in (Exit.DONE, Exit.BELOW_BOUND, Exit.UNMET, Exit.FAILED)] == [
+    assert [code.value for code in (Exit.DONE, Exit.BEYOND_BOUND, Exit.UNMET, Exit.FAILED)] == [
         *range(4)
     ]
     assert UnmetError("a").exit_code == 2

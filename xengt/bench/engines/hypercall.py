@@ -72,7 +72,7 @@ class HypercallEngine:
                 f"{status_word(refused[0])}",
                 "find out who else unmaps handles of dom0: xl debug-keys g, then xl dmesg",
             )
-        journal.released()
+        journal.clear_held()
 
     def explain(self, error: GrantError | XenLibraryError) -> XengtError:
         """Explain an error with Xen's status in words."""

@@ -13,12 +13,11 @@ from xengt.errors import UnmetError
 from xengt.recovery import domain_owner
 from xengt.recovery.empty_domains import destroy_domains
 from xengt.sharing.references import Reference, pattern, stamp
+from xengt.xen.grant_table import FIRST_GREF
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME, ForeignMemory
 
-#: the first references are the toolstack's in any domain (xen/grant_table.h)
-FIRST_GREF = 8
 #: the domain that may map
 DOM0 = 0
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from xengt.report.quantity import NO_VALUE
 from xengt.report.terminal.console import print_lines, print_table
 from xengt.usage import COUNTS, DomainUsage, Missing, Usage
-from xengt.xen.maptrack import WORDS
+from xengt.xen.maptrack import DESCRIPTIONS
 
 TITLES = {
     "grant_frames": "grant frames",
@@ -69,7 +69,7 @@ def notes(usage: Usage) -> Iterator[str]:
     Yields:
         One line each.
     """
-    yield f"maptrack: {WORDS[usage.maptrack]}"
+    yield f"maptrack: {DESCRIPTIONS[usage.maptrack]}"
     for missing in usage.missing:
         yield f"not available: {_column_names(missing)}: {missing.why}: {missing.remedy}"
     if any("max_maptrack_frames" in missing.keys for missing in usage.missing):

@@ -36,7 +36,7 @@ def tracing() -> Iterator[None]:
         UnmetError: another agent has it do so, or the kernel refuses.
         FailedError: it cannot be taken back, now or by an agent before this one.
     """
-    with file_lock(LOCK, patience_s=_PATIENCE_S, busy=_BUSY), _guarded():
+    with file_lock(LOCK, timeout_s=_PATIENCE_S, busy=_BUSY), _guarded():
         tracefs.undo()
         try:
             tracefs.begin()
@@ -53,7 +53,7 @@ def clear(patience_s: float = 0.0) -> None:
         FailedError: it cannot be taken back.
     """
     if tracefs.leftover_instances():
-        with file_lock(LOCK, patience_s=patience_s, busy=_BUSY):
+        with file_lock(LOCK, timeout_s=patience_s, busy=_BUSY):
             tracefs.undo()
 
 
@@ -62,7 +62,7 @@ def abandoned() -> list[str]:
     if not tracefs.leftover_instances():
         return []
     try:
-        with file_lock(LOCK, patience_s=0, busy=_BUSY):
+        with file_lock(LOCK, timeout_s=0, busy=_BUSY):
             return tracefs.leftover_instances()
     except UnmetError:
         return []

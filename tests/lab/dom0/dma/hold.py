@@ -21,7 +21,7 @@ def main(path: str, how: str, *words: str) -> None:
     with EmptyDomains(1) as domains, journal.open_journal(Path(path)) as book:
         references = given or domains.references(1)
         if how == "held":
-            HypercallEngine(readonly=False).shares(book, [[]], 1, references)
+            HypercallEngine(readonly=False).prepare(book, [[]], 1, references)
             mappings = book.read().held
         else:
             (cursor,) = book.begin([journal.Writer(references, len(references))], 0)

@@ -29,7 +29,7 @@ def daemon(tmp_path):
 
 @pytest.fixture
 def store(daemon):
-    with XenStore(daemon.place, deadline_s=patient(1)) as store:
+    with XenStore(daemon.path, deadline_s=patient(1)) as store:
         yield store
 
 

@@ -70,7 +70,7 @@ def test_what_a_live_agent_has_is_left_alone(kernel, monkeypatch, caplog, enable
     tracefs.begin()
     monkeypatch.setattr(guard, "_PATIENCE_S", 0.1)
     sources = []
-    with file_lock(guard.LOCK, patience_s=0, busy="mine"):
+    with file_lock(guard.LOCK, timeout_s=0, busy="mine"):
         before = list(kernel.said)
         with collecting(PassiveOptions(enabled), sources.append):
             assert collected(*sources) == ({("xengt_passive_up",): 0} if enabled else {})

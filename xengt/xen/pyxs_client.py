@@ -1,0 +1,161 @@
+"""A pyxs client without the faults of pyxs, for `xengt.xen.xenstore`.
+
+pyxs waits forever when the daemon closes a connection in the middle of a request,
+answers a request that was not made, or is stopped; it fails on None when its reader
+thread closes the connection while a request is sent; and it rejects values that are
+not 7-bit ASCII. Here the reader thread reports the end of a connection to everybody
+who waits for it, operations can have a timeout, and values are arbitrary bytes.
+"""
+
+import errno
+import struct
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Self, TypeVar
+
+import pyxs  # type: ignore[import-untyped]
+from pyxs._internal import (  # type: ignore[import-untyped]  # pyxs checks values only above this
+    NUL,
+    Op,
+    Packet,
+    next_rq_id,
+)
+from pyxs.connection import (  # type: ignore[import-untyped]
+    UnixSocketConnection,
+    XenBusConnection,
+)
+from pyxs.helpers import error  # type: ignore[import-untyped]
+
+T = TypeVar("T")
+#: Events of watched nodes: the path that changed, or None if the connection is lost.
+Events = SimpleQueue[str | None]
+
+
+class Router(pyxs.Router):  # type: ignore[misc]
+    """The reader thread of pyxs, which reports its end to waiting requests and watches.
+
+    Args:
+        connection: the connection it reads from.
+    """
+
+    def __init__(self, connection: UnixSocketConnection | XenBusConnection) -> None:
+        """Create the thread; the client starts it."""
+        super().__init__(connection)
+        self._ended = False
+        self.listeners: set[Events] = set()
+
+    def __call__(self) -> None:
+        """Read packets until the connection ends."""
+        # AttributeError: another thread closed the connection;
+        # TypeError: a watch event that is not a path and a token
+        lost = (OSError, ValueError, AttributeError, TypeError, struct.error, pyxs.PyXSError)
+        with suppress(*lost):
+            super().__call__()
+        # The flag is set first: requests that register after the loops must see it.
+        self._ended = True
+        for answer in list(self.rvars.values()):
+            answer.set(Packet(Op.ERROR, b"ECONNRESET" + NUL, 0))
+        for events in list(self.listeners):
+            events.put(None)
+
+    def send(self, packet: Packet) -> pyxs.client.RVar:
+        """Send a request.
+
+        Raises:
+            pyxs.PyXSError: ECONNRESET if the connection is lost.
+        """
+        try:
+            answer = super().send(packet)
+        except AttributeError as closed:
+            # The reader thread closed the connection after pyxs checked that it is open.
+            if self.is_connected:
+                raise
+            raise error(errno.ECONNRESET) from closed
+        if self._ended:
+            raise error(errno.ECONNRESET)
+        return answer
+
+
+class _Subscriber:
+    """Passes events of a watch from pyxs to a queue as paths."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    @property
+    def events(self) -> Self:
+        return self
+
+    def put(self, event: pyxs.client.Event) -> None:
+        self._events.put(event.path.decode(errors="replace"))
+
+
+class Client(pyxs.Client):  # type: ignore[misc]
+    """The client of pyxs for values of arbitrary bytes."""
+
+    def watch(self, path: bytes, events: Events) -> None:
+        """Watch a node; its path is also the token, so that each watch has its subscriber.
+
+        Args:
+            path: the node.
+            events: receives the paths that changed.
+        """
+        self.router.listeners.add(events)
+        self.router.monitors[path] = [_Subscriber(events)]
+        self.ack(Op.WATCH, path + NUL, path + NUL)
+
+    def unwatch(self, path: bytes) -> None:
+        """End the watch of a node."""
+        self.router.monitors.pop(path, None)
+        self.ack(Op.UNWATCH, path + NUL, path + NUL)
+
+    def execute_command(self, op: int, *args: bytes) -> bytes:
+        """Send a request and return the payload of its answer.
+
+        Raises:
+            pyxs.PyXSError: the daemon answered with an error.
+        """
+        packet = self.router.send(Packet(op, b"".join(args), next_rq_id())).get()
+        if packet.op == Op.ERROR:
+            raise error(packet.payload[:-1])
+        return bytes(packet.payload.rstrip(NUL))
+
+
+def run_with_timeout(seconds: float, operation: Callable[[], T]) -> T:
+    """Run an operation in a thread, and wait for its end for a limited time.
+
+    A thread that does not end is left behind as a daemon thread: Python cannot end
+    it, and the process does not wait for it.
+
+    Args:
+        seconds: how long to wait.
+        operation: the operation; its exceptions are raised here.
+
+    Raises:
+        TimeoutError: the operation did not end in time.
+    """
+    done: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(operation())
+        except BaseException as failure:  # noqa: BLE001 - raised in the waiting thread
+            done.set_exception(failure)
+
+    threading.Thread(target=work, daemon=True).start()
+    return done.result(timeout=max(seconds, 0))
+
+
+def is_connection_lost(failure: OSError | pyxs.PyXSError) -> bool:
+    """Return whether a failure is a broken connection, and not an error the daemon returned."""
+    return (
+        isinstance(failure, OSError | pyxs.ConnectionError) or failure.args[0] == errno.ECONNRESET
+    )
+
+
+def error_message(failure: OSError | pyxs.PyXSError) -> str:
+    """Return the text of a failure, which pyxs stores as its last argument."""
+    return str(failure.args[-1] if failure.args else failure)
