@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hypervisor.changes import Change, changed
-from tests.hypervisor.userspace import compiled, linked
+from tests.hypervisor.changes import Change, apply_changes
+from tests.hypervisor.userspace import compile_hypervisor, link
 from tests.patience import patient
 
 HERE = Path(__file__).parent
@@ -68,9 +68,9 @@ def breakages(broken: list[dict]):
 def test_broken(broken, patched_sources, tmp_path):
     file = broken.get("file", "grant_table.c")
     changes = [Change(**change, file=file) for change in broken["change"]]
-    sources = changed(patched_sources, tmp_path / "sources", changes)
-    part = compiled("patched", sources, tmp_path, FLAGS)
-    library = linked(tmp_path / "libbroken.so", [part], sources, FLAGS, shared=True)
+    sources = apply_changes(patched_sources, tmp_path / "sources", changes)
+    part = compile_hypervisor("patched", sources, tmp_path, FLAGS)
+    library = link(tmp_path / "libbroken.so", [part], sources, FLAGS, shared=True)
     check = broken["check"]
     ways = (str(broken.get("fast", True)), str(broken.get("bus", False)))
     words = [ADVISORIES / "alone.py", library, CHECKS[check], check, *ways]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.hypervisor.counts import table
-from tests.hypervisor.counts.measured import WIDE, measured
-from tests.hypervisor.counts.trace import Program
+from tests.hypervisor.counts.measure import WIDE, measure
+from tests.hypervisor.counts.valgrind import Program
 
 HERE = Path(__file__).parent / "counts"
 TABLE, PAGE = HERE / "counts.json", HERE / "counts.md"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hypervisor.covered.lines import Line, functions, report
-from tests.hypervisor.covered.unreached import unreached
+from tests.hypervisor.coverage.gcov import Line, functions, report
+from tests.hypervisor.coverage.unreached import unreached
 from tests.hypervisor.fuzz.inputs import Differ
-from tests.hypervisor.userspace import DIFFER, compiled, linked
+from tests.hypervisor.userspace import DIFFERENTIAL, compile_hypervisor, link
 from tests.patience import patient
 
 HERE = Path(__file__).parent
@@ -43,26 +43,26 @@ BOUNDS = {
 
 
 @pytest.fixture(scope="module")
-def covered(stock_sources, patched_sources, differ_library, tmp_path_factory):
+def covered(stock_sources, patched_sources, differential_library, tmp_path_factory):
     """Lines by function, after all has been played."""
     into = tmp_path_factory.mktemp("covered")
-    stock = compiled("stock", stock_sources, into, ("-O0", "-DNDEBUG"))
-    patched = compiled("patched", patched_sources, into, FLAGS)
+    stock = compile_hypervisor("stock", stock_sources, into, ("-O0", "-DNDEBUG"))
+    patched = compile_hypervisor("patched", patched_sources, into, FLAGS)
 
-    parts = ["fuzz/replay.c", "fuzz/target.c", *DIFFER, stock, patched]
-    replay = linked(into / "replay", parts, stock_sources, FLAGS, shared=False)
-    known = Differ(differ_library)
+    parts = ["fuzz/replay.c", "fuzz/target.c", *DIFFERENTIAL, stock, patched]
+    replay = link(into / "replay", parts, stock_sources, FLAGS, shared=False)
+    known = Differ(differential_library)
     inputs = known.write(into / "inputs", worlds=2, length=64)
     subprocess.run([replay, *sorted(inputs.iterdir())], check=True, timeout=patient(600))
 
-    parts = ["differ/main.c", *DIFFER, stock, patched]
-    differ = linked(into / "differ", parts, stock_sources, FLAGS, shared=False)
+    parts = ["differential/main.c", *DIFFERENTIAL, stock, patched]
+    differ = link(into / "differ", parts, stock_sources, FLAGS, shared=False)
     for setting in itertools.product("01", "012", "01"):
         words = [differ, *setting, "1", "400", str(STEPS)]
         subprocess.run(words, check=True, timeout=patient(600), stdout=subprocess.DEVNULL)
 
-    library = linked(into / "librare.so", [patched], patched_sources, FLAGS, shared=True)
-    words = [sys.executable, HERE / "covered/rare.py", library]
+    library = link(into / "librare.so", [patched], patched_sources, FLAGS, shared=True)
+    words = [sys.executable, HERE / "coverage/error_paths.py", library]
     subprocess.run(
         words,
         check=True,

@@ -9,8 +9,8 @@ from lablib import places
 from lablib.cache import Cache
 from lablib.series import patches
 
-from tests.hypervisor.changes import Change, changed
-from tests.hypervisor.userspace import linked, prepared
+from tests.hypervisor.changes import Change, apply_changes
+from tests.hypervisor.userspace import link, prepare
 from tests.patience import patient
 
 HERE = Path(__file__).parent / "pagetables"
@@ -126,13 +126,13 @@ DRIVERS = {"vtd": vtd, "amd": amd}
 
 @pytest.fixture(scope="session")
 def driver_sources() -> Path:
-    return prepared(Cache(places.cache_root()), patches(), FILES)
+    return prepare(Cache(places.cache_root()), patches(), FILES)
 
 
 def built(driver: str, sources: Path, into: Path, flags=FLAGS) -> Path:
     (into / f"{driver}.h").write_text(DRIVERS[driver](sources))
     parts = ["pagetables/main.c", f"pagetables/{driver}.c"]
-    return linked(into / driver, parts, sources, (*flags, f"-I{into}", f"-I{HERE}"), shared=False)
+    return link(into / driver, parts, sources, (*flags, f"-I{into}", f"-I{HERE}"), shared=False)
 
 
 def play(program: Path, seed: int, batches: int) -> subprocess.CompletedProcess[str]:
@@ -245,6 +245,6 @@ FAULTS = [
 
 @pytest.mark.parametrize(("why", "driver", "file", "old", "new"), FAULTS)
 def test_faults_are_seen(why, driver, file, old, new, driver_sources, tmp_path):
-    sources = changed(driver_sources, tmp_path / "sources", [Change(old, new, file)])
+    sources = apply_changes(driver_sources, tmp_path / "sources", [Change(old, new, file)])
     program = built(driver, sources, tmp_path, (*FLAGS, "-w"))
     assert any(play(program, seed, BATCHES).returncode for seed in range(SEEDS)), why

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.hypervisor.changes import changed
+from tests.hypervisor.changes import apply_changes
 from tests.hypervisor.races.faults import FAULTS
-from tests.hypervisor.races.marks import PATCHED, STOCK
-from tests.hypervisor.userspace import HERE, compiled, linked
+from tests.hypervisor.races.annotations import PATCHED, STOCK
+from tests.hypervisor.userspace import HERE, compile_hypervisor, link
 from tests.patience import patient
 
 MARKS = {"stock": STOCK, "patched": PATCHED}
 MIXES = re.findall(r'^    \{ "([\w-]+)"', (HERE / "races/mixes.h").read_text(), re.MULTILINE)
 #: threads are to be overtaken where it matters; assertions as in a debug build
-FLAGS = ("-O2", "-DLINGER", f"-I{HERE / 'harness'}")
+FLAGS = ("-O2", "-DRANDOM_DELAY", f"-I{HERE / 'harness'}")
 #: of fences it knows nothing: the harness has a read-modify-write there instead
 TSAN = ("-O1", "-fsanitize=thread", "-Wno-tsan", *FLAGS[1:])
 PLAIN_OPERATIONS, TSAN_OPERATIONS, TIMES_LONG = 400_000, 40_000, 20
@@ -39,9 +39,9 @@ class Races:
         if which not in self.made:
             into = self.into / str(len(self.made))
             marks = tuple(change for mark in MARKS[side] for change in mark.changes)
-            sources = changed(self.sources[side], into, (*marks, *changes))
-            made = compiled(side, sources, into, flags)
-            self.made[which] = linked(
+            sources = apply_changes(self.sources[side], into, (*marks, *changes))
+            made = compile_hypervisor(side, sources, into, flags)
+            self.made[which] = link(
                 into / "races",
                 ["races/races.c", made],
                 sources,

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.hypervisor.binding import Machine
-from tests.hypervisor.userspace import compiled, linked
+from tests.hypervisor.userspace import compile_hypervisor, link
 
 #: with what goes on inside, and Xen's assertions
 FLAGS = ("-O0", "-DEVENTS")
@@ -15,8 +15,8 @@ def machines(stock_sources, patched_sources, tmp_path_factory):
     into = tmp_path_factory.mktemp("watched")
     made = {}
     for name, sources in {"stock": stock_sources, "patched": patched_sources}.items():
-        part = compiled(name, sources, into, FLAGS)
-        library = linked(into / f"lib{name}.so", [part], sources, FLAGS, shared=True)
+        part = compile_hypervisor(name, sources, into, FLAGS)
+        library = link(into / f"lib{name}.so", [part], sources, FLAGS, shared=True)
         made[name] = Machine(library, name)
     return made
 

@@ -9,7 +9,7 @@ PAGE_OF_ENTRIES = 256
 
 def held(machine, mappings: int, **mapper):
     """Create a mapper of as many mappings, of as many references; and its granter."""
-    granter, mapper = machine.pair(**mapper)
+    granter, mapper = machine.create_pair(**mapper)
     assert granter.grow(3) == OKAY
     for ref in range(16, mappings):
         granter.grant(ref, to=mapper.domid, page=16 + ref % 32)
@@ -22,18 +22,18 @@ def test_xsa_380_destruction_goes_by_small_steps(machine):
     granter, mapper = held(machine, MANY)
     machine.calls.preempt_every(1)
     released = []
-    steps = mapper.kill()
+    steps = mapper.destroy()
     more = True
     while more:
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             more = next(steps, steps) is not steps
-        released.append(len(watch.all("lock &act->lock")))
+        released.append(len(log.subjects("lock &act->lock")))
     # None twice: progress is kept.
     assert sum(released) == MANY
     assert max(released) <= PAGE_OF_ENTRIES
     assert {granter.entry(ref).pin for ref in range(MANY)} == {0}
-    list(granter.kill())
-    assert (machine.seen.domains, machine.seen.xen_pages) == (0, 0)
+    list(granter.destroy())
+    assert (machine.state.domains, machine.state.xen_pages) == (0, 0)
 
 
 def test_xsa_380_no_request_looks_at_all_that_is_held(machine):
@@ -42,10 +42,10 @@ def test_xsa_380_no_request_looks_at_all_that_is_held(machine):
         machine.reset()
         granter, mapper = held(machine, mappings, iommu=True)
         granter.grant(1100, to=mapper.domid, page=63)
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             mapping = mapper.map(granter, 1100, HOST)
             assert mapper.unmap(mapping) == OKAY
             again = mapper.map(granter, 3, HOST)
             assert mapper.unmap(again) == OKAY
-        went_on.append([what for what, _ in watch.events])
+        went_on.append([what for what, _ in log.events])
     assert went_on[0] == went_on[1]

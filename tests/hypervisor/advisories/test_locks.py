@@ -46,7 +46,7 @@ class Locks:
 
 def everything(machine, version: int, **config):
     """Do what takes locks, and what fails while it has them: what was answered, and should be."""
-    granter, mapper = machine.pair(version=version, **config)
+    granter, mapper = machine.create_pair(version=version, **config)
     nowhere = 1 << 40
     for ref in (3, 9):
         kinds = HOST, HOST | READONLY, HOST, HOST
@@ -92,7 +92,7 @@ def worlds(machine):
 
 def test_xsa_73_locks_are_taken_in_one_order(machine):
     locks = Locks()
-    with machine.watching(locks):
+    with machine.record_events(locks):
         for world in worlds(machine):
             for answer, expected in world:
                 assert answer == expected
@@ -102,7 +102,7 @@ def test_xsa_73_locks_are_taken_in_one_order(machine):
 
 def test_xsa_235_no_way_out_leaves_a_lock(machine):
     locks = Locks()
-    with machine.watching(locks):
+    with machine.record_events(locks):
         for world in worlds(machine):
             for answer, expected in world:
                 assert answer == expected
@@ -110,7 +110,7 @@ def test_xsa_235_no_way_out_leaves_a_lock(machine):
                 assert locks.held == []
 
         machine.reset()
-        granter, mapper = machine.pair()
+        granter, mapper = machine.create_pair()
         machine.calls.fail_allocations(0)
         assert mapper.map(granter, 9).status == NO_SPACE
         assert mapper.map(granter, 3).status == NO_SPACE
@@ -119,45 +119,45 @@ def test_xsa_235_no_way_out_leaves_a_lock(machine):
         machine.calls.fail_allocations(-1)
         assert mapper.map(granter, 9, HOST | CONTAINS_PTE, host_addr=1).status == GENERAL
     assert locks.held == []
-    assert machine.at_rest()
+    assert machine.is_consistent()
 
 
 def test_xsa_228_free_handles_are_listed_under_a_lock(machine):
-    granter, mapper = machine.pair()
-    with machine.watching() as watch:
+    granter, mapper = machine.create_pair()
+    with machine.record_events() as log:
         mapping = mapper.map(granter, 3)
-    owned = set(watch.all("lock &v->maptrack_freelist_lock"))
+    owned = set(log.subjects("lock &v->maptrack_freelist_lock"))
     assert len(owned) == 1
-    with machine.watching() as watch:
+    with machine.record_events() as log:
         again = mapper.map(granter, 4, entry=1)
-    assert watch.all("lock &v->maptrack_freelist_lock") == [*owned]
+    assert log.subjects("lock &v->maptrack_freelist_lock") == [*owned]
     # Given back to whom it is from, by whoever unmaps.
     for one, by in ((mapping, mapper.on(1)), (again, mapper)):
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             assert by.unmap(one) == OKAY
-        assert watch.all("lock &v->maptrack_freelist_lock") == [*owned]
+        assert log.subjects("lock &v->maptrack_freelist_lock") == [*owned]
 
 
 def test_xsa_453_a_bound_holds_for_speculation_too(machine):
-    granter, mapper = machine.pair()
+    granter, mapper = machine.create_pair()
     for ref in (3, 9):
-        with machine.watching() as mapped:
+        with machine.record_events() as mapped:
             mapping = mapper.map(granter, ref)
-        with machine.watching() as unmapped:
+        with machine.record_events() as unmapped:
             assert mapper.unmap(mapping) == OKAY
         for watch in (mapped, unmapped):
             # Between the check of a reference and its first use: a barrier, or an index that obeys.
-            before = watch.events[: watch.first("lock &act->lock")]
+            before = log.events[: log.first_index("lock &act->lock")]
             assert before
             assert before[-1] in {("block speculation", 0), ("index", ref)}
 
 
 def test_xsa_453_the_version_holds_for_speculation_too(machine):
-    granter, mapper = machine.pair()
+    granter, mapper = machine.create_pair()
     for ref in (3, 9):
-        with machine.watching() as mapped:
+        with machine.record_events() as mapped:
             mapping = mapper.map(granter, ref, DEVICE)
-        with machine.watching() as unmapped:
+        with machine.record_events() as unmapped:
             assert mapper.unmap(mapping) == OKAY
         # Where a status is found by the version, the lock's own barrier was before the check.
         for watch, which in ((mapped, 0), (unmapped, 1)):
@@ -165,7 +165,7 @@ def test_xsa_453_the_version_holds_for_speculation_too(machine):
                 {"lock &act->lock": "(", "unlock &act->lock": ")", "block speculation": "b"}.get(
                     what, ""
                 )
-                for what, _ in watch.events
+                for what, _ in log.events
             )
             section = [part.partition(")")[0] for part in sections.split("(")[1:]][which]
             assert len(section) >= 2

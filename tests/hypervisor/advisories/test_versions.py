@@ -21,7 +21,7 @@ def test_xsa_18_both_references_of_a_swap_are_bounded(machine):
 
 
 def test_xsa_134_a_swap_goes_by_the_version(machine):
-    for _, granter, mapper in machine.pairs():
+    for _, granter, mapper in machine.create_pairs():
         assert granter.swap(9, 12) == OKAY
         mappings = [mapper.map(granter, ref, entry=ref) for ref in (9, 12)]
         assert [mapping.bus >> 12 for mapping in mappings] == [
@@ -29,26 +29,26 @@ def test_xsa_134_a_swap_goes_by_the_version(machine):
         ]
         assert [granter.swap(a, b) for a, b in ((9, 10), (10, 9))] == [EAGAIN, EAGAIN]
         assert [mapper.unmap(mapping) for mapping in mappings] == [OKAY, OKAY]
-        assert machine.at_rest()
+        assert machine.is_consistent()
 
 
 def test_xsa_26_255_status_frames_in_use_are_not_freed(machine):
     guest = machine.create(2, grant_frames=32)
     assert guest.grow(32) == OKAY
     assert guest.set_version(2) == OKAY
-    assert guest.seen.status_frames == 4
+    assert guest.state.status_frames == 4
     for index in range(4):
         frame = guest.hold_frame(STATUS | index)
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             assert guest.set_version(1) == -errno.EBUSY
-        assert watch.all("free page") == []
-        assert (guest.seen.version, guest.seen.status_frames) == (2, 4)
+        assert log.subjects("free page") == []
+        assert (guest.state.version, guest.state.status_frames) == (2, 4)
         machine.calls.drop_frame(frame)
 
-    with machine.watching() as watch:
+    with machine.record_events() as log:
         assert guest.set_version(1) == OKAY
-    assert (guest.seen.version, guest.seen.status_frames) == (1, 0)
-    assert len(set(watch.all("free page"))) == 4
+    assert (guest.state.version, guest.state.status_frames) == (1, 0)
+    assert len(set(log.subjects("free page"))) == 4
     with pytest.raises(OSError, match="grant table"):
         guest.hold_frame(STATUS | 40)
 
@@ -57,19 +57,19 @@ def test_xsa_384_486_a_frame_is_not_freed_before_it_is_held(machine):
     guest = machine.create(2)
     assert guest.set_version(2) == OKAY
     for index in (0, STATUS):
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             frame = guest.hold_frame(index)
         # What would free it needs the lock that is held all the time; so is a reference.
         order = [
-            watch.first(what, about)
+            log.first_index(what, about)
             for what, about in (
                 ("write &gt->lock", None),
-                ("place frame", frame),
+                ("map table frame", frame),
                 ("put page", frame),
             )
         ]
         assert order == sorted(order)
-        unlocked = [i for i, (what, _) in enumerate(watch.events) if what.startswith("unwrite")]
+        unlocked = [i for i, (what, _) in enumerate(log.events) if what.startswith("unwrite")]
         assert len(unlocked) == 1
         assert unlocked[0] > order[-1]
         machine.calls.drop_frame(frame)
@@ -89,18 +89,18 @@ def once(event: str, do):
 def switched_meanwhile(machine, before: int, ref: int) -> None:
     """Have a mapping fail once the version has changed: reserved references stay in use then."""
     machine.reset()
-    granter, mapper = machine.pair(version=before)
+    granter, mapper = machine.create_pair(version=before)
     switched = []
 
     def switch():
         assert granter.status(ref) == READING | WRITING
         switched.append(granter.on(1, 1).set_version(3 - before))
 
-    with machine.watching(once("unread &gt->lock", switch)):
+    with machine.record_events(once("unread &gt->lock", switch)):
         assert mapper.map(granter, ref, host_addr=1 << 40).status == GENERAL
     assert switched == [OKAY]
     assert (granter.entry(ref).pin, granter.status(ref)) == (0, 0)
-    assert machine.at_rest()
+    assert machine.is_consistent()
 
 
 def test_xsa_501_a_status_is_where_it_is_now(machine):
@@ -123,7 +123,7 @@ def table_lock(held: list[int], what: str, about: int) -> bool:
 
 
 def test_xsa_501_the_version_stays_while_a_reference_is_used(machine):
-    for version, granter, mapper in machine.pairs():
+    for version, granter, mapper in machine.create_pairs():
         answers, held = [], []
 
         def switch(what, about, granter=granter, version=version, answers=answers, held=held):
@@ -135,19 +135,19 @@ def test_xsa_501_the_version_stays_while_a_reference_is_used(machine):
             ):
                 answers.append(granter.on(1, 1).set_version(3 - version))
 
-        with machine.watching(switch):
+        with machine.record_events(switch):
             mapping = mapper.map(granter, 9)
             assert mapper.unmap(mapping) == OKAY
             assert mapper.map(granter, 9, host_addr=1 << 40).status == GENERAL
         assert answers
         assert set(answers) == {-errno.EBUSY}
         assert granter.set_version(3 - version) == OKAY
-        assert machine.at_rest()
+        assert machine.is_consistent()
 
 
 def test_xsa_501_a_version_is_not_used_from_before_the_lock(machine):
     # Where no table lock is held, the version can change until the entry is locked.
-    for version, granter, mapper in machine.pairs():
+    for version, granter, mapper in machine.create_pairs():
         switched, held = [], []
 
         def switch(what, about, granter=granter, version=version, switched=switched, held=held):
@@ -162,10 +162,10 @@ def test_xsa_501_a_version_is_not_used_from_before_the_lock(machine):
                 if what.startswith("read"):
                     held.append(about)
 
-        with machine.watching(switch):
+        with machine.record_events(switch):
             mapping = mapper.map(granter, 9)
         assert switched == [OKAY]
         assert (mapping.status, granter.status(9)) == (OKAY, READING | WRITING)
         assert granter.entry(9).pin == PINS[HOST]
         assert mapper.unmap(mapping) == OKAY
-        assert machine.at_rest()
+        assert machine.is_consistent()

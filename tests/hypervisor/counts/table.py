@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 
-from tests.hypervisor.counts.measured import WIDE
+from tests.hypervisor.counts.measure import WIDE
 
 SIDES = ("stock", "patched", "no-fast-maptrack")
 CASES = [

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../differ/differ.h"
+#include "../differential/differ.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,7 +28,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void write_step(const struct step *s)
 {
     if ( differ_trace )
-        fprintf(differ_trace, "%s %u %u %u %u %u %u %u\n", differ_names[s->what % NR_WHAT], s->actor,
+        fprintf(differ_trace, "%s %u %u %u %u %u %u %u\n", differ_names[s->kind % NR_STEP_KINDS], s->actor,
                 s->other, s->ref, s->flags, s->place, s->mapping, s->more);
 }
 
@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     differ_end();
     if ( outcome.differs )
     {
-        fprintf(differ_trace ? differ_trace : stderr, "# %s\n", outcome.what);
+        fprintf(differ_trace ? differ_trace : stderr, "# %s\n", outcome.message);
         abort();
     }
     return 0;

@@ -21,13 +21,13 @@ typedef uint64_t u64, paddr_t;
 #define __must_check
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-static __attribute__((noreturn, cold)) void broken(const char *what, int line)
+static __attribute__((noreturn, cold)) void fail(const char *what, int line)
 {
     fprintf(stderr, "%d: %s\n", line, what);
     abort();
 }
-#define BUG() broken("BUG", __LINE__)
-#define BUG_ON(p) do { if ( p ) broken(#p, __LINE__); } while (0)
+#define BUG() fail("BUG", __LINE__)
+#define BUG_ON(p) do { if ( p ) fail(#p, __LINE__); } while (0)
 #define ASSERT(p) BUG_ON(!(p))
 #define ASSERT_UNREACHABLE() BUG()
 #define PAGE_SHIFT 12
@@ -75,7 +75,7 @@ enum { FIRST_FRAME = 16, FRAMES = 1 << 15 };
 
 struct page_info {
     enum { UNUSED, TABLE, QUEUED } use;
-    bool reached;
+    bool visited;
     union {
         struct { uint32_t nr, used; } leaf_table;
     } u;
@@ -83,7 +83,7 @@ struct page_info {
 
 extern struct page_info pages[FRAMES];
 /* `written` is what is in memory where caches are not looked at. */
-extern unsigned char *memory, *written;
+extern unsigned char *memory, *iommu_view;
 
 static inline void *map_domain_page(mfn_t mfn)
 {
@@ -106,7 +106,7 @@ static inline void iommu_sync_cache(const void *p, size_t size)
     size_t first = ((const unsigned char *)p - memory) & ~63UL;
     size_t end = ((const unsigned char *)p - memory + size + 63) & ~63UL;
 
-    memcpy(written + first, memory + first, end - first);
+    memcpy(iommu_view + first, memory + first, end - first);
 }
 
 /* The lists that tables are in are `use` here. */
@@ -114,7 +114,7 @@ struct page_list_head { char unused; };
 #define page_list_add(page, list) ((void)(page), (void)(list))
 #define page_list_del(page, list) ((void)(page), (void)(list))
 #define page_list_add_tail(page, list) queue_table(page)
-#define page_list_remove_head(list) any_table()
+#define page_list_remove_head(list) next_table()
 #define smp_processor_id() 0
 #define per_cpu(what, cpu) (cpu)
 #define tasklet_schedule(tasklet) ((void)(tasklet))
@@ -167,7 +167,7 @@ struct domain {
 struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags);
 void free_domheap_page(struct page_info *page);
 void queue_table(struct page_info *page);
-struct page_info *any_table(void);
+struct page_info *next_table(void);
 int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flush_flags);
 #define xzalloc_array(type, nr) ((type *)zalloc(sizeof(type) * (nr)))
 void *zalloc(size_t size);

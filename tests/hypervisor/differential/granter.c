@@ -1,4 +1,4 @@
-/* What a granter does: with its references, and with its table. */
+/* Steps of a granter: references and the grant table. */
 #include <string.h>
 
 #include "steps.h"
@@ -9,8 +9,8 @@ static const unsigned int grant_flags[] = {
     GTF_permit_access | GTF_readonly, 0, GTF_accept_transfer, GTF_permit_access | GTF_sub_page,
 };
 
-/* A page of one's own, or a page table; sometimes none that exists, or that version 1 can name. */
-static uint64_t granted(const struct hypervisor *side, unsigned int d, unsigned int place)
+/* A page or page table of the domain, or a nonexistent frame (254: too wide for version 1). */
+static uint64_t granted_gfn(const struct hypervisor *side, unsigned int d, unsigned int place)
 {
     switch ( place )
     {
@@ -26,26 +26,26 @@ void step_grant(const struct step *s)
     unsigned int d = s->other % NR_DOMAINS, to = s->actor % NR_DOMAINS;
     uint32_t ref = refs[s->ref % NR_REFS];
     unsigned int flags = s->flags >= 248 ? GTF_transitive : grant_flags[s->flags % 8], kept;
-    struct entry_seen seen;
+    struct entry_state state;
 
     if ( !alive(d) )
         return;
     for ( unsigned int i = 0; i < 2; i++ )
     {
         const struct hypervisor *side = i ? &patched : &stock;
-        uint64_t gfn = granted(side, d, s->place);
+        uint64_t gfn = granted_gfn(side, d, s->place);
 
         /*
-         * What Xen has set stays as it is, as with any kernel that means to go on.  That a reserved
-         * reference is granted stays as well: where it is not, a switch of version clears the entry.
+         * Keep the bits that Xen has set, as a kernel does.  A reserved reference in use stays
+         * granted, as a version switch would clear the entry otherwise.
          */
-        side->see_entry(domids[d], ref, &seen);
-        kept = seen.flags & (GTF_reading | GTF_writing);
-        if ( seen.pin && ref < GNTTAB_NR_RESERVED_ENTRIES )
+        side->read_entry(domids[d], ref, &state);
+        kept = state.flags & (GTF_reading | GTF_writing);
+        if ( state.pin && ref < GNTTAB_NR_RESERVED_ENTRIES )
             flags = GTF_permit_access | (flags & ~GTF_type_mask);
         side->grant(domids[d], ref, flags | kept, domids[to], gfn);
     }
-    count(GRANT, 0);
+    count_status(GRANT, 0);
 }
 
 void step_revoke(const struct step *s)
@@ -55,29 +55,29 @@ void step_revoke(const struct step *s)
 
     if ( !alive(d) )
         return;
-    same("taking a grant back", stock.revoke(domids[d], ref), patched.revoke(domids[d], ref));
-    count(REVOKE, 0);
+    check_same("revoking a grant", stock.revoke(domids[d], ref), patched.revoke(domids[d], ref));
+    count_status(REVOKE, 0);
 }
 
 void step_version(const struct step *s)
 {
-    uint32_t wanted = s->flags >= 252 ? 3 : 1 + s->flags % 2;
-    struct gnttab_set_version requests[2] = { { wanted }, { wanted } };
+    uint32_t version = s->flags >= 252 ? 3 : 1 + s->flags % 2;
+    struct gnttab_set_version requests[2] = { { version }, { version } };
     unsigned int d = s->other % NR_DOMAINS;
-    bool unreadable = s->more == 255;
+    bool inaccessible = s->more == 255;
     long rc[2];
 
     if ( !usable(d) )
         return;
     enter_both(d, s->actor);
     allocations_fail(s->more & 64);
-    rc[0] = stock.operate(GNTTABOP_set_version, unreadable ? NULL : &requests[0], 1);
-    rc[1] = patched.operate(GNTTABOP_set_version, unreadable ? NULL : &requests[1], 1);
+    rc[0] = stock.operate(GNTTABOP_set_version, inaccessible ? NULL : &requests[0], 1);
+    rc[1] = patched.operate(GNTTABOP_set_version, inaccessible ? NULL : &requests[1], 1);
     allocations_fail(false);
-    same("setting the version", rc[0], rc[1]);
-    same("the version", requests[0].version, requests[1].version);
-    say("# d%u sets version %u: %ld\n", domids[d], wanted, rc[1]);
-    count(VERSION, rc[1]);
+    check_same("setting the version", rc[0], rc[1]);
+    check_same("the version", requests[0].version, requests[1].version);
+    trace("# d%u sets version %u: %ld\n", domids[d], version, rc[1]);
+    count_status(VERSION, rc[1]);
 }
 
 void step_grow(const struct step *s)
@@ -96,11 +96,11 @@ void step_grow(const struct step *s)
         };
     enter_both(d, s->actor);
     allocations_fail(s->more & 64);
-    same("growing a table", stock.operate(GNTTABOP_setup_table, &requests[0], 1),
-         patched.operate(GNTTABOP_setup_table, &requests[1], 1));
+    check_same("growing a table", stock.operate(GNTTABOP_setup_table, &requests[0], 1),
+               patched.operate(GNTTABOP_setup_table, &requests[1], 1));
     allocations_fail(false);
-    same("status of growing", requests[0].status, requests[1].status);
-    count(GROW, requests[1].status);
+    check_same("status of growing", requests[0].status, requests[1].status);
+    count_status(GROW, requests[1].status);
 }
 
 void step_swap(const struct step *s)
@@ -114,17 +114,17 @@ void step_swap(const struct step *s)
         .ref_a = refs[s->ref % NR_REFS], .ref_b = refs[s->place % NR_REFS],
     };
     enter_both(d, s->actor);
-    same("swapping", stock.operate(GNTTABOP_swap_grant_ref, &requests[0], 1),
-         patched.operate(GNTTABOP_swap_grant_ref, &requests[1], 1));
-    same("status of swapping", requests[0].status, requests[1].status);
-    count(SWAP, requests[1].status);
+    check_same("swapping references", stock.operate(GNTTABOP_swap_grant_ref, &requests[0], 1),
+               patched.operate(GNTTABOP_swap_grant_ref, &requests[1], 1));
+    check_same("status of swapping", requests[0].status, requests[1].status);
+    count_status(SWAP, requests[1].status);
 }
 
-/* A frame of statuses that a domain uses itself. */
+/* Status frames that domains hold a reference to. */
 static bool held[NR_DOMAINS];
 static uint64_t held_frames[2][NR_DOMAINS];
 
-void drop_held(unsigned int d)
+void drop_held_frame(unsigned int d)
 {
     if ( !held[d] )
         return;
@@ -133,12 +133,12 @@ void drop_held(unsigned int d)
     held[d] = false;
 }
 
-void forget_held(void)
+void reset_held_frames(void)
 {
     memset(held, 0, sizeof(held));
 }
 
-/* Have a frame of statuses in use, so that there is no way back to version 1. */
+/* Hold a reference to a status frame, which prevents a switch to version 1; or drop it. */
 void step_hold(const struct step *s)
 {
     unsigned int d = s->other % NR_DOMAINS;
@@ -149,11 +149,11 @@ void step_hold(const struct step *s)
         return;
     if ( held[d] )
     {
-        drop_held(d);
+        drop_held_frame(d);
         return;
     }
     rc = patched.hold_frame(domids[d], index, &held_frames[1][d]);
-    same("holding a frame", stock.hold_frame(domids[d], index, &held_frames[0][d]), rc);
+    check_same("holding a status frame", stock.hold_frame(domids[d], index, &held_frames[0][d]), rc);
     held[d] = !rc;
-    count(HOLD, rc);
+    count_status(HOLD, rc);
 }

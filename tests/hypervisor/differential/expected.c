@@ -5,16 +5,16 @@
 #include <public/xen.h>
 #include <public/grant_table.h>
 
-#include "meant.h"
+#include "expected.h"
 
 #define FAST (1U << 31)
-#define KEPT_FLAGS \
+#define RECORDED_FLAGS \
     (GNTMAP_device_map | GNTMAP_host_map | GNTMAP_readonly | GNTMAP_application_map | \
      GNTMAP_contains_pte)
-/* The types of ../harness/machine.h. */
+/* p2m_type_t of ../harness/machine.h */
 enum { GRANT_RW = 4, GRANT_RO = 5 };
 
-/* Ten bits of the frame number. */
+/* Ten bits derived from the frame number. */
 static unsigned int tag(uint64_t host_addr)
 {
     uint64_t frame = host_addr >> 12;
@@ -32,10 +32,10 @@ static bool shares(const struct mapping *a, unsigned int mapper, uint32_t handle
     return a->live && a->mapper == mapper && a->handle[1] == handle;
 }
 
-/* Reserved references survive a change of version in use; others do not fit into a handle. */
+/* Reserved references and those that do not fit into a handle are never fast. */
 enum { FIRST_FAST_REF = 8, LAST_FAST_REF = 65535 };
 
-bool is_fast(const struct mapping *mappings, unsigned int nr, const struct mapping *making)
+bool expect_fast(const struct mapping *mappings, unsigned int nr, const struct mapping *making)
 {
     const struct mapping *other = NULL;
     unsigned int kinds, differ;
@@ -56,7 +56,7 @@ bool is_fast(const struct mapping *mappings, unsigned int nr, const struct mappi
     if ( !other )
         return true;
     kinds = (making->flags | other->flags) & (GNTMAP_device_map | GNTMAP_host_map);
-    differ = (making->flags ^ other->flags) & KEPT_FLAGS;
+    differ = (making->flags ^ other->flags) & RECORDED_FLAGS;
     if ( kinds == GNTMAP_host_map && tag(making->host_addr) != tag(other->host_addr) )
         return true;
     if ( kinds == GNTMAP_host_map && making->exact )
@@ -69,7 +69,7 @@ uint32_t fast_handle(unsigned int domid, uint32_t ref)
     return FAST | domid << 16 | ref;
 }
 
-unsigned int slot_of(const struct mapping *mappings, unsigned int nr, const struct mapping *made)
+unsigned int expected_slot(const struct mapping *mappings, unsigned int nr, const struct mapping *made)
 {
     for ( unsigned int i = 0; i < nr; i++ )
         if ( &mappings[i] != made && shares(&mappings[i], made->mapper, made->handle[1]) &&
@@ -78,7 +78,7 @@ unsigned int slot_of(const struct mapping *mappings, unsigned int nr, const stru
     return 0;
 }
 
-static struct mapping *chosen(struct mapping *first, struct mapping *second, uint64_t host_addr)
+static struct mapping *select_mapping(struct mapping *first, struct mapping *second, uint64_t host_addr)
 {
     if ( !first || !second )
         return first ? first : second;
@@ -86,15 +86,15 @@ static struct mapping *chosen(struct mapping *first, struct mapping *second, uin
         return first;
     if ( is_at(second, host_addr) )
         return second;
-    return (first->flags ^ second->flags) & KEPT_FLAGS ? NULL : first;
+    return (first->flags ^ second->flags) & RECORDED_FLAGS ? NULL : first;
 }
 
-struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
-                   uint64_t host_addr, uint64_t bus_addr, bool translated, uint64_t host,
-                   const bool *gone)
+struct expected_unmap expect_unmap(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
+                                   uint64_t host_addr, uint64_t bus_addr, bool translated, uint64_t host,
+                                   const bool *gone)
 {
     struct mapping *candidates[2] = { NULL, NULL };
-    struct meant about = { NULL, false, 0 };
+    struct expected_unmap about = { NULL, false, 0 };
 
     for ( unsigned int i = 0; i < nr; i++ )
         if ( shares(&mappings[i], mapper, handle) )
@@ -102,21 +102,21 @@ struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mappe
 
     for ( unsigned int i = 0; i < 2; i++ )
         if ( (handle & FAST) && candidates[i] && gone[candidates[i]->granter] )
-            return (struct meant){ NULL, true, GNTST_bad_handle };
+            return (struct expected_unmap){ NULL, true, GNTST_bad_handle };
 
     for ( unsigned int i = 0; i < 2 && bus_addr; i++ )
         if ( candidates[i] && candidates[i]->own_bus )
         {
             if ( candidates[i]->bus_addr[1] == bus_addr )
-                return (struct meant){ candidates[i], false, 0 };
-            about.patched_only = true;
+                return (struct expected_unmap){ candidates[i], false, 0 };
+            about.not_on_stock = true;
         }
-    if ( about.patched_only )
-        return (struct meant){ NULL, true, GNTST_bad_dev_addr };
+    if ( about.not_on_stock )
+        return (struct expected_unmap){ NULL, true, GNTST_bad_dev_addr };
 
-    about.mapping = chosen(candidates[0], candidates[1], host_addr);
+    about.mapping = select_mapping(candidates[0], candidates[1], host_addr);
     if ( !about.mapping && (candidates[0] || candidates[1]) )
-        return (struct meant){ NULL, true, GNTST_general_error };
+        return (struct expected_unmap){ NULL, true, GNTST_general_error };
 
     if ( about.mapping && translated && host_addr && (about.mapping->flags & GNTMAP_host_map) )
     {
@@ -124,7 +124,7 @@ struct meant meant(struct mapping *mappings, unsigned int nr, unsigned int mappe
         unsigned int type = host & 0xff;
 
         if ( (type == GRANT_RW || type == GRANT_RO) && type != expected )
-            return (struct meant){ NULL, true, GNTST_general_error };
+            return (struct expected_unmap){ NULL, true, GNTST_general_error };
     }
     return about;
 }

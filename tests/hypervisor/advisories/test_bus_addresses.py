@@ -3,7 +3,7 @@
 import pytest
 
 from tests.hypervisor.binding import BAD_BUS, DEVICE, HOST, OKAY, PAGE, PERMIT, READONLY, Machine
-from tests.hypervisor.userspace import compiled, linked
+from tests.hypervisor.userspace import compile_hypervisor, link
 
 #: as many as Xen completes at a time
 BATCH = 32
@@ -21,7 +21,7 @@ def asked(mappings) -> list[tuple[int, int, int]]:
 
 
 def test_each_mapping_has_an_address(machine):
-    granter, mapper = machine.pair(iommu=True)
+    granter, mapper = machine.create_pair(iommu=True)
     flags = (HOST, HOST | READONLY, DEVICE, DEVICE | READONLY, HOST | DEVICE)
     asks = [(ref, f) for ref in (3, 9) for f in flags]
     made = [mapper.map(granter, *ask, entry=entry) for entry, ask in enumerate(asks)]
@@ -29,9 +29,9 @@ def test_each_mapping_has_an_address(machine):
     assert len({mapping.bus for mapping in made}) == len(made)
     # Beyond all there is.
     assert min(mapping.bus for mapping in made) > max(map(granter.frame, range(16))) * PAGE
-    assert machine.at_rest()
+    assert machine.is_consistent()
     assert mapper.unmap_all(asked(made)) == [OKAY] * len(made)
-    assert machine.at_rest()
+    assert machine.is_consistent()
 
 
 def test_of_ones_own_it_is_the_machine_address(machine):
@@ -43,54 +43,54 @@ def test_of_ones_own_it_is_the_machine_address(machine):
     assert own.unmap(mapping) == OKAY
     mapping = own.map(own, 9, HOST)
     assert own.unmap(mapping, bus=1) == OKAY  # not a device's: it is not looked at
-    assert machine.at_rest()
+    assert machine.is_consistent()
 
 
 def test_a_bus_address_says_which(machine):
-    granter, mapper = machine.pair(iommu=True)
+    granter, mapper = machine.create_pair(iommu=True)
     for ref in (3, 9):
         one, other = (mapper.map(granter, ref, HOST, entry=entry) for entry in (1, 2))
-        before = granter.entry(ref).pin, granter.page(ref), mapper.host(1), mapper.host(2)
+        before = granter.entry(ref).pin, granter.page_counts(ref), mapper.host_entry(1), mapper.host_entry(2)
         for wrong in (one.bus + PAGE, one.bus + 1, granter.frame(ref) * PAGE, 1, (1 << 64) - 1):
             assert mapper.unmap(one, bus=wrong) == BAD_BUS
-        assert before == (granter.entry(ref).pin, granter.page(ref), mapper.host(1), mapper.host(2))
-        assert machine.at_rest()
+        assert before == (granter.entry(ref).pin, granter.page_counts(ref), mapper.host_entry(1), mapper.host_entry(2))
+        assert machine.is_consistent()
         assert mapper.unmap(other, bus=other.bus) == OKAY
-        assert (mapper.host(1) != 0, mapper.host(2)) == (True, 0)
+        assert (mapper.host_entry(1) != 0, mapper.host_entry(2)) == (True, 0)
         assert mapper.unmap(one, bus=one.bus) == OKAY
         one, other = (mapper.map(granter, ref, DEVICE) for _ in range(2))
         assert mapper.unmap(other) == OKAY
         assert mapper.unmap(one) == OKAY
-        assert machine.at_rest()
+        assert machine.is_consistent()
 
 
 def test_a_bus_address_is_good_once(machine):
     """In one batch, while another mapping has the same handle."""
-    granter, mapper = machine.pair(iommu=True)
+    granter, mapper = machine.create_pair(iommu=True)
     mapper.map(granter, 9, DEVICE)
     mapping = mapper.map(granter, 9, DEVICE)
     first, second = mapper.unmap_all(asked([mapping]) * 2)
     assert first == OKAY
     assert second != OKAY
-    assert machine.at_rest()
+    assert machine.is_consistent()
 
 
 def test_a_batch_is_flushed_once(machine):
-    granter, mapper = machine.pair(iommu=True)
+    granter, mapper = machine.create_pair(iommu=True)
     for count, flushes in ((1, 1), (BATCH, 1), (BATCH + 1, 2)):
         made = [mapper.map(granter, 9, DEVICE) for _ in range(count)]
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             assert mapper.unmap_all(asked(made)) == [OKAY] * count
-        assert len(watch.all("flush IOTLB")) == flushes
-        assert machine.at_rest()
+        assert len(log.subjects("flush IOTLB")) == flushes
+        assert machine.is_consistent()
 
 
 def test_no_table_is_locked(machine):
-    granter, mapper = machine.pair(iommu=True)
+    granter, mapper = machine.create_pair(iommu=True)
     mapper.unmap(mapper.map(granter, 9, DEVICE))  # what is needed once
-    with machine.watching() as watch:
+    with machine.record_events() as log:
         assert mapper.unmap(mapper.map(granter, 9, DEVICE)) == OKAY
-    locks = {name for name, _ in watch.events if name.startswith(("lock ", "read ", "write &"))}
+    locks = {name for name, _ in log.events if name.startswith(("lock ", "read ", "write &"))}
     assert "write &gt->lock" not in locks
     if machine.fast:
         assert locks == {"lock &act->lock"}
@@ -99,23 +99,23 @@ def test_no_table_is_locked(machine):
 def test_what_devices_may_still_reach_is_kept(machine):
     for flags in (HOST, DEVICE, HOST | READONLY, DEVICE | READONLY):
         machine.reset()
-        granter, mapper = machine.pair(iommu=True)
+        granter, mapper = machine.create_pair(iommu=True)
         mapping = mapper.map(granter, 9, flags)
-        before = granter.page(9)
-        with machine.watching(lambda name, _: name == "flush IOTLB"):
+        before = granter.page_counts(9)
+        with machine.record_events(lambda name, _: name == "flush IOTLB"):
             assert mapper.unmap(mapping) == OKAY
         # All but what the PTE had, which is gone.
-        kept = granter.page(9)
+        kept = granter.page_counts(9)
         assert kept[0] == before[0]
         # The address is not given to another mapping.
         again = mapper.map(granter, 9, flags, entry=4)
         assert (again.status, again.bus != mapping.bus) == (OKAY, True)
         assert mapper.unmap(again) == OKAY
-        assert (mapper.seen.fast, mapper.seen.slow).count(0) == 1
-        list(mapper.kill())
+        assert (mapper.state.fast, mapper.state.slow).count(0) == 1
+        list(mapper.destroy())
         assert granter.entry(9).pin == 0
         # What the PTE had is lost with it: that is the end of a page, not of its next owner.
-        assert granter.page(9)[0] == (2 if flags & HOST else 1)
+        assert granter.page_counts(9)[0] == (2 if flags & HOST else 1)
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_what_devices_may_still_reach_is_kept(machine):
 def test_where_there_is_room(cpu, iommu, first, patched_sources, tmp_path):
     """Beyond what CPUs address, or not at all."""
     flags = ("-O1", f"-DCPU_BITS={cpu}", f"-DIOMMU_BITS={iommu}")
-    part = compiled("patched", patched_sources, tmp_path, flags)
-    library = linked(tmp_path / "libpatched.so", [part], patched_sources, flags, shared=True)
+    part = compile_hypervisor("patched", patched_sources, tmp_path, flags)
+    library = link(tmp_path / "libpatched.so", [part], patched_sources, flags, shared=True)
     machine = Machine(library, "patched")
     machine.bus = True
     machine.reset()
-    granter, mapper = machine.pair(iommu=True)
+    granter, mapper = machine.create_pair(iommu=True)
     fast, slow = mapper.map(granter, 9, DEVICE), mapper.map(granter, 3, DEVICE)
     if first is None:
         assert (fast.bus, slow.bus) == (granter.frame(9) * PAGE, granter.frame(3) * PAGE)
@@ -143,17 +143,17 @@ def test_where_there_is_room(cpu, iommu, first, patched_sources, tmp_path):
         assert (fast.bus, slow.bus) == (first + fast.handle * PAGE, first + slow.handle * PAGE)
         assert fast.bus + (PAGE << 31) < 1 << iommu
     assert [mapper.unmap(mapping) for mapping in (fast, slow)] == [OKAY] * 2
-    assert machine.at_rest()
+    assert machine.is_consistent()
 
 
 def test_a_page_is_held_without_its_pte(machine):
     """Where the guest overwrites that, which drops the reference it had."""
-    granter, mapper = machine.pair(iommu=True)
+    granter, mapper = machine.create_pair(iommu=True)
     for ref in (3, 9):
         mapping = mapper.map(granter, ref, HOST, entry=5)
         assert mapper.map(granter, ref + 1, HOST, entry=5).status == OKAY
-        assert granter.page(ref) == (2, 1)
-        assert mapper.iommu(granter, ref) == 3
+        assert granter.page_counts(ref) == (2, 1)
+        assert mapper.iommu_permissions(granter, ref) == 3
         assert mapping.status == OKAY
-    list(mapper.kill())
-    assert {granter.page(page) for page in range(16)} == {(1, 0)}
+    list(mapper.destroy())
+    assert {granter.page_counts(page) for page in range(16)} == {(1, 0)}

@@ -1,9 +1,9 @@
 /*
- * Order of memory accesses, speculation, locks: as Xen has them on x86, so that counts and races are
- * Xen's.  Under ThreadSanitizer they are what it understands.
+ * Memory ordering, speculation barriers and locks, implemented as in Xen on x86, so that counts and
+ * races are those of Xen; under ThreadSanitizer, with operations it understands.
  */
-#ifndef ORDER_H
-#define ORDER_H
+#ifndef SYNC_H
+#define SYNC_H
 
 #if defined(__SANITIZE_THREAD__)
 #define TSAN 1
@@ -13,18 +13,18 @@
 #endif
 #endif
 
-#ifdef LINGER
-/* With more threads than CPUs, who is waited for may not be running. */
+#ifdef RANDOM_DELAY
+/* With more threads than CPUs, the lock holder may not be running. */
 #include <sched.h>
 #include <time.h>
 #define cpu_relax() ((void)sched_yield())
 
 /*
- * Now and then, where it should not matter, to be overtaken by other threads.  By a sleep, as
- * sched_yield() may return to the thread that called it: on a machine with other work, which runs one
- * thread at a time, the others then hardly ever overtake it.
+ * Delay at random, so that other threads run in between.  The delay is a sleep, as sched_yield() may
+ * return to the calling thread: on a machine with other load, which runs one thread at a time, the
+ * other threads would then hardly ever run in between.
  */
-static inline void linger(void)
+static inline void random_delay(void)
 {
     static __thread uint32_t state;
 
@@ -37,28 +37,28 @@ static inline void linger(void)
 }
 #else
 #define cpu_relax() __builtin_ia32_pause()
-#define linger() do { } while (0)
+#define random_delay() do { } while (0)
 #endif
 
 /*
- * What goes on inside, for tests of an order, of what another CPU does meanwhile, and of what can
- * fail: see watch() in hypervisor.h.  Without EVENTS, nothing.
+ * Report an event to the handler set with set_event_handler() (hypervisor.h): for tests of ordering, of
+ * interleavings with other CPUs and of failing operations.  Without EVENTS, events do nothing.
  */
 #ifdef EVENTS
-static int happens(const char *what, uint64_t about);
-#elif defined(LINGER)
-static inline int happens(const char *what, uint64_t about) { linger(); return 0; }
+static int report_event(const char *name, uint64_t subject);
+#elif defined(RANDOM_DELAY)
+static inline int report_event(const char *name, uint64_t subject) { random_delay(); return 0; }
 #else
-static inline int happens(const char *what, uint64_t about) { return 0; }
+static inline int report_event(const char *name, uint64_t subject) { return 0; }
 #endif
 
 /*
- * x86 keeps stores in order, and loads in order: its read and write barriers are the compiler's.  In
- * the terms of C11, each load acquires and each store releases.
+ * x86 keeps stores in order and loads in order, so read and write barriers are compiler barriers.  In
+ * C11 terms, each load is an acquire and each store a release operation.
  */
 #define barrier() __asm__ volatile ( "" ::: "memory" )
-#define smp_rmb() do { barrier(); linger(); } while (0)
-#define smp_wmb() do { barrier(); happens("write barrier", 0); } while (0)
+#define smp_rmb() do { barrier(); random_delay(); } while (0)
+#define smp_wmb() do { barrier(); report_event("write barrier", 0); } while (0)
 #define ACCESS_ONCE(x) (*(volatile __typeof__(x) *)&(x))
 #define read_atomic(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define write_atomic(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -71,14 +71,15 @@ static __thread int fence_here;
 #define smp_mb() __asm__ volatile ( "lock; addl $0, -4(%%rsp)" ::: "memory", "cc" )
 #define stop_speculation() __asm__ volatile ( "lfence" ::: "memory" )
 #endif
-#define block_speculation() do { happens("block speculation", 0); stop_speculation(); } while (0)
+#define block_speculation() \
+    do { report_event("block speculation", 0); stop_speculation(); } while (0)
 #define block_lock_speculation() block_speculation()
 #define evaluate_nospec(condition) \
     ({ bool met_ = (condition); if ( met_ ) block_speculation(); else block_speculation(); met_; })
 #define array_index_nospec(index, size) \
     ({ \
         unsigned long i_ = (index), mask_; \
-        happens("index", i_); \
+        report_event("index", i_); \
         __asm__ volatile ( "cmp %[s], %[i]; sbb %[m], %[m]" \
                            : [m] "=r" (mask_) : [s] "g" ((unsigned long)(size)), [i] "r" (i_) \
                            : "cc" ); \
@@ -90,19 +91,19 @@ typedef struct { int counter; } atomic_t;
 #define atomic_inc(v) ((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_SEQ_CST))
 #define atomic_dec(v) ((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_SEQ_CST))
 
-/* Which CPU this is: each thread is one, and says so when it enters. */
+/* The CPU of this thread, set by enter(). */
 static __thread unsigned int this_cpu;
-/* Locks this thread holds: none, at the end of a hypercall. */
+/* Number of locks this thread holds; 0 at the end of a hypercall. */
 static __thread int locks_held;
 
 #ifdef COUNT
-#define count_lock(name, lock) note_lock(name, lock)
-static void note_lock(const char *name, const void *lock);
+#define count_lock(name, lock) count_lock_kind(name, lock)
+static void count_lock_kind(const char *name, const void *lock);
 #else
 #define count_lock(name, lock) do { } while (0)
 #endif
 
-/* spinlock.h: tickets, in 4 bytes */
+/* spinlock.h: a ticket lock of 4 bytes */
 typedef union {
     uint32_t both;
     struct { uint16_t head, tail; };
@@ -110,7 +111,7 @@ typedef union {
 
 #define spin_lock_init(l) ((void)((l)->both = 0))
 
-static inline void take_ticket(spinlock_t *lock)
+static inline void acquire_ticket(spinlock_t *lock)
 {
     uint32_t got = __atomic_fetch_add(&lock->both, 1U << 16, __ATOMIC_ACQUIRE);
 
@@ -119,8 +120,8 @@ static inline void take_ticket(spinlock_t *lock)
     locks_held++;
 }
 
-/* The holder alone writes the head: no atomic operation is needed. */
-static inline void give_ticket(spinlock_t *lock)
+/* Only the holder writes the head, so no atomic operation is needed. */
+static inline void release_ticket(spinlock_t *lock)
 {
     uint16_t head = __atomic_load_n(&lock->head, __ATOMIC_RELAXED);
 
@@ -135,7 +136,7 @@ static inline bool spin_is_locked(spinlock_t *lock)
            __atomic_load_n(&lock->tail, __ATOMIC_ACQUIRE);
 }
 
-/* Wait until whoever has it now has given it back. */
+/* Wait until the current holder has released the lock. */
 static inline void spin_barrier(spinlock_t *lock)
 {
     uint16_t head = __atomic_load_n(&lock->head, __ATOMIC_ACQUIRE);
@@ -150,21 +151,21 @@ static inline void spin_barrier(spinlock_t *lock)
 #define spin_lock(l) \
     do { \
         count_lock(#l, l); \
-        happens("lock " #l, (uintptr_t)(l)); \
-        take_ticket(l); \
+        report_event("lock " #l, (uintptr_t)(l)); \
+        acquire_ticket(l); \
         block_lock_speculation(); \
     } while (0)
 #define spin_unlock(l) \
-    do { give_ticket(l); happens("unlock " #l, (uintptr_t)(l)); } while (0)
+    do { release_ticket(l); report_event("unlock " #l, (uintptr_t)(l)); } while (0)
 #define nrspin_lock(l) spin_lock(l)
 #define nrspin_unlock(l) spin_unlock(l)
 
 /*
- * rwlock.h: a reader says on its CPU which lock it reads; a writer waits for all of them.  Only a
- * reader that meets a writer, or has another of these locks, writes to the lock.
+ * rwlock.h: a reader stores the lock's address in a variable of its CPU; a writer waits for all CPUs.  A
+ * reader writes to the lock itself only if there is a writer or if it holds another of these locks.
  */
 typedef struct {
-    int32_t readers;            /* or -1: a writer */
+    int32_t readers;            /* -1: locked by a writer */
     bool writer_activating;
 } percpu_rwlock_t;
 
@@ -192,35 +193,35 @@ static inline void slow_read_unlock(percpu_rwlock_t *lock)
 
 static always_inline void percpu_read_acquire(struct percpu_readers *cpus, percpu_rwlock_t *lock)
 {
-    percpu_rwlock_t **mine = &cpus[this_cpu].reads;
+    percpu_rwlock_t **slot = &cpus[this_cpu].reads;
 
-    BUG_ON(*mine == lock);
+    BUG_ON(*slot == lock);
     locks_held++;
-    if ( unlikely(*mine) )
+    if ( unlikely(*slot) )
     {
         slow_read_lock(lock);
         return;
     }
-    __atomic_store_n(mine, lock, __ATOMIC_RELAXED);
+    __atomic_store_n(slot, lock, __ATOMIC_RELAXED);
     smp_mb();
     if ( unlikely(__atomic_load_n(&lock->writer_activating, __ATOMIC_ACQUIRE)) )
     {
-        __atomic_store_n(mine, NULL, __ATOMIC_RELEASE);
+        __atomic_store_n(slot, NULL, __ATOMIC_RELEASE);
         slow_read_lock(lock);
-        __atomic_store_n(mine, lock, __ATOMIC_RELAXED);
+        __atomic_store_n(slot, lock, __ATOMIC_RELAXED);
         slow_read_unlock(lock);
     }
 }
 
 static inline void percpu_read_release(struct percpu_readers *cpus, percpu_rwlock_t *lock)
 {
-    percpu_rwlock_t **mine = &cpus[this_cpu].reads;
+    percpu_rwlock_t **slot = &cpus[this_cpu].reads;
 
     locks_held--;
-    if ( unlikely(*mine != lock) )
+    if ( unlikely(*slot != lock) )
         slow_read_unlock(lock);
     else
-        __atomic_store_n(mine, NULL, __ATOMIC_RELEASE);
+        __atomic_store_n(slot, NULL, __ATOMIC_RELEASE);
 }
 
 static inline void percpu_write_acquire(struct percpu_readers *cpus, percpu_rwlock_t *lock)
@@ -251,20 +252,20 @@ static inline void percpu_write_release(percpu_rwlock_t *lock)
 #define percpu_read_lock(owner, l) \
     do { \
         count_lock("read " #l, l); \
-        happens("read " #l, (uintptr_t)(l)); \
+        report_event("read " #l, (uintptr_t)(l)); \
         percpu_read_acquire(owner, l); \
         block_lock_speculation(); \
     } while (0)
 #define percpu_read_unlock(owner, l) \
-    do { percpu_read_release(owner, l); happens("unread " #l, (uintptr_t)(l)); } while (0)
+    do { percpu_read_release(owner, l); report_event("unread " #l, (uintptr_t)(l)); } while (0)
 #define percpu_write_lock(owner, l) \
     do { \
         count_lock("write " #l, l); \
-        happens("write " #l, (uintptr_t)(l)); \
+        report_event("write " #l, (uintptr_t)(l)); \
         percpu_write_acquire(owner, l); \
         block_lock_speculation(); \
     } while (0)
 #define percpu_write_unlock(owner, l) \
-    do { percpu_write_release(l); happens("unwrite " #l, (uintptr_t)(l)); } while (0)
+    do { percpu_write_release(l); report_event("unwrite " #l, (uintptr_t)(l)); } while (0)
 
 #endif

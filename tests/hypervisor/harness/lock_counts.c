@@ -1,33 +1,32 @@
-/* Which of Xen's locks this thread has taken: only a build with COUNT tells. */
+/* Counts of acquired locks, per thread and kind; only in builds with COUNT. */
 
 #ifdef COUNT
 static __thread unsigned long locks_taken[NR_LOCK_KINDS];
 
 static enum lock_kind lock_kind(const char *name, const void *lock)
 {
-    bool mappers = lock == &current->domain->grant_table->lock;
+    bool is_mapper = lock == &current->domain->grant_table->lock;
 
     if ( !strcmp(name, "&act->lock") )
         return LOCK_ENTRY;
     if ( !strcmp(name, "read &gt->lock") )
-        return mappers ? LOCK_MAPPER_READ : LOCK_GRANTER_READ;
+        return is_mapper ? LOCK_MAPPER_READ : LOCK_GRANTER_READ;
     if ( !strcmp(name, "write &gt->lock") )
-        return mappers ? LOCK_MAPPER_WRITE : LOCK_GRANTER_WRITE;
+        return is_mapper ? LOCK_MAPPER_WRITE : LOCK_GRANTER_WRITE;
     if ( strstr(name, "->maptrack_freelist_lock") )
         return LOCK_FREE_LIST;
     return strstr(name, "->maptrack_lock") ? LOCK_MAPTRACK : LOCK_OTHER;
 }
 
-static void note_lock(const char *name, const void *lock)
+static void count_lock_kind(const char *name, const void *lock)
 {
-    /* Making a domain is no hypercall here. */
+    /* Creating a domain is not counted. */
     if ( current )
         locks_taken[lock_kind(name, lock)]++;
 }
 #endif
 
-/* Since it was last asked; whether that is known. */
-static bool see_locks(unsigned long taken[NR_LOCK_KINDS])
+static bool take_lock_counts(unsigned long taken[NR_LOCK_KINDS])
 {
 #ifdef COUNT
     memcpy(taken, locks_taken, sizeof(locks_taken));

@@ -1,21 +1,23 @@
-/* What a mapper does with its mappings: stock is given the handles of those that are meant. */
+/* Steps of a mapper that unmap.  Stock is given the handles of the expected mappings. */
 #include <string.h>
 
 #include "steps.h"
 #include "world.h"
 
-/* What is mapped at an address of a translated domain's. */
+/* The p2m entry at an address of a translated domain; 0 for a PV domain. */
 static uint64_t host_at(unsigned int domain, uint64_t host_addr)
 {
     uint64_t entry = (host_addr >> 12) - RAM_PAGES;
 
-    return translated(domain) && entry < ENTRIES ? patched.see_host(domids[domain], entry) : 0;
+    if ( !translated(domain) || entry >= ENTRIES )
+        return 0;
+    return patched.read_host_entry(domids[domain], entry);
 }
 
-/* More than Xen completes at a time, so that it may be interrupted. */
+/* More than the 32 requests that Xen completes at once, so that it may be preempted. */
 enum { LONG_BATCH = 40 };
 
-/* A request as both are given it: they have one layout up to the handle, or even further. */
+/* Both structures start with host_addr. */
 union request {
     struct gnttab_unmap_grant_ref unmap;
     struct gnttab_unmap_and_replace replace;
@@ -40,60 +42,60 @@ static long unmap_batch(const struct hypervisor *side, const union request *requ
     return rc;
 }
 
-/* Mostly one that is live, the latest first; of those that are gone, any. */
-static const struct mapping *named_by(unsigned int which, unsigned int more)
+/* Usually a live mapping, counted from the latest; otherwise any mapping ever made. */
+static const struct mapping *pick_mapping(unsigned int which, unsigned int more)
 {
     unsigned int from = which + more;
 
     if ( which < 224 )
-        for ( unsigned int i = 0, left = from % 8; i < nr_mappings; i++ )
+        for ( unsigned int i = 0, skip = from % 8; i < nr_mappings; i++ )
         {
             const struct mapping *mapping = &mappings[nr_mappings - 1 - i];
 
-            if ( mapping->live && !left-- )
+            if ( mapping->live && !skip-- )
                 return mapping;
         }
     return &mappings[from % nr_mappings];
 }
 
-/* Make the requests of a step, all of mapper @ld; return how many they are. */
-static unsigned int ask(const struct step *s, bool replace, union request *requests,
-                        unsigned int *ld)
+/* Make the requests of a step, all of mapper @ld; return their number. */
+static unsigned int make_requests(const struct step *s, bool replace, union request *requests,
+                                  unsigned int *ld)
 {
     unsigned int n = 0;
 
     for ( unsigned int i = 0; i < batch_of(s) && nr_mappings; i++ )
     {
-        const struct mapping *named = named_by(s->mapping, i);
-        uint64_t host = named->host_addr, bus = named->bus_addr[1];
+        const struct mapping *picked = pick_mapping(s->mapping, i);
+        uint64_t host = picked->host_addr, bus = picked->bus_addr[1];
 
-        if ( !usable(named->mapper) || (n && named->mapper != *ld) )
+        if ( !usable(picked->mapper) || (n && picked->mapper != *ld) )
             break;
-        *ld = named->mapper;
+        *ld = picked->mapper;
         switch ( s->flags % 8 )
         {
         case 1: host = 0; break;
         case 2: bus = 0; break;
         case 3: host = bus = 0; break;
-        case 4: host = address_of(&stock, *ld, s->place, named->flags); break;
+        case 4: host = address_of(&stock, *ld, s->place, picked->flags); break;
         case 5: bus += 4096; break;
-        case 6: host = named_by(s->place, i)->host_addr; break;
+        case 6: host = pick_mapping(s->place, i)->host_addr; break;
         }
         if ( replace )
             requests[n++].replace = (struct gnttab_unmap_and_replace){
                 .host_addr = host,
                 .new_addr = address_of(&stock, *ld, s->place + 5, 0),
-                .handle = named->handle[1],
+                .handle = picked->handle[1],
             };
         else
             requests[n++].unmap = (struct gnttab_unmap_grant_ref){
-                .host_addr = host, .dev_bus_addr = bus, .handle = named->handle[1],
+                .host_addr = host, .dev_bus_addr = bus, .handle = picked->handle[1],
             };
     }
     return n;
 }
 
-static void refuse(union request *request, bool replace)
+static void make_invalid(union request *request, bool replace)
 {
     if ( replace )
         request->replace = (struct gnttab_unmap_and_replace){ .handle = ~0U };
@@ -102,49 +104,49 @@ static void refuse(union request *request, bool replace)
 }
 
 /*
- * The patched one first.  What it answers says what is left for the next request of the batch to be
- * about; then stock is given the handles of what those were about.
+ * Unmap on the patched hypervisor first.  The mappings its requests apply to depend on the statuses of the
+ * earlier ones; stock is then given the handles of these mappings.
  */
 static void unmap(const struct step *s, bool replace)
 {
     union request requests[LONG_BATCH], of_stock[LONG_BATCH];
     bool gone[NR_DOMAINS];
     uint64_t hosts[MAX_BATCH];
-    struct domain_seen mapper;
+    struct domain_state mapper;
     int statuses[2][LONG_BATCH];
-    unsigned int ld = 0, n = ask(s, replace, requests, &ld), all, for_stock = 0;
+    unsigned int ld = 0, n = make_requests(s, replace, requests, &ld), all, for_stock = 0;
 
     if ( !n )
         return;
-    /* The rest of a long batch is refused. */
+    /* Fill a long batch with invalid requests. */
     for ( all = n; s->more >= 224 && all < LONG_BATCH; all++ )
-        refuse(&requests[all], replace);
+        make_invalid(&requests[all], replace);
 
     enter_both(ld, s->actor >> 2);
     for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
-        gone[d] = !patched.see_domain(domids[d], &(struct domain_seen){ 0 });
+        gone[d] = !patched.read_domain(domids[d], &(struct domain_state){ 0 });
     for ( unsigned int i = 0; i < n; i++ )
         hosts[i] = host_at(ld, requests[i].unmap.host_addr);
-    if ( !same("unmapping", unmap_batch(&patched, requests, all, replace, statuses[1]), 0) )
+    if ( !check_same("unmapping", unmap_batch(&patched, requests, all, replace, statuses[1]), 0) )
         return;
-    patched.see_domain(domids[ld], &mapper);
+    patched.read_domain(domids[ld], &mapper);
     for ( unsigned int i = 0; i < n; i++ )
     {
         uint32_t handle = replace ? requests[i].replace.handle : requests[i].unmap.handle;
         uint64_t host_addr = requests[i].unmap.host_addr;
         uint64_t bus_addr = replace ? 0 : requests[i].unmap.dev_bus_addr;
-        struct meant about = meant(mappings, nr_mappings, ld, handle, host_addr, bus_addr,
-                                   translated(ld), hosts[i], gone);
+        struct expected_unmap about = expect_unmap(mappings, nr_mappings, ld, handle, host_addr, bus_addr,
+                                                   translated(ld), hosts[i], gone);
         struct mapping *of = about.mapping;
 
-        count(replace ? REPLACE : UNMAP, statuses[1][i]);
-        say("# d%u %s handles %#x %#x at %#llx, bus %#llx: %d%s\n", domids[ld],
-            replace ? "replaces" : "unmaps", of ? of->handle[0] : ~0U, handle,
-            (unsigned long long)host_addr, (unsigned long long)bus_addr, statuses[1][i],
-            about.patched_only ? ", not on stock" : "");
-        if ( about.patched_only )
+        count_status(replace ? REPLACE : UNMAP, statuses[1][i]);
+        trace("# d%u %s handles %#x %#x at %#llx, bus %#llx: %d%s\n", domids[ld],
+              replace ? "replaces" : "unmaps", of ? of->handle[0] : ~0U, handle,
+              (unsigned long long)host_addr, (unsigned long long)bus_addr, statuses[1][i],
+              about.not_on_stock ? ", not on stock" : "");
+        if ( about.not_on_stock )
         {
-            same("status of what stock takes otherwise", about.status, statuses[1][i]);
+            check_same("status of a request that stock treats differently", about.status, statuses[1][i]);
             continue;
         }
         of_stock[for_stock] = requests[i];
@@ -171,10 +173,10 @@ static void unmap(const struct step *s, bool replace)
         of_stock[for_stock] = requests[i];
         statuses[1][for_stock++] = statuses[1][i];
     }
-    same("unmapping", unmap_batch(&stock, of_stock, for_stock, replace, statuses[0]), 0);
-    /* Who is crashed is told nothing: compare() sees that both are. */
+    check_same("unmapping", unmap_batch(&stock, of_stock, for_stock, replace, statuses[0]), 0);
+    /* A crashed domain gets no statuses; compare() checks that both have crashed. */
     for ( unsigned int i = 0; i < for_stock && !mapper.crashed; i++ )
-        same("status of unmapping", statuses[0][i], statuses[1][i]);
+        check_same("status of unmapping", statuses[0][i], statuses[1][i]);
 }
 
 void step_unmap(const struct step *s)
@@ -187,7 +189,7 @@ void step_replace(const struct step *s)
     unmap(s, true);
 }
 
-/* A handle that is of no mapping of the caller's: any, or a fast one made up, or another domain's. */
+/* Unmap an invalid handle: a random one, a forged fast one, or one of another domain. */
 void step_bad_handle(const struct step *s)
 {
     struct gnttab_unmap_grant_ref requests[2];
@@ -195,7 +197,7 @@ void step_bad_handle(const struct step *s)
     uint32_t handle = s->flags | s->place << 8 | s->mapping << 16 | (uint32_t)s->more << 24;
 
     if ( s->ref % 3 == 1 )
-        handle = 0x80000000U | domids[s->other % NR_DOMAINS] << 16 | (refs[s->place % NR_REFS] & 0xffff);
+        handle = fast_handle(domids[s->other % NR_DOMAINS], refs[s->place % NR_REFS] & 0xffff);
     else if ( s->ref % 3 == 2 && nr_mappings )
         handle = mappings[s->mapping % nr_mappings].handle[1];
     if ( !usable(ld) )
@@ -212,6 +214,6 @@ void step_bad_handle(const struct step *s)
     enter_both(ld, s->actor >> 2);
     stock.operate(GNTTABOP_unmap_grant_ref, &requests[0], 1);
     patched.operate(GNTTABOP_unmap_grant_ref, &requests[1], 1);
-    same("status of unmapping a bad handle", requests[0].status, requests[1].status);
-    count(BAD_HANDLE, requests[1].status);
+    check_same("status of unmapping a bad handle", requests[0].status, requests[1].status);
+    count_status(BAD_HANDLE, requests[1].status);
 }

@@ -1,8 +1,8 @@
-/* Play the steps, one after the other. */
+/* Dispatch of steps. */
 #include "steps.h"
 #include "world.h"
 
-const char *const differ_names[NR_WHAT] = {
+const char *const differ_names[NR_STEP_KINDS] = {
     "grant", "revoke", "map", "unmap", "replace", "bad-handle", "copy", "version", "grow", "swap",
     "end", "preempt", "hold",
 };
@@ -15,7 +15,7 @@ static void preempt(const struct step *s)
 
 static void take(const struct step *s)
 {
-    switch ( (enum what)(s->what % NR_WHAT) )
+    switch ( (enum step_kind)(s->kind % NR_STEP_KINDS) )
     {
     case GRANT: step_grant(s); break;
     case REVOKE: step_revoke(s); break;
@@ -27,45 +27,45 @@ static void take(const struct step *s)
     case VERSION: step_version(s); break;
     case GROW: step_grow(s); break;
     case SWAP: step_swap(s); break;
-    case END: step_end(s); break;
+    case DESTROY: step_destroy(s); break;
     case PREEMPT: preempt(s); break;
     case HOLD: step_hold(s); break;
-    case NR_WHAT: break;
+    case NR_STEP_KINDS: break;
     }
 }
 
 void differ_begin(const struct setting *setting, struct outcome *outcome)
 {
     begin_world(setting, outcome);
-    forget_held();
+    reset_held_frames();
     for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
         create(d);
 }
 
 void differ_take(const struct step *step)
 {
-    if ( result->differs )
+    if ( current_outcome->differs )
         return;
-    result->done++;
+    current_outcome->done++;
     take(step);
     compare();
 }
 
 void differ_end(void)
 {
-    struct machine_seen machines[2];
+    struct machine_state machines[2];
 
-    if ( result->differs || !same("all fits together", stock.at_rest(), true) ||
-         !same("all fits together", true, patched.at_rest()) )
+    if ( current_outcome->differs || !check_same("consistent", stock.is_consistent(), true) ||
+         !check_same("consistent", true, patched.is_consistent()) )
         return;
     for ( unsigned int d = 0; d < NR_DOMAINS; d++ )
-        end_domain(d);
-    stock.see_machine(&machines[0]);
-    patched.see_machine(&machines[1]);
-    same("domains left", machines[0].domains, machines[1].domains);
-    same("domains left", 0, machines[1].domains);
-    same("pages left of Xen's", machines[0].xen_pages, machines[1].xen_pages);
-    same("pages left of Xen's", 0, machines[1].xen_pages);
+        destroy_domain(d);
+    stock.read_machine(&machines[0]);
+    patched.read_machine(&machines[1]);
+    check_same("domains leaked", machines[0].domains, machines[1].domains);
+    check_same("domains leaked", 0, machines[1].domains);
+    check_same("pages of Xen leaked", machines[0].xen_pages, machines[1].xen_pages);
+    check_same("pages of Xen leaked", 0, machines[1].xen_pages);
 }
 
 void differ_run(const struct setting *setting, const struct step *steps, size_t count,

@@ -18,7 +18,7 @@ class Scene:
     def __init__(self, machine, version: int, ref: int, mapper: dict) -> None:
         self.machine, self.version, self.ref = machine, version, ref
         machine.reset()
-        self.granter, self.mapper = machine.pair(version=version, **mapper)
+        self.granter, self.mapper = machine.create_pair(version=version, **mapper)
         self.flags = HOST if self.mapper.translated else HOST | DEVICE
         self.held = self.mapper.map(self.granter, ref, self.flags, entry=1)
         # What the next fast mapping's handle will be, for who guesses.
@@ -64,18 +64,18 @@ class Scene:
         return self.meddler.set_version(3 - self.version)
 
     def grows(self):
-        return self.meddler.grow(self.granter.seen.grant_frames + 1)
+        return self.meddler.grow(self.granter.state.grant_frames + 1)
 
     # after both
 
     def check(self) -> None:
-        assert self.machine.at_rest()
-        list(self.mapper.kill())
+        assert self.machine.is_consistent()
+        list(self.mapper.destroy())
         assert {self.granter.entry(ref).pin for ref in range(16)} == {0}
         assert {self.granter.status(ref) for ref in range(16)} == {0}
-        assert {self.granter.page(page) for page in range(16)} == {(1, 0)}
-        list(self.granter.kill())
-        assert (self.machine.seen.domains, self.machine.seen.xen_pages) == (0, 0)
+        assert {self.granter.page_counts(page) for page in range(16)} == {(1, 0)}
+        list(self.granter.destroy())
+        assert (self.machine.state.domains, self.machine.state.xen_pages) == (0, 0)
 
 
 FIRST = (Scene.maps, Scene.maps_nowhere, Scene.unmaps, Scene.copies, Scene.switches)
@@ -98,7 +98,7 @@ def play(scene: Scene, first, other, point: int) -> tuple[int, int] | None:
         if what.startswith(TAKES):
             held.append(about)
 
-    with scene.machine.watching(react):
+    with scene.machine.record_events(react):
         answer = first(scene)
     return (answer, answers[0]) if answers else None
 

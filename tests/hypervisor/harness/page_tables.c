@@ -1,4 +1,4 @@
-/* What a domain's addresses mean: a PV guest's L1 page tables, and the p2m of the others. */
+/* L1 page tables of PV guests, the p2m of translated guests, and legacy IOMMU mappings. */
 
 static inline struct page_info *own_page(const struct domain *d, unsigned int n)
 {
@@ -33,7 +33,7 @@ static struct page_info *get_page_from_mfn(mfn_t mfn, const struct domain *d)
 
 static bool page_lock(struct page_info *page)
 {
-    take_ticket(&page->lock);
+    acquire_ticket(&page->lock);
     return true;
 }
 
@@ -42,10 +42,10 @@ static void page_unlock(struct page_info *page)
     spin_unlock(&page->lock);
 }
 
-/* Grant mappings that went otherwise: what is counted of them stays, though nothing is mapped. */
-static bool implicitly_unmapped;
+/* Whether a guest has overwritten the PTE of a grant mapping, whose pin then outlives the PTE. */
+static bool mappings_overwritten;
 
-/* An entry is gone that was not taken away by way of the grant table. */
+/* A PTE was removed other than by unmapping the grant. */
 static void put_page_from_l1e(l1_pgentry_t l1e, struct domain *owner)
 {
     struct page_info *page;
@@ -53,7 +53,7 @@ static void put_page_from_l1e(l1_pgentry_t l1e, struct domain *owner)
     if ( !(l1e_get_flags(l1e) & _PAGE_PRESENT) || is_iomem_page(l1e_get_mfn(l1e)) )
         return;
     if ( (l1e_get_flags(l1e) & _PAGE_GNTTAB) && !owner->is_dying )
-        implicitly_unmapped = true;
+        mappings_overwritten = true;
     page = mfn_to_page(l1e_get_mfn(l1e));
     if ( (l1e_get_flags(l1e) & _PAGE_RW) &&
          (owner == page->owner || !paging_mode_external(page->owner)) )
@@ -61,7 +61,7 @@ static void put_page_from_l1e(l1_pgentry_t l1e, struct domain *owner)
     put_page(page);
 }
 
-/* A translated domain's memory, seen from its p2m: a frame and what it may be used for. */
+/* p2m entries of a translated domain: frame and type. */
 #define p2m_entry(mfn, type) (mfn_x(mfn) << 8 | (type))
 #define p2m_mfn(entry) _mfn((entry) >> 8)
 #define p2m_type(entry) ((p2m_type_t)((entry) & 0xff))
@@ -86,10 +86,10 @@ static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int ord
 {
     uint64_t old;
 
-    if ( gfn_x(gfn) >= P2M_ENTRIES || happens("add to p2m", gfn_x(gfn)) )
+    if ( gfn_x(gfn) >= P2M_ENTRIES || report_event("add to p2m", gfn_x(gfn)) )
         return -EINVAL;
     old = __atomic_load_n(&d->p2m[gfn_x(gfn)], __ATOMIC_ACQUIRE);
-    /* Not over a page of another's: what counts its mappings would be wrong. */
+    /* As in Xen: replacing another domain's page would make its mapping counts wrong. */
     if ( p2m_is_grant(p2m_type(old)) || p2m_is_foreign(p2m_type(old)) )
     {
         domain_crash(d);
@@ -103,7 +103,7 @@ static int p2m_remove_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int 
 {
     uint64_t old = __atomic_load_n(&d->p2m[gfn_x(gfn)], __ATOMIC_ACQUIRE);
 
-    if ( !mfn_eq(p2m_mfn(old), mfn) || happens("remove from p2m", gfn_x(gfn)) )
+    if ( !mfn_eq(p2m_mfn(old), mfn) || report_event("remove from p2m", gfn_x(gfn)) )
         return -EILSEQ;
     __atomic_store_n(&d->p2m[gfn_x(gfn)], 0, __ATOMIC_RELEASE);
     return 0;
@@ -128,12 +128,12 @@ static int check_get_page_from_gfn(struct domain *d, gfn_t gfn, bool readonly, p
     return -EINVAL;
 }
 
-/* Strict mode: bus address is machine address, so one entry says what all of a frame's mappings may. */
+/* Strict mode: the bus address is the machine address, so all mappings of a frame share an entry. */
 static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
                             unsigned int flags)
 {
     BUG_ON(dfn_x(dfn) != mfn_x(mfn) || !mfn_valid(mfn) || nr != 1);
-    if ( happens("map for devices", mfn_x(mfn)) )
+    if ( report_event("IOMMU map", mfn_x(mfn)) )
         return -ENOMEM;
     if ( !__atomic_exchange_n(&d->iommu[mfn_x(mfn) - FIRST_MFN], flags, __ATOMIC_SEQ_CST) )
         __atomic_fetch_add(&d->iommu_mappings, 1, __ATOMIC_SEQ_CST);
@@ -143,7 +143,7 @@ static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned lon
 static int iommu_legacy_unmap(struct domain *d, dfn_t dfn, unsigned long nr)
 {
     BUG_ON(nr != 1);
-    if ( happens("unmap from devices", dfn_x(dfn)) )
+    if ( report_event("IOMMU unmap", dfn_x(dfn)) )
         return -EIO;
     BUG_ON(!__atomic_exchange_n(&d->iommu[dfn_x(dfn) - FIRST_MFN], 0, __ATOMIC_SEQ_CST));
     __atomic_fetch_sub(&d->iommu_mappings, 1, __ATOMIC_SEQ_CST);

@@ -18,7 +18,7 @@ from tests.hypervisor.binding import (
 
 
 def test_xsa_295_a_guest_cannot_hold_xen_up(machine):
-    granter, mapper = machine.pair()
+    granter, mapper = machine.create_pair()
     always_another = itertools.cycle((PERMIT | PWT, PERMIT))
     for ref in (3, 9):
         tries = []
@@ -29,18 +29,18 @@ def test_xsa_295_a_guest_cannot_hold_xen_up(machine):
                 tries.append(what)
                 granter.grant(ref, to=mapper.domid, page=ref, flags=next(always_another))
 
-        with machine.watching(interfere):
+        with machine.record_events(interfere):
             for ask in (lambda *asked: mapper.map(*asked).status, mapper.copy):
                 tries.clear()
                 status = ask(granter, ref)
                 assert len(tries) < 10
                 assert status == GENERAL
         assert granter.status(ref) == 0
-    assert machine.at_rest()
+    assert machine.is_consistent()
 
 
 def test_xsa_316_errors_are_negative(machine):
-    for _, granter, mapper in machine.pairs(iommu=True):
+    for _, granter, mapper in machine.create_pairs(iommu=True):
         other = machine.create(40)
         answers = []
         for ref in (3, 9):
@@ -56,21 +56,21 @@ def test_xsa_316_errors_are_negative(machine):
             machine.calls.fail_allocations(0)
             answers += [mapper.map(granter, ref).status]
             machine.calls.fail_allocations(-1)
-            with machine.watching(lambda what, _: what == "map for devices"):
+            with machine.record_events(lambda what, _: what == "IOMMU map"):
                 answers += [mapper.map(granter, ref).status]
         assert all(-13 <= answer < OKAY for answer in answers), answers
         assert UNANSWERED not in answers
-        assert machine.at_rest()
+        assert machine.is_consistent()
 
 
 def test_xsa_288_devices_may_what_the_type_says(machine):
-    granter, mapper = machine.pair(iommu=True)
+    granter, mapper = machine.create_pair(iommu=True)
     for ref in (3, 9):
         mappings = []
         for flags in (HOST | READONLY, DEVICE | READONLY, BOTH, HOST, DEVICE):
             mappings.append(mapper.map(granter, ref, flags, entry=flags))
             written = any(not mapping.flags & READONLY for mapping in mappings)
-            assert (mapper.iommu(granter, ref), bool(granter.page(ref)[1])) == (
+            assert (mapper.iommu_permissions(granter, ref), bool(granter.page_counts(ref)[1])) == (
                 1 + 2 * written,
                 written,
             )
@@ -78,9 +78,9 @@ def test_xsa_288_devices_may_what_the_type_says(machine):
             assert mapper.unmap(mappings.pop()) == OKAY
             written = any(not mapping.flags & READONLY for mapping in mappings)
             expected = (1 + 2 * written if mappings else 0), written
-            assert (mapper.iommu(granter, ref), bool(granter.page(ref)[1])) == expected
-    assert mapper.seen.iommu_mappings == 0
-    assert machine.at_rest()
+            assert (mapper.iommu_permissions(granter, ref), bool(granter.page_counts(ref)[1])) == expected
+    assert mapper.state.iommu_mappings == 0
+    assert machine.is_consistent()
 
 
 def test_xsa_291_what_devices_cannot_have_is_undone(machine):
@@ -88,7 +88,7 @@ def test_xsa_291_what_devices_cannot_have_is_undone(machine):
         for held in ((), (HOST | READONLY,), (DEVICE | READONLY, HOST | READONLY)):
             for flags in (*PINS, BOTH):
                 machine.reset()
-                granter, mapper = machine.pair(iommu=True)
+                granter, mapper = machine.create_pair(iommu=True)
                 mappings = [
                     mapper.map(granter, ref, other, entry=entry) for entry, other in enumerate(held)
                 ]
@@ -98,18 +98,18 @@ def test_xsa_291_what_devices_cannot_have_is_undone(machine):
                 def left(granter=granter, mapper=mapper, ref=ref):
                     entry = granter.entry(ref)
                     return (
-                        *(entry.pin, granter.status(ref), granter.page(ref)),
-                        *(mapper.host(5), mapper.iommu(granter, ref), mapper.seen.iommu_mappings),
-                        *(mapper.seen.fast, mapper.seen.slow),
+                        *(entry.pin, granter.status(ref), granter.page_counts(ref)),
+                        *(mapper.host_entry(5), mapper.iommu_permissions(granter, ref), mapper.state.iommu_mappings),
+                        *(mapper.state.fast, mapper.state.slow),
                     )
 
                 before = left()
-                with machine.watching(lambda what, _: what == "map for devices"):
+                with machine.record_events(lambda what, _: what == "IOMMU map"):
                     assert mapper.map(granter, ref, flags, entry=5).status == GENERAL
                 assert left() == before
                 # Its count is none too high either: when the others go, so does what devices have.
                 mappings.append(mapper.map(granter, ref, flags, entry=5))
-                assert mapper.iommu(granter, ref) == (1 if flags & READONLY else 3)
+                assert mapper.iommu_permissions(granter, ref) == (1 if flags & READONLY else 3)
                 assert [mapper.unmap(mapping) for mapping in mappings] == [OKAY] * len(mappings)
-                assert mapper.seen.iommu_mappings == 0
-                assert machine.at_rest()
+                assert mapper.state.iommu_mappings == 0
+                assert machine.is_consistent()

@@ -1,4 +1,4 @@
-/* Steps made up from seeds. */
+/* Generation of random steps from seeds. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ static uint64_t next(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* Mostly mapping and unmapping, mostly by one domain of domain 2, mostly of a few references. */
+/* Mostly one domain maps and unmaps a few references of domain 2. */
 void differ_steps(uint64_t seed, struct step *steps, size_t length)
 {
     static const uint8_t usual[] = {
@@ -31,7 +31,7 @@ void differ_steps(uint64_t seed, struct step *steps, size_t length)
 
         memcpy(&steps[i], &bits, sizeof(steps[i]));
         if ( more & 15 )
-            steps[i].what = usual[more >> 4 & 15];
+            steps[i].kind = usual[more >> 4 & 15];
         if ( no_other_ref || (more >> 8 & 3) )
             steps[i].ref = ref + (more >> 12) % 3;
         if ( more >> 16 & 3 )
@@ -44,11 +44,11 @@ void differ_steps(uint64_t seed, struct step *steps, size_t length)
         if ( more >> 24 & 3 )
             steps[i].place %= 224;
     }
-    /* In use, a table hardly ever changes its version; and few mappers end before their granters. */
+    /* Tables in use rarely change their version, and mappers rarely end first: force both at times. */
     if ( length && (world & 48) == 0 )
     {
-        steps[0] = (struct step){ .what = VERSION, .other = 2, .flags = 1 };
-        steps[length - 1] = (struct step){ .what = END, .other = mapper };
+        steps[0] = (struct step){ .kind = VERSION, .other = 2, .flags = 1 };
+        steps[length - 1] = (struct step){ .kind = DESTROY, .other = mapper };
     }
 }
 

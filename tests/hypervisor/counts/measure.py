@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.hypervisor.counts.trace import Places, Program
+from tests.hypervisor.counts.valgrind import Places, Program
 
 #: as enum lock_kind has them
 LOCKS = (

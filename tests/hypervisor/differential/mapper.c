@@ -1,19 +1,19 @@
-/* What a mapper does; handles are translated. */
+/* Steps of a mapper: map and copy. */
 #include <string.h>
 
 #include "steps.h"
 #include "world.h"
 
-/* Not all can be had where those of stock's alone are enough: fast mappings need none. */
-enum { ENOUGH_HANDLES = 200 };
+/* Limit of mappings below the exhaustion of handles, which stock reaches earlier. */
+enum { MAX_MAPPED = 200 };
 
-/* The granter of a batch's request @i. */
+/* The granter of request @i of a batch. */
 static unsigned int granter_of(const struct step *s, unsigned int i)
 {
     return (s->other + (s->more & 32 ? i : 0)) % NR_DOMAINS;
 }
 
-/* Sometimes with what Xen does not know, and what it only copies, or what HVM may not have. */
+/* Sometimes with unknown flags, unused flags, or flags a translated domain may not use. */
 static unsigned int mapping_flags(const struct step *s)
 {
     if ( s->flags >= 224 )
@@ -24,28 +24,29 @@ static unsigned int mapping_flags(const struct step *s)
 }
 
 /*
- * Where nothing can be mapped, which of two reasons is told may differ: patched, the reference is
- * looked at before there is a maptrack entry for it.
+ * Where nothing can be mapped, the reported error may differ: the patched hypervisor checks the reference
+ * before it takes a maptrack entry.
  */
-static void nothing_mapped(int is_stock, int is_patched)
+static void check_unmappable(int on_stock, int on_patched)
 {
-    if ( is_stock != GNTST_no_space )
-        same("status of mapping", is_stock, is_patched);
-    else if ( is_patched != GNTST_no_space && is_patched != GNTST_bad_gntref &&
-              is_patched != GNTST_general_error )
-        differs("status of mapping without space", is_stock, is_patched);
+    if ( on_stock != GNTST_no_space )
+        check_same("status of mapping", on_stock, on_patched);
+    else if ( on_patched != GNTST_no_space && on_patched != GNTST_bad_gntref &&
+              on_patched != GNTST_general_error )
+        report_difference("status of mapping without maptrack space", on_stock, on_patched);
 }
 
 void step_map(const struct step *s)
 {
     struct gnttab_map_grant_ref requests[2][MAX_BATCH];
     unsigned int n = batch_of(s), ld = s->actor % NR_DOMAINS;
-    struct domain_seen mapper;
+    struct domain_state mapper;
     bool fails;
 
     if ( !usable(ld) || nr_mappings + n > MAX_MAPPINGS )
         return;
-    if ( now.fast && kinds[ld] == FEW_HANDLES && nr_live[ld][0] + nr_live[ld][1] > ENOUGH_HANDLES )
+    if ( active_setting.fast && domain_kinds[ld] == FEW_HANDLES &&
+         nr_live[ld][0] + nr_live[ld][1] > MAX_MAPPED )
         return;
     for ( unsigned int i = 0; i < n; i++ )
         for ( unsigned int side = 0; side < 2; side++ )
@@ -56,37 +57,37 @@ void step_map(const struct step *s)
                 .host_addr = address_of(side ? &patched : &stock, ld, s->place + i, s->flags),
                 .handle = 0x55555555,
             };
-    /* Memory is short only for who has never got as far as to need some. */
-    stock.see_domain(domids[ld], &mapper);
+    /* Let allocations fail only for a mapper that has no maptrack frame yet. */
+    stock.read_domain(domids[ld], &mapper);
     fails = (s->more & 64) && !mapper.maptrack_frames;
     enter_both(ld, s->actor >> 2);
     allocations_fail(fails);
-    same("mapping", stock.operate(GNTTABOP_map_grant_ref, requests[0], n),
-         patched.operate(GNTTABOP_map_grant_ref, requests[1], n));
+    check_same("mapping", stock.operate(GNTTABOP_map_grant_ref, requests[0], n),
+               patched.operate(GNTTABOP_map_grant_ref, requests[1], n));
     allocations_fail(false);
 
     for ( unsigned int i = 0; i < n; i++ )
     {
         const struct gnttab_map_grant_ref *r = requests[0];
         struct mapping *made = &mappings[nr_mappings];
-        struct entry_seen entry;
+        struct entry_state entry;
 
-        if ( kinds[ld] == MAPLESS || fails || r[i].status == GNTST_no_space )
+        if ( domain_kinds[ld] == MAPLESS || fails || r[i].status == GNTST_no_space )
         {
-            nothing_mapped(r[i].status, requests[1][i].status);
-            count(MAP, requests[1][i].status);
+            check_unmappable(r[i].status, requests[1][i].status);
+            count_status(MAP, requests[1][i].status);
             continue;
         }
-        same("status of mapping", r[i].status, requests[1][i].status);
-        count(MAP, r[i].status);
-        say("# d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld], r[i].dom,
-            r[i].ref, r[i].flags, (unsigned long long)r[i].host_addr, r[i].status, r[i].handle,
-            requests[1][i].handle);
+        check_same("status of mapping", r[i].status, requests[1][i].status);
+        count_status(MAP, r[i].status);
+        trace("# d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld],
+              r[i].dom, r[i].ref, r[i].flags, (unsigned long long)r[i].host_addr, r[i].status,
+              r[i].handle, requests[1][i].handle);
         if ( r[i].status )
             continue;
         if ( !own_bus(ld, granter_of(s, i)) )
-            same("bus address", r[i].dev_bus_addr, requests[1][i].dev_bus_addr);
-        patched.see_entry(r[i].dom, r[i].ref, &entry);
+            check_same("bus address", r[i].dev_bus_addr, requests[1][i].dev_bus_addr);
+        patched.read_entry(r[i].dom, r[i].ref, &entry);
         *made = (struct mapping){
             .live = true,
             .tagged = r[i].flags & GNTMAP_host_map,
@@ -101,11 +102,11 @@ void step_map(const struct step *s)
             .exact = own_bus(ld, NR_DOMAINS),
             .handle = { r[i].handle, requests[1][i].handle },
         };
-        if ( now.fast && is_fast(mappings, nr_mappings, made) )
-            same("handle", fast_handle(r[i].dom, r[i].ref), made->handle[1]);
+        if ( active_setting.fast && expect_fast(mappings, nr_mappings, made) )
+            check_same("handle", fast_handle(r[i].dom, r[i].ref), made->handle[1]);
         else
-            same("a handle is fast", false, made->handle[1] >> 31);
-        made->slot = slot_of(mappings, nr_mappings, made);
+            check_same("a handle is fast", false, made->handle[1] >> 31);
+        made->slot = expected_slot(mappings, nr_mappings, made);
         nr_live[ld][made->handle[1] >> 31]++;
         nr_mappings++;
     }
@@ -136,8 +137,8 @@ void step_copy(const struct step *s)
         }
     }
     enter_both(ld, s->actor >> 2);
-    same("copying", stock.operate(GNTTABOP_copy, &requests[0], 1),
-         patched.operate(GNTTABOP_copy, &requests[1], 1));
-    same("status of copying", requests[0].status, requests[1].status);
-    count(COPY, requests[1].status);
+    check_same("copying", stock.operate(GNTTABOP_copy, &requests[0], 1),
+               patched.operate(GNTTABOP_copy, &requests[1], 1));
+    check_same("status of copying", requests[0].status, requests[1].status);
+    count_status(COPY, requests[1].status);
 }

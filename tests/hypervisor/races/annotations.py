@@ -37,7 +37,7 @@ COMMON = (
         (
             Change(
                 'asm volatile ("lock andw %1,%0" : "+m" (*addr) : "ir" ((uint16_t)~mask));',
-                "linger(); __atomic_fetch_and(addr, (uint16_t)~mask, __ATOMIC_SEQ_CST);",
+                "random_delay(); __atomic_fetch_and(addr, (uint16_t)~mask, __ATOMIC_SEQ_CST);",
                 file="asm-grant_table.h",
             ),
         ),

@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from tests.hypervisor.covered.lines import Line
+from tests.hypervisor.coverage.gcov import Line
 
 LISTED = tomllib.loads(Path(__file__).with_name("unreached.toml").read_text())["unreached"]
 
