@@ -1,20 +1,20 @@
 /*
- * Mapping and unmapping by several CPUs at once, stock against patched:
+ * Throughput of mapping and unmapping on several CPUs at once, stock against patched:
  *
  *     contention SCENARIO THREADS BATCH MILLISECONDS ROUNDS
  *
- * Each round takes both, by turns first.  Thread t is vCPU t of one mapper, domain 0, on a CPU of its
- * own if there are enough, and maps and unmaps for host and device access BATCH references a hypercall
- * for so long.  What they have in common is the scenario:
+ * Each round runs both hypervisors, in alternating order.  Thread t is vCPU t of one mapper, domain 0, on
+ * its own CPU if there are enough; it maps and unmaps BATCH references per hypercall, for host access,
+ * until the time is up.  Scenarios:
  *
- *     disjoint  one granter, each its own references and pages
- *     granters  each its own granter
- *     shared    one granter, all the same references and pages, read-only
- *     stealing  as disjoint, but of the maptrack table one usable entry is left for all of them
+ *     disjoint  one granter; each thread has its own references and pages
+ *     granters  each thread has its own granter
+ *     shared    one granter; all threads use the same references and pages, read-only
+ *     stealing  as disjoint, but only one maptrack entry is free for all threads
  *
- * On stdout, a line a round and side: name, pairs done, requests refused for want of an entry, and
- * seconds: of the wall's clock, and of the threads' own together.  Exit codes: 0 done, 1 a request was
- * refused otherwise, 2 usage.
+ * The program prints a line per round and hypervisor: name, pairs completed, requests refused for lack of a
+ * maptrack entry, wall-clock seconds, and the sum of the threads' CPU seconds.  Exit codes: 0 success, 1 a
+ * request failed otherwise or the state is inconsistent, 2 usage error.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -35,7 +35,7 @@
 
 enum {
     MAX_THREADS = 4, MAX_BATCH = 32,
-    /* Apart, so that no two threads' entries, or the records of their pages, share a cache line. */
+    /* Distances such that no two threads share a cache line of entries or page_info. */
     REFS_APART = 512, PAGES_APART = RAM_PAGES / MAX_THREADS, ENTRIES_APART = 1024,
     FIRST_REF = 64, FIRST_HELD_REF = MAX_THREADS * REFS_APART + FIRST_REF,
     ENTRIES_PER_FRAME = 256,
@@ -54,7 +54,7 @@ struct worker {
     unsigned int self;
     unsigned long pairs, refused;
     bool failed;
-    double seconds;
+    double seconds;             /* of CPU time */
 };
 
 static double now(clockid_t clock)
@@ -96,7 +96,7 @@ static void create(const struct hypervisor *side, unsigned int domid)
         abort();
 }
 
-/* A table with all references there are to be. */
+/* Grow the table to hold all references. */
 static void grow(const struct hypervisor *side, unsigned int domid)
 {
     static xen_pfn_t pfns[64];
@@ -116,7 +116,7 @@ static void grant(const struct hypervisor *side, unsigned int domid, unsigned in
         abort();
 }
 
-/* Take all but one entry more than each thread's list keeps for itself. */
+/* Take all maptrack entries but one and those that each thread's free list keeps. */
 static void take_entries(const struct hypervisor *side)
 {
     struct gnttab_map_grant_ref request;

@@ -1,7 +1,7 @@
 /*
- * Maps and unmaps in each case that is counted, between two functions that are there to be found in
- * a trace.  On stdout, of each case: its name, how it was recorded, and the locks it took if built
- * with COUNT; after the cases of a world, what is at which address there.
+ * Maps and unmaps once for each case, between calls of case_begin() and case_end(), which mark it in a
+ * trace.  The program prints for each case its name, how the mapping was recorded and, if built with COUNT,
+ * the locks taken; after the cases of a world, its memory ranges.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -16,8 +16,9 @@
 #include "counts.h"
 
 /*
- * The first reference begins a line in each table.  The pages' frame numbers, and that of the one
- * that stays mapped, are in one node of the IOMMU's radix tree, so that no pair makes or frees one.
+ * The entry of the first reference starts a cache line in each table.  The frames of all pages, including
+ * that of the permanent mapping, are in one node of the IOMMU's radix tree, so that no pair allocates or
+ * frees a node.
  */
 enum { MAPPER = 0, GRANTER = 1, MAX_BATCH = 32, FIRST_REF = 64, PERMANENT_PAGE = 40 };
 
@@ -31,14 +32,14 @@ struct count_case {
     const struct world *world;
     const struct hypervisor *side;
     bool host;
-    unsigned int batch, nth;            /* mapping of each reference that is counted */
+    unsigned int batch, nth;            /* which mapping of a reference is counted */
 };
 
 static _Alignas(LINE) struct gnttab_map_grant_ref maps[MAX_BATCH];
 static _Alignas(LINE) struct gnttab_unmap_grant_ref unmaps[MAX_BATCH];
 static struct gnttab_unmap_grant_ref held[3][MAX_BATCH];
 
-/* What is executed between them, in the hypervisor, is what is counted. */
+/* The hypervisor code executed between the calls of these functions is counted. */
 __attribute__((noinline)) void case_begin(void)
 {
     __asm__ volatile ( "" ::: "memory" );
@@ -66,7 +67,7 @@ static void fill_map_requests(const struct count_case *c, unsigned int nth)
         };
 }
 
-/* Unmap what was mapped last. */
+/* Fill requests to unmap what was mapped last. */
 static void fill_unmap_requests(const struct count_case *c)
 {
     for ( unsigned int i = 0; i < c->batch; i++ )
@@ -96,7 +97,7 @@ static void unmap(const struct count_case *c)
             fail("unmapping", unmaps[i].status);
 }
 
-/* Map each reference so many times, and unmap that. */
+/* Map each reference @times times; unmap_held() unmaps this. */
 static void map_held(const struct count_case *c, unsigned int times)
 {
     for ( unsigned int nth = 1; nth <= times; nth++ )
@@ -134,8 +135,8 @@ static void begin(const struct world *world)
     side->enter(MAPPER, 0, 0);
     side->operate(GNTTABOP_map_grant_ref, &permanent, 1);
     if ( permanent.status )
-        fail("the mapping that stays", permanent.status);
-    /* What a first mapping ever needs besides, is there then. */
+        fail("permanent mapping", permanent.status);
+    /* Warm up, so that no counted mapping allocates memory. */
     map_held(&once, 3);
     unmap_held(&once, 3);
 }
@@ -160,14 +161,14 @@ static void count(const struct count_case *c)
     unmap_held(c, c->nth - 1);
 }
 
-static void print_memory(const char *what, int domid, const void *from, unsigned long size)
+static void print_memory(const char *what, int domid, const void *start, unsigned long size)
 {
-    const char *whose = domid < 0 ? "" : domid == MAPPER ? "mapper's " : "granter's ";
+    const char *owner = domid < 0 ? "" : domid == MAPPER ? "mapper's " : "granter's ";
 
-    printf("place %p %#lx %s%s\n", from, size, whose, what);
+    printf("place %p %#lx %s%s\n", start, size, owner, what);
 }
 
-/* In this order: what is left over of the heap is nodes of the tree, and of the program, constants. */
+/* The first range reported counts: the rest of the heap is the radix tree. */
 static void print_memory_map(const struct hypervisor *side)
 {
     extern const char __executable_start, _end;

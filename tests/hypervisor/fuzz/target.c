@@ -1,14 +1,14 @@
 /*
- * The differential as a target for libFuzzer: a byte that says which machines there are, then steps.
+ * libFuzzer target for the differential test.  An input is a byte with the setting, then steps.
  *
- * With TRACE in the environment, what an input means is written to stdout, as fuzz/inputs.py reads it,
- * with what was asked and answered as comments.
+ * With TRACE in the environment, the text form of the input (see fuzz/inputs.py) is written to stdout, with
+ * requests and statuses as comments.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../differential/differ.h"
+#include "../differential/differential.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,7 +19,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     if ( getenv("TRACE") )
     {
         differ_trace = stdout;
-        /* What is written last may be what explains an abort. */
+        /* Line buffering, so that the last lines before an abort are written. */
         setvbuf(stdout, NULL, _IOLBF, 0);
     }
     return 0;

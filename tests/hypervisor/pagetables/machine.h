@@ -1,7 +1,6 @@
 /*
- * Around a driver's code for page tables: frames that can become tables, and those of one domain.
- * What is used of them is what Xen means by it; a table that is queued to be freed is so with the
- * next flush.
+ * Environment of a driver's page table code: the frames that tables are allocated from, and one domain.
+ * Functions behave as in Xen; a table queued for freeing is freed by the next flush.
  */
 #ifndef MACHINE_H
 #define MACHINE_H
@@ -16,7 +15,7 @@
 #include <string.h>
 
 typedef uint64_t u64, paddr_t;
-#define daddr_t uint64_t            /* the C library has another */
+#define daddr_t uint64_t            /* the C library has a type of this name */
 #define cf_check
 #define __must_check
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -70,7 +69,7 @@ static inline bool dfn_eq(dfn_t a, dfn_t b) { return a.frame == b.frame; }
 #define IOMMU_FLUSHF_modified 2u
 #define IOMMU_FLUSHF_all 4u
 
-/* Frames that tables are made of; those of data are beyond. */
+/* Frames for page tables; data frames have higher numbers. */
 enum { FIRST_FRAME = 16, FRAMES = 1 << 15 };
 
 struct page_info {
@@ -82,7 +81,7 @@ struct page_info {
 };
 
 extern struct page_info pages[FRAMES];
-/* `written` is what is in memory where caches are not looked at. */
+/* Contents of the frames, and as seen by a non-coherent IOMMU. */
 extern unsigned char *memory, *iommu_view;
 
 static inline void *map_domain_page(mfn_t mfn)
@@ -109,7 +108,7 @@ static inline void iommu_sync_cache(const void *p, size_t size)
     memcpy(iommu_view + first, memory + first, end - first);
 }
 
-/* The lists that tables are in are `use` here. */
+/* Page lists are represented by page_info.use. */
 struct page_list_head { char unused; };
 #define page_list_add(page, list) ((void)(page), (void)(list))
 #define page_list_del(page, list) ((void)(page), (void)(list))
@@ -181,12 +180,12 @@ int map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bool writable);
 unsigned int unmap_transient(struct domain *d, const dfn_t *dfns, unsigned int nr);
 int free_tables(struct domain *d);
 void begin_tables(struct domain *d);
-/* Whether its IOMMUs look into caches. */
+/* Whether the IOMMU is coherent. */
 extern const bool coherent;
-/* Of an entry of a table of @level: whether there is anything, and if it is a table, which. */
+/* Whether an entry is present; and the table it points to, NULL if it maps a frame. */
 bool entry_used(uint64_t entry);
 struct page_info *entry_table(uint64_t entry, unsigned int level);
-/* What is mapped by an entry that is no table; flags as for mapping. */
+/* Frame and IOMMUF_* flags of an entry that maps a frame. */
 mfn_t entry_frame(uint64_t entry, unsigned int *flags);
 struct page_info *root_table(const struct domain *d);
 enum { LEVELS = 4 };

@@ -1,14 +1,14 @@
 /*
- * Map and unmap at random, and look at the tables:
+ * Random mappings and unmappings with checks of the page tables:
  *
  *     pagetables SEED BATCHES
  *
- * There are two kinds of mappings, as for a PV domain in strict mode: of its own pages, at their
- * machine address, contiguous and so superpages now and then; and transient ones far beyond.  Of the
- * latter, unmapping never fails; of tables without a mapping no more than KEPT are left; and a table
- * that is freed is flushed before.  With an odd seed IOMMUs have to be told of what was not there.  In
- * the end the domain dies with mappings left.  On stdout, how many of the tables there were at most, and how
- * often one was allocated for a transient mapping.
+ * As for a PV domain in strict mode, there are two kinds of mappings: of the domain's own pages at their
+ * machine addresses, which are contiguous and sometimes become superpages; and transient mappings in a
+ * region far above.  Checked are: unmapping a transient mapping never fails; at most KEPT tables without
+ * mappings remain; a table is flushed before it is freed.  With an odd seed, IOMMUs need flushes of new
+ * mappings.  At the end the domain is destroyed with mappings left.  The program prints the maximum number
+ * of tables and the number of tables allocated for transient mappings.
  */
 #include <sys/mman.h>
 
@@ -26,7 +26,7 @@ static bool no_memory;
 static unsigned long allocations;
 static unsigned int in_use, max_in_use, nr_queued;
 static struct page_info *queued[FRAMES];
-static unsigned int last_flush;           /* what the last mapping has flushed */
+static unsigned int last_flush;     /* flags of the last IOTLB flush */
 
 static unsigned int random_below(unsigned int below)
 {
@@ -56,7 +56,7 @@ struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags)
     return NULL;
 }
 
-/* Not the first few times: without a list of them, no table is kept. */
+/* Fails at first: without the array of kept tables, no table is kept. */
 void *zalloc(size_t size)
 {
     static unsigned int times;
@@ -98,14 +98,21 @@ void queue_table(struct page_info *page)
 
 static void flush(unsigned int flush_flags)
 {
-    /* What IOMMUs hold of tables goes with all only. */
+    /* Cached tables require a full flush. */
     BUG_ON(nr_queued && !(flush_flags & IOMMU_FLUSHF_all));
     while ( nr_queued )
         free_domheap_page(queued[--nr_queued]);
 }
 
-/* What is to be mapped where, and is.  The first ones of each fill a table. */
-static struct target { uint64_t dfn; unsigned long mfn; unsigned int flags; } targets[TARGETS], own[OWN];
+/*
+ * Transient mappings and mappings of the domain's own pages; flags 0: not mapped at present.  The first
+ * TABLE_ENTRIES of each fill a table.
+ */
+static struct target {
+    uint64_t dfn;
+    unsigned long mfn;
+    unsigned int flags;
+} targets[TARGETS], own[OWN];
 enum { TABLE_ENTRIES = 512 };
 
 static void check_mapping(const struct domain *d, const struct target *target)
@@ -129,7 +136,7 @@ static void check_mapping(const struct domain *d, const struct target *target)
     BUG_ON(flags && mfn != target->mfn);
 }
 
-/* Tables from one on: all are there; and how many of the lowest level have nothing in them. */
+/* Mark all tables below @table as visited; return how many of the lowest level are empty. */
 static unsigned int empty_tables(struct page_info *table, unsigned int level)
 {
     const uint64_t *entries = __map_domain_page(table);
@@ -147,7 +154,7 @@ static unsigned int empty_tables(struct page_info *table, unsigned int level)
         if ( (next = entry_table(entries[i], level)) )
             empty += empty_tables(next, level - 1);
     }
-    /* The drivers leave those right below the root, of which there are few. */
+    /* The drivers keep empty tables right below the root. */
     BUG_ON(!used && level > 1 && level < LEVELS - 1);
     return empty + (!used && level == 1);
 }
@@ -167,7 +174,7 @@ static void check_tables(const struct domain *d)
     BUG_ON(tables != in_use);
 }
 
-/* One of the domain's own pages. */
+/* Map or unmap one of the domain's own pages. */
 static void change_own(struct domain *d, struct target *target, unsigned int *flush_flags)
 {
     unsigned int flags = target->flags ? 0 : IOMMUF_readable | IOMMUF_writable, flushed = 0;
@@ -189,7 +196,7 @@ static void change_own(struct domain *d, struct target *target, unsigned int *fl
     check_mapping(d, target);
 }
 
-/* Now and then what is mapped already, to be on the safe side. */
+/* Map a target, which may be mapped already. */
 static void map_target(struct domain *d, struct target *target)
 {
     unsigned int before = target->flags;
@@ -207,7 +214,7 @@ static void map_target(struct domain *d, struct target *target)
     check_mapping(d, target);
 }
 
-/* Some of them may not be mapped. */
+/* Unmap targets, some of which may not be mapped. */
 static void unmap_targets(struct domain *d, struct target *const *which, unsigned int nr,
                           unsigned int *flush_flags)
 {
@@ -232,7 +239,7 @@ static void change(struct domain *d, struct target *target, unsigned int *flush_
         unmap_targets(d, &target, 1, flush_flags);
 }
 
-/* Tables go, whatever is in them; and there are no others after. */
+/* All tables are freed, and a dying domain gets no new ones. */
 static void destroy_domain(struct domain *d)
 {
     unsigned int flush_flags = 0;
@@ -265,15 +272,16 @@ int main(int argc, char **argv)
     iommu_ops.flush_non_present = state & 1;
     for ( unsigned int i = 0; i < OWN; i++ )
         own[i] = (struct target){ OWN_FIRST + i, OWN_FIRST + i, 0 };
-    /* A few granters' first references, most of them; and any of anybody's. */
+    /* Mostly low references of a few granters, otherwise any reference of any domain. */
     for ( unsigned int i = 0; i < TARGETS; i++ )
     {
         uint64_t part = 1 + random_below(2);
-        unsigned int domid = 1 + random_below(i % 4 ? GRANTERS : 32000), ref = random_below(i % 4 ? 1200 : 65536);
+        unsigned int domid = 1 + random_below(i % 4 ? GRANTERS : 32000);
+        unsigned int ref = random_below(i % 4 ? 1200 : 65536);
 
         if ( i < TABLE_ENTRIES )
             part = domid = 1, ref = TABLE_ENTRIES + i;
-        /* Contiguous, and as aligned as they can be: as if to become a superpage. */
+        /* Contiguous and aligned, as for a superpage. */
         targets[i].dfn = REGION + (part << 31) + (uint64_t)domid * 65536 + ref;
         targets[i].mfn = (1UL << 33) + (targets[i].dfn & 0xfffff);
         for ( unsigned int j = 0; j < i; j++ )
@@ -293,7 +301,7 @@ int main(int argc, char **argv)
         enum { ANY, NEAR, SAME } pattern = random_below(3);
 
         no_memory = !random_below(8) && batch > 10;
-        /* Now and then all of a table, or nothing. */
+        /* At times map or unmap a whole table. */
         for ( unsigned int i = 0; i < TABLE_ENTRIES && !(batch % 512); i++ )
             if ( !(transient ? targets : own)[i].flags != !(batch & 512) )
             {
@@ -324,7 +332,7 @@ int main(int argc, char **argv)
         if ( !(batch % 64) )
             check_tables(&d);
     }
-    /* In the end nothing is mapped, and a few tables are left. */
+    /* Unmap everything; few tables may remain. */
     no_memory = false;
     for ( unsigned int i = 0; i < TARGETS; i++ )
     {

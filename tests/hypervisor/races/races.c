@@ -1,14 +1,15 @@
 /*
- * Threads as vCPUs of several domains, all at once, bounded by a number of operations:
+ * Threads act as vCPUs of several domains at once:
  *
  *     races MIX SEED OPERATIONS
  *
- * Thread t is vCPU t, on CPU t, of whichever domain it acts for, and alone administers domain t: its
- * grants, its table's version, its life.  Every so often all of them stop, and what is at rest has to
- * fit together; at the end nothing may be left.  What each thread asks follows from SEED; how they
- * meet does not.  On stdout, how often each kind of operation had each answer.  Exit codes: 0 all
- * right, 1 something does not fit, 2 usage.
+ * Thread t is vCPU t, on CPU t, of the domain it currently acts for, and the only administrator of domain
+ * t: its grants, its version switches, its creation and destruction.  At regular intervals all threads
+ * stop and the state must be consistent; at the end nothing may be leaked.  SEED determines the requests
+ * of each thread, but not how threads interleave.  The program prints how often each kind of operation
+ * had each status.  Exit codes: 0 success, 1 inconsistent state, 2 usage error.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -28,29 +29,29 @@ extern const struct hypervisor SIDE;
 
 enum {
     THREADS = 4, DOMAINS = THREADS, MAPPINGS = 48, PAGES = 6, GRANT_FRAMES = 3,
-    /* Operations of a thread between two looks at what is at rest. */
+    /* Operations of a thread between two consistency checks. */
     ROUND = 1000,
 };
 
 static const unsigned int domids[DOMAINS] = { 0, 1, 2, 0x7fef };
-/* Reserved and usual ones, and such as are there only once a table has grown. */
+/* Ordinary references, ones that exist only after the table has grown, and reserved ones. */
 static const uint32_t refs[] = { 8, 9, 10, 11, 600, 1300, 3, 7, 12 };
 
 /*
- * Where domains map, and what is there.  Relaxed throughout, as are all atomic operations here that
- * threads meet in: what the hypervisor does not order is not to be ordered by its test.
+ * Mappings of each domain, by address.  All atomic operations that threads meet in are relaxed: the test
+ * must not order what the hypervisor does not order.
  */
 enum { FREE, BUSY, LIVE };
 static struct mapping { atomic_uint state, flags, handle; atomic_ulong bus; } mappings[DOMAINS][MAPPINGS];
 
-/* Whose vCPU each thread is; a domain that ends waits until none is its. */
+/* The domain each thread acts for, plus 1; destruction of a domain waits for these threads. */
 static struct { _Alignas(64) atomic_uint domain; } running[THREADS];
 static atomic_bool paused[DOMAINS];
 
 static const struct mix *mix;
 static unsigned long rounds;
 static atomic_bool failed;
-/* All threads stop after the same round. */
+/* Set between rounds, so that all threads stop after the same one. */
 static bool stopped;
 static pthread_barrier_t barrier;
 static unsigned long tallies[THREADS][NR_OPERATIONS][32];
@@ -69,7 +70,7 @@ static unsigned int random_below(unsigned int below)
 
 static void report_failure(const char *what, unsigned int domain, long is)
 {
-    fprintf(stderr, "thread %u: %s of d%u: %ld\n", self, what, domids[domain], is);
+    fprintf(stderr, "thread %u: %s of d%u returned %ld\n", self, what, domids[domain], is);
     atomic_store(&failed, true);
 }
 
@@ -78,7 +79,7 @@ static void count(enum operation what, long status)
     tallies[self][what][status <= 0 && status > -31 ? -status : 31]++;
 }
 
-/* This thread runs a vCPU of a domain's, unless the domain is ending or gone. */
+/* Make this thread a vCPU of a domain; false: the domain is being destroyed or does not exist. */
 static bool enter_domain(unsigned int domain)
 {
     atomic_store(&running[self].domain, domain + 1);
@@ -135,12 +136,12 @@ static void destroy(unsigned int d)
     count(DESTROY, 0);
 }
 
-/* A domain whose pages others still have mapped keeps its domid. */
+/* Create a domain again; its domid stays in use while others have its pages mapped. */
 static void create_again(unsigned int d)
 {
     int rc = create(d);
 
-    if ( rc && rc != -17 )
+    if ( rc && rc != -EEXIST )
         report_failure("creation", d, rc);
     count(CREATE, rc);
     if ( !rc )
@@ -197,7 +198,7 @@ static void do_operation(void)
     leave();
 }
 
-/* Who asked for too much ends, and all others fit together. */
+/* Destroy crashed domains and check the consistency of all others. */
 static void check_round(void)
 {
     struct domain_state state;
@@ -261,7 +262,7 @@ int main(int argc, char **argv)
     SIDE.read_machine(&state);
     if ( state.domains || state.xen_pages )
     {
-        fprintf(stderr, "left: %lu domains, %lu of Xen's pages\n", state.domains, state.xen_pages);
+        fprintf(stderr, "leaked: %lu domains, %lu pages of Xen\n", state.domains, state.xen_pages);
         failed = true;
     }
     for ( unsigned int what = 0; what < NR_OPERATIONS; what++ )

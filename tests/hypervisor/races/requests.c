@@ -1,4 +1,4 @@
-/* What a vCPU asks for, at random: included by races.c, whose state it is about. */
+/* Random requests of a vCPU; included by races.c. */
 
 static unsigned int entry_of(unsigned int n)
 {
@@ -43,7 +43,7 @@ static void map(unsigned int ld)
 
         if ( !claim(mapping, FREE) )
             continue;
-        /* Not over what a wrong request left: nobody but the guest would be to blame for that. */
+        /* Do not overwrite a mapping that an invalid request left behind. */
         if ( SIDE.read_host_entry(domids[ld], entry_of(at)) )
         {
             store_relaxed(mapping->state, FREE);
@@ -98,14 +98,14 @@ static void unmap(unsigned int ld)
     for ( unsigned int i = 0; i < n; i++ )
     {
         count(UNMAP, requests[i].status);
-        /* Who asks for nothing wrong, nor has anyone beside who does, is not refused. */
+        /* Without invalid requests, no unmap may be refused. */
         if ( requests[i].status && !mix->weights[INVALID_UNMAP] )
             report_failure("unmapping", ld, requests[i].status);
         store_relaxed(claimed[i]->state, FREE);
     }
 }
 
-/* Requests that are wrong, or would be: of nobody's, another's, or one that is just taken away. */
+/* Unmap a handle that is invalid, another domain's, or being unmapped by another thread. */
 static void unmap_invalid(unsigned int ld)
 {
     struct gnttab_unmap_grant_ref request = { 0 };
@@ -128,7 +128,7 @@ static void copy(unsigned int ld)
     struct gnttab_copy request = {
         .source.domid = domids[random_below(DOMAINS)], .source.u.ref = some_ref(),
         .dest.domid = DOMID_SELF, .dest.u.gmfn = SIDE.gfn(domids[ld], random_below(PAGES)),
-        /* What two of them write into one place is their own matter. */
+        /* Each thread copies its own part of a page, as guests' own races are not tested. */
         .source.offset = self * 256, .dest.offset = self * 256,
         .len = 64, .flags = GNTCOPY_source_gref,
     };
@@ -176,10 +176,10 @@ static void swap(unsigned int d)
 static void revoke(unsigned int d, bool grant)
 {
     uint32_t ref = some_ref();
-    bool taken = SIDE.revoke(domids[d], ref);
+    bool revoked = SIDE.revoke(domids[d], ref);
 
-    count(REVOKE, taken ? 0 : -1);
-    if ( taken && grant )
+    count(REVOKE, revoked ? 0 : -1);
+    if ( revoked && grant )
     {
         SIDE.grant(domids[d], ref, GTF_permit_access | (random_below(4) ? 0 : GTF_readonly),
                    domids[random_below(8) ? (d + DOMAINS - 1) % DOMAINS : random_below(DOMAINS)],
