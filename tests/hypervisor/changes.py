@@ -38,7 +38,9 @@ class Change:
         begin, end = _body(text, self.function) if self.function else (0, len(text))
         count = text[begin:end].count(self.old)
         if count != self.times:
-            raise TextNotFoundError(f"{self.file} contains {count} times, not {self.times}: {self.old}")
+            raise TextNotFoundError(
+                f"{self.file} contains {count} times, not {self.times}: {self.old}"
+            )
         return text[:begin] + text[begin:end].replace(self.old, self.new) + text[end:]
 
 

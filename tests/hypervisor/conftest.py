@@ -7,7 +7,14 @@ from lablib import places
 from lablib.cache import Cache
 from lablib.series import patches
 
-from tests.hypervisor.userspace import CHECKED, DIFFERENTIAL, OPTIMISED, compile_hypervisor, link, prepare
+from tests.hypervisor.userspace import (
+    CHECKED,
+    DIFFERENTIAL,
+    OPTIMISED,
+    compile_hypervisor,
+    link,
+    prepare,
+)
 
 
 @pytest.fixture(scope="session")

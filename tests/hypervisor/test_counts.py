@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.hypervisor.counts import table
-from tests.hypervisor.counts.measure import WIDE, measure
+from tests.hypervisor.counts.measure import WIDE
 from tests.hypervisor.counts.valgrind import Program
 
 HERE = Path(__file__).parent / "counts"

@@ -40,7 +40,9 @@ def run_fuzzer(fuzzer: Path, *words, **environment) -> subprocess.CompletedProce
 def minimize(fuzzer: Path, crash: Path) -> Path:
     """Shorten an input that crashes, for 15 s; return the file of the result."""
     result = crash.with_name("minimized")
-    run_fuzzer(fuzzer, "-minimize_crash=1", "-max_total_time=15", f"-exact_artifact_path={result}", crash)
+    run_fuzzer(
+        fuzzer, "-minimize_crash=1", "-max_total_time=15", f"-exact_artifact_path={result}", crash
+    )
     return result if result.exists() else crash
 
 

@@ -1,4 +1,8 @@
-"""One check alone, on a hypervisor that may die of it: LIBRARY MODULE CHECK FAST BUS."""
+"""Runs one check on a hypervisor that may crash: LIBRARY MODULE CHECK FAST BUS.
+
+FAST and BUS are True or False. Exit code: 0 if the check passes, FAILED if one of its assertions fails,
+1 if something else fails.
+"""
 
 import importlib.util
 import sys
@@ -7,7 +11,7 @@ from pathlib import Path
 
 from tests.hypervisor.binding import Machine
 
-#: of a check that fails as it should
+#: exit code if an assertion of the check fails
 FAILED = 3
 
 
@@ -21,10 +25,10 @@ def main(library: str, module: str, check: str, fast: str, bus: str) -> int:
     machine.reset()
     try:
         getattr(checks, check)(machine)
-    except AssertionError as failed:
-        traceback.print_exception(failed)
-        where = traceback.extract_tb(failed.__traceback__)
-        return FAILED if any(frame.name == check for frame in where) else 1
+    except AssertionError as error:
+        traceback.print_exception(error)
+        frames = traceback.extract_tb(error.__traceback__)
+        return FAILED if any(frame.name == check for frame in frames) else 1
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What is left of a request that fails: an error, and nothing else."""
+"""A request that fails returns an error and has no other effect."""
 
 import itertools
 
@@ -17,53 +17,53 @@ from tests.hypervisor.binding import (
 )
 
 
-def test_xsa_295_a_guest_cannot_hold_xen_up(machine):
+def test_xsa_295_a_guest_cannot_make_xen_loop(machine):
     granter, mapper = machine.create_pair()
-    always_another = itertools.cycle((PERMIT | PWT, PERMIT))
+    alternating_flags = itertools.cycle((PERMIT | PWT, PERMIT))
     for ref in (3, 9):
         tries = []
 
-        def interfere(what, _, ref=ref, tries=tries):
-            # A guest that writes its entry faster than Xen does; until it is clear that Xen loops.
-            if what == "compare and exchange" and len(tries) < 100:
-                tries.append(what)
-                granter.grant(ref, to=mapper.domid, page=ref, flags=next(always_another))
+        def interfere(name, _, ref=ref, tries=tries):
+            # The guest changes its entry before each attempt of Xen, up to a limit.
+            if name == "compare and exchange" and len(tries) < 100:
+                tries.append(name)
+                granter.grant(ref, to=mapper.domid, page=ref, flags=next(alternating_flags))
 
         with machine.record_events(interfere):
-            for ask in (lambda *asked: mapper.map(*asked).status, mapper.copy):
+            for request in (lambda *args: mapper.map(*args).status, mapper.copy):
                 tries.clear()
-                status = ask(granter, ref)
+                status = request(granter, ref)
                 assert len(tries) < 10
                 assert status == GENERAL
         assert granter.status(ref) == 0
     assert machine.is_consistent()
 
 
-def test_xsa_316_errors_are_negative(machine):
+def test_xsa_316_statuses_of_errors_are_negative(machine):
     for _, granter, mapper in machine.create_pairs(iommu=True):
         other = machine.create(40)
-        answers = []
+        statuses = []
         for ref in (3, 9):
-            answers += [mapper.map(granter, ref, host_addr=1 << 40).status]
-            answers += [other.map(granter, ref, flags).status for flags in (HOST, HOST | READONLY)]
-            answers += [other.copy(granter, ref, write=write) for write in (False, True)]
+            statuses += [mapper.map(granter, ref, host_addr=1 << 40).status]
+            statuses += [other.map(granter, ref, flags).status for flags in (HOST, HOST | READONLY)]
+            statuses += [other.copy(granter, ref, write=write) for write in (False, True)]
             granter.grant(ref, to=mapper.domid, page=ref, flags=PERMIT | GRANT_READONLY)
-            answers += [mapper.map(granter, ref, flags).status for flags in (HOST, DEVICE, 0)]
-            answers += [mapper.copy(granter, ref, write=True)]
+            statuses += [mapper.map(granter, ref, flags).status for flags in (HOST, DEVICE, 0)]
+            statuses += [mapper.copy(granter, ref, write=True)]
             granter.grant(ref, to=mapper.domid, frame=0xFFFFFFF)
-            answers += [mapper.map(granter, ref).status, mapper.copy(granter, ref)]
+            statuses += [mapper.map(granter, ref).status, mapper.copy(granter, ref)]
             granter.grant(ref, to=mapper.domid, page=ref)
             machine.calls.fail_allocations(0)
-            answers += [mapper.map(granter, ref).status]
+            statuses += [mapper.map(granter, ref).status]
             machine.calls.fail_allocations(-1)
-            with machine.record_events(lambda what, _: what == "IOMMU map"):
-                answers += [mapper.map(granter, ref).status]
-        assert all(-13 <= answer < OKAY for answer in answers), answers
-        assert UNANSWERED not in answers
+            with machine.record_events(lambda name, _: name == "IOMMU map"):
+                statuses += [mapper.map(granter, ref).status]
+        assert all(-13 <= status < OKAY for status in statuses), statuses
+        assert UNANSWERED not in statuses
         assert machine.is_consistent()
 
 
-def test_xsa_288_devices_may_what_the_type_says(machine):
+def test_xsa_288_iommu_permissions_match_the_page_type(machine):
     granter, mapper = machine.create_pair(iommu=True)
     for ref in (3, 9):
         mappings = []
@@ -78,12 +78,15 @@ def test_xsa_288_devices_may_what_the_type_says(machine):
             assert mapper.unmap(mappings.pop()) == OKAY
             written = any(not mapping.flags & READONLY for mapping in mappings)
             expected = (1 + 2 * written if mappings else 0), written
-            assert (mapper.iommu_permissions(granter, ref), bool(granter.page_counts(ref)[1])) == expected
+            assert (
+                mapper.iommu_permissions(granter, ref),
+                bool(granter.page_counts(ref)[1]),
+            ) == expected
     assert mapper.state.iommu_mappings == 0
     assert machine.is_consistent()
 
 
-def test_xsa_291_what_devices_cannot_have_is_undone(machine):
+def test_xsa_291_a_failed_iommu_mapping_is_undone(machine):
     for ref in (3, 9):
         for held in ((), (HOST | READONLY,), (DEVICE | READONLY, HOST | READONLY)):
             for flags in (*PINS, BOTH):
@@ -93,21 +96,25 @@ def test_xsa_291_what_devices_cannot_have_is_undone(machine):
                     mapper.map(granter, ref, other, entry=entry) for entry, other in enumerate(held)
                 ]
                 if held and flags & READONLY:
-                    continue  # there is nothing to be done for devices
+                    continue  # the IOMMU mapping does not change
 
-                def left(granter=granter, mapper=mapper, ref=ref):
+                def state(granter=granter, mapper=mapper, ref=ref):
                     entry = granter.entry(ref)
                     return (
                         *(entry.pin, granter.status(ref), granter.page_counts(ref)),
-                        *(mapper.host_entry(5), mapper.iommu_permissions(granter, ref), mapper.state.iommu_mappings),
+                        *(
+                            mapper.host_entry(5),
+                            mapper.iommu_permissions(granter, ref),
+                            mapper.state.iommu_mappings,
+                        ),
                         *(mapper.state.fast, mapper.state.slow),
                     )
 
-                before = left()
-                with machine.record_events(lambda what, _: what == "IOMMU map"):
+                before = state()
+                with machine.record_events(lambda name, _: name == "IOMMU map"):
                     assert mapper.map(granter, ref, flags, entry=5).status == GENERAL
-                assert left() == before
-                # Its count is none too high either: when the others go, so does what devices have.
+                assert state() == before
+                # The mapping count is right as well: the last unmap removes the IOMMU mapping.
                 mappings.append(mapper.map(granter, ref, flags, entry=5))
                 assert mapper.iommu_permissions(granter, ref) == (1 if flags & READONLY else 3)
                 assert [mapper.unmap(mapping) for mapping in mappings] == [OKAY] * len(mappings)

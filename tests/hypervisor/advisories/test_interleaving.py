@@ -1,19 +1,19 @@
-"""Two CPUs, one at a time: at each point where one holds no lock, the other does all of its own.
+"""Interleavings of two CPUs: at each point where one holds no lock, the other runs a whole operation.
 
-218 and 501 were of what changes while nothing is locked. This is not all that can happen on two
-CPUs, but the same each time, and in each place there is.
+XSA-218 and XSA-501 were about changes while no lock is held. These are not all interleavings of two
+CPUs, but they are reproducible and cover every such point.
 """
 
 import itertools
 
 from tests.hypervisor.binding import DEVICE, HOST, OKAY, PINS, READONLY, UNANSWERED
 
-TAKES = ("lock &", "read &", "write &")
-GIVES = ("unlock &", "unread &", "unwrite &")
+ACQUIRE = ("lock &", "read &", "write &")
+RELEASE = ("unlock &", "unread &", "unwrite &")
 
 
 class Scene:
-    """A reference that is mapped once; what one CPU does with it, and the other."""
+    """A reference that is mapped once, and the operations of both CPUs."""
 
     def __init__(self, machine, version: int, ref: int, mapper: dict) -> None:
         self.machine, self.version, self.ref = machine, version, ref
@@ -21,52 +21,52 @@ class Scene:
         self.granter, self.mapper = machine.create_pair(version=version, **mapper)
         self.flags = HOST if self.mapper.translated else HOST | DEVICE
         self.held = self.mapper.map(self.granter, ref, self.flags, entry=1)
-        # What the next fast mapping's handle will be, for who guesses.
-        self.guessed = 0x80000000 | self.granter.domid << 16 | ref
-        self.second, self.meddler = self.mapper.on(1, 1), self.granter.on(1, 1)
+        # The handle that a fast mapping of this reference has.
+        self.guessed_handle = 0x80000000 | self.granter.domid << 16 | ref
+        self.second, self.granter_cpu1 = self.mapper.on(1, 1), self.granter.on(1, 1)
 
-    # by the first
+    # operations of the first CPU
 
-    def maps(self):
+    def map(self):
         return self.mapper.map(self.granter, self.ref, HOST | READONLY, entry=2).status
 
-    def maps_nowhere(self):
+    def map_at_bad_address(self):
         return self.mapper.map(self.granter, self.ref, HOST, host_addr=1 << 40).status
 
-    def unmaps(self):
+    def unmap(self):
         return self.mapper.unmap(self.held)
 
-    def copies(self):
+    def copy_write(self):
         return self.mapper.copy(self.granter, self.ref, write=True)
 
-    def switches(self):
+    def switch_version(self):
         return self.granter.set_version(3 - self.version)
 
-    # by the other, meanwhile
+    # operations of the second CPU
 
-    def maps_too(self):
+    def map_again(self):
         return self.second.map(self.granter, self.ref, HOST, entry=3).status
 
-    def unmaps_too(self):
+    def unmap_same(self):
         return self.second.unmap(self.held)
 
-    def guesses(self):
-        return self.second.unmap_all([(self.guessed, self.mapper.address(2), 0)])[0]
+    def unmap_guessed_handle(self):
+        return self.second.unmap_all([(self.guessed_handle, self.mapper.address(2), 0)])[0]
 
-    def maps_and_unmaps(self):
+    def map_and_unmap_again(self):
         made = self.second.map(self.granter, self.ref, HOST, entry=3)
         return made.status or self.second.unmap(made)
 
-    def copies_too(self):
+    def copy_read(self):
         return self.second.copy(self.granter, self.ref)
 
-    def switches_too(self):
-        return self.meddler.set_version(3 - self.version)
+    def switch_version_again(self):
+        return self.granter_cpu1.set_version(3 - self.version)
 
-    def grows(self):
-        return self.meddler.grow(self.granter.state.grant_frames + 1)
+    def grow(self):
+        return self.granter_cpu1.grow(self.granter.state.grant_frames + 1)
 
-    # after both
+    # checks after both operations
 
     def check(self) -> None:
         assert self.machine.is_consistent()
@@ -78,57 +78,57 @@ class Scene:
         assert (self.machine.state.domains, self.machine.state.xen_pages) == (0, 0)
 
 
-FIRST = (Scene.maps, Scene.maps_nowhere, Scene.unmaps, Scene.copies, Scene.switches)
+FIRST = (Scene.map, Scene.map_at_bad_address, Scene.unmap, Scene.copy_write, Scene.switch_version)
 OTHER = (
-    *(Scene.maps_too, Scene.unmaps_too, Scene.guesses, Scene.maps_and_unmaps),
-    *(Scene.copies_too, Scene.switches_too, Scene.grows),
+    *(Scene.map_again, Scene.unmap_same, Scene.unmap_guessed_handle, Scene.map_and_unmap_again),
+    *(Scene.copy_read, Scene.switch_version_again, Scene.grow),
 )
 
 
-def play(scene: Scene, first, other, point: int) -> tuple[int, int] | None:
-    """Have the other act at a point; return what both were answered, None past the last point."""
-    held, passed, answers = [], itertools.count(), []
+def run_at(scene: Scene, first, other, point: int) -> tuple[int, int] | None:
+    """Run `first`, and `other` at a point without locks; return both statuses, None past the last point."""
+    held, points_passed, statuses = [], itertools.count(), []
 
-    def react(what, about):
-        if what.startswith(GIVES) and about in held:
-            held.remove(about)
-        # The harness has its own lock where a page is freed.
-        if not held and what != "free page" and next(passed) == point:
-            answers.append(other(scene))
-        if what.startswith(TAKES):
-            held.append(about)
+    def handler(name, subject):
+        if name.startswith(RELEASE) and subject in held:
+            held.remove(subject)
+        # The harness frees a page with its own lock held.
+        if not held and name != "free page" and next(points_passed) == point:
+            statuses.append(other(scene))
+        if name.startswith(ACQUIRE):
+            held.append(subject)
 
-    with scene.machine.record_events(react):
-        answer = first(scene)
-    return (answer, answers[0]) if answers else None
+    with scene.machine.record_events(handler):
+        status = first(scene)
+    return (status, statuses[0]) if statuses else None
 
 
-def look(scene: Scene, first, other, answer: int, others: int) -> None:
-    assert UNANSWERED not in {answer, others}
-    if (first, other) == (Scene.unmaps, Scene.unmaps_too):
-        # One of them has it: a handle is given back once.
-        assert OKAY in {answer, others}
-        assert answer != others
+def check(scene: Scene, first, other, status: int, other_status: int) -> None:
+    assert UNANSWERED not in {status, other_status}
+    if (first, other) == (Scene.unmap, Scene.unmap_same):
+        # Only one of them succeeds: a handle is freed once.
+        assert OKAY in {status, other_status}
+        assert status != other_status
         assert scene.granter.entry(scene.ref).pin == 0
-    if (first, other) == (Scene.copies, Scene.copies_too):
-        assert (answer, others) == (OKAY, OKAY)
+    if (first, other) == (Scene.copy_write, Scene.copy_read):
+        assert (status, other_status) == (OKAY, OKAY)
         parts = [part for part in (HOST, DEVICE) if scene.flags & part]
         assert scene.granter.entry(scene.ref).pin == sum(PINS[part] for part in parts)
     scene.check()
 
 
-def points(machine, where: tuple, first, other) -> int:
-    """Play at each point, and look each time; return how many there were."""
+def check_all_points(machine, config: tuple, first, other) -> int:
+    """Run and check the interleaving at each point; return the number of points."""
     for point in itertools.count():
-        scene = Scene(machine, *where)
-        answered = play(scene, first, other, point)
-        if answered is None:
+        scene = Scene(machine, *config)
+        statuses = run_at(scene, first, other, point)
+        if statuses is None:
             return point
         try:
-            look(scene, first, other, *answered)
+            check(scene, first, other, *statuses)
         except AssertionError as error:
             raise AssertionError(
-                f"{first.__name__} is met at point {point} by {other.__name__}: {where}, {answered}"
+                f"{other.__name__} at point {point} of {first.__name__}: {config}, statuses {statuses}"
             ) from error
     return 0
 
@@ -136,6 +136,6 @@ def points(machine, where: tuple, first, other) -> int:
 WORLDS = tuple(itertools.product((1, 2), (9, 3), ({"iommu": True}, {"translated": True})))
 
 
-def test_xsa_218_another_cpu_meanwhile(machine):
-    for first, other, where in itertools.product(FIRST, OTHER, WORLDS):
-        assert points(machine, where, first, other) > 1
+def test_xsa_218_concurrent_operations_keep_the_state_consistent(machine):
+    for first, other, config in itertools.product(FIRST, OTHER, WORLDS):
+        assert check_all_points(machine, config, first, other) > 1

@@ -1,6 +1,7 @@
-"""What no step of one CPU reaches: a second CPU in between, and what fails of the rest of Xen.
+"""Scenarios that one CPU alone cannot reach: a second CPU in between, and failures in the rest of Xen.
 
-Each play has its own world, of the patched hypervisor in a LIBRARY that tells what goes on inside.
+Usage: error_paths.py LIBRARY, a patched hypervisor compiled with EVENTS. Each scenario runs on a
+machine of its own.
 """
 
 import sys
@@ -14,54 +15,55 @@ from tests.hypervisor.binding import (
     OKAY,
     READONLY,
     TRANSITIVE,
-    Machine,
     EventHandler,
+    Machine,
 )
 
 DENIED, TRY_AGAIN = -8, -11
 
 
-def fails(event: str) -> EventHandler:
-    return lambda what, _: -1 if what == event else 0
+def fail_on(event: str) -> EventHandler:
+    return lambda name, _: -1 if name == event else 0
 
 
-def not_permitted(machine: Machine) -> None:
+def xsm_denies(machine: Machine) -> None:
     granter, mapper = machine.create_pair()
-    with machine.record_events(fails("XSM map")):
+    with machine.record_events(fail_on("XSM map")):
         assert mapper.map(granter, 8).status == DENIED
     mapping = mapper.map(granter, 8)
-    with machine.record_events(fails("XSM unmap")):
+    with machine.record_events(fail_on("XSM unmap")):
         assert mapper.unmap(mapping) == DENIED
     assert mapper.unmap(mapping) == OKAY
 
 
-def not_mapped_for_devices(machine: Machine) -> None:
+def iommu_map_fails(machine: Machine) -> None:
     granter, mapper = machine.create_pair(iommu=True)
     first = mapper.map(granter, 8, HOST | READONLY, entry=1)
-    with machine.record_events(fails("IOMMU map")):
+    with machine.record_events(fail_on("IOMMU map")):
         for ref, flags in ((8, HOST), (9, HOST), (10, HOST | READONLY)):
             assert mapper.map(granter, ref, flags, entry=2).status == GENERAL
             assert mapper.host_entry(2) == 0
     assert mapper.unmap(first) == OKAY
 
 
-def not_unmapped_from_devices(machine: Machine) -> None:
+def iommu_unmap_fails(machine: Machine) -> None:
     granter, mapper = machine.create_pair(iommu=True)
     mapping = mapper.map(granter, 8)
-    with machine.record_events(fails("IOMMU unmap")):
+    with machine.record_events(fail_on("IOMMU unmap")):
         assert mapper.unmap(mapping) == GENERAL
     assert mapper.host_entry(0) == 0
 
 
-def switched_while_undone(machine: Machine) -> None:
-    """A reserved reference's mapping fails after its granter has changed to version 2.
+def version_switch_during_undo(machine: Machine) -> None:
+    """The mapping of a reserved reference fails after its granter has switched to version 2.
 
-    After a change to version 1 Xen, stock as patched, looks for the status where version 2 had it.
+    The switch to version 1 is not tested: Xen, stock and patched, then clears the status where
+    version 2 had it (advisories/test_versions.py).
     """
     granter, mapper = machine.create_pair(iommu=True)
 
-    def switch(what, _):
-        if what != "IOMMU map":
+    def switch(name, _):
+        if name != "IOMMU map":
             return 0
         assert granter.on(0, 1).set_version(2) == 0
         return -1
@@ -72,51 +74,51 @@ def switched_while_undone(machine: Machine) -> None:
     assert granter.status(1) == 0
 
 
-def unmapped_twice_at_once(machine: Machine) -> None:
+def concurrent_unmaps_of_one_mapping(machine: Machine) -> None:
     granter, mapper = machine.create_pair()
     mapping = mapper.map(granter, 3)
-    answers = []
+    statuses = []
 
-    def first(what, _):
-        if what.startswith("read ") and not answers:
-            answers.append(mapper.on(1, 1).unmap(mapping))
+    def first(name, _):
+        if name.startswith("read ") and not statuses:
+            statuses.append(mapper.on(1, 1).unmap(mapping))
 
     with machine.record_events(first):
-        answers.append(mapper.unmap(mapping))
-    assert answers == [OKAY, BAD_HANDLE]
+        statuses.append(mapper.unmap(mapping))
+    assert statuses == [OKAY, BAD_HANDLE]
 
 
-def switched_while_copied(machine: Machine) -> None:
-    """A transitive grant is looked up with no lock of its granter's held."""
+def version_switch_during_transitive_copy(machine: Machine) -> None:
+    """A transitive grant is looked up without holding the granter's table lock."""
     granter, mapper = machine.create_pair(version=2)
     source = machine.create(0)
     source.grant(5, to=granter.domid, page=1)
     granter.grant(9, to=mapper.domid, frame=5, flags=TRANSITIVE)
-    answers = []
+    statuses = []
 
-    def switch(what, _):
-        if what == "compare and exchange" and not answers:
-            answers.append(granter.on(0, 1).set_version(1))
+    def switch(name, _):
+        if name == "compare and exchange" and not statuses:
+            statuses.append(granter.on(0, 1).set_version(1))
 
     with machine.record_events(switch):
         assert mapper.copy(granter, 9) == OKAY
-    assert answers == [TRY_AGAIN]
+    assert statuses == [TRY_AGAIN]
 
 
-def kept_as_devices_may_reach_it(machine: Machine) -> None:
+def iotlb_flush_fails_on_unmap(machine: Machine) -> None:
     machine.bus = True
     machine.reset()
     machine.bus = False
     granter, mapper = machine.create_pair(iommu=True)
     for ref in (3, 9):
         mapping = mapper.map(granter, ref, DEVICE)
-        with machine.record_events(fails("flush IOTLB")):
+        with machine.record_events(fail_on("flush IOTLB")):
             mapper.unmap(mapping)
         assert granter.entry(ref).pin
         assert mapper.unmap(mapping) == OKAY
 
 
-def not_released_as_devices_may_reach_it(machine: Machine) -> None:
+def iotlb_flush_fails_on_destruction(machine: Machine) -> None:
     for ref in (3, 9):
         machine.bus = True
         machine.reset()
@@ -124,30 +126,30 @@ def not_released_as_devices_may_reach_it(machine: Machine) -> None:
         granter, mapper = machine.create_pair(iommu=True)
         mapper.map(granter, ref, DEVICE)
         end = mapper.destroy()
-        with machine.record_events(fails("flush IOTLB")):
+        with machine.record_events(fail_on("flush IOTLB")):
             next(end)
         assert granter.entry(ref).pin
         list(end)
         assert not granter.entry(ref).pin
 
 
-PLAYS = (
-    not_permitted,
-    not_mapped_for_devices,
-    switched_while_undone,
-    unmapped_twice_at_once,
-    switched_while_copied,
-    not_unmapped_from_devices,
-    kept_as_devices_may_reach_it,
-    not_released_as_devices_may_reach_it,
+SCENARIOS = (
+    xsm_denies,
+    iommu_map_fails,
+    version_switch_during_undo,
+    concurrent_unmaps_of_one_mapping,
+    version_switch_during_transitive_copy,
+    iommu_unmap_fails,
+    iotlb_flush_fails_on_unmap,
+    iotlb_flush_fails_on_destruction,
 )
 
 
 def main(library: str) -> None:
     machine = Machine(Path(library), "patched")
-    for play in PLAYS:
+    for scenario in SCENARIOS:
         machine.reset()
-        play(machine)
+        scenario(machine)
         assert machine.is_consistent()
 
 

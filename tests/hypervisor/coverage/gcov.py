@@ -1,4 +1,4 @@
-"""What gcov says of the functions of one source file: which lines ran, and which branches."""
+"""Line and branch coverage of the functions of one source file, from gcov."""
 
 import json
 import subprocess
@@ -8,7 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Line:
-    """A line with code; what it has of branches, and how many of these were taken."""
+    """Coverage of a line of code.
+
+    Attributes:
+        number: from 1.
+        text: without indentation.
+        ran: whether the line was executed.
+        branches: number of branches.
+        taken: number of branches that were taken.
+    """
 
     number: int
     text: str
@@ -21,8 +29,8 @@ def functions(counts: Path, source: str) -> dict[str, list[Line]]:
     """Return the lines of each function.
 
     Args:
-        counts: what a program compiled with `--coverage` has left, one object's.
-        source: the name of a file that the object was made of, without its directory.
+        counts: .gcda file that a program compiled with `--coverage` has written for an object.
+        source: name of a source file of the object, without its directory.
     """
     words = ["gcov", "--json-format", "--stdout", "--branch-probabilities", counts]
     done = subprocess.run(words, capture_output=True, check=True, cwd=counts.parent)
@@ -41,10 +49,10 @@ def functions(counts: Path, source: str) -> dict[str, list[Line]]:
 
 
 def report(found: dict[str, list[Line]]) -> str:
-    """Lines and branches by function, and below each what was not reached."""
+    """Return a table of line and branch coverage by function, with the lines not reached."""
     rows = [f"{'lines':>15} {'branches':>15}  function"]
     every = [line for lines in found.values() for line in lines]
-    for name, lines in [*found.items(), ("all of these", every)]:
+    for name, lines in [*found.items(), ("total", every)]:
         ran, taken = sum(line.ran for line in lines), sum(line.taken for line in lines)
         branches = sum(line.branches for line in lines)
         rows.append(f"{share(ran, len(lines)):>15} {share(taken, branches):>15}  {name}")

@@ -1,4 +1,4 @@
-"""The lines that are known not to be reached, found in the source."""
+"""Locates the lines that are listed as unreachable in unreached.toml."""
 
 import tomllib
 from pathlib import Path
@@ -9,29 +9,35 @@ LISTED = tomllib.loads(Path(__file__).with_name("unreached.toml").read_text())["
 
 
 def unreached(source: Path, found: dict[str, list[Line]]) -> dict[int, str]:
-    """Return why, by number of the line.
+    """Return the reasons by line number.
+
+    Args:
+        source: the prepared grant_table.c.
+        found: coverage by function.
 
     Raises:
-        ValueError: what is listed is not in the source, or more than once.
+        ValueError: a listed text is not in its function exactly once.
     """
-    every = source.read_text().splitlines()
+    source_lines = source.read_text().splitlines()
     reasons: dict[int, str] = {}
-    for one in LISTED:
-        lines = found[one["function"]]
+    for entry in LISTED:
+        lines = found[entry["function"]]
         numbered = [
             (number, text)
             for number in range(lines[0].number, lines[-1].number + 1)
-            if (text := every[number - 1].strip())
+            if (text := source_lines[number - 1].strip())
         ]
-        context = one.get("after", "").splitlines()
-        wanted = context + [text for text in one["text"].splitlines() if text]
-        places = [
+        context = entry.get("after", "").splitlines()
+        expected = context + [text for text in entry["text"].splitlines() if text]
+        positions = [
             at
             for at in range(len(numbered))
-            if [text for _, text in numbered[at : at + len(wanted)]] == wanted
+            if [text for _, text in numbered[at : at + len(expected)]] == expected
         ]
-        if len(places) != 1:
-            raise ValueError(f"{len(places)} times in {one['function']}: {one['text']}")
-        numbers = [number for number, _ in numbered[places[0] :][: len(wanted)]]
-        reasons |= dict.fromkeys(numbers[len(context) :], one["why"])
+        if len(positions) != 1:
+            raise ValueError(
+                f"{entry['function']} contains {len(positions)} times, not once: {entry['text']}"
+            )
+        numbers = [number for number, _ in numbered[positions[0] :][: len(expected)]]
+        reasons |= dict.fromkeys(numbers[len(context) :], entry["why"])
     return reasons

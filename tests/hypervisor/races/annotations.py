@@ -1,9 +1,9 @@
-"""What Xen reads or writes without a lock on purpose, marked so that ThreadSanitizer knows.
+"""Annotations of intentional lock-free accesses in Xen's source, for ThreadSanitizer.
 
-On x86 a plain load acquires and a plain store releases. A sanitizer goes by C instead, where what
-may meet has to be marked. Rather than have it not look at a whole function, each such access is
-replaced by the macro that says so: anything else in the function is still looked at. None of them
-makes a lock of it, nor one operation of two.
+On x86 a plain load is an acquire and a plain store a release operation. ThreadSanitizer follows C
+instead, where concurrent accesses must be atomic. Instead of excluding whole functions, each such access
+is replaced by an atomic macro, so that all other accesses in the function are still checked. No
+annotation adds a lock or makes two operations atomic.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,14 @@ from tests.hypervisor.changes import Change
 
 
 @dataclass(frozen=True)
-class Mark:
-    """Accesses of one field, and why they may meet others."""
+class Annotation:
+    """Atomic accesses to a field.
+
+    Attributes:
+        field: name of the field.
+        why: reason why concurrent accesses are correct.
+        changes: that make the accesses atomic.
+    """
 
     field: str
     why: str
@@ -21,19 +27,19 @@ class Mark:
 
 
 def _read(*places: str) -> tuple[Change, ...]:
-    """Changes for plain reads; what is read is between two bars."""
-    return tuple(_marked(place, "read_atomic(&{})") for place in places)
+    """Return changes that make reads atomic; the expression read is between two bars."""
+    return tuple(_annotate(place, "read_atomic(&{})") for place in places)
 
 
-def _marked(place: str, how: str) -> Change:
-    before, what, after = place.split("|")
-    return Change(before + what + after, before + how.format(what) + after)
+def _annotate(place: str, macro: str) -> Change:
+    before, expression, after = place.split("|")
+    return Change(before + expression + after, before + macro.format(expression) + after)
 
 
 COMMON = (
-    Mark(
+    Annotation(
         "shared and status words, in gnttab_clear_flags()",
-        "Not a race: one locked instruction, but of inline assembly, which is not looked into.",
+        "A locked instruction in inline assembly, which ThreadSanitizer cannot see.",
         (
             Change(
                 'asm volatile ("lock andw %1,%0" : "+m" (*addr) : "ir" ((uint16_t)~mask));',
@@ -42,9 +48,9 @@ COMMON = (
             ),
         ),
     ),
-    Mark(
+    Annotation(
         "grant_table.maptrack_limit",
-        "Only ever grows, and does so once what it covers is in place.",
+        "Only grows, after the frames it covers have been stored.",
         (
             *_read(
                 "array_index_nospec(e, |(t)->maptrack_limit|)",
@@ -56,10 +62,10 @@ COMMON = (
             ),
         ),
     ),
-    Mark(
+    Annotation(
         "grant_mapping.ref, .domid",
-        "Of a handle that is being unmapped, or was: unmap_common() looks again with the entry "
-        "locked, whose holder alone ends a mapping.",
+        "The handle may be unmapped concurrently: unmap_common() checks again with the entry "
+        "locked, and only the holder of that lock ends a mapping.",
         (
             *_read(
                 "dom = |map->domid|;",
@@ -78,10 +84,10 @@ COMMON = (
             ),
         ),
     ),
-    Mark(
+    Annotation(
         "vcpu.maptrack_tail",
-        "Whether there is any is looked at without the lock: once there is, there always is, and "
-        "only the vCPU itself makes it its first.",
+        "The check for an empty list is lock-free: only the vCPU itself adds its first entry, and "
+        "the list is never empty again.",
         (
             Change(
                 "if ( curr->maptrack_tail == MAPTRACK_TAIL )",
@@ -95,10 +101,10 @@ COMMON = (
 
 STOCK = (
     *COMMON,
-    Mark(
+    Annotation(
         "grant_mapping.ref, read twice by unmap_common()",
-        "A compiler makes one load of it, and so does the series. Were it two, then what is "
-        "completed could be another reference than what was unmapped.",
+        "A compiler makes this one load, and so does the series. With two loads, the completed "
+        "reference could differ from the unmapped one.",
         (
             Change(
                 "op->ref = map->ref;\n    ref = map->ref;",
@@ -106,9 +112,9 @@ STOCK = (
             ),
         ),
     ),
-    Mark(
+    Annotation(
         "grant_mapping.flags",
-        "Ends with the entry locked, but is looked at before that as well, and then again.",
+        "Cleared with the entry locked; also read before that, and checked again.",
         (
             Change(
                 "map->flags &= ~GNTMAP_host_map",
@@ -128,10 +134,10 @@ STOCK = (
 
 PATCHED = (
     *COMMON,
-    Mark(
+    Annotation(
         "grant_mapping.flags, active_grant_entry.slot",
-        "End with the entry locked; the first is looked at before that as well, and then again; a "
-        "slot by release_fast_page(), to which only those of a domain matter that no longer runs.",
+        "Cleared with the entry locked. The flags are also read before that and checked again; "
+        "release_fast_page() reads slots, but only those of a domain that no longer runs matter.",
         (
             Change(
                 "*mflags &= ~GNTMAP_host_map", "write_atomic(mflags, *mflags & ~GNTMAP_host_map)"
@@ -148,10 +154,10 @@ PATCHED = (
             Change("act->slot[i] = 0", "write_atomic(&act->slot[i], 0)"),
         ),
     ),
-    Mark(
+    Annotation(
         "FAST_live in active_grant_entry.slot",
-        "Set without the entry's lock, as stock's flags are. Whoever sees a slot in use, live or "
-        "not, sees the same record; who looks for a live one finds it or does not.",
+        "Set without the entry's lock, like stock's flags. A reader sees the same record, live or "
+        "not; a reader that needs a live slot either finds it or not.",
         (
             *_read(
                 "if ( likely(!|act->slots|) )\n        return slot;",
@@ -177,9 +183,9 @@ PATCHED = (
             ),
         ),
     ),
-    Mark(
+    Annotation(
         "grant_table.nr_grant_frames",
-        "Only ever grows, and does so once what it covers is in place.",
+        "Only grows, after the frames it covers have been stored.",
         _read("return |gt->nr_grant_frames|;"),
     ),
 )
