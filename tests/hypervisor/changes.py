@@ -33,7 +33,7 @@ class Change:
         """Return the text of the file with the change.
 
         Raises:
-            TextNotFoundError: the text occurs another number of times, as Xen or the series changed.
+            TextNotFoundError: the number of occurrences differs, as Xen or the series has changed.
         """
         begin, end = _body(text, self.function) if self.function else (0, len(text))
         count = text[begin:end].count(self.old)

@@ -2,11 +2,12 @@
 
 Limits of these tests, which run in one thread with the rest of Xen emulated by the harness:
 
-- XSA-268 is about Arm, XSA-73 about transfers, XSA-235 about the p2m on Arm: the tests check the order
-  of locks in map, copy and version switch, and that every error path releases its locks.
+- XSA-268 is about Arm, XSA-73 about transfers, XSA-235 about the p2m on Arm: the tests check the
+  order of locks in map, copy and version switch, and that every error path releases its locks.
 - XSA-218 and XSA-453: presence and position of barriers, not whether they suffice.
 - XSA-228: that the free list's lock is taken, and whose. races/ tests two CPUs at once.
-- XSA-26, 255, 384, 486: frames of a PV guest. Translated guests have none in the p2m of the harness.
+- XSA-26, 255, 384, 486: frames of a PV guest. Translated guests have none in the p2m of the
+  harness.
 - XSA-288: grant mappings only. A guest's own page table updates are not in these files.
 - XSA-346: in the harness devices lose access at once; there are no deferred flushes.
 - XSA-380: number of entries per step, not its duration.
@@ -30,10 +31,10 @@ FLAGS = ("-O0", "-g0", "-w", "-DEVENTS", "-DNDEBUG")
 #: exit code of run_check.py
 FAILED = 3
 
-#: Faults planted into the patched hypervisor. `check` is the test that must fail, `why` describes the
-#: fault, `file` is grant_table.c by default. `dies`: the fault crashes the hypervisor with this message.
-#: `fast = false`: without fast mappings, for faults of the maptrack table. `bus = true`: with bus
-#: addresses of mappings.
+#: Faults planted into the patched hypervisor. `check` is the test that must fail, `why` describes
+#: the fault, `file` is grant_table.c by default. `dies`: the fault crashes the hypervisor with this
+#: message. `fast = false`: without fast mappings, for faults of the maptrack table. `bus = true`:
+#: with bus addresses of mappings.
 FAULTS = [
     fault
     for file in sorted(ADVISORIES.glob("*.toml"))

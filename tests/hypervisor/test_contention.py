@@ -1,9 +1,9 @@
 """Throughput of map/unmap pairs on one and two CPUs at once, stock against patched.
 
-A short run checks the program; --long measures, prints the figures and checks their bounds. Rates are
-per CPU second of the threads, so that other load on the machine does not reduce them; but it keeps the
-threads from running at once, so contention needs an otherwise idle machine. The load is printed with the
-figures.
+A short run checks the program; --long measures, prints the figures and checks their bounds. Rates
+are per CPU second of the threads, so that other load on the machine does not reduce them; but it
+keeps the threads from running at once, so contention needs an otherwise idle machine. The load is
+printed with the figures.
 """
 
 import os
@@ -38,7 +38,8 @@ def rounds(
 ) -> dict[str, list[tuple[float, float, int]]]:
     """Run the program; return results by hypervisor, one per round.
 
-    A result is pairs per CPU second, pairs per wall-clock second, and the number of refused requests.
+    A result is pairs per CPU second, pairs per wall-clock second, and the number of refused
+    requests.
     """
     words = map(str, (scenario, threads, batch, milliseconds, count))
     done = subprocess.run(
@@ -67,7 +68,7 @@ def test_the_program_runs_each_scenario(contention, scenario, threads):
             assert all(refused == 0 for _, _, refused in found["stock"])
 
 
-def format_spread(values: list[float]) -> str:
+def spread_text(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
 
 
@@ -104,13 +105,15 @@ def test_throughput_is_above_the_bounds(contention, capsys):
                 gains[scenario, batch, threads] = statistics.median(ratios(*both, 0))
                 lines.append(
                     f"{scenario}, batch {batch}, {threads} threads: patched to stock "
-                    f"{format_spread(ratios(*both, 0))}, wall clock {format_spread(ratios(*both, 1))}"
+                    f"{spread_text(ratios(*both, 0))}, "
+                    f"wall clock {spread_text(ratios(*both, 1))}"
                 )
             for side in ("stock", "patched"):
                 both = found[side, 2], found[side, 1]
                 scalings[scenario, batch, side] = statistics.median(ratios(*both, 0))
                 lines.append(
-                    f"{scenario}, batch {batch}, {side}: 2 threads to 1 {format_spread(ratios(*both, 0))}"
+                    f"{scenario}, batch {batch}, {side}: 2 threads to 1 "
+                    f"{spread_text(ratios(*both, 0))}"
                 )
     load = f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs"
     with capsys.disabled():

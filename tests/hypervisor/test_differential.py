@@ -70,7 +70,7 @@ byte = st.integers(0, 255)
 
 
 def state_machine(ffi, lib):
-    """Return a state machine of valid steps, which hypothesis shortens to a minimal failing sequence."""
+    """Return a state machine of steps, from which hypothesis finds a minimal failing sequence."""
 
     class Steps(RuleBasedStateMachine):
         @initialize(setting=st.sampled_from(SETTINGS))

@@ -1,4 +1,4 @@
-"""Spin models of the lock-free parts of grant_table.c: sound as they are, and failing in each variant."""
+"""Spin models of the lock-free parts of grant_table.c, and faulty variants that must fail."""
 
 import re
 import subprocess

@@ -96,8 +96,8 @@ def test_thread_sanitizer_finds_no_race(races, request, side, mix):
 def test_a_fault_is_found(races, fault):
     """Removing a lock, a wait or an ordering from the series makes the program fail.
 
-    Without the fault it exits with 0, as the tests above check. Which check fails first depends on the
-    machine's speed, so any other result counts as detection.
+    Without the fault it exits with 0, as the tests above check. Which check fails first depends on
+    the machine's speed, so any other result counts as detection.
     """
     program = races.program("patched", TSAN if fault.sanitized else FLAGS, fault.changes)
     for seed in range(1, FAULT_RUNS + 1):

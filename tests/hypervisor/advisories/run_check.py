@@ -1,7 +1,7 @@
 """Runs one check on a hypervisor that may crash: LIBRARY MODULE CHECK FAST BUS.
 
-FAST and BUS are True or False. Exit code: 0 if the check passes, FAILED if one of its assertions fails,
-1 if something else fails.
+FAST and BUS are True or False. Exit code: 0 if the check passes, FAILED if one of its assertions
+fails, 1 if something else fails.
 """
 
 import importlib.util

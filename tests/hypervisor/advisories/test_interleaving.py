@@ -1,4 +1,4 @@
-"""Interleavings of two CPUs: at each point where one holds no lock, the other runs a whole operation.
+"""Interleavings of two CPUs: where one holds no lock, the other runs a whole operation.
 
 XSA-218 and XSA-501 were about changes while no lock is held. These are not all interleavings of two
 CPUs, but they are reproducible and cover every such point.
@@ -86,7 +86,10 @@ OTHER = (
 
 
 def run_at(scene: Scene, first, other, point: int) -> tuple[int, int] | None:
-    """Run `first`, and `other` at a point without locks; return both statuses, None past the last point."""
+    """Run `first`, with `other` at a point where no lock is held.
+
+    Returns both statuses, or None past the last point.
+    """
     held, points_passed, statuses = [], itertools.count(), []
 
     def handler(name, subject):
@@ -128,7 +131,7 @@ def check_all_points(machine, config: tuple, first, other) -> int:
             check(scene, first, other, *statuses)
         except AssertionError as error:
             raise AssertionError(
-                f"{other.__name__} at point {point} of {first.__name__}: {config}, statuses {statuses}"
+                f"{other.__name__} at point {point} of {first.__name__}: {config}, {statuses}"
             ) from error
     return 0
 

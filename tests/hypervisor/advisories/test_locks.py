@@ -41,7 +41,7 @@ class Locks:
             self.held.append((kind, subject, event))
             self.acquired_kinds.add(kind)
         elif verb.startswith("un"):
-            self.held = [one for one in self.held if lock[1] != subject]
+            self.held = [lock for lock in self.held if lock[1] != subject]
 
 
 def operations(machine, version: int, **config):
@@ -147,7 +147,8 @@ def test_xsa_453_bounds_checks_block_speculation(machine):
         with machine.record_events() as unmapped:
             assert mapper.unmap(mapping) == OKAY
         for log in (mapped, unmapped):
-            # Between the check of a reference and its first use is a barrier or array_index_nospec().
+            # Between the check of a reference and its first use is a barrier or
+            # array_index_nospec().
             before = log.events[: log.first_index("lock &act->lock")]
             assert before
             assert before[-1] in {("block speculation", 0), ("index", ref)}

@@ -60,7 +60,12 @@ def test_xsa_224_page_references_match_the_mapping(machine):
 def test_xsa_224_a_refused_unmap_changes_nothing(machine):
     granter, mapper = machine.create_pair()
     mapping = mapper.map(granter, 9, BOTH)
-    before = granter.entry(9).pin, granter.page_counts(9), mapper.host_entry(0), granter.status(9)
+
+    def state():
+        entry, page = granter.entry(9).pin, granter.page_counts(9)
+        return entry, page, mapper.host_entry(0), granter.status(9)
+
+    before = state()
     for refused in (
         {"bus": mapping.bus + 4096},
         {"host_addr": mapper.address(1)},

@@ -108,9 +108,7 @@ def test_xsa_501_the_status_is_cleared_in_the_current_version(machine):
         fail_after_version_switch(machine, before, ref)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Xen, stock and patched, clears the status at the version 2 location"
-)
+@pytest.mark.xfail(strict=True, reason="Xen clears the status at the version 2 location")
 def test_the_status_is_cleared_after_a_switch_to_version_1(machine):
     fail_after_version_switch(machine, 2, 3)
 

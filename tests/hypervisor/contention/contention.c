@@ -3,18 +3,18 @@
  *
  *     contention SCENARIO THREADS BATCH MILLISECONDS ROUNDS
  *
- * Each round runs both hypervisors, in alternating order.  Thread t is vCPU t of one mapper, domain 0, on
- * its own CPU if there are enough; it maps and unmaps BATCH references per hypercall, for host access,
- * until the time is up.  Scenarios:
+ * Each round runs both hypervisors, in alternating order.  Thread t is vCPU t of one mapper, domain
+ * 0, on its own CPU if there are enough; it maps and unmaps BATCH references per hypercall, for
+ * host access, until the time is up.  Scenarios:
  *
  *     disjoint  one granter; each thread has its own references and pages
  *     granters  each thread has its own granter
  *     shared    one granter; all threads use the same references and pages, read-only
  *     stealing  as disjoint, but only one maptrack entry is free for all threads
  *
- * The program prints a line per round and hypervisor: name, pairs completed, requests refused for lack of a
- * maptrack entry, wall-clock seconds, and the sum of the threads' CPU seconds.  Exit codes: 0 success, 1 a
- * request failed otherwise or the state is inconsistent, 2 usage error.
+ * The program prints a line per round and hypervisor: name, pairs completed, requests refused for
+ * lack of a maptrack entry, wall-clock seconds, and the sum of the threads' CPU seconds.  Exit
+ * codes: 0 success, 1 a request failed otherwise or the state is inconsistent, 2 usage error.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -1,30 +1,33 @@
 """Queueing model that extrapolates measured throughput of map/unmap pairs to more CPUs.
 
-Service times: without contention a pair takes a CPU `alone` seconds, measured with one thread. A cache
-line that another CPU wrote last takes `transfer` seconds to fetch, and no other CPU has it while it is
-in use. For each scenario and hypervisor, SHARED lists the lines that a pair shares with pairs of other
-CPUs: their number, how often each is fetched per pair, and the part of a pair for which each is held, as
-a lock is.
+Service times: without contention a pair takes a CPU `alone` seconds, measured with one thread. A
+cache line that another CPU wrote last takes `transfer` seconds to fetch, and no other CPU has it
+while it is in use. For each scenario and hypervisor, SHARED lists the lines that a pair shares with
+pairs of other CPUs: their number, how often each is fetched per pair, and the part of a pair for
+which each is held, as a lock is.
 
-Queues: each shared line is a station that serves one CPU at a time, for `transfer` per visit plus, for a
-lock, the part of `alone` for which it is held; a CPU spends the rest of a pair alone. All CPUs circulate
-forever. Mean value analysis gives the exact throughput. With one CPU there are no transfers.
+Queues: each shared line is a station that serves one CPU at a time, for `transfer` per visit plus,
+for a lock, the part of `alone` for which it is held; a CPU spends the rest of a pair alone. All
+CPUs circulate forever. Mean value analysis gives the exact throughput. With one CPU there are no
+transfers.
 
 Assumptions that are not measured:
 
-- A transfer takes the same time between any two CPUs. This holds within a chiplet; between chiplets or
-  sockets it takes two to five times as long, so for 64 CPUs this is the best case for shared lines.
-  Scenarios without shared lines are not affected.
-- The time of a visit does not depend on the number of waiting CPUs. Xen's ticket locks get slower with
-  each waiting CPU, as all of them read the line that is written; so this is also the best case.
+- A transfer takes the same time between any two CPUs. This holds within a chiplet; between chiplets
+  or sockets it takes two to five times as long, so for 64 CPUs this is the best case for shared
+  lines. Scenarios without shared lines are not affected.
+- The time of a visit does not depend on the number of waiting CPUs. Xen's ticket locks get slower
+  with each waiting CPU, as all of them read the line that is written; so this is also the best
+  case.
 - Lines that are only read cost nothing once cached, such as a granter's table and its lock word, as
   readers of the lock each write a line of their own.
-- There are no version switches, table growth or domain destruction. Hypercall entry, TLB flushes and
-  the guest's own work come on top in Xen, equally for both, so the relative gain is smaller there.
+- There are no version switches, table growth or domain destruction. Hypercall entry, TLB flushes
+  and the guest's own work come on top in Xen, equally for both, so the relative gain is smaller
+  there.
 - CPUs do nothing else, and none is a sibling thread of another.
 
-`transfer` is a single number, fitted to all measurements with more than one thread; the reported error
-shows how well it explains all scenarios and both hypervisors.
+`transfer` is a single number, fitted to all measurements with more than one thread; the reported
+error shows how well it explains all scenarios and both hypervisors.
 """
 
 from collections.abc import Iterable, Mapping

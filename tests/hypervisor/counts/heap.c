@@ -1,6 +1,6 @@
 /*
- * Allocator that aligns each block to a cache line, so that the number of lines an operation touches does
- * not depend on the C library.  Linked with --wrap=calloc and --wrap=free.
+ * Allocator that aligns each block to a cache line, so that the number of lines an operation
+ * touches does not depend on the C library.  Linked with --wrap=calloc and --wrap=free.
  */
 #include <stdlib.h>
 #include <string.h>

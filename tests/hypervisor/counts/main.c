@@ -1,7 +1,7 @@
 /*
- * Maps and unmaps once for each case, between calls of case_begin() and case_end(), which mark it in a
- * trace.  The program prints for each case its name, how the mapping was recorded and, if built with COUNT,
- * the locks taken; after the cases of a world, its memory ranges.
+ * Maps and unmaps once for each case, between calls of case_begin() and case_end(), which mark it
+ * in a trace.  The program prints for each case its name, how the mapping was recorded and, if
+ * built with COUNT, the locks taken; after the cases of a world, its memory ranges.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -16,9 +16,9 @@
 #include "counts.h"
 
 /*
- * The entry of the first reference starts a cache line in each table.  The frames of all pages, including
- * that of the permanent mapping, are in one node of the IOMMU's radix tree, so that no pair allocates or
- * frees a node.
+ * The entry of the first reference starts a cache line in each table.  The frames of all pages,
+ * including that of the permanent mapping, are in one node of the IOMMU's radix tree, so that no
+ * pair allocates or frees a node.
  */
 enum { MAPPER = 0, GRANTER = 1, MAX_BATCH = 32, FIRST_REF = 64, PERMANENT_PAGE = 40 };
 

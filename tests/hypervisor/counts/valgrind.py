@@ -1,8 +1,8 @@
-"""What a program did between two points, out of valgrind's traces of it.
+"""Counts what a program does between two marks, from traces of valgrind.
 
-lackey tells each access, and each instruction; but of two conditions joined by `&&` valgrind may
-look at the second before the first is known, and lackey shows that.  callgrind counts what a CPU
-executes: the same as one that is single-stepped.
+lackey reports each memory access and each instruction. But of two conditions joined by `&&`
+valgrind may evaluate the second before the first is known, and lackey reports that too. Therefore
+callgrind counts instructions: its counts are those of a CPU, as single-stepping confirms.
 """
 
 import mmap
@@ -19,28 +19,34 @@ from lablib.trace_code import Code
 from tests.patience import patient
 
 LINE = 64
-#: around each case, and what of a hypercall is Xen's: from its entry to where its caller goes on
+#: functions called before and after each case; Xen's entry point, and its caller in the harness
 MARKS = ("case_begin", "case_end")
 ENTRY, CALLER = "do_grant_table_op", "operate"
-#: what belongs to the vCPU alone: no matter of what is shared
-OWN = {"stack", "program", "requests", "variables of the CPU"}
+#: memory private to the vCPU, which is not counted
+PRIVATE = {"stack", "program", "requests", "variables of the CPU"}
 
 
 @dataclass
-class Done:
-    """What was executed."""
+class Counts:
+    """Counts of one case.
+
+    Attributes:
+        calls: hypercalls.
+        fences: by instruction.
+        atomic: read-modify-writes by memory range.
+        touched: cache lines accessed, by memory range.
+        written: cache lines written, by memory range.
+    """
 
     calls: int = 0
     fences: Counter[str] = field(default_factory=Counter)
-    #: read-modify-writes by what they were about
     atomic: Counter[str] = field(default_factory=Counter)
-    #: lines by what is there
     touched: dict[str, set[int]] = field(default_factory=dict)
     written: dict[str, set[int]] = field(default_factory=dict)
 
 
-class Places:
-    """What is at an address; of several, what was named first."""
+class MemoryRanges:
+    """Names of memory ranges; where ranges overlap, the first one given counts."""
 
     def __init__(self, named: list[tuple[int, int, str]]) -> None:
         edges = sorted({edge for start, size, _ in named for edge in (start, start + size)})
@@ -50,15 +56,15 @@ class Places:
             for edge in edges
         ]
 
-    def at(self, address: int) -> str:
+    def name_at(self, address: int) -> str:
         name = self.names[bisect_right(self.edges, address) - 1]
         if not name:
-            raise LookupError(f"nothing is known of {address:#x}")
+            raise LookupError(f"address {address:#x} is in no known memory range")
         return name
 
 
 class Program:
-    """A program whose addresses are those it was linked to."""
+    """A program that is not position-independent, so its addresses are those of its symbols."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,17 +78,17 @@ class Program:
             if special := instruction.fence or (instruction.locked and "locked"):
                 self.special[instruction.address] = special
 
-    def plain(self) -> str:
-        """Run it by itself."""
+    def run(self) -> str:
+        """Run it without valgrind; return its output."""
         return _output(self.path)
 
-    def traced(self, log: Path) -> str:
-        """Run it; the trace goes into a file, what it says is returned."""
+    def run_lackey(self, log: Path) -> str:
+        """Run it under lackey, with the trace in `log`; return its output."""
         tracer = ("valgrind", "--tool=lackey", "--trace-mem=yes", f"--log-file={log}")
         return _output(*tracer, self.path)
 
-    def instructions(self, into: Path) -> list[int]:
-        """Run it under callgrind: how many there are in the hypercalls of each case."""
+    def count_instructions(self, into: Path) -> list[int]:
+        """Run it under callgrind; return the instructions in the hypercalls of each case."""
         _output(
             *("valgrind", "--tool=callgrind", f"--callgrind-out-file={into / 'out'}"),
             *(f"--zero-before={MARKS[0]}", f"--dump-after={MARKS[1]}"),
@@ -93,7 +99,7 @@ class Program:
         return [int(total[1]) for total in totals if total]
 
     def cases(self, log: Path) -> Iterator[list[str]]:
-        """The lines of a trace that are between the marks."""
+        """Yield the lines of a lackey trace between the marks, for each case."""
         begin, end = (f"I  {self.symbols[mark][0].start:08x},".encode() for mark in MARKS)
         with log.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
             at = text.find(begin)
@@ -102,11 +108,15 @@ class Program:
                 yield text[at:until].decode().splitlines()
                 at = text.find(begin, until)
 
-    def done(self, lines: list[str], places: Places) -> Done:
-        """Add up what the hypercalls of a case did."""
+    def count(self, lines: list[str], ranges: MemoryRanges) -> Counts:
+        """Return the counts of the hypercalls of a case.
+
+        Raises:
+            LookupError: an access is outside all memory ranges.
+        """
         entries = {each.start for each in self.symbols[ENTRY]}
         callers = set().union(*self.symbols[CALLER])
-        done = Done()
+        counts = Counts()
         inside = False
         special = ""
         for line in lines:
@@ -115,24 +125,24 @@ class Program:
             if kind == "I":
                 if address in entries:
                     inside = True
-                    done.calls += 1
+                    counts.calls += 1
                 elif address in callers:
                     inside = False
                 special = self.special.get(address, "") if inside else ""
                 if special and special != "locked":
-                    done.fences[special] += 1
+                    counts.fences[special] += 1
             elif inside:
-                name = places.at(address)
+                name = ranges.name_at(address)
                 if special == "locked" and kind in "SM":
-                    # Nothing is shared in a stack: it is there to order what is around it.
-                    done.atomic[name] += name != "stack"
-                    done.fences["smp_mb"] += name == "stack"
-                if name not in OWN:
-                    covered = range(address // LINE, (address + size - 1) // LINE + 1)
-                    done.touched.setdefault(name, set()).update(covered)
+                    # A locked operation on the stack is a memory barrier.
+                    counts.atomic[name] += name != "stack"
+                    counts.fences["smp_mb"] += name == "stack"
+                if name not in PRIVATE:
+                    touched = range(address // LINE, (address + size - 1) // LINE + 1)
+                    counts.touched.setdefault(name, set()).update(touched)
                     if kind in "SM":
-                        done.written.setdefault(name, set()).update(covered)
-        return done
+                        counts.written.setdefault(name, set()).update(touched)
+        return counts
 
 
 def _output(*words: str | Path) -> str:

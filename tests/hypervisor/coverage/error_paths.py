@@ -1,4 +1,4 @@
-"""Scenarios that one CPU alone cannot reach: a second CPU in between, and failures in the rest of Xen.
+"""Scenarios that need a second CPU or a failure in the rest of Xen.
 
 Usage: error_paths.py LIBRARY, a patched hypervisor compiled with EVENTS. Each scenario runs on a
 machine of its own.

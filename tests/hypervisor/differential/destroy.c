@@ -39,8 +39,8 @@ void destroy_domain(unsigned int d)
 }
 
 /*
- * If a PV domain overwrites the PTE of a mapping, only the record of it remains, which does not keep the
- * granter alive.  Xen would apply the record to a new domain with the same domid.
+ * If a PV domain overwrites the PTE of a mapping, only the record of it remains, which does not
+ * keep the granter alive.  Xen would apply the record to a new domain with the same domid.
  */
 static bool has_records(unsigned int granter)
 {

@@ -52,8 +52,8 @@ void differ_end(void);
 void differ_run(const struct setting *setting, const struct step *steps, size_t count,
                 struct outcome *outcome);
 /*
- * Take at least @count random steps in worlds of @length steps each, with consecutive seeds from @seed.
- * After a difference, *@failing_seed is the seed of the last world.
+ * Take at least @count random steps in worlds of @length steps each, with consecutive seeds from
+ * @seed. After a difference, *@failing_seed is the seed of the last world.
  */
 void differ_random(const struct setting *setting, uint64_t seed, size_t length, size_t count,
                    struct outcome *outcome, uint64_t *failing_seed);

@@ -1,16 +1,16 @@
 /*
  * Model of the intended differences between the patched hypervisor and stock:
  *
- * 1. Both mappings of a reference that are recorded in its active entry have the same handle.  An unmap
- *    request applies to the mapping at its address; if the mappings differ only in the address, to either;
- *    otherwise it is refused without effect.  The test gives stock the handle of the mapping that the
- *    patched hypervisor is expected to take.
- * 2. A translated mapper's p2m entry is removed only if its type fits the mapping.  Stock also removes a
- *    writable entry for a read-only mapping and vice versa.
+ * 1. Both mappings of a reference that are recorded in its active entry have the same handle.  An
+ *    unmap request applies to the mapping at its address; if the mappings differ only in the
+ *    address, to either; otherwise it is refused without effect.  The test gives stock the handle
+ *    of the mapping that the patched hypervisor is expected to take.
+ * 2. A translated mapper's p2m entry is removed only if its type fits the mapping.  Stock also
+ *    removes a writable entry for a read-only mapping and vice versa.
  * 3. A fast handle whose granter no longer exists is a bad handle.  Stock crashes the caller.
- * 4. Where mappings have bus addresses, a bus address in a request must be right, also for a host mapping,
- *    and selects the mapping.  Stock compares bus addresses of device mappings only and is given the machine
- *    address.  A bus address holds a reference to the page.
+ * 4. Where mappings have bus addresses, a bus address in a request must be right, also for a host
+ *    mapping, and selects the mapping.  Stock compares bus addresses of device mappings only and is
+ *    given the machine address.  A bus address holds a reference to the page.
  *
  * Fast mappings are not subject to max_maptrack_frames; the test does not reach that limit.
  */
@@ -43,9 +43,9 @@ struct expected_unmap {
 };
 
 /*
- * Whether the patched hypervisor records a new mapping in the granter's active entry rather than in the
- * maptrack table: if a slot is free and every possible unmap request applies to one mapping only, or
- * to either of two equal ones.
+ * Whether the patched hypervisor records a new mapping in the granter's active entry rather than in
+ * the maptrack table: if a slot is free and every possible unmap request applies to one mapping
+ * only, or to either of two equal ones.
  */
 bool expect_fast(const struct mapping *mappings, unsigned int nr, const struct mapping *making);
 /* Handle of a fast mapping. */
@@ -53,8 +53,9 @@ uint32_t fast_handle(unsigned int domid, uint32_t ref);
 /* The slot of a mapping that was just made. */
 unsigned int expected_slot(const struct mapping *mappings, unsigned int nr, const struct mapping *made);
 /*
- * The mapping that an unmap request applies to.  For unmap_and_replace, @bus_addr is 0.  @host is the p2m
- * entry at the host address for a translated mapper, otherwise 0; @gone[d]: domain d no longer exists.
+ * The mapping that an unmap request applies to.  For unmap_and_replace, @bus_addr is 0.  @host is
+ * the p2m entry at the host address for a translated mapper, otherwise 0; @gone[d]: domain d no
+ * longer exists.
  */
 struct expected_unmap expect_unmap(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
                                    uint64_t host_addr, uint64_t bus_addr, bool translated, uint64_t host,

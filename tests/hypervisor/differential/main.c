@@ -3,10 +3,10 @@
  *
  *     differential TRANSLATED IOMMU FAST SEED LENGTH STEPS
  *
- * TRANSLATED, IOMMU and FAST are the fields of struct setting: 0 or 1, IOMMU also 2.  The program runs
- * worlds of LENGTH steps, the first from SEED, until STEPS steps were taken.  It prints how often each
- * kind of step had each status; after a difference, the requests and statuses up to it and the seed.
- * Exit codes: 0 no difference, 1 a difference, 2 usage error.
+ * TRANSLATED, IOMMU and FAST are the fields of struct setting: 0 or 1, IOMMU also 2.  The program
+ * runs worlds of LENGTH steps, the first from SEED, until STEPS steps were taken.  It prints how
+ * often each kind of step had each status; after a difference, the requests and statuses up to it
+ * and the seed. Exit codes: 0 no difference, 1 a difference, 2 usage error.
  */
 #include <inttypes.h>
 #include <stdio.h>

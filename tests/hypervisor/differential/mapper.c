@@ -24,8 +24,8 @@ static unsigned int mapping_flags(const struct step *s)
 }
 
 /*
- * Where nothing can be mapped, the reported error may differ: the patched hypervisor checks the reference
- * before it takes a maptrack entry.
+ * Where nothing can be mapped, the reported error may differ: the patched hypervisor checks the
+ * reference before it takes a maptrack entry.
  */
 static void check_unmappable(int on_stock, int on_patched)
 {

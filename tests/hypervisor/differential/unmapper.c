@@ -104,8 +104,8 @@ static void make_invalid(union request *request, bool replace)
 }
 
 /*
- * Unmap on the patched hypervisor first.  The mappings its requests apply to depend on the statuses of the
- * earlier ones; stock is then given the handles of these mappings.
+ * Unmap on the patched hypervisor first.  The mappings its requests apply to depend on the statuses
+ * of the earlier ones; stock is then given the handles of these mappings.
  */
 static void unmap(const struct step *s, bool replace)
 {

@@ -66,8 +66,8 @@ void enter_both(unsigned int domain, unsigned int vcpu);
 void allocations_fail(bool fail);
 
 /*
- * L1 entries (or guest frames) where domains map.  They come in pairs 1024 apart, the number of values of
- * a tag, whose tags must differ nevertheless.
+ * L1 entries (or guest frames) where domains map.  They come in pairs 1024 apart, the number of
+ * values of a tag, whose tags must differ nevertheless.
  */
 unsigned int entry_of(unsigned int place);
 uint64_t address_of(const struct hypervisor *side, unsigned int domain, unsigned int place,

@@ -52,7 +52,7 @@ class StepCodec:
         return bytes(encoded)
 
     def inputs(self, worlds: int, length: int) -> Iterator[tuple[str, bytes]]:
-        """Yield names and contents of the handwritten inputs and of `worlds` random ones per setting."""
+        """Yield (name, content) of handwritten inputs and of `worlds` random ones per setting."""
         for path in TEXTS:
             yield path.stem, self.encode(path.read_text())
         for n in range(8 * worlds):

@@ -1,8 +1,8 @@
 /*
  * libFuzzer target for the differential test.  An input is a byte with the setting, then steps.
  *
- * With TRACE in the environment, the text form of the input (see fuzz/inputs.py) is written to stdout, with
- * requests and statuses as comments.
+ * With TRACE in the environment, the text form of the input (see fuzz/inputs.py) is written to
+ * stdout, with requests and statuses as comments.
  */
 #include <stdint.h>
 #include <stdio.h>

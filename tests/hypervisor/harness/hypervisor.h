@@ -1,10 +1,11 @@
 /*
- * Interface to a hypervisor in user space: Xen's grant_table.c, stock or patched, with the rest of Xen
- * emulated by the other files in this directory.  Each build exports only one constant of type
+ * Interface to a hypervisor in user space: Xen's grant_table.c, stock or patched, with the rest of
+ * Xen emulated by the other files in this directory.  Each build exports only one constant of type
  * `struct hypervisor`, so that two builds can be linked into one program.
  *
- * The caller acts as the guests: it enters a vCPU, makes hypercalls with Xen's public structures and
- * writes grant entries.  A BUG() or failed assertion, which would crash the host, aborts the program.
+ * The caller acts as the guests: it enters a vCPU, makes hypercalls with Xen's public structures
+ * and writes grant entries.  A BUG() or failed assertion, which would crash the host, aborts the
+ * program.
  */
 #ifndef HYPERVISOR_H
 #define HYPERVISOR_H
@@ -108,16 +109,16 @@ struct hypervisor {
     bool (*revoke)(unsigned int domid, uint32_t ref);
 
     /*
-     * Map frame @index of the grant table (with XENMAPIDX_grant_table_status: of the status frames) into
-     * the domain and hold a reference to it until drop_frame().
+     * Map frame @index of the grant table (with XENMAPIDX_grant_table_status: of the status frames)
+     * into the domain and hold a reference to it until drop_frame().
      */
     int (*hold_frame)(unsigned int domid, unsigned long index, uint64_t *frame);
     void (*drop_frame)(uint64_t frame);
     /*
-     * Call @handler for each event inside the hypervisor, with its name and subject (a frame, an index
-     * or a lock).  A result other than 0 makes an operation that can fail do so.  The handler may enter
-     * as another vCPU on another CPU and make hypercalls.  NULL removes the handler.  Only available
-     * if compiled with EVENTS.
+     * Call @handler for each event inside the hypervisor, with its name and subject (a frame, an
+     * index or a lock).  A result other than 0 makes an operation that can fail do so.  The handler
+     * may enter as another vCPU on another CPU and make hypercalls.  NULL removes the handler.
+     * Only available if compiled with EVENTS.
      */
     void (*set_event_handler)(int (*handler)(const char *name, uint64_t subject));
 

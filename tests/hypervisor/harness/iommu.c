@@ -203,8 +203,8 @@ static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_fla
 }
 
 /*
- * A page must keep a reference (and a writable type) for each bus address that leads to it, besides the
- * reference of its allocation.
+ * A page must keep a reference (and a writable type) for each bus address that leads to it, besides
+ * the reference of its allocation.
  */
 static inline void check_still_referenced(const struct page_info *page, unsigned long references,
                                           unsigned long types)

@@ -1,7 +1,7 @@
 /*
  * The machine around grant_table.c: frames with reference and type counts, domains and vCPUs, page
- * tables, p2m and IOMMU.  Frame numbers are the same after each reset, so that two hypervisors can be
- * compared frame by frame after the same operations.
+ * tables, p2m and IOMMU.  Frame numbers are the same after each reset, so that two hypervisors can
+ * be compared frame by frame after the same operations.
  */
 #ifndef MACHINE_H
 #define MACHINE_H

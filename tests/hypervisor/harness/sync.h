@@ -20,9 +20,9 @@
 #define cpu_relax() ((void)sched_yield())
 
 /*
- * Delay at random, so that other threads run in between.  The delay is a sleep, as sched_yield() may
- * return to the calling thread: on a machine with other load, which runs one thread at a time, the
- * other threads would then hardly ever run in between.
+ * Delay at random, so that other threads run in between.  The delay is a sleep, as sched_yield()
+ * may return to the calling thread: on a machine with other load, which runs one thread at a time,
+ * the other threads would then hardly ever run in between.
  */
 static inline void random_delay(void)
 {
@@ -41,8 +41,9 @@ static inline void random_delay(void)
 #endif
 
 /*
- * Report an event to the handler set with set_event_handler() (hypervisor.h): for tests of ordering, of
- * interleavings with other CPUs and of failing operations.  Without EVENTS, events do nothing.
+ * Report an event to the handler set with set_event_handler() (hypervisor.h): for tests of
+ * ordering, of interleavings with other CPUs and of failing operations.  Without EVENTS, events do
+ * nothing.
  */
 #ifdef EVENTS
 static int report_event(const char *name, uint64_t subject);
@@ -53,8 +54,8 @@ static inline int report_event(const char *name, uint64_t subject) { return 0; }
 #endif
 
 /*
- * x86 keeps stores in order and loads in order, so read and write barriers are compiler barriers.  In
- * C11 terms, each load is an acquire and each store a release operation.
+ * x86 keeps stores in order and loads in order, so read and write barriers are compiler barriers.
+ * In C11 terms, each load is an acquire and each store a release operation.
  */
 #define barrier() __asm__ volatile ( "" ::: "memory" )
 #define smp_rmb() do { barrier(); random_delay(); } while (0)
@@ -161,8 +162,9 @@ static inline void spin_barrier(spinlock_t *lock)
 #define nrspin_unlock(l) spin_unlock(l)
 
 /*
- * rwlock.h: a reader stores the lock's address in a variable of its CPU; a writer waits for all CPUs.  A
- * reader writes to the lock itself only if there is a writer or if it holds another of these locks.
+ * rwlock.h: a reader stores the lock's address in a variable of its CPU; a writer waits for all
+ * CPUs.  A reader writes to the lock itself only if there is a writer or if it holds another of
+ * these locks.
  */
 typedef struct {
     int32_t readers;            /* -1: locked by a writer */

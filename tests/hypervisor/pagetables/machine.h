@@ -1,6 +1,6 @@
 /*
- * Environment of a driver's page table code: the frames that tables are allocated from, and one domain.
- * Functions behave as in Xen; a table queued for freeing is freed by the next flush.
+ * Environment of a driver's page table code: the frames that tables are allocated from, and one
+ * domain. Functions behave as in Xen; a table queued for freeing is freed by the next flush.
  */
 #ifndef MACHINE_H
 #define MACHINE_H

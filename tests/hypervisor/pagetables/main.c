@@ -3,12 +3,13 @@
  *
  *     pagetables SEED BATCHES
  *
- * As for a PV domain in strict mode, there are two kinds of mappings: of the domain's own pages at their
- * machine addresses, which are contiguous and sometimes become superpages; and transient mappings in a
- * region far above.  Checked are: unmapping a transient mapping never fails; at most KEPT tables without
- * mappings remain; a table is flushed before it is freed.  With an odd seed, IOMMUs need flushes of new
- * mappings.  At the end the domain is destroyed with mappings left.  The program prints the maximum number
- * of tables and the number of tables allocated for transient mappings.
+ * As for a PV domain in strict mode, there are two kinds of mappings: of the domain's own pages at
+ * their machine addresses, which are contiguous and sometimes become superpages; and transient
+ * mappings in a region far above.  Checked are: unmapping a transient mapping never fails; at most
+ * KEPT tables without mappings remain; a table is flushed before it is freed.  With an odd seed,
+ * IOMMUs need flushes of new mappings.  At the end the domain is destroyed with mappings left.  The
+ * program prints the maximum number of tables and the number of tables allocated for transient
+ * mappings.
  */
 #include <sys/mman.h>
 
@@ -105,8 +106,8 @@ static void flush(unsigned int flush_flags)
 }
 
 /*
- * Transient mappings and mappings of the domain's own pages; flags 0: not mapped at present.  The first
- * TABLE_ENTRIES of each fill a table.
+ * Transient mappings and mappings of the domain's own pages; flags 0: not mapped at present.  The
+ * first TABLE_ENTRIES of each fill a table.
  */
 static struct target {
     uint64_t dfn;

@@ -1,9 +1,9 @@
 """Annotations of intentional lock-free accesses in Xen's source, for ThreadSanitizer.
 
 On x86 a plain load is an acquire and a plain store a release operation. ThreadSanitizer follows C
-instead, where concurrent accesses must be atomic. Instead of excluding whole functions, each such access
-is replaced by an atomic macro, so that all other accesses in the function are still checked. No
-annotation adds a lock or makes two operations atomic.
+instead, where concurrent accesses must be atomic. Instead of excluding whole functions, each such
+access is replaced by an atomic macro, so that all other accesses in the function are still checked.
+No annotation adds a lock or makes two operations atomic.
 """
 
 from dataclasses import dataclass

@@ -3,11 +3,12 @@
  *
  *     races MIX SEED OPERATIONS
  *
- * Thread t is vCPU t, on CPU t, of the domain it currently acts for, and the only administrator of domain
- * t: its grants, its version switches, its creation and destruction.  At regular intervals all threads
- * stop and the state must be consistent; at the end nothing may be leaked.  SEED determines the requests
- * of each thread, but not how threads interleave.  The program prints how often each kind of operation
- * had each status.  Exit codes: 0 success, 1 inconsistent state, 2 usage error.
+ * Thread t is vCPU t, on CPU t, of the domain it currently acts for, and the only administrator of
+ * domain t: its grants, its version switches, its creation and destruction.  At regular intervals
+ * all threads stop and the state must be consistent; at the end nothing may be leaked.  SEED
+ * determines the requests of each thread, but not how threads interleave.  The program prints how
+ * often each kind of operation had each status.  Exit codes: 0 success, 1 inconsistent state, 2
+ * usage error.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -38,8 +39,8 @@ static const unsigned int domids[DOMAINS] = { 0, 1, 2, 0x7fef };
 static const uint32_t refs[] = { 8, 9, 10, 11, 600, 1300, 3, 7, 12 };
 
 /*
- * Mappings of each domain, by address.  All atomic operations that threads meet in are relaxed: the test
- * must not order what the hypervisor does not order.
+ * Mappings of each domain, by address.  All atomic operations that threads meet in are relaxed: the
+ * test must not order what the hypervisor does not order.
  */
 enum { FREE, BUSY, LIVE };
 static struct mapping { atomic_uint state, flags, handle; atomic_ulong bus; } mappings[DOMAINS][MAPPINGS];
