@@ -121,8 +121,9 @@ static void begin(const struct world *world)
     const struct hypervisor *side = world->side;
     struct domain_config config = { .iommu = world->iommu, .vcpus = 1, .max_version = 2,
                                     .grant_frames = 1, .maptrack_frames = -1 };
-    struct gnttab_map_grant_ref permanent = { .flags = GNTMAP_device_map, .ref = FIRST_REF + PERMANENT_PAGE,
-                                         .dom = GRANTER };
+    struct gnttab_map_grant_ref permanent = {
+        .flags = GNTMAP_device_map, .ref = FIRST_REF + PERMANENT_PAGE, .dom = GRANTER,
+    };
     const struct count_case once = { .side = side, .batch = 1 };
 
     side->reset();

@@ -58,7 +58,7 @@ void step_destroy(const struct step *s)
     /* Rarely, as the destruction discards the state that was built up. */
     if ( s->more % 8 && stock.read_domain(domids[d], &state) )
         return;
-    /* Only on the patched hypervisor, bus addresses keep the granter's pages, and so the granter. */
+    /* Bus addresses keep the granter's pages, and so the granter, on the patched one only. */
     if ( own_bus(0, d) && has_records(d) )
         return;
     if ( stock.read_domain(domids[d], &state) )

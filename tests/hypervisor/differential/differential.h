@@ -24,8 +24,10 @@ struct step {
     uint8_t more;       /* length of a batch and further options */
 };
 
-enum step_kind { GRANT, REVOKE, MAP, UNMAP, REPLACE, BAD_HANDLE, COPY, VERSION, GROW, SWAP, DESTROY, PREEMPT,
-            HOLD, NR_STEP_KINDS };
+enum step_kind {
+    GRANT, REVOKE, MAP, UNMAP, REPLACE, BAD_HANDLE, COPY, VERSION, GROW, SWAP, DESTROY, PREEMPT,
+    HOLD, NR_STEP_KINDS,
+};
 /* Names of the step kinds. */
 extern const char *const differ_names[NR_STEP_KINDS];
 

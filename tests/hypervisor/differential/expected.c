@@ -69,7 +69,8 @@ uint32_t fast_handle(unsigned int domid, uint32_t ref)
     return FAST | domid << 16 | ref;
 }
 
-unsigned int expected_slot(const struct mapping *mappings, unsigned int nr, const struct mapping *made)
+unsigned int expected_slot(const struct mapping *mappings, unsigned int nr,
+                           const struct mapping *made)
 {
     for ( unsigned int i = 0; i < nr; i++ )
         if ( &mappings[i] != made && shares(&mappings[i], made->mapper, made->handle[1]) &&
@@ -78,7 +79,8 @@ unsigned int expected_slot(const struct mapping *mappings, unsigned int nr, cons
     return 0;
 }
 
-static struct mapping *select_mapping(struct mapping *first, struct mapping *second, uint64_t host_addr)
+static struct mapping *select_mapping(struct mapping *first, struct mapping *second,
+                                      uint64_t host_addr)
 {
     if ( !first || !second )
         return first ? first : second;
@@ -89,9 +91,9 @@ static struct mapping *select_mapping(struct mapping *first, struct mapping *sec
     return (first->flags ^ second->flags) & RECORDED_FLAGS ? NULL : first;
 }
 
-struct expected_unmap expect_unmap(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
-                                   uint64_t host_addr, uint64_t bus_addr, bool translated, uint64_t host,
-                                   const bool *gone)
+struct expected_unmap expect_unmap(struct mapping *mappings, unsigned int nr, unsigned int mapper,
+                                   uint32_t handle, uint64_t host_addr, uint64_t bus_addr,
+                                   bool translated, uint64_t host, const bool *gone)
 {
     struct mapping *candidates[2] = { NULL, NULL };
     struct expected_unmap about = { NULL, false, 0 };

@@ -51,14 +51,15 @@ bool expect_fast(const struct mapping *mappings, unsigned int nr, const struct m
 /* Handle of a fast mapping. */
 uint32_t fast_handle(unsigned int domid, uint32_t ref);
 /* The slot of a mapping that was just made. */
-unsigned int expected_slot(const struct mapping *mappings, unsigned int nr, const struct mapping *made);
+unsigned int expected_slot(const struct mapping *mappings, unsigned int nr,
+                           const struct mapping *made);
 /*
  * The mapping that an unmap request applies to.  For unmap_and_replace, @bus_addr is 0.  @host is
  * the p2m entry at the host address for a translated mapper, otherwise 0; @gone[d]: domain d no
  * longer exists.
  */
-struct expected_unmap expect_unmap(struct mapping *mappings, unsigned int nr, unsigned int mapper, uint32_t handle,
-                                   uint64_t host_addr, uint64_t bus_addr, bool translated, uint64_t host,
-                                   const bool *gone);
+struct expected_unmap expect_unmap(struct mapping *mappings, unsigned int nr, unsigned int mapper,
+                                   uint32_t handle, uint64_t host_addr, uint64_t bus_addr,
+                                   bool translated, uint64_t host, const bool *gone);
 
 #endif

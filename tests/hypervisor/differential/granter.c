@@ -153,7 +153,8 @@ void step_hold(const struct step *s)
         return;
     }
     rc = patched.hold_frame(domids[d], index, &held_frames[1][d]);
-    check_same("holding a status frame", stock.hold_frame(domids[d], index, &held_frames[0][d]), rc);
+    check_same("holding a status frame",
+               stock.hold_frame(domids[d], index, &held_frames[0][d]), rc);
     held[d] = !rc;
     count_status(HOLD, rc);
 }

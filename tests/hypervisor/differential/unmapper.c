@@ -23,8 +23,8 @@ union request {
     struct gnttab_unmap_and_replace replace;
 };
 
-static long unmap_batch(const struct hypervisor *side, const union request *requests, unsigned int n,
-                        bool replace, int *statuses)
+static long unmap_batch(const struct hypervisor *side, const union request *requests,
+                        unsigned int n, bool replace, int *statuses)
 {
     struct gnttab_unmap_grant_ref unmap[LONG_BATCH];
     struct gnttab_unmap_and_replace replacing[LONG_BATCH];
@@ -135,18 +135,19 @@ static void unmap(const struct step *s, bool replace)
         uint32_t handle = replace ? requests[i].replace.handle : requests[i].unmap.handle;
         uint64_t host_addr = requests[i].unmap.host_addr;
         uint64_t bus_addr = replace ? 0 : requests[i].unmap.dev_bus_addr;
-        struct expected_unmap about = expect_unmap(mappings, nr_mappings, ld, handle, host_addr, bus_addr,
-                                                   translated(ld), hosts[i], gone);
-        struct mapping *of = about.mapping;
+        struct expected_unmap expected = expect_unmap(mappings, nr_mappings, ld, handle, host_addr,
+                                                      bus_addr, translated(ld), hosts[i], gone);
+        struct mapping *of = expected.mapping;
 
         count_status(replace ? REPLACE : UNMAP, statuses[1][i]);
         trace("# d%u %s handles %#x %#x at %#llx, bus %#llx: %d%s\n", domids[ld],
               replace ? "replaces" : "unmaps", of ? of->handle[0] : ~0U, handle,
               (unsigned long long)host_addr, (unsigned long long)bus_addr, statuses[1][i],
-              about.not_on_stock ? ", not on stock" : "");
-        if ( about.not_on_stock )
+              expected.not_on_stock ? ", not on stock" : "");
+        if ( expected.not_on_stock )
         {
-            check_same("status of a request that stock treats differently", about.status, statuses[1][i]);
+            check_same("status of a request that stock treats differently", expected.status,
+                       statuses[1][i]);
             continue;
         }
         of_stock[for_stock] = requests[i];

@@ -90,7 +90,7 @@ void create(unsigned int domain)
                patched.create(domids[domain], &config));
 }
 
-/* Add to stock's counts the references of bus addresses, which outlast those of a device mapping. */
+/* Add the references of bus addresses, which outlast device mappings, to stock's counts. */
 static void add_bus_references(struct page_state *page)
 {
     for ( unsigned int i = 0; i < nr_mappings; i++ )
@@ -129,7 +129,8 @@ void compare(void)
         if ( active_setting.strict_iommu != 2 || !states[1].dying )
             check_same("IOMMU mappings", states[0].iommu_mappings, states[1].iommu_mappings);
         if ( states[1].maptrack_frames > states[0].maptrack_frames )
-            report_difference("more maptrack frames than stock", states[0].maptrack_frames, states[1].maptrack_frames);
+            report_difference("more maptrack frames than stock", states[0].maptrack_frames,
+                              states[1].maptrack_frames);
         /* If a batch crashes its caller, the number of completed requests is unknown. */
         if ( !states[1].crashed )
         {

@@ -27,7 +27,7 @@ extern struct mapping mappings[MAX_MAPPINGS];
 extern unsigned int nr_mappings;
 /* Number of live mappings of a domain; [1] are fast on the patched hypervisor. */
 extern unsigned int nr_live[NR_DOMAINS][2];
-/* MAPLESS: no maptrack frame, so it cannot map; FEW_HANDLES: one frame; VERSION_1: max_version 1. */
+/* MAPLESS: no maptrack frames, cannot map; FEW_HANDLES: one frame; VERSION_1: max_version 1. */
 extern enum domain_kind { USUAL, MAPLESS, FEW_HANDLES, VERSION_1 } domain_kinds[NR_DOMAINS];
 
 /* Maximum number of requests of a step. */

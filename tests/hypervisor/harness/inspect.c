@@ -152,7 +152,8 @@ static bool handles_consistent(const struct domain *d)
               handle != MAPTRACK_TAIL && nr <= gt->maptrack_limit;
               handle = maptrack_entry(gt, handle).ref )
             nr++;
-    return nr == gt->maptrack_limit || report_mismatch("number of handles", d, 0, nr, gt->maptrack_limit);
+    return nr == gt->maptrack_limit ||
+           report_mismatch("number of handles", d, 0, nr, gt->maptrack_limit);
 }
 
 /* References and writable types that mappings account for, by frame. */
@@ -170,7 +171,7 @@ static bool entries_consistent(struct domain *rd)
 
 #ifdef HANDLE_fast
     if ( gt->version_changing )
-        ok = report_mismatch("version_changing is set in table of version", rd, gt->gt_version, 1, 0);
+        ok = report_mismatch("version_changing in table of version", rd, gt->gt_version, 1, 0);
 #endif
     for_each_domain ( ld )
         if ( ld->stage < FREEING )

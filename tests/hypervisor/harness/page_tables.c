@@ -128,7 +128,7 @@ static int check_get_page_from_gfn(struct domain *d, gfn_t gfn, bool readonly, p
     return -EINVAL;
 }
 
-/* Strict mode: the bus address is the machine address, so all mappings of a frame share an entry. */
+/* Strict mode: bus addresses are machine addresses, so all mappings of a frame share an entry. */
 static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
                             unsigned int flags)
 {

@@ -131,7 +131,8 @@ static void check_mapping(const struct domain *d, const struct target *target)
         BUG_ON(!level || table->use != TABLE);
         table = NULL;
         if ( entry_used(entry) && !(table = entry_table(entry, level)) )
-            mfn = mfn_x(entry_frame(entry, &flags)) + (target->dfn & ((1UL << 9 * (level - 1)) - 1));
+            mfn = mfn_x(entry_frame(entry, &flags)) +
+                  (target->dfn & ((1UL << 9 * (level - 1)) - 1));
     }
     BUG_ON(flags != target->flags);
     BUG_ON(flags && mfn != target->mfn);
@@ -313,8 +314,9 @@ int main(int argc, char **argv)
             }
         while ( n-- )
         {
-            struct target *target = &targets[pattern == ANY ? random_below(TARGETS)
-                                             : pattern == NEAR ? first++ % TARGETS : first % TARGETS];
+            unsigned int index = pattern == ANY ? random_below(TARGETS)
+                                 : pattern == NEAR ? first++ % TARGETS : first % TARGETS;
+            struct target *target = &targets[index];
 
             if ( !transient )
                 change_own(&d, &own[first++ % OWN], &flush_flags);

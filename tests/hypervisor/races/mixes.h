@@ -15,7 +15,8 @@ enum operation {
 };
 
 static const char *const operation_names[NR_OPERATIONS] = {
-    "map", "unmap", "invalid-unmap", "copy", "grow", "grant", "revoke", "version", "swap", "destroy", "create",
+    "map", "unmap", "invalid-unmap", "copy", "grow", "grant", "revoke", "version", "swap",
+    "destroy", "create",
 };
 
 enum { MAX_BATCH = 8 };
@@ -29,7 +30,7 @@ struct mix {
     int maptrack_frames;        /* limit of each domain; -1: Xen's default */
     unsigned int first, refs;   /* range of refs[] in use: the fewer, the more contention */
     unsigned int batch;         /* maximum number of requests per hypercall */
-    unsigned int preempt;       /* every so many preemption checks ask for a continuation; 0: none */
+    unsigned int preempt;       /* how many preemption checks until one is positive; 0: never */
     unsigned int weights[NR_OPERATIONS];
 };
 

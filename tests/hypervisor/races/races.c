@@ -43,7 +43,10 @@ static const uint32_t refs[] = { 8, 9, 10, 11, 600, 1300, 3, 7, 12 };
  * test must not order what the hypervisor does not order.
  */
 enum { FREE, BUSY, LIVE };
-static struct mapping { atomic_uint state, flags, handle; atomic_ulong bus; } mappings[DOMAINS][MAPPINGS];
+static struct mapping {
+    atomic_uint state, flags, handle;
+    atomic_ulong bus;
+} mappings[DOMAINS][MAPPINGS];
 
 /* The domain each thread acts for, plus 1; destruction of a domain waits for these threads. */
 static struct { _Alignas(64) atomic_uint domain; } running[THREADS];

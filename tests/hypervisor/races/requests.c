@@ -112,7 +112,8 @@ static void unmap_invalid(unsigned int ld)
     unsigned int at = random_below(MAPPINGS), flags = load_relaxed(mappings[ld][at].flags);
     unsigned int of = random_below(4) ? ld : random_below(DOMAINS);
 
-    request.handle = load_relaxed(mappings[of][random_below(4) ? at : random_below(MAPPINGS)].handle);
+    request.handle =
+        load_relaxed(mappings[of][random_below(4) ? at : random_below(MAPPINGS)].handle);
     if ( !random_below(3) )
         request.handle = 0x80000000U | domids[random_below(DOMAINS)] << 16 | some_ref();
     if ( random_below(4) )
