@@ -21,7 +21,7 @@ MAX_LENGTH = 1 + 8 * 128
 #: the number of runs makes results reproducible; the time bounds them on a busy machine
 RUNS, SECONDS, LONG_SECONDS = 10_000, 120, 600
 #: name of the mutant to find: addresses of PTEs get another tag
-FAULT = "tag-made-in-two-ways"
+FAULT = "tag-of-a-pte-address-differs"
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ void step_grant(const struct step *s)
 {
     unsigned int d = s->other % NR_DOMAINS, to = s->actor % NR_DOMAINS;
     uint32_t ref = refs[s->ref % NR_REFS];
-    unsigned int flags = s->flags >= 248 ? GTF_transitive : grant_flags[s->flags % 8], kept;
+    unsigned int flags = s->flags >= 248 ? GTF_transitive : grant_flags[s->flags % 8], bits;
     struct entry_state state;
 
     if ( !alive(d) )
@@ -40,10 +40,10 @@ void step_grant(const struct step *s)
          * granted, as a version switch would clear the entry otherwise.
          */
         side->read_entry(domids[d], ref, &state);
-        kept = state.flags & (GTF_reading | GTF_writing);
+        bits = state.flags & (GTF_reading | GTF_writing);
         if ( state.pin && ref < GNTTAB_NR_RESERVED_ENTRIES )
             flags = GTF_permit_access | (flags & ~GTF_type_mask);
-        side->grant(domids[d], ref, flags | kept, domids[to], gfn);
+        side->grant(domids[d], ref, flags | bits, domids[to], gfn);
     }
     count_status(GRANT, 0);
 }

@@ -1,15 +1,15 @@
 /*
- * release_fast_page(), which reads slots before it takes the entry's lock, for a dying mapper that has
- * mapped the entry and may have unmapped it, while another domain maps the entry when it is not pinned;
- * then a new domain with the mapper's domid uses the old handle.
+ * release_fast_page(), which reads slots before it takes the entry's lock, for a dying mapper that
+ * has mapped the entry and may have unmapped it, while another domain maps the entry when it is not
+ * pinned; then a new domain with the mapper's domid uses the old handle.
  *
- * One entry; one vCPU each of the dying mapper and of the other domain.  The mapper has no hypercall in
- * progress once it has stopped.  Not modelled: granters (granters.pml), versions.
+ * One entry; one vCPU each of the dying mapper and of the other domain.  The mapper has no
+ * hypercall in progress once it has stopped.  Not modelled: granters (granters.pml), versions.
  * Fails if a slot is released for a domain that does not own it, if a slot in use has no pin or the
  * status does not match the pins, or if a slot is left when the domid is reused.
  *
  * Variants, each of which must fail:
- *   NO_PAUSE, PEEK_FIRST   the mapper is not stopped; stopped only after the lock-free read of slots
+ *   NO_PAUSE, PEEK_FIRST   the mapper is not stopped; stopped only after the first read of slots
  *   NO_DOMID, DOMID_EARLY   act->domid is not checked; is read before the lock is held
  *   NO_LOCK   the lock is not taken
  *   STOPPED_EARLY   the mapper counts as stopped before its mapping is visible

@@ -1,10 +1,10 @@
 /*
- * note_granter() and alloc_granters() on two vCPUs of a mapper, each of which then puts a mapping into a
- * slot, and release_fast_mappings() once they have stopped.
+ * note_granter() and alloc_granters() on two vCPUs of a mapper, each of which then puts a mapping
+ * into a slot, and release_fast_mappings() once they have stopped.
  *
- * Two granters with one entry each, which has a slot for either vCPU, and a page with the bitmap, which
- * the first vCPU allocates; the allocation may fail.  Not modelled: locks of entries (destruction.pml).
- * Fails if a slot is still in use after the destruction, or if a page is leaked.
+ * Two granters with one entry each, which has a slot for either vCPU, and a page with the bitmap,
+ * which the first vCPU allocates; the allocation may fail.  Not modelled: locks of entries
+ * (destruction.pml). Fails if a slot is still in use after the destruction, or if a page is leaked.
  *
  * Variants, each of which must fail:
  *   NO_LOCK, NO_RECHECK   the page is allocated without the lock; without a second check under it

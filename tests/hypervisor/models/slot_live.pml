@@ -1,14 +1,14 @@
 /*
- * map_grant_ref(), which reserves a slot with the entry's lock held and makes it live without the lock;
- * unmap_common() and unmap_common_complete() with the handle, which can be guessed while a mapping is
- * still being made.
+ * map_grant_ref(), which reserves a slot with the entry's lock held and makes it live without the
+ * lock; unmap_common() and unmap_common_complete() with the handle, which can be guessed while a
+ * mapping is still being made.
  *
- * One entry; two vCPUs of a mapper that map and then unmap it, and one that only unmaps, each at any
- * address.  Both mappings have the same flags, so either slot fits both.  Not modelled: tags, versions,
- * the maptrack table, undoing a mapping whose host mapping exists.
- * Fails if a slot is unmapped before its mapping is made, if an unlocked entry has fewer pins than slots
- * in use, if more is unpinned than was pinned, or if at the end the numbers of pins, slots in use and
- * host mappings differ.
+ * One entry; two vCPUs of a mapper that map and then unmap it, and one that only unmaps, each at
+ * any address.  Both mappings have the same flags, so either slot fits both.  Not modelled: tags,
+ * versions, the maptrack table, undoing a mapping whose host mapping exists. Fails if a slot is
+ * unmapped before its mapping is made, if an unlocked entry has fewer pins than slots in use, if
+ * more is unpinned than was pinned, or if at the end the numbers of pins, slots in use and host
+ * mappings differ.
  *
  * Variants, each of which must fail:
  *   LIVE_AT_ONCE, LIVE_EARLY   live when reserved; live before the host mapping exists

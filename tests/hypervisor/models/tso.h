@@ -1,7 +1,7 @@
 /*
- * x86 memory model (TSO): each CPU has a buffer of stores, in order, which only that CPU sees.  Loads are
- * in order.  Locked operations and fences wait until the buffer is empty.  smp_wmb() and smp_rmb() are
- * therefore the order of a model's steps, which variants swap; smp_mb() is fence().
+ * x86 memory model (TSO): each CPU has a buffer of stores, in order, which only that CPU sees.
+ * Loads are in order.  Locked operations and fences wait until the buffer is empty.  smp_wmb() and
+ * smp_rmb() are therefore the order of a model's steps, which variants swap; smp_mb() is fence().
  *
  * Define before including: CPUS, WORDS, and STORED(word, value), run when a store becomes visible.
  */

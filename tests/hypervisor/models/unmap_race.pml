@@ -1,12 +1,12 @@
 /*
- * Two vCPUs of a mapper that unmap with the same handle, at the same address or different ones, and a
- * domain that maps the entry once it is not pinned: unmap_common(), unmap_common_complete(), and the part
- * of map_grant_ref() that holds the entry's lock.
+ * Two vCPUs of a mapper that unmap with the same handle, at the same address or different ones, and
+ * a domain that maps the entry once it is not pinned: unmap_common(), unmap_common_complete(), and
+ * the part of map_grant_ref() that holds the entry's lock.
  *
- * One mapping or two: host mappings with equal or different flags, or device mappings, for which only the
- * slot determines what to unmap.
- * Fails if a slot is taken by a domain that does not own it, if more is unpinned than was pinned, if a
- * pinned mapping has no slot or a slot in use has no pin, or if at the end a pin count is wrong.
+ * One mapping or two: host mappings with equal or different flags, or device mappings, for which
+ * only the slot determines what to unmap. Fails if a slot is taken by a domain that does not own
+ * it, if more is unpinned than was pinned, if a pinned mapping has no slot or a slot in use has no
+ * pin, or if at the end a pin count is wrong.
  *
  * Variants, each of which must fail:
  *   NO_LOCK, LOOK_EARLY   the slot is found and cleared without the lock; found before it is held

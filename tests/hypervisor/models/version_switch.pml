@@ -1,12 +1,13 @@
 /*
- * gnttab_set_version() against map_grant_ref(), with its undo_out path, and unmap_common_complete(), which
- * hold the entry's lock but not the table lock.
+ * gnttab_set_version() against map_grant_ref(), with its undo_out path, and
+ * unmap_common_complete(), which hold the entry's lock but not the table lock.
  *
- * One entry that is not reserved, two vCPUs that map and unmap it, and one that switches the version
- * back and forth.  Not modelled: reserved entries, whose users hold the table lock; page references; the
- * walk over several entries, as an entry that was checked stays unpinned while version_changing is set.
- * Fails if a status word or a shared entry of another version than the current one is used, if an entry is
- * pinned during a switch, or if at the end the pin count or the status is not 0.
+ * One entry that is not reserved, two vCPUs that map and unmap it, and one that switches the
+ * version back and forth.  Not modelled: reserved entries, whose users hold the table lock; page
+ * references; the walk over several entries, as an entry that was checked stays unpinned while
+ * version_changing is set. Fails if a status word or a shared entry of another version than the
+ * current one is used, if an entry is pinned during a switch, or if at the end the pin count or the
+ * status is not 0.
  *
  * Variants, each of which must fail:
  *   WAIT_FIRST    waits for a holder of the lock, then reads the pin count: an unmap may take the lock in
