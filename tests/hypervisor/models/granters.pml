@@ -4,7 +4,9 @@
  *
  * Two granters with one entry each, which has a slot for either vCPU, and a page with the bitmap,
  * which the first vCPU allocates; the allocation may fail.  Not modelled: locks of entries
- * (destruction.pml). Fails if a slot is still in use after the destruction, or if a page is leaked.
+ * (destruction.pml).
+ *
+ * Fails if a slot is still in use after the destruction, or if a page is leaked.
  *
  * Variants, each of which must fail:
  *   NO_LOCK, NO_RECHECK   the page is allocated without the lock; without a second check under it

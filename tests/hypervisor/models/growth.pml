@@ -6,7 +6,9 @@
  * reference in the new frame, another unmaps one there by a guessed handle.  Active entries are as
  * many as version 1 has references, so half of a frame's active entries have their shared entries
  * in the next frame. Not modelled: concurrent growth, which the table lock excludes, and reserved
- * entries. Fails if a page is used that does not exist or is not cleared.
+ * entries.
+ *
+ * Fails if a page is used that does not exist or is not cleared.
  *
  * Variants, each of which must fail:
  *   BOUND_FIRST, BOUND_SECOND   the bound is raised before all pages; before the status pages

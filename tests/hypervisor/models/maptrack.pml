@@ -6,7 +6,9 @@
  * Two references of one granter and two handles.  For each reference a vCPU maps it and unmaps its
  * handle, or fails to map; a third vCPU unmaps a handle, whatever its state.  The free list is a
  * set; taking and returning a handle is one step, as the list's lock makes it.  Not modelled: the
- * granter in an entry, which is checked like the reference; host mappings; versions. Fails if a
+ * granter in an entry, which is checked like the reference; host mappings; versions.
+ *
+ * Fails if a
  * mapping is undone with the wrong entry locked, before it is made or with wrong flags, if a handle
  * is freed twice, if more is unpinned than was pinned, or if at the end the pins do not match the
  * handles in use.

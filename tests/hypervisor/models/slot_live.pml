@@ -5,7 +5,9 @@
  *
  * One entry; two vCPUs of a mapper that map and then unmap it, and one that only unmaps, each at
  * any address.  Both mappings have the same flags, so either slot fits both.  Not modelled: tags,
- * versions, the maptrack table, undoing a mapping whose host mapping exists. Fails if a slot is
+ * versions, the maptrack table, undoing a mapping whose host mapping exists.
+ *
+ * Fails if a slot is
  * unmapped before its mapping is made, if an unlocked entry has fewer pins than slots in use, if
  * more is unpinned than was pinned, or if at the end the numbers of pins, slots in use and host
  * mappings differ.

@@ -4,7 +4,9 @@
  * the part of map_grant_ref() that holds the entry's lock.
  *
  * One mapping or two: host mappings with equal or different flags, or device mappings, for which
- * only the slot determines what to unmap. Fails if a slot is taken by a domain that does not own
+ * only the slot determines what to unmap.
+ *
+ * Fails if a slot is taken by a domain that does not own
  * it, if more is unpinned than was pinned, if a pinned mapping has no slot or a slot in use has no
  * pin, or if at the end a pin count is wrong.
  *

@@ -5,7 +5,9 @@
  * One entry that is not reserved, two vCPUs that map and unmap it, and one that switches the
  * version back and forth.  Not modelled: reserved entries, whose users hold the table lock; page
  * references; the walk over several entries, as an entry that was checked stays unpinned while
- * version_changing is set. Fails if a status word or a shared entry of another version than the
+ * version_changing is set.
+ *
+ * Fails if a status word or a shared entry of another version than the
  * current one is used, if an entry is pinned during a switch, or if at the end the pin count or the
  * status is not 0.
  *
