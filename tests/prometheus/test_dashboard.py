@@ -7,8 +7,10 @@ from itertools import combinations
 
 import pytest
 from boardlib import board
+from boardlib.panels import ENGINES
 
 from tests.prometheus.server import DEPLOY
+from xengt.bench.engines.names import EngineName
 
 HERE = DEPLOY / "grafana"
 BOARD = json.loads((HERE / "dashboard.json").read_text(encoding="utf-8"))
@@ -77,3 +79,7 @@ def test_a_panel_has_title_description_unit_and_queries(panel):
 def test_panel_titles_are_unique():
     titles = [panel["title"] for panel in PANELS]
     assert len(set(titles)) == len(titles)
+
+
+def test_the_dashboard_has_every_engine():
+    assert set(ENGINES) == set(EngineName)
