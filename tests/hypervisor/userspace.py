@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lablib.bases import XEN, base
 from lablib.cache import Cache, key
 from lablib.errors import LabError
-from lablib.series import Patch, apply, flaw
+from lablib.source.bases import XEN, base
+from lablib.source.series import Patch, apply, flaw
 
 HERE = Path(__file__).parent
 #: file of Xen's → its name here, where its own includes are gone

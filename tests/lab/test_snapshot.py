@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lablib import hypervisor, package, places
+from lablib import places
+from lablib.artifacts import hypervisor, package
 from lablib.cache import Cache
 
 from tests.lab.reach import LAB, ROOT, Dom0

@@ -10,8 +10,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from lablib import index
-from lablib.bases import Package, Version
+from lablib.source import index
+from lablib.source.bases import Package, Version
 
 SOURCE = "".join(f"line {number}\n" for number in range(1, 21))
 #: of Debian's own, and of the tree's series

@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from lablib import hypervisor, places
-from lablib.bases import XEN, base
+from lablib import places
+from lablib.artifacts import hypervisor
+from lablib.artifacts.roots import Workbench, build_root
 from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError
-from lablib.roots import Workbench, build_root
-from lablib.series import Patch
+from lablib.source.bases import XEN, base
+from lablib.source.series import Patch
 from lablib.work import step, tell
 
 from hvlib.names import IMAGE, PACKAGE, SCRIPT

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from lablib import bases, grub, places, record, remote, session
-from lablib import trace as tracing
+from lablib import grub, places, record, remote, session
+from lablib.artifacts.hypervisor import VARIANTS
+from lablib.artifacts.kernel import KERNELS
 from lablib.cache import Cache
 from lablib.errors import EXIT_NO_SOURCE, EXIT_USAGE, LabError
-from lablib.hypervisor import VARIANTS
-from lablib.kernel import KERNELS
 from lablib.qemu import IOMMUS
+from lablib.source import bases
+from lablib.trace import command as tracing
 from lablib.work import say, tell
 
 EXAMPLES = """examples:
@@ -262,7 +263,7 @@ def trace(args: Namespace) -> int:
         xen_args=args.xen_args,
         boot_timeout=args.boot_timeout,
     )
-    return tracing.trace(args, chosen, running)
+    return tracing.run(args, chosen, running)
 
 
 def status(args: Namespace) -> int:
@@ -370,7 +371,7 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command(trace, "lab trace --batch 32 --by source")
     _hypervisor_options(sub)
-    tracing.options(sub)
+    tracing.add_options(sub)
 
     sub = command(status, "lab status --json")
     sub.add_argument("--json", action="store_true", help="print the labs as JSON")

@@ -9,11 +9,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lablib import image, places, qemu, remote, session
+from lablib import places, qemu, remote, session
+from lablib.artifacts import image
+from lablib.artifacts.roots import dom0_root
 from lablib.cache import Cache, key, remove
 from lablib.console import Console
 from lablib.record import Record, birth, directory
-from lablib.roots import dom0_root
 from lablib.work import as_root, run, step
 
 PACKAGES = ("grub-pc", "xen-hypervisor-common")

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lablib import hypervisor, image, initramfs, kernel, package, places, qemu, remote, snapshot
+from lablib import places, qemu, remote, snapshot
+from lablib.artifacts import hypervisor, image, initramfs, kernel, package
+from lablib.artifacts.roots import dom0_root
 from lablib.cache import Cache
 from lablib.console import Console
 from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.monitor import Monitor
 from lablib.record import Record, birth, directory, everyone, load
-from lablib.roots import dom0_root
 from lablib.snapshot import Snapshot
 from lablib.work import say, step
 

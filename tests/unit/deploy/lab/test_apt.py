@@ -1,8 +1,8 @@
 """Where the lab gets Debian from."""
 
 import pytest
-from lablib.apt import Mirrors, mirrors, parse_deb822, parse_list
 from lablib.errors import LabError
+from lablib.source.apt import Mirrors, mirrors, parse_deb822, parse_list
 
 OS_RELEASE = 'PRETTY_NAME="Debian"\nVERSION_CODENAME=bookworm\n'
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from lablib import cli, index, places
-from lablib.bases import KEPT, LINUX, XEN, base, pinned
+from lablib import cli, places
 from lablib.cache import Cache, remove
 from lablib.errors import LabError
+from lablib.source import index
+from lablib.source.bases import KEPT, LINUX, XEN, base, pinned
 
 from tests.unit.archive import (
     MOVED,

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from lablib import cli, demo, places, results
+from lablib import cli, places
+from lablib.demo import command, results
 from lablib.record import birth
 
 from tests.patience import patient
@@ -127,7 +128,7 @@ def test_the_patched_dom0_gets_the_stock_document_and_compares(run, tmp_path):
 def test_a_newcomer_sees_stages_a_table_a_sentence_and_where_things_are(run, tmp_path):
     done, _ = run()
     stages = [re.sub(r" +[\d.]+ s$", "", line) for line in done.stderr.splitlines()]
-    for side in demo.SIDES:
+    for side in command.SIDES:
         assert f"{side}: booting Xen and dom0" in stages
         assert f"{side}: measuring" in stages
     assert stages[0] == "installing packages"
@@ -142,7 +143,7 @@ def test_a_newcomer_sees_stages_a_table_a_sentence_and_where_things_are(run, tmp
 
 def test_a_lab_ends_with_the_demo_that_was_killed(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from lablib.stages import Process, Stages\n"
+        "import sys; from pathlib import Path; from lablib.demo.stages import Process, Stages\n"
         f"stages = Stages(Path({str(tmp_path / 'stages')!r}))\n"
         "lab = ['sh', '-c', 'echo $$ >&2; exec sleep 600']\n"
         f"Process(lab, '', stages, Path({str(tmp_path / 'log')!r})); sys.stdin.read()"
@@ -172,7 +173,7 @@ def test_wall_clock_boots_by_turns(run, tmp_path):
         *("stock-1.json", "stock-2.json", "--", "patched-1.json", "patched-2.json"),
         *("--json", "compare.json", "--html", "compare.html"),
     ]
-    assert demo.LIMITS in done.stdout
+    assert command.LIMITS in done.stdout
     assert "boot 4 of 4, patched: measuring" in done.stderr
 
 
@@ -219,7 +220,7 @@ def test_a_local_source_that_is_not_there_is_no_reason_for_another(run, monkeypa
     assert started(asked) == []
 
 
-@pytest.mark.parametrize("side", demo.SIDES)
+@pytest.mark.parametrize("side", command.SIDES)
 def test_a_lab_that_fails_ends_the_demo_and_names_the_log(run, monkeypatch, tmp_path, side):
     monkeypatch.setenv("REFUSED", f"run --hypervisor {side}")
     monkeypatch.setenv("WITH", "3")
@@ -252,7 +253,7 @@ def test_what_it_cannot_do(run, words, said):
 
 def test_a_pair_below_the_overhead_is_not_called_faster():
     cases = Path(__file__).parents[2] / "busy_demo"
-    sides = (sorted(map(str, cases.glob(f"{side}-*.json"))) for side in demo.SIDES)
+    sides = (sorted(map(str, cases.glob(f"{side}-*.json"))) for side in command.SIDES)
     made = compare_runs(*sides).to_json()
     text = f"{results.table(made)}\n{results.paragraph(made)}"
     assert "cannot tell: below the measurement overhead" in text

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from lablib import cli, initramfs, package, qemu, remote, session
+from lablib import cli, places, qemu, remote, session
+from lablib.artifacts import initramfs, package
 from lablib.console import Console
 from lablib.errors import LabError, tail
 from lablib.qemu import Machine, start, usable
@@ -301,7 +302,7 @@ def test_a_file_a_failed_command_did_not_make_hides_nothing(monkeypatch, status,
 
 
 def test_help_has_examples():
-    lab = Path(package.places.LAB / "lab")
+    lab = Path(places.LAB / "lab")
     text = subprocess.run([lab, "--help"], check=True, capture_output=True, text=True).stdout
     for name in ("build", "run", "up", "ssh", "put", "get", "status", "down"):
         assert f"    {name} " in text

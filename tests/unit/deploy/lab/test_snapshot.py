@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from lablib import cache as caches
-from lablib import image, package, places, qemu, snapshot
+from lablib import places, qemu, snapshot
+from lablib.artifacts import image, package
 from lablib.cache import Cache
 from lablib.qemu import Machine
 

@@ -9,11 +9,12 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
-from lablib import session, trace, trace_analyse, trace_capture, trace_count, trace_cut, trace_table
+from lablib import places, session
 from lablib.errors import LabError
 from lablib.monitor import Monitor
 from lablib.qemu import Machine
-from lablib.trace_code import Code, Instruction
+from lablib.trace import analyse, capture, command, count, cut, report
+from lablib.trace.code import Code, Instruction
 
 #: a hypercall in the small: two operations' loops, with locks as the hypervisor has them
 SOURCE = """
@@ -104,7 +105,7 @@ def log_of(addresses, to: Path) -> Path:
 def traced(program, tmp_path):
     code = Code(program)
     calls = [follow(code, "do_grant_table_op", {"op": op, "rounds": 4}) for op in (0, 1, 0, 1)]
-    return trace_analyse.analyse(code, log_of(chain(*calls), tmp_path / "log"), 4), code
+    return analyse.analyse(code, log_of(chain(*calls), tmp_path / "log"), 4), code
 
 
 def test_a_call_is_cut_into_operations(traced):
@@ -114,12 +115,12 @@ def test_a_call_is_cut_into_operations(traced):
     assert [part.name for part in unmaps.operations] == ["unmap, first pass", "unmap, completion"]
     (part,) = maps.operations
     assert maps.instructions - maps.once == 4 * len(part.steps)
-    counts = trace_count.by_symbol(part, code)
+    counts = count.by_symbol(part, code)
     assert counts.keys() == {"gnttab_map_grant_ref", "_spin_lock"}
     assert sum(counts.values()) == len(part.steps)
-    inlined = trace_count.by_source(part, code)
+    inlined = count.by_source(part, code)
     assert inlined["spin_lock_common"] == 2  # the xadd, of two lockings
-    lines = trace_count.by_line(part, code)
+    lines = count.by_line(part, code)
     assert any(line.startswith("fence ") for line in lines)
 
 
@@ -140,16 +141,16 @@ def test_locks_have_names_and_owners(traced):
 
 def test_table_listing_and_document(traced):
     made, code = traced
-    shown = trace_table.table(made, code, 4, "symbol")
+    shown = report.table(made, code, 4, "symbol")
     assert "map: 2 hypercalls seen, 2 of them the same" in shown
     row = next(line for line in shown.splitlines() if line.startswith("domain-wide"))
     assert row.split() == ["domain-wide", "2", "0", "0", "2"]
     assert "takes somebody (domain-wide)" in shown
     assert "takes entry: " in shown
-    listing = trace_table.listing(made, code)
+    listing = report.listing(made, code)
     operations = [part for each in made for part in each.operations]
     assert len(listing.splitlines()) == sum(len(part.steps) + 2 for part in operations)
-    document = json.loads(json.dumps(trace_table.document(made, code, 4, "guest", 1)))
+    document = json.loads(json.dumps(report.document(made, code, 4, "guest", 1)))
     (part,) = document["hypercalls"][0]["parts"]
     assert part["instructions"] == sum(part["by_symbol"].values())
     assert sum(point["domain_wide"] for point in part["points"]) == 2
@@ -158,7 +159,7 @@ def test_table_listing_and_document(traced):
 def test_batch_1_is_a_whole_call(program, tmp_path):
     code = Code(program)
     calls = [follow(code, "do_grant_table_op", {"op": op, "rounds": 1}) for op in (0, 1)]
-    maps, _ = trace_analyse.analyse(code, log_of(chain(*calls), tmp_path / "log"), 1)
+    maps, _ = analyse.analyse(code, log_of(chain(*calls), tmp_path / "log"), 1)
     assert maps.operations[0].addresses == calls[0]
 
 
@@ -166,7 +167,7 @@ def test_a_trace_without_unmaps_is_said(program, tmp_path):
     code = Code(program)
     call = follow(code, "do_grant_table_op", {"op": 0, "rounds": 4})
     with pytest.raises(LabError, match="no whole unmap hypercall"):
-        trace_analyse.analyse(code, log_of(call, tmp_path / "log"), 4)
+        analyse.analyse(code, log_of(call, tmp_path / "log"), 4)
 
 
 def test_what_is_in_memory_counts_not_what_is_in_the_file(program, tmp_path):
@@ -221,7 +222,7 @@ def test_the_return_thunk_is_one_return():
     texts = {1: "call 5 <f>", 5: "call 8 <g>", 8: "jmp 9 <__x86_return_thunk>", 9: "ret"}
     texts |= {6: "jmp 9 <__x86_return_thunk>", 2: "nop"}
     code = argparse.Namespace(instructions={at: Instruction(at, t) for at, t in texts.items()})
-    depths = [len(each.callers) for each in trace_count.steps([1, 5, 8, 9, 6, 9, 2], code)]
+    depths = [len(each.callers) for each in count.steps([1, 5, 8, 9, 6, 9, 2], code)]
     assert depths == [0, 1, 2, 1, 1, 0, 0]
 
 
@@ -235,32 +236,32 @@ def test_a_block_that_was_taken_back_did_not_run(tmp_path):
         "Trace 0: 0x7f82 [0000000000000000/ffff82d040200020/0050/ff] \n"
         "Trace 0: 0x7f81 [0000000000000000/ffff82d040200013/0050/ff] \n"
     )
-    found = [address & 0xFF for address in trace_capture.executed(log)]
+    found = [address & 0xFF for address in capture.executed(log)]
     assert found == [0x10, 0x20, 0x13]
 
 
 def test_a_call_that_begins_anew_was_not_whole():
-    assert list(trace_cut.calls([7, 1, 2, 1, 2, 3, 9, 3, 1], 1, frozenset({3}))) == [(1, 2, 3)]
+    assert list(cut.calls([7, 1, 2, 1, 2, 3, 9, 3, 1], 1, frozenset({3}))) == [(1, 2, 3)]
 
 
 def test_an_inner_loop_is_not_the_loop_over_operations():
     round_ = [10, 11, 11, 11, 12]
-    (loop,) = trace_cut.loops([1, *round_, *round_, *round_, *round_, 99, 98, 97], 4)
+    (loop,) = cut.loops([1, *round_, *round_, *round_, *round_, 99, 98, 97], 4)
     assert loop.rounds == (tuple(round_),) * 4
     assert loop.end == 21
 
 
 def test_a_rare_round_is_not_the_modal_one():
-    (loop,) = trace_cut.loops([10, 12, 10, 11, 12, 10, 12, 10, 12, 99], 4)
+    (loop,) = cut.loops([10, 12, 10, 11, 12, 10, 12, 10, 12, 99], 4)
     assert loop.modal == (10, 12)
 
 
 def test_symbols_stand_beside_the_image(tmp_path):
     xen = tmp_path / "xen"
     with pytest.raises(LabError, match=r"xen-syms of .* are not there"):
-        trace.symbols(xen, None)
+        command.find_symbols(xen, None)
     (tmp_path / "xen-syms").write_text("")
-    assert trace.symbols(xen, None) == tmp_path / "xen-syms"
+    assert command.find_symbols(xen, None) == tmp_path / "xen-syms"
 
 
 def test_a_file_that_is_no_elf_is_refused(tmp_path):
@@ -313,14 +314,14 @@ def qemu(tmp_path):
 def test_recording_ends_as_it_began(qemu):
     path, told = qemu
     with Monitor(path) as monitor:
-        trace_capture.record(monitor, path.with_name("log"), 2, 2, 10)
+        capture.record(monitor, path.with_name("log"), 2, 2, 10)
         assert told[0] == "stop"
         assert told[-3:] == ["logfile /dev/null", "singlestep off", "cont"]
         with pytest.raises(LabError, match="0x2 was not executed 3 times"):
-            trace_capture.record(monitor, path.with_name("log"), 2, 3, 0.1)
+            capture.record(monitor, path.with_name("log"), 2, 3, 0.1)
         assert told[-3:] == ["logfile /dev/null", "singlestep off", "cont"]
         with pytest.raises(LabError, match="0x10 cannot be read: Invalid addr"):
-            trace_capture.memory(monitor, 0x10, 4, path.parent / "none")
+            capture.memory(monitor, 0x10, 4, path.parent / "none")
         with pytest.raises(LabError, match="hung up"):
             monitor.do("quit")
 
@@ -331,7 +332,7 @@ def test_no_monitor_is_said(tmp_path):
 
 
 def test_help_has_an_example():
-    lab = trace.places.LAB / "lab"
+    lab = places.LAB / "lab"
     shown = subprocess.run([lab, "trace", "--help"], check=True, capture_output=True, text=True)
     for word in ("--syms", "--batch", "--mappings", "--by", "--json", "example: lab trace"):
         assert word in shown.stdout
@@ -351,7 +352,7 @@ def test_symbols_of_another_build_are_refused(program, tmp_path):
 def test_only_an_exact_lab_can_be_traced(program, tmp_path):
     lab = argparse.Namespace(exact=False, name="one")
     with pytest.raises(LabError, match="one has two vCPUs") as refused:
-        trace.capture(lab, program, argparse.Namespace(), tmp_path)
+        command.record_trace(lab, program, argparse.Namespace(), tmp_path)
     assert refused.value.exit_code == 2
 
 

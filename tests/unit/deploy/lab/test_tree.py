@@ -1,12 +1,13 @@
 """How a hypervisor is built in the tree of the one before: on a source of three files."""
 
 import pytest
-from lablib import places, roots
-from lablib.bases import Base
+from lablib import places
+from lablib.artifacts import roots
+from lablib.artifacts.hypervisor import BUILT, label, series
+from lablib.artifacts.xen_tree import STOCK, Label, Tree
 from lablib.errors import LabError
-from lablib.hypervisor import BUILT, label, series
-from lablib.series import Patch, flaw, kernel_patches, mark, patches
-from lablib.tree import STOCK, Label, Tree
+from lablib.source.bases import Base
+from lablib.source.series import Patch, flaw, kernel_patches, mark, patches
 from lablib.work import run
 
 #: Says what it compiles, as `make -s` does not: a warning for each line that has one.

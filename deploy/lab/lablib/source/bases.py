@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lablib import apt, index, places
+from lablib import places
 from lablib.cache import Cache, key, remove
-from lablib.download import File, UnavailableError
 from lablib.errors import EXIT_USAGE, LabError
-from lablib.series import Fit, Patch, read_series, trial
-from lablib.source import local_source, unpacked
+from lablib.source import apt, index
+from lablib.source.download import File, UnavailableError
+from lablib.source.series import Fit, Patch, read_series, trial
+from lablib.source.unpack import local_source, unpacked
 from lablib.work import say
 
 KEPT = " until the series changes, or `lab build --prune` chooses anew"

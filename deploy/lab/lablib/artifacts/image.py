@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from lablib import initramfs, places
+from lablib import places
+from lablib.artifacts import initramfs
+from lablib.artifacts.roots import dom0_root, inside
 from lablib.cache import Cache, key, remove, tree_parts
-from lablib.roots import dom0_root, inside
 from lablib.work import as_root, run, step
 
 SIZE = 2 << 30

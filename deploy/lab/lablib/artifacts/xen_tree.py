@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lablib.bases import Base
+from lablib.artifacts.roots import Workbench
 from lablib.cache import key, remove
 from lablib.errors import LabError
-from lablib.roots import Workbench
-from lablib.series import Patch, flaw
+from lablib.source.bases import Base
+from lablib.source.series import Patch, flaw
 from lablib.work import as_root, run
 
 CONFIGURE = """

@@ -4,9 +4,9 @@ import os
 import re
 import subprocess
 
-from lablib import apt
 from lablib.cache import Cache
 from lablib.errors import LabError
+from lablib.source import apt
 from lablib.work import step
 
 TRUST = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"

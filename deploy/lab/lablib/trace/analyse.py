@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lablib import trace_capture, trace_cut
 from lablib.errors import LabError
-from lablib.trace_code import Code
-from lablib.trace_count import Operation, operation
+from lablib.trace import capture, cut
+from lablib.trace.code import Code
+from lablib.trace.count import Operation, operation
 
 ENTRY = "do_grant_table_op"
 #: what a hypercall's trace passes through, and what its operation is called here
@@ -41,7 +41,7 @@ def analyse(code: Code, log: Path, batch: int) -> list[Traced]:
 
     Args:
         code: of the hypervisor, as it was in memory.
-        log: from `trace_capture.record`.
+        log: from `capture.record`.
         batch: operations a hypercall.
 
     Raises:
@@ -54,7 +54,7 @@ def analyse(code: Code, log: Path, batch: int) -> list[Traced]:
         if instruction.returns and code.function(address) == ENTRY
     )
     found: dict[str, list[tuple[int, ...]]] = {kind: [] for kind in KINDS.values()}
-    for call in trace_cut.calls(trace_capture.executed(log), entry, exits):
+    for call in cut.calls(capture.executed(log), entry, exits):
         kind = _kind(call, code)
         if kind is not None:
             found[kind].append(call)
@@ -73,12 +73,12 @@ def _kind(call: tuple[int, ...], code: Code) -> str | None:
 
 
 def _traced(kind: str, calls: list[tuple[int, ...]], code: Code, batch: int) -> Traced:
-    call = trace_cut.modal(calls)
+    call = cut.modal(calls)
     seen, times = len(calls), calls.count(call)
     if batch == 1:
         whole = operation(f"{kind}, whole call", call, code)
         return Traced(kind, seen, times, len(call), 0, (whole,))
-    loops = trace_cut.loops(call, batch)
+    loops = cut.loops(call, batch)
     if not loops:
         raise LabError(f"nothing in a {kind} hypercall runs once for each of {batch} operations")
     names = PARTS[kind] if len(loops) == len(PARTS[kind]) else ()

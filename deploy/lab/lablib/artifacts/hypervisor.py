@@ -3,12 +3,12 @@
 import gzip
 from pathlib import Path
 
-from lablib.bases import XEN, base
+from lablib.artifacts.roots import build_root, dom0_root
+from lablib.artifacts.xen_tree import COMPILE, CONFIGURE, STOCK, Label, Tree
 from lablib.cache import Cache, key
 from lablib.errors import EXIT_USAGE, LabError
-from lablib.roots import build_root, dom0_root
-from lablib.series import Patch, counted, mark, patches
-from lablib.tree import COMPILE, CONFIGURE, STOCK, Label, Tree
+from lablib.source.bases import XEN, base
+from lablib.source.series import Patch, counted, mark, patches
 from lablib.work import step
 
 BUILT = ("stock", "patched", "stock-debug", "patched-debug")

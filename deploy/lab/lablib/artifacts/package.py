@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from lablib import places
+from lablib.artifacts.roots import Workbench, build_root
 from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError
-from lablib.roots import Workbench, build_root
 from lablib.work import step
 
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "xengt", "xenlib_cffi", "deploy/debian")

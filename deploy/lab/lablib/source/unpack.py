@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lablib.cache import Cache, key, tree_parts
-from lablib.download import File, download, sha256
 from lablib.errors import EXIT_USAGE, LabError
+from lablib.source.download import File, download, sha256
 from lablib.work import run, step
 
 UNPACK = """

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lablib.trace_code import Code, Instruction, Place
+from lablib.trace.code import Code, Instruction, Place
 
 #: in one of these, an atomic access is the taking of a lock (common/spinlock.c, rwlock.h)
 ACQUIRING = frozenset(

@@ -4,11 +4,11 @@ import tempfile
 from pathlib import Path
 
 from lablib import places
-from lablib.bases import LINUX, base
+from lablib.artifacts.roots import Workbench, kernel_root
 from lablib.cache import Cache, key
 from lablib.errors import LabError
-from lablib.roots import Workbench, kernel_root
-from lablib.series import Patch, counted, flaw, kernel_patches
+from lablib.source.bases import LINUX, base
+from lablib.source.series import Patch, counted, flaw, kernel_patches
 from lablib.work import as_root, run, step
 
 KERNELS = ("debian", "patched")

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from lablib.trace_analyse import Traced
-from lablib.trace_code import Code
-from lablib.trace_count import Operation, Point, by_line, by_source, by_symbol
+from lablib.trace.analyse import Traced
+from lablib.trace.code import Code
+from lablib.trace.count import Operation, Point, by_line, by_source, by_symbol
 
 BY: dict[str, Callable[[Operation, Code], Counter[str]]] = {
     "symbol": by_symbol,
@@ -26,7 +26,7 @@ def table(traced: Sequence[Traced], code: Code, batch: int, by: str) -> str:
     """Return what a person reads.
 
     Args:
-        traced: from `trace_analyse.analyse`.
+        traced: from `analyse.analyse`.
         code: the hypervisor's.
         batch: operations a hypercall.
         by: a key of BY.
@@ -125,7 +125,7 @@ def document(
     """Return what a program reads, schema `xengt.trace/1`.
 
     Args:
-        traced: from `trace_analyse.analyse`.
+        traced: from `analyse.analyse`.
         code: the hypervisor's.
         batch: operations a hypercall.
         granter: whose pages.

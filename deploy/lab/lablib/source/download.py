@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lablib.apt import TIME_LIMITS, Mirrors, mirrors
 from lablib.cache import Cache
 from lablib.errors import LabError
+from lablib.source.apt import TIME_LIMITS, Mirrors, mirrors
 
 HELPER = "/usr/lib/apt/apt-helper"
 """Downloads as apt does: through the proxies, with the certificates of apt's configuration."""

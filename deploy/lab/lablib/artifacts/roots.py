@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from lablib import apt, places
+from lablib import places
 from lablib.cache import Cache, key, remove
+from lablib.source import apt
 from lablib.work import as_root, run, step
 
 BUILD_PACKAGES = (

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lablib import hypervisor, places, remote, session, trace_capture, trace_table
+from lablib import places, remote, session
+from lablib.artifacts import hypervisor
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError
 from lablib.monitor import Monitor
 from lablib.record import Record
-from lablib.trace_analyse import ENTRY, analyse
-from lablib.trace_code import Code
+from lablib.trace import capture, report
+from lablib.trace.analyse import ENTRY, analyse
+from lablib.trace.code import Code
 from lablib.work import step
 
 STARTING = 1500.0
@@ -31,7 +33,7 @@ FEWEST = 8
 ATTEMPTS = 50
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what `trace` takes besides what to boot."""
     parser.add_argument(
         "--name", metavar="LAB", help="trace a lab that is up with --exact; boot none"
@@ -58,7 +60,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by",
         default="symbol",
-        choices=list(trace_table.BY),
+        choices=list(report.BY),
         help="count by the function that code became part of, by the source's function, inlined"
         " or not, or by the source's line (symbol)",
     )
@@ -68,7 +70,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
-def linked(booted: str, given: Path | None = None) -> Path:
+def find_symbols_of_lab(booted: str, given: Path | None = None) -> Path:
     """Return the file with the symbols of what a lab boots.
 
     Args:
@@ -76,12 +78,12 @@ def linked(booted: str, given: Path | None = None) -> Path:
         given: what the user says.
     """
     if booted not in hypervisor.VARIANTS:
-        return symbols(Path(booted), given)
+        return find_symbols(Path(booted), given)
     cache = Cache(places.cache_root())
-    return symbols(hypervisor.build(cache, booted, os.cpu_count() or 1) / "xen", given)
+    return find_symbols(hypervisor.build(cache, booted, os.cpu_count() or 1) / "xen", given)
 
 
-def symbols(xen: Path, given: Path | None) -> Path:
+def find_symbols(xen: Path, given: Path | None) -> Path:
     """Return the file with a hypervisor's symbols.
 
     Args:
@@ -101,14 +103,14 @@ def symbols(xen: Path, given: Path | None) -> Path:
     return path
 
 
-def capture(lab: Record, syms: Path, args: argparse.Namespace, to: Path) -> None:
+def record_trace(lab: Record, syms: Path, args: argparse.Namespace, to: Path) -> None:
     """Let dom0 map and unmap, and write down what the hypervisor executes.
 
     Args:
         lab: an exact one that is up.
         syms: its hypervisor's symbols.
         args: of the command.
-        to: a directory; gets `log`, see `trace_capture.executed`, and `text`, its code.
+        to: a directory; gets `log`, see `capture.executed`, and `text`, its code.
 
     Raises:
         LabError: the lab keeps no monitor, or no exact time.
@@ -121,16 +123,16 @@ def capture(lab: Record, syms: Path, args: argparse.Namespace, to: Path) -> None
         )
     code = Code(syms)
     with _load(lab, args), Monitor(lab.directory / "monitor") as monitor:
-        running_text(monitor, code, to / "text")
+        save_text_section(monitor, code, to / "text")
         with step(f"recording {args.hypercalls} hypercalls"):
             log, entry = to / "log", code.start(ENTRY)
-            trace_capture.record(monitor, log, entry, args.hypercalls + 1, RECORDING)
+            capture.record(monitor, log, entry, args.hypercalls + 1, RECORDING)
 
 
 @contextmanager
 def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
     """Keep dom0 mapping and unmapping; afterwards nothing of it is left there."""
-    program = Path(__file__).with_name("trace_load.py").read_text()
+    program = Path(__file__).with_name("load.py").read_text()
     words = ["python3", "-c", program, str(args.batch), args.granter, str(args.mappings)]
     with (
         tempfile.TemporaryFile() as said,
@@ -156,7 +158,7 @@ def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
             load.kill()
 
 
-def running_text(monitor: Monitor, code: Code, target: Path) -> None:
+def save_text_section(monitor: Monitor, code: Code, target: Path) -> None:
     """Read the hypervisor's code out of the machine.
 
     Args:
@@ -171,7 +173,7 @@ def running_text(monitor: Monitor, code: Code, target: Path) -> None:
     for attempt in range(ATTEMPTS):
         monitor.do("stop")
         try:
-            trace_capture.memory(monitor, start, size, target)
+            capture.memory(monitor, start, size, target)
             break
         except LabError:  # not every page table of a guest has it mapped
             if attempt + 1 == ATTEMPTS:
@@ -182,7 +184,7 @@ def running_text(monitor: Monitor, code: Code, target: Path) -> None:
     code.compare(target.read_bytes())
 
 
-def trace(args: argparse.Namespace, chosen: session.Options, running: Record | None) -> int:
+def run(args: argparse.Namespace, chosen: session.Options, running: Record | None) -> int:
     """Trace a lab that is up, or boot one for it; print.
 
     Args:
@@ -201,25 +203,25 @@ def trace(args: argparse.Namespace, chosen: session.Options, running: Record | N
             exit_code=EXIT_USAGE,
         )
     if running:
-        syms = linked(running.hypervisor, args.syms)
+        syms = find_symbols_of_lab(running.hypervisor, args.syms)
     else:
         _, xen = session.build(Cache(places.cache_root()), chosen)
-        syms = symbols(xen, args.syms)
+        syms = find_symbols(xen, args.syms)
     with tempfile.TemporaryDirectory(prefix="lab-trace-") as place:
         to = Path(place)
         name = f"trace-{os.getpid()}"
         try:
             lab = running or session.up(name, chosen, stays=False)
-            capture(lab, syms, args, to)
+            record_trace(lab, syms, args, to)
         finally:
             session.down(name)
         code = Code(syms, to / "text")
         traced = analyse(code, to / "log", args.batch)
     if args.json:
-        made = trace_table.document(traced, code, args.batch, args.granter, args.mappings)
+        made = report.document(traced, code, args.batch, args.granter, args.mappings)
         print(json.dumps(made, indent=1))
     else:
-        print(trace_table.table(traced, code, args.batch, args.by))
+        print(report.table(traced, code, args.batch, args.by))
         if args.listing:
-            print(trace_table.listing(traced, code))
+            print(report.listing(traced, code))
     return 0

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from lablib import places
+from lablib.demo.results import paragraph, table
+from lablib.demo.stages import REFRESH, Process, Stages
 from lablib.errors import EXIT_NO_SOURCE, EXIT_USAGE, LabError
-from lablib.results import paragraph, table
-from lablib.stages import REFRESH, Process, Stages
 from lablib.work import tell
 
 LAB = str(places.LAB / "lab")
