@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lablib import places
 from lablib.cache import Cache, key
-from lablib.work import as_root
+from lablib.commands import as_root
 
 #: from Debian 13 on, promtool is in a package of its own, which the other one depends on
 SERVER, TOOL = "prometheus", "promtool"

@@ -13,9 +13,9 @@ from lablib.artifacts import hypervisor
 from lablib.artifacts.roots import Workbench, build_root
 from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError
+from lablib.output import report_error, step
 from lablib.source.bases import XEN, base
 from lablib.source.series import Patch
-from lablib.work import step, tell
 
 from hvlib.names import IMAGE, PACKAGE, SCRIPT
 
@@ -169,6 +169,6 @@ def main() -> int:
             args.output.mkdir(parents=True, exist_ok=True)
             deb = Path(shutil.copy(deb, args.output))
     except LabError as error:
-        return tell(error)
+        return report_error(error)
     print(deb)
     return 0

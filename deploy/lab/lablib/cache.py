@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lablib.work import as_root
+from lablib.commands import as_root
 
 KEPT = 3
 """Entries kept of a kind: the newest by use. A root is half a gigabyte."""

@@ -13,9 +13,10 @@ from lablib import places, qemu, remote, session
 from lablib.artifacts import image
 from lablib.artifacts.roots import dom0_root
 from lablib.cache import Cache, key, remove
+from lablib.commands import as_root, run
 from lablib.console import Console
+from lablib.output import step
 from lablib.record import Record, birth, directory
-from lablib.work import as_root, run, step
 
 PACKAGES = ("grub-pc", "xen-hypervisor-common")
 """Debian's boot loader, and its hypervisor's part in that, as on a box somebody installed."""

@@ -15,9 +15,9 @@ from lablib.cache import Cache
 from lablib.console import Console
 from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.monitor import Monitor
+from lablib.output import print_message, step
 from lablib.record import Record, birth, directory, everyone, load
 from lablib.snapshot import Snapshot
-from lablib.work import say, step
 
 POLL = 0.1
 SOCKET_PATH = 108
@@ -163,7 +163,7 @@ def _resume(start: Start, saved: Snapshot) -> Record | None:
             (home / "new-key").rename(home / "key")
             (home / "new-key.pub").rename(home / "key.pub")
             return record
-    say("the saved lab does not resume: it is removed, and the lab boots")
+    print_message("the saved lab does not resume: it is removed, and the lab boots")
     record.kill()
     saved.drop(home)
     return None
@@ -186,10 +186,10 @@ def _refresh(record: Record, key: str) -> bool:
         time.sleep(POLL)  # QEMU does not listen yet
     else:
         said = (record.directory / "qemu.log").read_text(errors="replace").strip()
-        say(f"  QEMU: {said}" if said else "  dom0 does not answer ssh")
+        print_message(f"  QEMU: {said}" if said else "  dom0 does not answer ssh")
         return False
     for text in (done.stdout + done.stderr).splitlines():
-        say(f"  {text}")
+        print_message(f"  {text}")
     return done.returncode == 0
 
 
@@ -360,7 +360,7 @@ def _start_guest(record: Record, options: Options) -> None:
     )
     if started.returncode != 0:
         for text in (started.stdout + started.stderr).splitlines()[-25:]:
-            say(f"  {text}")
+            print_message(f"  {text}")
         raise lost(record, "the guest did not start")
 
 

@@ -17,7 +17,7 @@ from lablib import qemu
 from lablib.cache import Cache, key, remove
 from lablib.errors import LabError
 from lablib.monitor import Monitor
-from lablib.work import say, step
+from lablib.output import print_message, step
 
 KIND = "snapshot"
 """The kind of cache entry; `lablib.cache` limits their number and size."""
@@ -73,7 +73,9 @@ class Snapshot:
         """
         free = shutil.disk_usage(self.cache.root).free
         if free < SPACE:
-            say(f"this lab is not saved: {self.cache.root} has only {free >> 20} MiB left")
+            print_message(
+                f"this lab is not saved: {self.cache.root} has only {free >> 20} MiB left"
+            )
             return
         try:
             with step("saving the lab"), Monitor(home / "monitor") as monitor:
@@ -85,7 +87,7 @@ class Snapshot:
                 finally:
                     monitor.do("cont")
         except LabError as error:
-            say(f"this lab is not saved: {error.what}")
+            print_message(f"this lab is not saved: {error.what}")
 
     def drop(self, home: Path) -> None:
         """Remove a snapshot that cannot be resumed, and what `copy_to` copied of it.

@@ -7,9 +7,9 @@ from lablib.artifacts.roots import build_root, dom0_root
 from lablib.artifacts.xen_tree import COMPILE, CONFIGURE, STOCK, Label, Tree
 from lablib.cache import Cache, key
 from lablib.errors import EXIT_USAGE, LabError
+from lablib.output import step
 from lablib.source.bases import XEN, base
 from lablib.source.series import Patch, counted, mark, patches
-from lablib.work import step
 
 BUILT = ("stock", "patched", "stock-debug", "patched-debug")
 """Each pair is built from one source with one configuration."""

@@ -15,7 +15,8 @@ from lablib import places
 from lablib.artifacts import initramfs
 from lablib.artifacts.roots import dom0_root, inside
 from lablib.cache import Cache, key, remove, tree_parts
-from lablib.work import as_root, run, step
+from lablib.commands import as_root, run
+from lablib.output import step
 
 SIZE = 2 << 30
 """Bytes of the file system. The file is sparse: what is free in it takes no room."""

@@ -6,10 +6,11 @@ from pathlib import Path
 from lablib import places
 from lablib.artifacts.roots import Workbench, kernel_root
 from lablib.cache import Cache, key
+from lablib.commands import as_root, run
 from lablib.errors import LabError
+from lablib.output import step
 from lablib.source.bases import LINUX, base
 from lablib.source.series import Patch, counted, flaw, kernel_patches
-from lablib.work import as_root, run, step
 
 KERNELS = ("debian", "patched")
 """Debian's own is the package; the other has a small configuration, lab/kernel/config."""

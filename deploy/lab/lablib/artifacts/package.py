@@ -7,7 +7,7 @@ from lablib import places
 from lablib.artifacts.roots import Workbench, build_root
 from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError
-from lablib.work import step
+from lablib.output import step
 
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "xengt", "xenlib_cffi", "deploy/debian")
 COMPILED = {".so", ".o", ".pyc"}

@@ -6,8 +6,9 @@ from typing import Self
 
 from lablib import places
 from lablib.cache import Cache, key, remove
+from lablib.commands import as_root, run
+from lablib.output import step
 from lablib.source import apt
-from lablib.work import as_root, run, step
 
 BUILD_PACKAGES = (
     "build-essential", "libxen-dev", "pkgconf",

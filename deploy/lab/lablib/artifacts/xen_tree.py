@@ -15,10 +15,10 @@ from pathlib import Path
 
 from lablib.artifacts.roots import Workbench
 from lablib.cache import key, remove
+from lablib.commands import as_root, run
 from lablib.errors import LabError
 from lablib.source.bases import Base
 from lablib.source.series import Patch, flaw
-from lablib.work import as_root, run
 
 CONFIGURE = """
 make -s -C xen/xen defconfig

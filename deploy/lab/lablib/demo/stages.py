@@ -1,7 +1,7 @@
-"""The stages of labs that start side by side: a line for each, and on a terminal what is left.
+"""The progress of the demo: one line per completed stage, and a status line on a terminal.
 
-`lab` prints a line when a step begins and one when it ends (lablib/work.py). They are read here
-from a process's standard error, and everything it prints goes to its log.
+`lab` prints a line when a step begins and another when it ends (`lablib.output.step`). `LabProcess`
+reads these lines from the stderr of a `lab` process and writes all of its output to a log.
 """
 
 import json
@@ -17,108 +17,113 @@ from typing import IO
 
 from lablib.errors import LabError
 
-BEGINS = re.compile(r"lab: (.*)…$")
-ENDS = re.compile(r"lab: (.*): ([\d.]+) s$")
-USUAL = 30.0
-"""Seconds that a step is expected to take the first time."""
+STEP_BEGINS = re.compile(r"lab: (.*)…$")
+STEP_ENDS = re.compile(r"lab: (.*): ([\d.]+) s$")
+DEFAULT_DURATION = 30.0
+"""Expected seconds of a step that has never been timed."""
 REFRESH = 0.5
+"""Seconds between updates of the status line."""
 
 
 @dataclass
 class Stages:
-    """What is going on now, and how long it takes.
+    """The stages that are running and the expected duration of each.
 
     Attributes:
-        memory: the file with the seconds that each run and each of its steps took the last time.
+        durations_file: JSON file with the seconds that each step, and a whole run (key ""), took
+            in the previous run.
+        terminal: show a status line.
+        running: the time.monotonic() at which each (side, step) began.
     """
 
-    memory: Path
+    durations_file: Path
     terminal: bool = field(default_factory=sys.stderr.isatty)
     running: dict[tuple[str, str], float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _begun: float = field(default_factory=time.monotonic)
-    _shown: bool = False
+    _start: float = field(default_factory=time.monotonic)
+    _status_line: bool = False
 
     def __post_init__(self) -> None:
-        """Read how long things took the last time."""
+        """Read the durations of the previous run."""
         try:
-            self.took: dict[str, float] = json.loads(self.memory.read_text())
+            self.durations: dict[str, float] = json.loads(self.durations_file.read_text())
         except (OSError, ValueError):
-            self.took = {}
+            self.durations = {}
 
     @property
     def elapsed(self) -> float:
-        """Return the seconds since the beginning."""
-        return time.monotonic() - self._begun
+        """Return the seconds since the demo started."""
+        return time.monotonic() - self._start
 
     def begin(self, side: str, step: str) -> None:
-        """Note that a step begins.
+        """Record that a step begins.
 
         Args:
-            side: the process that takes it; "" is the only one.
-            step: what it is.
+            side: `stock` or `patched`; "" for a step of the demo itself.
+            step: the name of the step.
         """
         with self._lock:
             self.running[side, step] = time.monotonic()
 
     def end(self, side: str, step: str) -> None:
-        """Print a step that has ended, with the seconds that it took."""
+        """Print the line of a step that has ended, with its duration in seconds."""
         with self._lock:
             begun = self.running.pop((side, step), time.monotonic())
-            seconds = self.took[step] = time.monotonic() - begun
+            seconds = self.durations[step] = time.monotonic() - begun
             self._clear()
             prefix = f"{side}: " if side else ""
             print(f"{prefix + step:<74} {seconds:6.1f} s", file=sys.stderr, flush=True)
 
     def refresh(self) -> None:
-        """Show on a terminal what is running, and how long all of it may still take."""
+        """Update the status line: elapsed and estimated seconds, and the running steps."""
         if not self.terminal:
             return
         with self._lock:
             now = time.monotonic()
-            whole = self.took.get("", 0.0)
-            left = max(
+            total = self.durations.get("", 0.0)
+            remaining = max(
                 [
-                    self.took.get(step, USUAL) - (now - begun)
+                    self.durations.get(step, DEFAULT_DURATION) - (now - begun)
                     for (_, step), begun in self.running.items()
                 ],
                 default=0.0,
             )
-            left = max(left, whole - self.elapsed, 1.0)
+            remaining = max(remaining, total - self.elapsed, 1.0)
             names = ", ".join(f"{side}: {step}" if side else step for side, step in self.running)
             self._clear()
-            line = f"{self.elapsed:.0f} s, about {left:.0f} s left: {names}"
+            line = f"{self.elapsed:.0f} s elapsed, about {remaining:.0f} s remaining: {names}"
             print(f"\r{line[:100]}", end="", file=sys.stderr, flush=True)
-            self._shown = True
+            self._status_line = True
 
-    def close(self, *, whole: bool) -> None:
-        """Remove the line about what is running, and remember how long things took.
+    def close(self, *, complete: bool) -> None:
+        """Remove the status line and store the durations for the next run.
 
         Args:
-            whole: everything was done, so that the time of all of it is worth remembering.
+            complete: the demo succeeded; only then is its total duration stored.
         """
         with self._lock:
             self._clear()
-            if whole:
-                self.took[""] = self.elapsed
-            self.memory.parent.mkdir(parents=True, exist_ok=True)
-            self.memory.write_text(json.dumps(self.took))
+            if complete:
+                self.durations[""] = self.elapsed
+            self.durations_file.parent.mkdir(parents=True, exist_ok=True)
+            self.durations_file.write_text(json.dumps(self.durations))
 
     def _clear(self) -> None:
-        if self._shown:
+        if self._status_line:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
-            self._shown = False
+            self._status_line = False
 
 
-class Process:
-    """A `lab` command whose steps are shown and whose output goes to a log.
+class LabProcess:
+    """A running `lab` command whose steps are reported as stages.
 
     Args:
-        command: the command.
-        side: what its stages are called.
-        stages: where they are shown.
-        log: takes everything that it prints.
-        marks: lines that the command in dom0 prints, and what to do then.
+        command: the command line.
+        side: the name that precedes its stages; "" for none.
+        stages: where the stages are reported.
+        log: the file for the complete output.
+        markers: actions by the line on stderr that triggers them; the line comes from the command
+            in dom0.
     """
 
     def __init__(
@@ -127,14 +132,14 @@ class Process:
         side: str,
         stages: Stages,
         log: Path,
-        marks: Mapping[str, Callable[[], object]] | None = None,
+        markers: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
-        """Start it."""
+        """Start the command."""
         self.log = log
-        self._side, self._stages, self._marks = side, stages, marks or {}
+        self._side, self._stages, self._markers = side, stages, markers or {}
         self._out = log.open("a")
         self._child = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", *command],  # a killed demo leaves no lab
+            ["setpriv", "--pdeathsig", "TERM", *command],  # the lab ends with a killed demo
             stdin=subprocess.PIPE,
             stdout=self._out,
             stderr=subprocess.PIPE,
@@ -149,39 +154,39 @@ class Process:
             line = text.rstrip("\n")
             self._out.write(text)
             self._out.flush()
-            if found := ENDS.match(line):
+            if found := STEP_ENDS.match(line):
                 self._stages.end(self._side, found[1])
-            elif found := BEGINS.match(line):
+            elif found := STEP_BEGINS.match(line):
                 self._stages.begin(self._side, found[1])
-            elif line in self._marks:
-                self._marks[line]()
+            elif line in self._markers:
+                self._markers[line]()
 
-    def give(self, file: Path) -> None:
-        """Write a file to its standard input, and close that."""
+    def send(self, file: Path) -> None:
+        """Write a file to the command's stdin and close it."""
         if self._child.stdin:
             self._child.stdin.write(file.read_text())
             self._child.stdin.close()
 
-    def ended(self) -> bool:
-        """Tell whether it has ended.
+    def has_ended(self) -> bool:
+        """Return whether the command has ended.
 
         Raises:
-            LabError: it failed.
+            LabError: its exit code is not 0; the error has the same exit code.
         """
         status = self._child.poll()
         if status is None:
             return False
         self._reader.join()
         if status:
-            what = f"{self._side}: " if self._side else ""
-            remedy = f"the whole log is {self.log}"
+            prefix = f"{self._side}: " if self._side else ""
+            remedy = f"the complete log is {self.log}"
             raise LabError(
-                f"{what}the lab failed with exit code {status}", remedy, self.log, status
+                f"{prefix}the lab failed with exit code {status}", remedy, self.log, status
             )
         return True
 
     def kill(self) -> None:
-        """End it, with the lab that it has started."""
+        """Terminate the command; it removes its lab."""
         if self._child.poll() is None:
             self._child.terminate()
             self._child.wait()

@@ -14,11 +14,11 @@ from pathlib import Path
 from lablib import places
 from lablib.cache import Cache, key, remove
 from lablib.errors import EXIT_USAGE, LabError
+from lablib.output import print_message
 from lablib.source import apt, index
 from lablib.source.download import File, UnavailableError
 from lablib.source.series import Fit, Patch, read_series, trial
 from lablib.source.unpack import local_source, unpacked
-from lablib.work import say
 
 KEPT = " until the series changes, or `lab build --prune` chooses anew"
 
@@ -187,32 +187,32 @@ def _choose(cache: Cache, package: Package) -> Choice:
         try:
             directory = _unpacked(cache, package, version)
         except UnavailableError as error:
-            say(f"{now}: {error.what}")
+            print_message(f"{now}: {error.what}")
             for response in error.details:
-                say(f"  {response}")
+                print_message(f"  {response}")
             missing += error.details
             continue
         except LabError as error:
             # The files are those that the pin was made from: this is a fault of this machine.
             if version.pinned:
                 raise
-            say(f"{now}: it does not unpack")
+            print_message(f"{now}: it does not unpack")
             missing.append(error.what)
             continue
         result = trial(series, directory / package.name)
         if result.fit is Fit.FAILS or (result.fit is Fit.OFFSETS and version.exact):
             how = " exactly" if version.exact else ""
-            say(f"{result.patch} does not apply{how} to {name}: {result.hunk}")
+            print_message(f"{result.patch} does not apply{how} to {name}: {result.hunk}")
             missing.append(f"{result.patch} does not apply{how} to {name}")
             last = last or (version if version.pinned else None)
             continue
         if result.fit is Fit.OFFSETS or not version.pinned:
             how = "with offsets" if result.fit is Fit.OFFSETS else "exactly"
-            say(f"{now}: the series applies {how}")
-        say(f"using Debian's {name}{KEPT}")
+            print_message(f"{now}: the series applies {how}")
+        print_message(f"using Debian's {name}{KEPT}")
         return Choice(version, result.fit is Fit.OFFSETS)
     if last is not None:
-        say(f"using Debian's {package.title} {last.name}{KEPT}")
+        print_message(f"using Debian's {package.title} {last.name}{KEPT}")
         return Choice(last, offsets=False)
     raise NoSourceError(
         f"no source of {package.title} {package.release} that the series applies to"
@@ -230,7 +230,7 @@ def _candidates(cache: Cache, package: Package) -> Iterator[Version]:
     try:
         listed = index.versions(cache, package.name)
     except LabError as error:
-        say(f"{error.what}: only the versions that this tree pins are tried")
+        print_message(f"{error.what}: only the versions that this tree pins are tried")
         listed = {}
     newest_pin = pins[0].name if pins else "0"
     newest = newest_pin
@@ -251,7 +251,7 @@ def _local(cache: Cache, package: Package, path: Path) -> Base:
     directory = local_source(cache, package.name, package.option, path)
     result = trial(package.series(), directory / package.name)
     if result.fit is Fit.FAILS:
-        say(f"{result.patch} does not apply to {path}: {result.hunk}")
+        print_message(f"{result.patch} does not apply to {path}: {result.hunk}")
     elif result.fit is Fit.OFFSETS:
-        say(f"{path}: the series applies with offsets")
+        print_message(f"{path}: the series applies with offsets")
     return Base(directory, str(path), result.fit is Fit.OFFSETS)

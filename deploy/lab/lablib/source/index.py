@@ -6,8 +6,8 @@ import subprocess
 
 from lablib.cache import Cache
 from lablib.errors import LabError
+from lablib.output import step
 from lablib.source import apt
-from lablib.work import step
 
 TRUST = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
 """What apt holds the index to: the keys of debian-archive-keyring, whatever this machine's own

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lablib.cache import Cache, key, tree_parts
+from lablib.commands import run
 from lablib.errors import EXIT_USAGE, LabError
+from lablib.output import step
 from lablib.source.download import File, download, sha256
-from lablib.work import run, step
 
 UNPACK = """
 mkdir "$1"

@@ -17,11 +17,11 @@ from lablib.artifacts import hypervisor
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError
 from lablib.monitor import Monitor
+from lablib.output import step
 from lablib.record import Record
 from lablib.trace import capture, report
 from lablib.trace.analyse import ENTRY, analyse
 from lablib.trace.code import Code
-from lablib.work import step
 
 STARTING = 1500.0
 """Seconds the load may take until its first operation."""

@@ -5,10 +5,10 @@ from lablib import places
 from lablib.artifacts import roots
 from lablib.artifacts.hypervisor import BUILT, label, series
 from lablib.artifacts.xen_tree import STOCK, Label, Tree
+from lablib.commands import run
 from lablib.errors import LabError
 from lablib.source.bases import Base
 from lablib.source.series import Patch, flaw, kernel_patches, mark, patches
-from lablib.work import run
 
 #: Says what it compiles, as `make -s` does not: a warning for each line that has one.
 MAKEFILE = """\
