@@ -143,7 +143,7 @@ def _calls(code: Code, log: Path) -> Iterable[tuple[int, ...]]:
 
 
 def _between(calls: Sequence[tuple[int, ...]], code: Code) -> list[int]:
-    where = code.places({address for call in calls for address in call})
+    where = code.source_lines({address for call in calls for address in call})
     checks = {
         address
         for address, places in where.items()

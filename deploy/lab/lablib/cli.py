@@ -312,7 +312,7 @@ def trace(args: Namespace) -> int:
     """Count the instructions of a grant operation in Xen by function, with its locks and fences."""
     _check(args)
     running = _running(args) if args.name else None
-    chosen = session.Options(
+    options = session.Options(
         hypervisor=args.hypervisor,
         patches=args.patches,
         xen=args.xen,
@@ -323,7 +323,7 @@ def trace(args: Namespace) -> int:
         xen_args=args.xen_args,
         boot_timeout=args.boot_timeout,
     )
-    return tracing.run(args, chosen, running)
+    return tracing.run(args, options, running)
 
 
 def status(args: Namespace) -> int:

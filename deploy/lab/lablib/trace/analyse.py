@@ -1,4 +1,4 @@
-"""From the log of what the hypervisor executed to what each grant operation consists of."""
+"""Turn the log of executed instructions into counts per grant operation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,43 +9,43 @@ from lablib.trace.code import Code
 from lablib.trace.count import Operation, operation
 
 ENTRY = "do_grant_table_op"
-#: what a hypercall's trace passes through, and what its operation is called here
-KINDS = {"gnttab_map_grant_ref": "map", "gnttab_unmap_grant_ref": "unmap"}
-#: an unmap's loops: the second one runs after the TLBs were flushed, once for a whole batch
+#: the name of a hypercall by the function of common/grant_table.c that only this hypercall executes
+HYPERCALLS = {"gnttab_map_grant_ref": "map", "gnttab_unmap_grant_ref": "unmap"}
+#: the loops of a hypercall; an unmap's second loop runs after the TLB flush of the whole batch
 PARTS = {"map": ("map",), "unmap": ("unmap, first pass", "unmap, completion")}
 
 
 @dataclass(frozen=True)
-class Traced:
-    """What was seen of one kind of hypercall.
+class HypercallTrace:
+    """The recorded calls of one kind of hypercall, of which the most frequent one is analysed.
 
     Attributes:
-        kind: `map` or `unmap`.
-        seen: whole calls in the trace.
-        modal: how many of them were the same, instruction by instruction, as the one counted here.
-        instructions: of that call.
-        once: of these, those outside the loops over its operations.
-        operations: what one operation executes, part by part; without a batch the whole call.
+        name: `map` or `unmap`.
+        recorded: complete calls in the log.
+        identical: calls that consist of the same instructions as the analysed one.
+        instructions: instructions of the analysed call.
+        once: instructions of the analysed call outside the loops over its operations.
+        operations: the parts of one operation; with a batch of 1, the whole call.
     """
 
-    kind: str
-    seen: int
-    modal: int
+    name: str
+    recorded: int
+    identical: int
     instructions: int
     once: int
     operations: tuple[Operation, ...]
 
 
-def analyse(code: Code, log: Path, batch: int) -> list[Traced]:
-    """Cut a trace into operations and count what each executes.
+def analyse(code: Code, log: Path, batch: int) -> list[HypercallTrace]:
+    """Cut a log into hypercalls and operations and analyse each.
 
     Args:
-        code: of the hypervisor, as it was in memory.
+        code: the hypervisor's code as it was in memory.
         log: from `capture.record`.
-        batch: operations a hypercall.
+        batch: operations per hypercall.
 
     Raises:
-        LabError: no whole hypercall of a kind is in it, or its operations are not found.
+        LabError: the log has no complete call of a hypercall, or its operations are not found.
     """
     entry = code.start(ENTRY)
     exits = frozenset(
@@ -53,38 +53,44 @@ def analyse(code: Code, log: Path, batch: int) -> list[Traced]:
         for address, instruction in code.instructions.items()
         if instruction.returns and code.function(address) == ENTRY
     )
-    found: dict[str, list[tuple[int, ...]]] = {kind: [] for kind in KINDS.values()}
+    calls: dict[str, list[tuple[int, ...]]] = {name: [] for name in HYPERCALLS.values()}
     for call in cut.calls(capture.executed(log), entry, exits):
-        kind = _kind(call, code)
-        if kind is not None:
-            found[kind].append(call)
-    for kind, calls in found.items():
-        if not calls:
-            raise LabError(f"no whole {kind} hypercall was recorded", "give --hypercalls more")
-    return [_traced(kind, calls, code, batch) for kind, calls in found.items()]
+        name = _hypercall(call, code)
+        if name is not None:
+            calls[name].append(call)
+    for name, recorded in calls.items():
+        if not recorded:
+            raise LabError(
+                f"the log has no complete {name} hypercall", "increase --hypercalls and run again"
+            )
+    return [_analyse(name, recorded, code, batch) for name, recorded in calls.items()]
 
 
-def _kind(call: tuple[int, ...], code: Code) -> str | None:
-    for where in code.places(set(call)).values():
-        for place in where:
-            if place.function in KINDS:
-                return KINDS[place.function]
+def _hypercall(call: tuple[int, ...], code: Code) -> str | None:
+    for lines in code.source_lines(set(call)).values():
+        for line in lines:
+            if line.function in HYPERCALLS:
+                return HYPERCALLS[line.function]
     return None
 
 
-def _traced(kind: str, calls: list[tuple[int, ...]], code: Code, batch: int) -> Traced:
+def _analyse(name: str, calls: list[tuple[int, ...]], code: Code, batch: int) -> HypercallTrace:
     call = cut.modal(calls)
-    seen, times = len(calls), calls.count(call)
+    recorded, identical = len(calls), calls.count(call)
     if batch == 1:
-        whole = operation(f"{kind}, whole call", call, code)
-        return Traced(kind, seen, times, len(call), 0, (whole,))
+        whole = operation(f"{name}, whole call", call, code)
+        return HypercallTrace(name, recorded, identical, len(call), 0, (whole,))
     loops = cut.loops(call, batch)
     if not loops:
-        raise LabError(f"nothing in a {kind} hypercall runs once for each of {batch} operations")
-    names = PARTS[kind] if len(loops) == len(PARTS[kind]) else ()
+        raise LabError(
+            f"no instruction of a {name} hypercall is executed once for each of its {batch}"
+            " operations",
+            "use another --batch",
+        )
+    names = PARTS[name] if len(loops) == len(PARTS[name]) else ()
     operations = [
-        operation(names[at] if names else f"{kind}, loop {at + 1}", loop.modal, code)
+        operation(names[at] if names else f"{name}, loop {at + 1}", loop.modal, code)
         for at, loop in enumerate(loops)
     ]
     once = len(call) - sum(loop.instructions for loop in loops)
-    return Traced(kind, seen, times, len(call), once, tuple(operations))
+    return HypercallTrace(name, recorded, identical, len(call), once, tuple(operations))

@@ -1,4 +1,4 @@
-"""Have QEMU write down every instruction that the hypervisor executes, for a while."""
+"""Record every instruction that the hypervisor executes, through QEMU's log."""
 
 import re
 import time
@@ -10,42 +10,43 @@ from lablib.errors import LabError
 from lablib.monitor import Monitor
 
 POLL = 0.05
-#: `Trace 0: 0x7f… [cs_base/pc/flags/cflags] symbol`, of log_cpu_exec
+#: a log line of QEMU's log_cpu_exec(): `Trace 0: 0x7f… [cs_base/pc/flags/cflags] symbol`
 EXECUTED = re.compile(rb"^Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
-#: the block just announced did not run: the instruction clock wanted to be looked at first
-TAKEN_BACK = b"Stopped execution of TB chain before"
+#: the log line after a block that was logged but not executed: the instruction counter of -icount
+#: had expired
+NOT_EXECUTED = b"Stopped execution of TB chain before"
 
 
 def record(monitor: Monitor, log: Path, entry: int, times: int, timeout: float) -> None:
-    """Log every instruction executed in Xen's text, until one has been often enough.
+    """Log the instructions executed in Xen's text until one has been executed a number of times.
 
     Args:
         monitor: of a machine started with `Machine.monitor`.
         log: the file to write.
-        entry: the address of that instruction.
-        times: how often it is to be executed.
-        timeout: seconds that may take, of the host's time.
+        entry: address of the instruction to count.
+        times: number of executions to wait for.
+        timeout: seconds of host time.
 
     Raises:
-        LabError: it took longer.
+        LabError: the timeout expired.
     """
     with recording(monitor, log):
-        if not _seen(log, f"/{entry:016x}/".encode(), times, timeout):
+        if not _wait_for_pattern(log, f"/{entry:016x}/".encode(), times, timeout):
             raise LabError(
-                f"{entry:#x} was not executed {times} times in {timeout:.0f} s",
-                "see whether the machine is overloaded",
+                f"the hypervisor did not execute {entry:#x} {times} times within {timeout:.0f} s",
+                "check the load of this machine, or reduce --hypercalls",
             )
 
 
 @contextmanager
 def recording(monitor: Monitor, log: Path) -> Iterator[None]:
-    """Log every instruction executed in Xen's text for as long as the context lasts.
+    """Log the instructions executed in Xen's text while the context is active.
 
-    Each instruction becomes a block of its own, so the log has one line for each.
+    Each instruction is a translation block of its own, so the log has one line per instruction.
 
     Args:
         monitor: of a machine started with `Machine.monitor`.
-        log: the file to write; of a FIFO somebody must be reading.
+        log: the file to write; a FIFO needs a reader.
     """
     monitor.do("stop")
     monitor.do(f"logfile {log}")
@@ -57,45 +58,45 @@ def recording(monitor: Monitor, log: Path) -> Iterator[None]:
     finally:
         monitor.do("stop")
         monitor.do("log none")
-        monitor.do("logfile /dev/null")  # or it keeps the file open, and a FIFO has no end
+        monitor.do("logfile /dev/null")  # closes the log: a FIFO's reader needs an end of file
         monitor.do("singlestep off")
         monitor.do("cont")
 
 
-def _seen(log: Path, pattern: bytes, times: int, timeout: float) -> bool:
-    """Wait until a growing file has a pattern so many times."""
-    end = time.monotonic() + timeout
+def _wait_for_pattern(log: Path, pattern: bytes, times: int, timeout: float) -> bool:
+    """Return whether a growing file has a pattern a number of times before the timeout."""
+    deadline = time.monotonic() + timeout
     found = 0
     with log.open("rb") as lines:
-        last = b""
-        while found < times and time.monotonic() < end:
+        partial = b""
+        while found < times and time.monotonic() < deadline:
             time.sleep(POLL)
-            data = last + lines.read()
-            whole = data.rfind(b"\n") + 1
-            found += data.count(pattern, 0, whole)
-            last = data[whole:]
+            data = partial + lines.read()
+            complete = data.rfind(b"\n") + 1
+            found += data.count(pattern, 0, complete)
+            partial = data[complete:]
     return found >= times
 
 
 def memory(monitor: Monitor, address: int, size: int, target: Path) -> None:
-    """Write a piece of the machine's memory to a file.
+    """Write a range of the machine's memory to a file.
 
     Args:
         monitor: of the machine.
-        address: virtual, in what the first vCPU has mapped now.
+        address: virtual address in the current address space of the first vCPU.
         size: bytes.
-        target: the file.
+        target: the file to write.
 
     Raises:
-        LabError: it is not mapped.
+        LabError: the address is not mapped.
     """
-    said = monitor.do(f'memsave 0x{address:x} {size} "{target}"')
+    output = monitor.do(f'memsave 0x{address:x} {size} "{target}"')
     if not target.is_file() or target.stat().st_size != size:
-        raise LabError(f"the memory at {address:#x} cannot be read: {said}")
+        raise LabError(f"the hypervisor's memory at {address:#x} cannot be read: {output}")
 
 
 def executed(log: Path) -> Iterator[int]:
-    """Yield the address of each instruction that ran, in order.
+    """Yield the address of each executed instruction, in order.
 
     Args:
         log: from `record`.
@@ -108,7 +109,7 @@ def executed(log: Path) -> Iterator[int]:
                 if last is not None:
                     yield last
                 last = int(found[1], 16)
-            elif line.startswith(TAKEN_BACK):
+            elif line.startswith(NOT_EXECUTED):
                 last = None
     if last is not None:
         yield last

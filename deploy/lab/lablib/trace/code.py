@@ -1,4 +1,4 @@
-"""What is at an address of the hypervisor: function, source line, instruction."""
+"""The hypervisor's code by address: function, source line and instruction, from its xen-syms."""
 
 import bisect
 import operator
@@ -12,21 +12,21 @@ from pathlib import Path
 
 from lablib.errors import EXIT_USAGE, LabError
 
-#: `address:<tab>mnemonic operands`, of objdump -d --no-show-raw-insn
-LINE = re.compile(r"^\s*([0-9a-f]+):\t(.+?)\s*$")
-#: what part of a running hypervisor's code is as it was linked, at least; of another build of
-#: the same source it is a tenth
-ALIKE = 0.9
+#: a line of objdump -d --no-show-raw-insn: `address:<tab>mnemonic operands`
+DISASSEMBLY = re.compile(r"^\s*([0-9a-f]+):\t(.+?)\s*$")
+#: the least share of bytes in which .text in memory equals the linked .text; the rest are
+#: alternatives. Another build of the same source has a share of about 0.1.
+MIN_EQUAL = 0.9
 FENCES = ("lfence", "mfence", "sfence")
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction as it stands in memory.
+    """One instruction in memory.
 
     Attributes:
-        address: its own.
-        text: as objdump writes it, prefixes included.
+        address: its virtual address.
+        text: its disassembly by objdump, with prefixes.
     """
 
     address: int
@@ -34,35 +34,35 @@ class Instruction:
 
     @property
     def locked(self) -> bool:
-        """Whether it is an atomic access to memory; xchg is one without saying so."""
+        """Return whether it is an atomic memory access: a lock prefix, or xchg with memory."""
         words = self.text.split()
         return "lock" in words[:2] or (words[0].startswith("xchg") and "(" in self.text)
 
     @property
     def fence(self) -> str | None:
-        """Its name when it is a fence."""
+        """Return the mnemonic of a fence; None for any other instruction."""
         name = self.text.split()[0]
         return name if name in FENCES else None
 
     @property
     def calls(self) -> bool:
-        """Whether it is a call."""
+        """Return whether it is a call."""
         return "call" in self.text.split()[:2] or self.text.startswith("call")
 
     @property
     def returns(self) -> bool:
-        """Whether it is a return."""
+        """Return whether it is a return, or a jump to the return thunk."""
         return bool(re.match(r"((repz? |bnd )*ret|jmp .*<__x86_return_thunk>)", self.text))
 
 
 @dataclass(frozen=True)
-class Place:
-    """A function in the source, with where in it something stands.
+class SourceLine:
+    """A line of the source.
 
     Attributes:
-        function: inlined or not.
-        file: as the compiler was given it, without directories above the hypervisor's.
-        line: from 1.
+        function: the function that contains it, inlined or not.
+        file: its file, relative to the hypervisor's directory.
+        line: the line number, from 1; 0 if unknown.
     """
 
     function: str
@@ -70,19 +70,19 @@ class Place:
     line: int
 
     def __str__(self) -> str:
-        """Write it as in a stack trace."""
+        """Return `FUNCTION FILE:LINE`."""
         return f"{self.function} {self.file}:{self.line}"
 
 
-def tool(*words: str | Path, given: str = "") -> str:
-    """Run one of binutils.
+def run_tool(*words: str | Path, stdin: str = "") -> str:
+    """Run a program of binutils and return its output.
 
     Raises:
-        LabError: it is not there, or refuses the file.
+        LabError: the program is not installed, or rejects the file.
     """
     command = [str(word) for word in words]
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     except OSError as error:
         raise LabError(
             f"{command[0]} cannot be started: {error.strerror}",
@@ -92,114 +92,127 @@ def tool(*words: str | Path, given: str = "") -> str:
     if done.returncode:
         raise LabError(
             f"{command[0]} cannot read {command[-1]}: {done.stderr.strip()}",
-            "give the xen-syms that was linked with the hypervisor",
+            "specify the xen-syms of the hypervisor with --syms FILE",
             exit_code=EXIT_USAGE,
         )
     return done.stdout
 
 
 class Code:
-    """A hypervisor's xen-syms.
+    """The code of a hypervisor.
 
     Args:
-        symbols: the file, an ELF with debug information.
-        text: the .text section as it is in a running machine: alternatives are in place there
-            that the file does not have. None takes the file's.
+        symbols: its xen-syms, an ELF file with debug information.
+        text: the .text section in the memory of the running machine, where alternatives have been
+            applied; None: the .text section of xen-syms.
     """
 
     def __init__(self, symbols: Path, text: Path | None = None) -> None:
-        """Read the names; the rest is read when asked for."""
+        """Read the symbol table; the disassembly is read on first use."""
         self._symbols = symbols
         self._text = text
-        self._names: list[tuple[int, str]] = []
-        for line in tool("nm", "-n", symbols).splitlines():
+        self._functions: list[tuple[int, str]] = []
+        for line in run_tool("nm", "-n", symbols).splitlines():
             address, _, rest = line.partition(" ")
             kind, _, name = rest.partition(" ")
             if kind in ("t", "T"):
-                self._names.append((int(address, 16), name))
-        self._starts = [address for address, _ in self._names]
-        self._places: dict[int, tuple[Place, ...]] = {}
+                self._functions.append((int(address, 16), name))
+        self._starts = [address for address, _ in self._functions]
+        self._source_lines: dict[int, tuple[SourceLine, ...]] = {}
 
     @cached_property
     def section(self) -> tuple[int, int]:
-        """Address and size of .text."""
-        for line in tool("objdump", "-h", "-j", ".text", self._symbols).splitlines():
+        """The address and size in bytes of .text."""
+        for line in run_tool("objdump", "-h", "-j", ".text", self._symbols).splitlines():
             words = line.split()
             if words[1:2] == [".text"]:
                 return int(words[3], 16), int(words[2], 16)
-        raise LabError(f"{self._symbols} has no .text", "give a xen-syms", exit_code=EXIT_USAGE)
+        raise LabError(
+            f"{self._symbols} has no .text section",
+            "specify the xen-syms of the hypervisor with --syms FILE",
+            exit_code=EXIT_USAGE,
+        )
 
     def start(self, name: str) -> int:
-        """Return where a function begins.
+        """Return the address of a function.
 
         Raises:
-            LabError: there is none of this name.
+            LabError: there is no function of this name.
         """
-        for address, known in self._names:
-            if known == name:
+        for address, function in self._functions:
+            if function == name:
                 return address
-        raise LabError(f"{self._symbols} has no function {name}", exit_code=EXIT_USAGE)
+        raise LabError(
+            f"{self._symbols} has no function {name}",
+            "specify the xen-syms of the hypervisor with --syms FILE",
+            exit_code=EXIT_USAGE,
+        )
 
     def function(self, address: int) -> str:
-        """Return the symbol an address is in; what was inlined counts as part of it."""
+        """Return the symbol that contains an address; inlined code belongs to its caller."""
         start, size = self.section
         if not start <= address < start + size:
             return "(stub)"
-        return self._names[bisect.bisect_right(self._starts, address) - 1][1]
+        return self._functions[bisect.bisect_right(self._starts, address) - 1][1]
 
     @cached_property
     def instructions(self) -> dict[int, Instruction]:
-        """Every instruction of .text, by address."""
-        with tempfile.TemporaryDirectory() as place:
+        """The instructions of .text by address."""
+        with tempfile.TemporaryDirectory() as directory:
             source = self._symbols
             if self._text is not None:
-                source = Path(place) / "xen-syms"
+                source = Path(directory) / "xen-syms"
                 update = f".text={self._text}"
-                tool("objcopy", "--update-section", update, self._symbols, source)
-            said = tool("objdump", "-d", "-j", ".text", "--no-show-raw-insn", source)
-        found = (LINE.match(line) for line in said.splitlines())
-        made = (Instruction(int(match[1], 16), match[2]) for match in found if match)
-        return {each.address: each for each in made}
+                run_tool("objcopy", "--update-section", update, self._symbols, source)
+            listing = run_tool("objdump", "-d", "-j", ".text", "--no-show-raw-insn", source)
+        matches = (DISASSEMBLY.match(line) for line in listing.splitlines())
+        instructions = (Instruction(int(match[1], 16), match[2]) for match in matches if match)
+        return {instruction.address: instruction for instruction in instructions}
 
     def compare(self, text: bytes) -> None:
-        """See that .text in memory is this one, but for what is replaced during a boot.
+        """Check that .text in memory is this code, apart from the alternatives applied at boot.
 
         Raises:
-            LabError: it is not.
+            LabError: it is the code of another build.
         """
-        with tempfile.TemporaryDirectory() as place:
-            linked = Path(place) / "text"
-            tool("objcopy", "-O", "binary", "-j", ".text", self._symbols, linked)
-            same = sum(map(operator.eq, linked.read_bytes(), text))
-        if same < ALIKE * len(text):
+        with tempfile.TemporaryDirectory() as directory:
+            linked = Path(directory) / "text"
+            run_tool("objcopy", "-O", "binary", "-j", ".text", self._symbols, linked)
+            equal = sum(map(operator.eq, linked.read_bytes(), text))
+        if equal < MIN_EQUAL * len(text):
             raise LabError(
-                f"{self._symbols} is not of the hypervisor that runs: {same / len(text):.0%} of"
-                " its code are the same",
-                "give the xen-syms that was linked with it (--syms)",
+                f"{self._symbols} does not belong to the running hypervisor: only"
+                f" {equal / len(text):.0%} of the bytes of their code are equal",
+                "specify the xen-syms of the hypervisor with --syms FILE",
                 exit_code=EXIT_USAGE,
             )
 
-    def places(self, addresses: Iterable[int]) -> dict[int, tuple[Place, ...]]:
-        """Return where in the source each address is: inlined functions from the inside out."""
-        wanted = sorted(set(addresses) - self._places.keys())
-        if wanted:
-            given = "".join(f"{address:#x}\n" for address in wanted)
-            said = tool("addr2line", "-afi", "-e", self._symbols, given=given)
-            self._places |= _parse_places(said)
-        return {address: self._places[address] for address in addresses}
+    def source_lines(self, addresses: Iterable[int]) -> dict[int, tuple[SourceLine, ...]]:
+        """Return the source lines of each address: of several, inlined functions, innermost first.
+
+        Args:
+            addresses: of instructions in .text.
+        """
+        unknown = sorted(set(addresses) - self._source_lines.keys())
+        if unknown:
+            stdin = "".join(f"{address:#x}\n" for address in unknown)
+            output = run_tool("addr2line", "-afi", "-e", self._symbols, stdin=stdin)
+            self._source_lines |= _parse_source_lines(output)
+        return {address: self._source_lines[address] for address in addresses}
 
 
-def _parse_places(said: str) -> dict[int, tuple[Place, ...]]:
-    places: dict[int, tuple[Place, ...]] = {}
-    lines = iter(said.splitlines())
+def _parse_source_lines(output: str) -> dict[int, tuple[SourceLine, ...]]:
+    """Parse the output of `addr2line -afi`: an address, then a function and a line for each."""
+    found: dict[int, tuple[SourceLine, ...]] = {}
+    lines = iter(output.splitlines())
     address = 0
     for line in lines:
         if line.startswith("0x"):
             address = int(line, 16)
-            places[address] = ()
+            found[address] = ()
             continue
-        where = re.sub(r" \(discriminator \d+\)$", "", next(lines))
-        file, _, number = where.rpartition(":")
+        position = re.sub(r" \(discriminator \d+\)$", "", next(lines))
+        file, _, number = position.rpartition(":")
         file = re.sub(r"^(.*/xen/xen/|\./)", "", file)
-        places[address] += (Place(line, file, int(number) if number.isdigit() else 0),)
-    return places
+        found[address] += (SourceLine(line, file, int(number) if number.isdigit() else 0),)
+    return found

@@ -1,4 +1,4 @@
-"""`lab trace`: which instructions a grant operation is made of, exactly, on a given hypervisor."""
+"""`lab trace`: record the instructions of grant operations on a given hypervisor."""
 
 import argparse
 import json
@@ -23,151 +23,179 @@ from lablib.trace import capture, report
 from lablib.trace.analyse import ENTRY, analyse
 from lablib.trace.code import Code
 
-STARTING = 1500.0
-"""Seconds the load may take until its first operation."""
-RECORDING = 1500.0
-"""Seconds the hypercalls may take."""
-ENDING = 300.0
-"""Seconds it may take to unmap what it has."""
-FEWEST = 8
+START_TIMEOUT = 1500.0
+"""Seconds until the first operation of the load in dom0."""
+RECORD_TIMEOUT = 1500.0
+"""Seconds until the hypercalls have been recorded."""
+END_TIMEOUT = 300.0
+"""Seconds until the load has unmapped everything."""
+MIN_HYPERCALLS = 8
+"""Hypercalls without which the most frequent sequence of instructions is not representative."""
 ATTEMPTS = 50
+"""Attempts to read the hypervisor's code from memory."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what `trace` takes besides what to boot."""
+    """Add the options of `lab trace` that do not concern the lab to start."""
     parser.add_argument(
-        "--name", metavar="LAB", help="trace a lab that is up with --exact; boot none"
+        "--name",
+        metavar="LAB",
+        help="running lab to trace, started with --exact (default: start a lab for the trace)",
     )
     parser.add_argument(
-        "--syms", type=Path, metavar="FILE", help="xen-syms of --xen (the one beside it)"
+        "--syms",
+        type=Path,
+        metavar="FILE",
+        help="xen-syms of the hypervisor (default: the file in the directory of its image)",
     )
     parser.add_argument(
-        "--batch", type=int, default=32, metavar="N", help="operations a hypercall (32)"
+        "--batch",
+        type=int,
+        default=32,
+        metavar="N",
+        help="grant operations per hypercall (default: 32)",
     )
     parser.add_argument(
-        "--granter", default="guest", choices=["guest", "empty", "self"], help="whose pages (guest)"
+        "--granter",
+        default="guest",
+        choices=["guest", "empty", "self"],
+        help="granter of the mapped pages: the lab's guest, an empty domain, or dom0 itself"
+        " (default: guest)",
     )
     parser.add_argument(
         "--mappings",
         type=int,
         default=1,
         choices=[1, 2, 3],
-        help="of each reference at once; the last one is traced (1)",
+        help="simultaneous mappings of each reference; the last one is traced (default: 1)",
     )
     parser.add_argument(
-        "--hypercalls", type=int, default=40, metavar="N", help="how many to record (40)"
+        "--hypercalls",
+        type=int,
+        default=40,
+        metavar="N",
+        help=f"number of hypercalls to record, {MIN_HYPERCALLS} or more (default: 40)",
     )
     parser.add_argument(
         "--by",
         default="symbol",
         choices=list(report.BY),
-        help="count by the function that code became part of, by the source's function, inlined"
-        " or not, or by the source's line (symbol)",
+        help="count instructions by symbol (inlined code belongs to its caller), by function of the"
+        " source (inlined or not), or by source line (default: symbol)",
     )
     parser.add_argument(
-        "--listing", action="store_true", help="append every instruction with its source line"
+        "--listing", action="store_true", help="print every instruction with its source line"
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--json", action="store_true", help="print the trace as a JSON document")
 
 
-def find_symbols_of_lab(booted: str, given: Path | None = None) -> Path:
-    """Return the file with the symbols of what a lab boots.
-
-    Args:
-        booted: a variant built here, or the path of an image: `Record.hypervisor`.
-        given: what the user says.
-    """
-    if booted not in hypervisor.VARIANTS:
-        return find_symbols(Path(booted), given)
-    cache = Cache(places.cache_root())
-    return find_symbols(hypervisor.build(cache, booted, os.cpu_count() or 1) / "xen", given)
-
-
-def find_symbols(xen: Path, given: Path | None) -> Path:
-    """Return the file with a hypervisor's symbols.
+def find_symbols_of_lab(booted: str, syms: Path | None = None) -> Path:
+    """Return the file with the symbols of a lab's hypervisor.
 
     Args:
-        xen: the image.
-        given: what the user says; None: `xen-syms` in the image's directory.
+        booted: `Record.hypervisor`: a variant, or the path of an image.
+        syms: the value of --syms.
 
     Raises:
-        LabError: it is not there.
+        LabError: the file does not exist.
     """
-    path = given or xen.parent / "xen-syms"
+    if booted not in hypervisor.VARIANTS:
+        return find_symbols(Path(booted), syms)
+    cache = Cache(places.cache_root())
+    return find_symbols(hypervisor.build(cache, booted, os.cpu_count() or 1) / "xen", syms)
+
+
+def find_symbols(xen: Path, syms: Path | None) -> Path:
+    """Return the file with the symbols of a hypervisor.
+
+    Args:
+        xen: the hypervisor's image.
+        syms: the value of --syms; None: `xen-syms` in the directory of the image.
+
+    Raises:
+        LabError: the file does not exist.
+    """
+    path = syms or xen.parent / "xen-syms"
     if not path.is_file():
         raise LabError(
-            f"the symbols {path} of {xen} are not there",
-            "give the build's xen-syms with --syms FILE",
+            f"{path}, the symbols of {xen}, does not exist",
+            "specify the xen-syms of the hypervisor with --syms FILE",
             exit_code=EXIT_USAGE,
         )
     return path
 
 
-def record_trace(lab: Record, syms: Path, args: argparse.Namespace, to: Path) -> None:
-    """Let dom0 map and unmap, and write down what the hypervisor executes.
+def record_trace(lab: Record, syms: Path, args: argparse.Namespace, directory: Path) -> None:
+    """Record the instructions that the hypervisor executes while dom0 maps and unmaps.
 
     Args:
-        lab: an exact one that is up.
+        lab: a running lab with the instruction clock.
         syms: its hypervisor's symbols.
         args: of the command.
-        to: a directory; gets `log`, see `capture.executed`, and `text`, its code.
+        directory: gets `log`, see `capture.executed`, and `text`, the hypervisor's .text section.
 
     Raises:
-        LabError: the lab keeps no monitor, or no exact time.
+        LabError: the lab has two vCPUs, or its monitor or the load does not respond.
     """
     if not lab.exact:
         raise LabError(
-            f"{lab.name} has two vCPUs, whose instructions would come mixed",
-            "trace a lab that is up with --exact",
+            f"the lab {lab.name} cannot be traced: it has two vCPUs, whose instructions would be"
+            " interleaved in the trace",
+            "trace a lab that was started with --exact, or omit --name to start one",
             exit_code=EXIT_USAGE,
         )
     code = Code(syms)
     with _load(lab, args), Monitor(lab.directory / "monitor") as monitor:
-        save_text_section(monitor, code, to / "text")
+        save_text_section(monitor, code, directory / "text")
         with step(f"recording {args.hypercalls} hypercalls"):
-            log, entry = to / "log", code.start(ENTRY)
-            capture.record(monitor, log, entry, args.hypercalls + 1, RECORDING)
+            log, entry = directory / "log", code.start(ENTRY)
+            capture.record(monitor, log, entry, args.hypercalls + 1, RECORD_TIMEOUT)
 
 
 @contextmanager
 def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
-    """Keep dom0 mapping and unmapping; afterwards nothing of it is left there."""
+    """Let dom0 map and unmap while the context is active; then unmap everything.
+
+    Raises:
+        LabError: the first operation did not succeed within START_TIMEOUT.
+    """
     program = Path(__file__).with_name("load.py").read_text()
     words = ["python3", "-c", program, str(args.batch), args.granter, str(args.mappings)]
     with (
-        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryFile() as stderr,
         subprocess.Popen(
             [*remote.ssh(lab), shlex.join(words)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=stderr,
         ) as load,
     ):
         try:
             out = load.stdout
-            if not (out and select.select([out], [], [], STARTING)[0] and out.readline()):
-                said.seek(0)
-                last = said.read().decode(errors="replace").strip().splitlines()[-1:]
-                raise LabError(f"the load in dom0 did not start: {' '.join(last)}")
+            if not (out and select.select([out], [], [], START_TIMEOUT)[0] and out.readline()):
+                stderr.seek(0)
+                last = stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+                message = " ".join(last) or f"no operation in {START_TIMEOUT:.0f} s, and no message"
+                raise LabError(f"the load of the trace did not start in dom0: {message}")
             yield
         finally:
             if load.stdin:
                 load.stdin.close()
             with suppress(subprocess.TimeoutExpired):
-                load.wait(ENDING)
+                load.wait(END_TIMEOUT)
             load.kill()
 
 
 def save_text_section(monitor: Monitor, code: Code, target: Path) -> None:
-    """Read the hypervisor's code out of the machine.
+    """Write the hypervisor's .text section, with the alternatives applied, to a file.
 
     Args:
         monitor: of the machine.
-        code: of what was linked.
+        code: the linked code.
         target: the file to write.
 
     Raises:
-        LabError: it cannot be read, or is another hypervisor's.
+        LabError: the memory cannot be read, or has the code of another build.
     """
     start, size = code.section
     for attempt in range(ATTEMPTS):
@@ -175,7 +203,7 @@ def save_text_section(monitor: Monitor, code: Code, target: Path) -> None:
         try:
             capture.memory(monitor, start, size, target)
             break
-        except LabError:  # not every page table of a guest has it mapped
+        except LabError:  # Xen is not mapped in the current page table: try another moment
             if attempt + 1 == ATTEMPTS:
                 raise
         finally:
@@ -184,44 +212,48 @@ def save_text_section(monitor: Monitor, code: Code, target: Path) -> None:
     code.compare(target.read_bytes())
 
 
-def run(args: argparse.Namespace, chosen: session.Options, running: Record | None) -> int:
-    """Trace a lab that is up, or boot one for it; print.
+def run(args: argparse.Namespace, options: session.Options, running: Record | None) -> int:
+    """Trace a lab and print the result.
 
     Args:
         args: of the command.
-        chosen: what it says of the machine to boot.
-        running: the lab to trace instead.
+        options: the lab to start.
+        running: a running lab to trace instead.
+
+    Raises:
+        LabError: an option is out of range, or the trace failed.
     """
     if args.batch < 1:
         raise LabError(
-            f"a batch of {args.batch} is none", "give --batch 1 or more", exit_code=EXIT_USAGE
+            f"--batch {args.batch} is out of range", "specify 1 or more", exit_code=EXIT_USAGE
         )
-    if args.hypercalls < FEWEST:
+    if args.hypercalls < MIN_HYPERCALLS:
         raise LabError(
-            f"{args.hypercalls} hypercalls show no usual one",
-            f"give --hypercalls {FEWEST} or more",
+            f"--hypercalls {args.hypercalls} is too low to find the most frequent sequence of"
+            " instructions",
+            f"specify {MIN_HYPERCALLS} or more",
             exit_code=EXIT_USAGE,
         )
     if running:
         syms = find_symbols_of_lab(running.hypervisor, args.syms)
     else:
-        _, xen = session.build(Cache(places.cache_root()), chosen)
+        _, xen = session.build(Cache(places.cache_root()), options)
         syms = find_symbols(xen, args.syms)
-    with tempfile.TemporaryDirectory(prefix="lab-trace-") as place:
-        to = Path(place)
+    with tempfile.TemporaryDirectory(prefix="lab-trace-") as temporary:
+        directory = Path(temporary)
         name = f"trace-{os.getpid()}"
         try:
-            lab = running or session.up(name, chosen, stays=False)
-            record_trace(lab, syms, args, to)
+            lab = running or session.up(name, options, stays=False)
+            record_trace(lab, syms, args, directory)
         finally:
             session.down(name)
-        code = Code(syms, to / "text")
-        traced = analyse(code, to / "log", args.batch)
+        code = Code(syms, directory / "text")
+        traces = analyse(code, directory / "log", args.batch)
     if args.json:
-        made = report.document(traced, code, args.batch, args.granter, args.mappings)
-        print(json.dumps(made, indent=1))
+        document = report.document(traces, code, args.batch, args.granter, args.mappings)
+        print(json.dumps(document, indent=1))
     else:
-        print(report.table(traced, code, args.batch, args.by))
+        print(report.table(traces, code, args.batch, args.by))
         if args.listing:
-            print(report.listing(traced, code))
+            print(report.listing(traces, code))
     return 0

@@ -1,13 +1,13 @@
-"""What an operation consists of: functions, atomic accesses, fences, and the locks it takes."""
+"""Count an operation's instructions by function, its atomic accesses, fences and locks."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lablib.trace.code import Code, Instruction, Place
+from lablib.trace.code import Code, Instruction, SourceLine
 
-#: in one of these, an atomic access is the taking of a lock (common/spinlock.c, rwlock.h)
-ACQUIRING = frozenset(
+#: functions whose atomic access acquires a lock (common/spinlock.c, xen/rwlock.h)
+LOCK_FUNCTIONS = frozenset(
     {
         "spin_lock_common",
         "_spin_trylock",
@@ -21,8 +21,8 @@ ACQUIRING = frozenset(
         "_percpu_write_lock",
     }
 )
-#: and these stand between it and whoever knows which lock it is
-WRAPPING = frozenset(
+#: their wrappers: the caller of a wrapper determines which lock it is
+LOCK_WRAPPERS = frozenset(
     {
         "_spin_lock",
         "spin_lock",
@@ -36,8 +36,8 @@ WRAPPING = frozenset(
         "write_lock",
     }
 )
-#: who takes a lock of common/grant_table.c: its name, and whether a domain has only one, or one
-#: a vCPU, of it: not one an entry
+#: by the function of common/grant_table.c that acquires it: the name of a lock, and whether it is
+#: domain-wide: one per domain or vCPU, not one per active entry
 LOCKS = {
     "grant_read_lock": ("grant table, read", True),
     "grant_write_lock": ("grant table, write", True),
@@ -51,11 +51,11 @@ LOCKS = {
 
 @dataclass(frozen=True)
 class Step:
-    """One executed instruction and the calls that led to it, outermost first.
+    """One executed instruction with its call stack.
 
     Attributes:
-        instruction: what ran.
-        callers: addresses of the call instructions, within the sequence.
+        instruction: the executed instruction.
+        callers: addresses of the call instructions within the sequence, outermost first.
     """
 
     instruction: Instruction
@@ -63,63 +63,70 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Point:
-    """An instruction the CPU cannot run ahead of, or a lock's taking.
+class SerialisingPoint:
+    """An atomic access or a fence of an operation.
 
     Attributes:
-        index: in the operation, from 0.
-        kind: `locked`, or the fence's name.
-        text: the instruction.
-        where: its source, inlined functions and then callers, innermost first.
-        lock: the lock it takes, if it takes one.
-        wide: whether that lock is a domain's, not an entry's; of unknown locks it is assumed.
+        index: its index in the operation, from 0.
+        kind: `locked`, or the mnemonic of the fence.
+        text: the disassembly of the instruction.
+        source_lines: of inlined functions and then of callers, innermost first.
+        lock: the name of the lock that it acquires, if any.
+        domain_wide: whether that lock is domain-wide; an unknown lock is assumed to be.
     """
 
     index: int
     kind: str
     text: str
-    where: tuple[Place, ...]
+    source_lines: tuple[SourceLine, ...]
     lock: str | None
-    wide: bool
+    domain_wide: bool
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What one operation executes.
+    """The instructions of one operation, or of one part of it.
 
     Attributes:
-        name: which operation, or which part of it.
+        name: the operation, or its part.
         steps: its instructions, in order.
-        points: those of them that serialise.
+        points: its atomic accesses and fences.
     """
 
     name: str
     steps: tuple[Step, ...]
-    points: tuple[Point, ...]
+    points: tuple[SerialisingPoint, ...]
 
     @property
     def addresses(self) -> list[int]:
-        """Return where each instruction is."""
+        """Return the address of each instruction."""
         return [step.instruction.address for step in self.steps]
 
     def kinds(self) -> Counter[str]:
-        """Return how many atomic accesses and fences of each kind it has."""
+        """Return the number of atomic accesses and fences by kind."""
         return Counter(point.kind for point in self.points)
 
-    def locks(self) -> list[Point]:
-        """Return the points where it takes a lock."""
+    def locks(self) -> list[SerialisingPoint]:
+        """Return the points that acquire a lock."""
         return [point for point in self.points if point.lock is not None]
 
 
 def operation(name: str, sequence: Sequence[int], code: Code) -> Operation:
-    """Work out what a sequence of addresses does."""
-    made = tuple(steps(sequence, code))
-    code.places({address for step in made for address in _stack(step)})
-    return Operation(name, made, tuple(_points(made, code)))
+    """Return the operation that consists of a sequence of instructions.
+
+    Args:
+        name: the name of the operation.
+        sequence: the addresses of its instructions, in order.
+        code: the hypervisor's code.
+    """
+    executed = tuple(steps(sequence, code))
+    # One run of addr2line for all addresses.
+    code.source_lines({address for step in executed for address in _stack(step)})
+    return Operation(name, executed, tuple(_points(executed, code)))
 
 
 def steps(sequence: Iterable[int], code: Code) -> Iterator[Step]:
-    """Follow calls and returns through a sequence of addresses."""
+    """Yield each instruction of a sequence of addresses with its call stack."""
     stack: list[int] = []
     jumped = False
     for address in sequence:
@@ -129,35 +136,39 @@ def steps(sequence: Iterable[int], code: Code) -> Iterator[Step]:
             stack.append(address)
         elif instruction.returns and not jumped and stack:
             stack.pop()
-        # The return thunk is a jump to a ret: one return.
+        # A jump to the return thunk and the thunk's ret are one return.
         jumped = instruction.returns and instruction.text.startswith("jmp")
 
 
-def _points(made: Iterable[Step], code: Code) -> Iterator[Point]:
-    for index, step in enumerate(made):
+def _points(executed: Iterable[Step], code: Code) -> Iterator[SerialisingPoint]:
+    for index, step in enumerate(executed):
         kind = "locked" if step.instruction.locked else step.instruction.fence
         if kind is not None:
-            where = chain(step, code)
-            lock, wide = _lock(where) if kind == "locked" else (None, False)
-            yield Point(index, kind, step.instruction.text, where, lock, wide)
+            lines = chain(step, code)
+            lock, domain_wide = _lock(lines) if kind == "locked" else (None, False)
+            yield SerialisingPoint(index, kind, step.instruction.text, lines, lock, domain_wide)
 
 
-def _lock(where: Sequence[Place]) -> tuple[str | None, bool]:
-    names = [place.function for place in where]
-    taken = [at for at, name in enumerate(names) if name in ACQUIRING]
-    if not taken:
+def _lock(lines: Sequence[SourceLine]) -> tuple[str | None, bool]:
+    """Return the name of the lock that is acquired at a call chain, and whether it is domain-wide.
+
+    The name is that of `LOCKS`; otherwise that of the function which acquires it.
+    """
+    functions = [line.function for line in lines]
+    acquiring = [at for at, name in enumerate(functions) if name in LOCK_FUNCTIONS]
+    if not acquiring:
         return None, False
-    for name in names[taken[0] :]:
-        if name not in ACQUIRING and name not in WRAPPING:
+    for name in functions[acquiring[0] :]:
+        if name not in LOCK_FUNCTIONS and name not in LOCK_WRAPPERS:
             return LOCKS.get(name, (name, True))
     return "(unknown)", True
 
 
-def chain(step: Step, code: Code) -> tuple[Place, ...]:
-    """Where a step stands in the source: inlined functions, then callers, innermost first."""
+def chain(step: Step, code: Code) -> tuple[SourceLine, ...]:
+    """Return a step's source lines: inlined functions, then callers, innermost first."""
     addresses = _stack(step)
-    places = code.places(addresses)
-    return tuple(place for address in addresses for place in places[address])
+    lines = code.source_lines(addresses)
+    return tuple(line for address in addresses for line in lines[address])
 
 
 def _stack(step: Step) -> list[int]:
@@ -165,23 +176,23 @@ def _stack(step: Step) -> list[int]:
 
 
 def by_symbol(operation: Operation, code: Code) -> Counter[str]:
-    """Instructions by function; inlined code counts for the function it became part of."""
+    """Return the instructions by symbol; inlined code counts for its caller."""
     return Counter(code.function(address) for address in operation.addresses)
 
 
 def by_source(operation: Operation, code: Code) -> Counter[str]:
-    """Instructions by function of the source, inlined or not."""
-    return _by(operation, code, lambda place: place.function)
+    """Return the instructions by function of the source, inlined or not."""
+    return _by(operation, code, lambda line: line.function)
 
 
 def by_line(operation: Operation, code: Code) -> Counter[str]:
-    """Instructions by line of the source."""
+    """Return the instructions by line of the source."""
     return _by(operation, code, str)
 
 
-def _by(operation: Operation, code: Code, name: Callable[[Place], str]) -> Counter[str]:
-    places = code.places(operation.addresses)
+def _by(operation: Operation, code: Code, name: Callable[[SourceLine], str]) -> Counter[str]:
+    lines = code.source_lines(operation.addresses)
     return Counter(
-        name(places[address][0]) if places[address] else "(unknown)"
+        name(lines[address][0]) if lines[address] else "(unknown)"
         for address in operation.addresses
     )

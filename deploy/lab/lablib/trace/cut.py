@@ -1,4 +1,4 @@
-"""Cut a stream of executed instructions into hypercalls, and these into operations."""
+"""Cut a sequence of executed instructions into hypercalls, and hypercalls into operations."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,12 +7,12 @@ from itertools import pairwise
 
 
 def calls(addresses: Iterable[int], entry: int, exits: frozenset[int]) -> Iterator[tuple[int, ...]]:
-    """Yield each whole call of a function: from its first instruction to its return.
+    """Yield the addresses of each complete call of a function, from its entry to its return.
 
     Args:
-        addresses: everything that was executed, in order.
-        entry: where the function begins.
-        exits: its own return instructions.
+        addresses: all executed instructions, in order.
+        entry: address of the function.
+        exits: addresses of the function's own return instructions.
     """
     current: list[int] | None = None
     for address in addresses:
@@ -27,12 +27,12 @@ def calls(addresses: Iterable[int], entry: int, exits: frozenset[int]) -> Iterat
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop of a call that went round once for each operation.
+    """A loop that runs one round per operation of a hypercall.
 
     Attributes:
-        rounds: the instructions of each round. Nothing tells where the last one ends: it has the
-            length of the one before it.
-        end: where in the call the last round ends.
+        rounds: the instruction addresses of each round. The end of the last round is unknown: it
+            gets the length of the round before it.
+        end: index in the call just after the last round.
     """
 
     rounds: tuple[tuple[int, ...], ...]
@@ -40,40 +40,39 @@ class Loop:
 
     @property
     def modal(self) -> tuple[int, ...]:
-        """The round that came most often; of several the first."""
+        """Return the most frequent round; the first of several."""
         return modal(self.rounds[:-1])
 
     @property
     def instructions(self) -> int:
-        """Instructions of all its rounds."""
+        """Return the number of instructions of all rounds."""
         return sum(map(len, self.rounds))
 
 
 def loops(call: Sequence[int], batch: int) -> list[Loop]:
-    """Find the loops over the operations, in the order they run.
+    """Find the loops over the operations, in execution order.
 
-    An instruction that ran exactly once for each operation, and is the first one that did, begins
-    a round. Other loops (a string instruction, a walk over CPUs) run a different number of times,
-    or within a round.
+    A round begins at the first instruction that is executed exactly once per operation. Other loops
+    (a string instruction, a walk over CPUs) run a different number of times, or within a round.
 
     Args:
-        call: the instructions of one hypercall.
-        batch: operations in it, 2 or more.
+        call: the instruction addresses of one hypercall.
+        batch: operations per hypercall, 2 or more.
     """
-    at: dict[int, list[int]] = {}
-    for position, address in enumerate(call):
-        at.setdefault(address, []).append(position)
+    indices: dict[int, list[int]] = {}
+    for index, address in enumerate(call):
+        indices.setdefault(address, []).append(index)
     found: list[Loop] = []
-    for positions in at.values():  # in the order of first appearance
-        if len(positions) != batch or (found and positions[0] < found[-1].end):
+    for starts in indices.values():  # in the order of first execution
+        if len(starts) != batch or (found and starts[0] < found[-1].end):
             continue
-        rounds = [tuple(call[a:b]) for a, b in pairwise(positions)]
-        end = min(positions[-1] + len(rounds[-1]), len(call))
-        rounds.append(tuple(call[positions[-1] : end]))
+        rounds = [tuple(call[a:b]) for a, b in pairwise(starts)]
+        end = min(starts[-1] + len(rounds[-1]), len(call))
+        rounds.append(tuple(call[starts[-1] : end]))
         found.append(Loop(tuple(rounds), end))
     return found
 
 
-def modal(found: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the sequence that came most often; there must be one."""
-    return Counter(found).most_common(1)[0][0]
+def modal(sequences: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the most frequent of one or more sequences."""
+    return Counter(sequences).most_common(1)[0][0]

@@ -1,6 +1,6 @@
-"""Run in dom0 by `lab trace`: map and unmap the same references until standard input ends.
+"""Runs in dom0 for `lab trace`: maps and unmaps the same references until stdin is closed.
 
-usage: BATCH GRANTER MAPPINGS; prints a line once operations succeed
+usage: BATCH GRANTER MAPPINGS; prints one line once the first operation has succeeded
 """
 
 import select
@@ -8,28 +8,30 @@ import sys
 
 from xengt.bench import run
 from xengt.bench.plan import REFERENCES, BenchPlan
-from xengt.recovery import journal, sweep
+from xengt.recovery import journal as journals
+from xengt.recovery import sweep
 
-#: calls, more than anybody waits for
-ENDLESS = 10**9
+#: calls per case: more than any trace records
+UNLIMITED = 10**9
 
 
 def main(batch: int, granter: str, mappings: int) -> None:
-    """Run the benchmark's own loop.
+    """Run the loop of `xengt bench`.
 
     Args:
-        batch: references a call.
-        granter: as `xengt bench --granter`.
-        mappings: of each reference at once; the last one is made and unmade.
+        batch: references per call.
+        granter: see `xengt bench --granter`.
+        mappings: simultaneous mappings of each reference; the last one is mapped and unmapped.
     """
-    said = False
+    reported = False
 
-    def show(progress: run.Progress) -> None:
-        nonlocal said
+    def report(progress: run.Progress) -> None:
+        nonlocal reported
         if select.select([sys.stdin], [], [], 0)[0]:
-            raise SystemExit  # which ends the loop after its round, and leaves nothing mapped
-        if progress.done and not said:  # of refused operations, which come first, none is done
-            said = True
+            raise SystemExit  # the loop ends after its current round and unmaps everything
+        # Rejected operations come first and do not count as done.
+        if progress.done and not reported:
+            reported = True
             print("mapping", flush=True)
 
     plan = BenchPlan(
@@ -43,13 +45,13 @@ def main(batch: int, granter: str, mappings: int) -> None:
         readonly=[False],
         hold=[0],
         rate=[None],
-        samples=ENDLESS,
+        samples=UNLIMITED,
         duration_s=None,
         digits=2,
     )
-    with journal.open_journal() as book:
-        sweep.clean_up(book)
-        for _ in run.run_plan(plan, book, show):
+    with journals.open_journal() as journal:
+        sweep.clean_up(journal)
+        for _ in run.run_plan(plan, journal, report):
             pass
 
 

@@ -1,135 +1,136 @@
-"""What `lab trace` prints: a table, a listing, a document."""
+"""The output of `lab trace`: a table, an instruction listing, a JSON document."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from lablib.trace.analyse import Traced
+from lablib.trace.analyse import HypercallTrace
 from lablib.trace.code import Code
-from lablib.trace.count import Operation, Point, by_line, by_source, by_symbol
+from lablib.trace.count import Operation, SerialisingPoint, by_line, by_source, by_symbol
 
 BY: dict[str, Callable[[Operation, Code], Counter[str]]] = {
     "symbol": by_symbol,
     "source": by_source,
     "line": by_line,
 }
-#: frames of a source position that a table has room for
-FRAMES = 3
-#: whose lines say as little as a header's: who takes a lock is of interest, not how
-LOCKS = ("common/spinlock.c", "common/rwlock.c")
+#: source lines of a call chain in the table
+CHAIN = 3
+#: files that implement locks: the table names their callers instead
+LOCK_FILES = ("common/spinlock.c", "common/rwlock.c")
 
 
-def _parts(traced: Sequence[Traced]) -> list[Operation]:
-    return [operation for each in traced for operation in each.operations]
+def _parts(traces: Sequence[HypercallTrace]) -> list[Operation]:
+    return [operation for trace in traces for operation in trace.operations]
 
 
-def table(traced: Sequence[Traced], code: Code, batch: int, by: str) -> str:
-    """Return what a person reads.
+def table(traces: Sequence[HypercallTrace], code: Code, batch: int, by: str) -> str:
+    """Return the table of instruction counts, and the list of atomic accesses and fences.
 
     Args:
-        traced: from `analyse.analyse`.
-        code: the hypervisor's.
-        batch: operations a hypercall.
+        traces: from `analyse.analyse`.
+        code: the hypervisor's code.
+        batch: operations per hypercall.
         by: a key of BY.
     """
     return "\n".join(
         [
-            *_heads(traced, batch),
+            *_summaries(traces, batch),
             "",
-            *_counts(traced, code, by),
+            *_counts(traces, code, by),
             "",
-            *_serialising(_parts(traced)),
+            *_serialising(_parts(traces)),
         ]
     )
 
 
-def _heads(traced: Sequence[Traced], batch: int) -> Iterator[str]:
-    for each in traced:
+def _summaries(traces: Sequence[HypercallTrace], batch: int) -> Iterator[str]:
+    for trace in traces:
         yield (
-            f"{each.kind}: {each.seen} hypercalls seen, {each.modal} of them the same:"
-            f" {each.instructions:,} instructions, {each.instructions / batch:,.1f} an operation"
-            + (f"; {each.once} of them once a hypercall" if batch > 1 else "")
+            f"{trace.name}: {trace.recorded} hypercalls recorded, {trace.identical} of them"
+            f" identical: {trace.instructions:,} instructions,"
+            f" {trace.instructions / batch:,.1f} per operation"
+            + (f"; {trace.once} of them once per hypercall" if batch > 1 else "")
         )
 
 
-def _counts(traced: Sequence[Traced], code: Code, by: str) -> Iterator[str]:
-    parts = _parts(traced)
+def _counts(traces: Sequence[HypercallTrace], code: Code, by: str) -> Iterator[str]:
+    parts = _parts(traces)
     columns = [BY[by](part, code) for part in parts]
     total = sum(columns, Counter[str]())
-    width = max([*map(len, total), len("locks taken")]) + 2
+    width = max([*map(len, total), len("domain-wide locks")]) + 2
 
-    def row(name: str, values: Sequence[int], nothing: str = "") -> str:
+    def row(name: str, values: Sequence[int], zero: str = "") -> str:
         cells = "".join(
-            f"{value or nothing:>{len(part.name) + 2}}"
+            f"{value or zero:>{len(part.name) + 2}}"
             for value, part in zip(values, parts, strict=True)
         )
-        return f"{name:{width}}{cells}{sum(values) or nothing:>8}".rstrip()
+        return f"{name:{width}}{cells}{sum(values) or zero:>8}".rstrip()
 
     yield f"{by:{width}}" + "".join(f"  {part.name}" for part in parts) + f"{'sum':>8}"
     for name, _ in total.most_common():
         yield row(name, [column[name] for column in columns])
-    yield row("all", [len(part.steps) for part in parts])
+    yield row("total", [len(part.steps) for part in parts])
     yield ""
     for kind in sorted({point.kind for part in parts for point in part.points}):
         yield row(kind, [part.kinds()[kind] for part in parts])
-    yield row("locks taken", [len(part.locks()) for part in parts], "0")
-    yield row("domain-wide", [sum(lock.wide for lock in part.locks()) for part in parts], "0")
+    yield row("locks acquired", [len(part.locks()) for part in parts], "0")
+    domain_wide = [sum(lock.domain_wide for lock in part.locks()) for part in parts]
+    yield row("domain-wide locks", domain_wide, "0")
 
 
 def _serialising(parts: Sequence[Operation]) -> Iterator[str]:
     for part in parts:
-        yield f"{part.name}: where the CPU has to wait"
+        yield f"{part.name}: atomic accesses and fences, by index of the instruction"
         for point in part.points:
-            yield f"{point.index:6} {point.kind:7} {_what(point)}{_where(point)}"
+            yield f"{point.index:6} {point.kind:7} {_lock(point)}{_source(point)}"
 
 
-def _what(point: Point) -> str:
+def _lock(point: SerialisingPoint) -> str:
     if point.lock is None:
         return ""
-    return f"takes {point.lock}{' (domain-wide)' if point.wide else ''}: "
+    return f"acquires {point.lock}{' (domain-wide)' if point.domain_wide else ''}: "
 
 
-def _where(point: Point) -> str:
-    """Name what was inlined, then the lines of Xen's own .c files, from the inside out."""
+def _source(point: SerialisingPoint) -> str:
+    """Return the inlined function and the lines of Xen's .c files, innermost first."""
     files = [
         at
-        for at, place in enumerate(point.where)
-        if place.file.endswith(".c") and place.file not in LOCKS
+        for at, line in enumerate(point.source_lines)
+        if line.file.endswith(".c") and line.file not in LOCK_FILES
     ]
     if not files:
-        return " < ".join(map(str, point.where[:FRAMES]))
+        return " < ".join(map(str, point.source_lines[:CHAIN]))
     first = files[0]
-    inlined = f"{point.where[first - 1].function} in " if first else ""
-    return inlined + " < ".join(str(point.where[at]) for at in files[:FRAMES])
+    inlined = f"{point.source_lines[first - 1].function} in " if first else ""
+    return inlined + " < ".join(str(point.source_lines[at]) for at in files[:CHAIN])
 
 
-def listing(traced: Sequence[Traced], code: Code) -> str:
-    """Return every instruction of each operation, with the source line where it changes."""
+def listing(traces: Sequence[HypercallTrace], code: Code) -> str:
+    """Return every instruction of each operation, with its source line where that changes."""
     lines: list[str] = []
-    for part in _parts(traced):
+    for part in _parts(traces):
         lines += ["", f"{part.name}: {len(part.steps)} instructions"]
-        last = None
-        for index, each in enumerate(part.steps):
-            address = each.instruction.address
-            places = code.places([address])[address]
-            where = " < ".join(str(place) for place in places)
-            text = each.instruction.text.partition("#")[0].strip()
-            shown = "" if where == last else f"  {where}"
-            last = where
-            lines.append(f"{index:5} {'  ' * len(each.callers)}{address:x} {text:52}{shown}")
+        previous = None
+        for index, step in enumerate(part.steps):
+            address = step.instruction.address
+            source = " < ".join(str(line) for line in code.source_lines([address])[address])
+            text = step.instruction.text.partition("#")[0].strip()
+            suffix = "" if source == previous else f"  {source}"
+            previous = source
+            lines.append(f"{index:5} {'  ' * len(step.callers)}{address:x} {text:52}{suffix}")
     return "\n".join(lines)
 
 
 def document(
-    traced: Sequence[Traced], code: Code, batch: int, granter: str, mappings: int
+    traces: Sequence[HypercallTrace], code: Code, batch: int, granter: str, mappings: int
 ) -> dict[str, object]:
-    """Return what a program reads, schema `xengt.trace/1`.
+    """Return the JSON document, schema `xengt.trace/1`.
 
     Args:
-        traced: from `analyse.analyse`.
-        code: the hypervisor's.
-        batch: operations a hypercall.
-        granter: whose pages.
-        mappings: of each reference at once.
+        traces: from `analyse.analyse`.
+        code: the hypervisor's code.
+        batch: operations per hypercall.
+        granter: `guest`, `empty` or `self`.
+        mappings: simultaneous mappings of each reference.
     """
     return {
         "schema": "xengt.trace/1",
@@ -138,14 +139,14 @@ def document(
         "mappings": mappings,
         "hypercalls": [
             {
-                "operation": each.kind,
-                "seen": each.seen,
-                "the_same": each.modal,
-                "instructions": each.instructions,
-                "once": each.once,
-                "parts": [_part(part, code) for part in each.operations],
+                "operation": trace.name,
+                "seen": trace.recorded,
+                "the_same": trace.identical,
+                "instructions": trace.instructions,
+                "once": trace.once,
+                "parts": [_part(part, code) for part in trace.operations],
             }
-            for each in traced
+            for trace in traces
         ],
     }
 
@@ -163,8 +164,8 @@ def _part(part: Operation, code: Code) -> dict[str, object]:
                 "kind": point.kind,
                 "instruction": point.text,
                 "lock": point.lock,
-                "domain_wide": point.wide,
-                "where": [str(place) for place in point.where],
+                "domain_wide": point.domain_wide,
+                "where": [str(line) for line in point.source_lines],
             }
             for point in part.points
         ],
