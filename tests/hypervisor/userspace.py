@@ -9,7 +9,7 @@ from pathlib import Path
 from lablib.cache import Cache, key
 from lablib.errors import LabError
 from lablib.source.bases import XEN, base
-from lablib.source.series import Patch, apply, flaw
+from lablib.source.series import Patch, apply, first_problem
 
 HERE = Path(__file__).parent
 #: file of Xen's → its name here, where its own includes are gone
@@ -65,7 +65,7 @@ def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = F
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin / "xen" / name, tree / name)
         for patch in series:
-            if found := flaw(apply(patch, tree), offsets=chosen.offsets):
+            if found := first_problem(apply(patch, tree), offsets=chosen.offsets):
                 raise LabError(f"{patch.name} does not apply: {found}", "see ./tests/run series")
         (entry / "xen").mkdir()
         for name, short in files.items():

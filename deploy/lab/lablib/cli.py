@@ -251,7 +251,7 @@ def run(args: Namespace) -> int:
         )
     name = f"run-{os.getpid()}"
     try:
-        lab = session.up(name, _options(args), stays=False)
+        lab = session.up(name, _options(args), detached=False)
         if args.put:
             remote.put(lab, args.put)
         status = remote.execute(lab, words, args.timeout)
@@ -277,7 +277,7 @@ def up(args: Namespace) -> int:
     if args.grub:
         lab = grub.up(args.name, args.boot_timeout)
     else:
-        lab = session.up(args.name, _options(args), stays=True)
+        lab = session.up(args.name, _options(args), detached=True)
     print_message(
         f"{lab.name} is running; open a shell with `lab ssh --name {lab.name}`;"
         f" the console log is {lab.console}"
@@ -328,7 +328,7 @@ def trace(args: Namespace) -> int:
 
 def status(args: Namespace) -> int:
     """List the running labs."""
-    labs = record.everyone()
+    labs = record.running_labs()
     if args.json:
         print(json.dumps([{**asdict(lab), "console": str(lab.console)} for lab in labs], indent=1))
     for lab in [] if args.json else labs:

@@ -1,8 +1,8 @@
-"""The disk image dom0 boots from: the Debian root, and xengt's package installed in it.
+"""The disk image of dom0 and the guest: the Debian root with xengt's package installed.
 
-The package is that of the day the image was made. A change to the tree does not need another image,
-unless it concerns what runs in the guest, which boots from the image as well: `lab up` installs the
-current package in dom0.
+The image contains the package of the time when it was made, and `session.up` installs the current
+package in dom0. A change to the tree therefore needs a new image only if it concerns the program
+that runs in the guest.
 """
 
 import ast
@@ -19,18 +19,18 @@ from lablib.commands import as_root, run
 from lablib.output import step
 
 SIZE = 2 << 30
-"""Bytes of the file system. The file is sparse: what is free in it takes no room."""
+"""Size of the file system in bytes; the file is sparse."""
 
 MAKE = ("mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum")
-"""No journal, no checksums: the disk is thrown away after each run."""
+"""Without journal and checksums, as writes are discarded at the end of a lab."""
 
 GRANTER = "xengt/cli/share.py"
-"""What the guest runs: `xengt share`."""
+"""The program that runs in the guest: `xengt share`."""
 
 INSTALL = """
 dpkg --install /xengt.deb
 rm /xengt.deb
-# What is counted in dom0 is not to have the agent's in it: who wants it starts it.
+# Measurements in dom0 must not include the agent: tests that need it start it.
 systemctl disable xengt.service
 """
 
@@ -38,15 +38,15 @@ systemctl disable xengt.service
 def build(cache: Cache, package: Path) -> Path:
     """Return the directory with `disk.img`, `vmlinuz` and `initramfs`.
 
-    Beside them, `package` has the key of the package in the image, and `id` tells the image from
-    others made by the same recipe, whose file systems differ.
+    The file `package` contains the key of the package in the image. The file `id` identifies the
+    image among images with the same inputs, as their file systems differ.
 
     Args:
-        cache: where it is kept.
-        package: xengt's .deb, installed if the image has to be made.
+        cache: the cache.
+        package: xengt's .deb, which is installed if a new image is made.
 
     Raises:
-        LabError: the package does not install on Debian 13's own libraries.
+        LabError: the package cannot be installed in dom0's root.
     """
     base = dom0_root(cache)
     recipe = (INSTALL.encode(), " ".join(MAKE).encode())
@@ -56,11 +56,11 @@ def build(cache: Cache, package: Path) -> Path:
     def make(entry: Path) -> None:
         log = cache.log("image")
         root = entry / "root"
-        with step("making the disk of dom0"):
+        with step("making the disk image of dom0"):
             fill(entry, base, log)
             run(as_root(["cp", package, root / "xengt.deb"]), log)
             inside(root, INSTALL, log)
-            # A guest boots from the same two files: dom0 has them as well.
+            # The guest boots from the same two files: xl in dom0 reads them.
             run(as_root(["cp", entry / "vmlinuz", entry / "initramfs", root / "boot"]), log)
             disk = entry / "disk.img"
             disk.touch()
@@ -74,7 +74,7 @@ def build(cache: Cache, package: Path) -> Path:
 
 
 def ingredients(base: Path) -> Iterator[bytes]:
-    """Yield what `fill` makes a root from.
+    """Yield the inputs of `fill`, for the cache key.
 
     Args:
         base: from `dom0_root`.
@@ -86,12 +86,12 @@ def ingredients(base: Path) -> Iterator[bytes]:
 
 
 def fill(entry: Path, base: Path, log: Path) -> None:
-    """Make dom0's `root`, and beside it the `vmlinuz` and `initramfs` it boots from.
+    """Make dom0's `root` directory, and the `vmlinuz` and `initramfs` that it boots from.
 
     Args:
-        entry: where to make them.
+        entry: the directory in which they are made.
         base: from `dom0_root`.
-        log: takes what the steps say.
+        log: the file for the output of the commands.
     """
     root = entry / "root"
     recipe = places.LAB / "dom0"
@@ -103,34 +103,34 @@ def fill(entry: Path, base: Path, log: Path) -> None:
 
 
 def imported(tree: Path, module: str) -> list[Path]:
-    """Return a module's file and those of the modules of the same tree that it imports.
+    """Return the files of a module and of all modules of the tree that it imports, recursively.
 
     Args:
-        tree: the directory that module names are relative to.
-        module: path of the first module, relative to `tree`.
+        tree: the directory of the top-level packages.
+        module: path of the module, relative to `tree`.
     """
     found: set[Path] = set()
-    open_ = [tree / module]
-    while open_:
-        path = open_.pop()
+    pending = [tree / module]
+    while pending:
+        path = pending.pop()
         if path in found:
             continue
         found.add(path)
         for node in ast.walk(ast.parse(path.read_text())):
-            open_ += _files(tree, node)
+            pending += _files(tree, node)
     return sorted(found)
 
 
 def _files(tree: Path, node: ast.AST) -> list[Path]:
-    """Return the files of the tree that an import statement loads."""
+    """Return the files of the tree that an import statement loads; [] for any other statement."""
     match node:
         case ast.ImportFrom(module=str(name), names=names, level=0):
-            wanted = [name, *(f"{name}.{alias.name}" for alias in names)]
+            modules = [name, *(f"{name}.{alias.name}" for alias in names)]
         case ast.Import(names=names):
-            wanted = [alias.name for alias in names]
+            modules = [alias.name for alias in names]
         case _:
             return []
-    paths = [tree / name.replace(".", "/") for name in wanted]
+    paths = [tree / module.replace(".", "/") for module in modules]
     candidates = [path.with_suffix(".py") for path in paths]
     candidates += [path / "__init__.py" for path in paths]
     return [path for path in candidates if path.is_file()]

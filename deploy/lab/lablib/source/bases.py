@@ -1,7 +1,7 @@
-"""The Debian source versions that a patch series is used on, and which of them this machine gets.
+"""Select the version of Debian's source that a patch series is applied to.
 
-`bases.toml` beside each series pins versions by the SHA-256 sums of their files. The lab takes the
-newest version that an archive still has and that the series applies to.
+`bases.toml` of each series pins versions by the SHA-256 sums of their files. The lab uses the
+newest version that an archive has and that the series applies to.
 """
 
 import json
@@ -17,27 +17,28 @@ from lablib.errors import EXIT_USAGE, LabError
 from lablib.output import print_message
 from lablib.source import apt, index
 from lablib.source.download import File, UnavailableError
-from lablib.source.series import Fit, Patch, read_series, trial
+from lablib.source.series import Fit, Patch, read_series, try_series
 from lablib.source.unpack import local_source, unpacked
 
-KEPT = " until the series changes, or `lab build --prune` chooses anew"
+UNTIL = " until the series changes or `lab build --prune` selects a version again"
+"""End of the message about the selected version."""
 
 
 class NoSourceError(LabError):
-    """No archive has a version that the series applies to."""
+    """No archive has a version of the source that the series applies to."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A source package of Debian's, and this tree's series for it.
+    """A Debian source package with this tree's series for it.
 
     Attributes:
-        name: the package's name, and that of the directory it is unpacked in.
-        title: the name that messages use.
-        release: how its versions begin, such as `4.20`.
+        name: the package's name, and the name of the directory with its source.
+        title: its name in messages.
+        release: the prefix of its versions, such as `4.20`.
         patches: the directory with `series` and `bases.toml`.
-        option: the lab's option that names a local tree or tarball instead.
-        without: what the user can boot without any source.
+        option: the lab's option for a local source directory or tarball.
+        alternative: what the user can boot without a source, for messages.
     """
 
     name: str
@@ -45,15 +46,15 @@ class Package:
     release: str
     patches: Path
     option: str
-    without: str
+    alternative: str
 
     def series(self) -> list[Patch]:
-        """Return the patches; none when the tree has no series."""
+        """Return the patches; [] if the tree has no series."""
         return read_series(self.patches) if (self.patches / "series").is_file() else []
 
 
 XEN = Package(
-    "xen", "Xen", "4.20", places.PATCHES, "--xen-source", "Debian's own: --hypervisor debian"
+    "xen", "Xen", "4.20", places.PATCHES, "--xen-source", "Debian's binary: --hypervisor debian"
 )
 LINUX = Package(
     "linux",
@@ -61,7 +62,7 @@ LINUX = Package(
     "6.12",
     places.KERNEL_PATCHES,
     "--linux-source",
-    "Debian's own: --kernel debian",
+    "Debian's binary: --kernel debian",
 )
 
 
@@ -71,9 +72,9 @@ class Version:
 
     Attributes:
         name: Debian's version.
-        files: SHA-256 sum in hexadecimal, by file name.
-        pinned: `bases.toml` lists it.
-        exact: `bases.toml` says that the series applies without offsets, and the lab insists on it.
+        files: SHA-256 sums in hexadecimal by file name.
+        pinned: `bases.toml` contains it.
+        exact: the series must apply without offsets, as `bases.toml` requires.
     """
 
     name: str
@@ -84,12 +85,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Base:
-    """The source that hypervisors or kernels are built from.
+    """The source that a hypervisor or kernel is built from.
 
     Attributes:
-        directory: holds the source in a directory named after the package.
-        version: Debian's version, or the local path it was read from.
-        offsets: hunks of the series may apply at other lines than they name.
+        directory: contains the source in a directory named after the package.
+        version: Debian's version, or the path of a local source.
+        offsets: hunks of the series may apply with an offset.
     """
 
     directory: Path
@@ -97,8 +98,8 @@ class Base:
     offsets: bool = False
 
 
-def pinned(directory: Path) -> list[Version]:
-    """Return the versions that `bases.toml` lists, in its order: newest first; none without one.
+def pinned_versions(directory: Path) -> list[Version]:
+    """Return the versions in `bases.toml`, newest first; [] if there is no such file.
 
     Args:
         directory: of the series.
@@ -112,45 +113,44 @@ def pinned(directory: Path) -> list[Version]:
 
 
 def base(cache: Cache, package: Package, local: Path | None = None) -> Base:
-    """Return the source to build from, downloaded and unpacked when it is not in the cache.
+    """Return the source to build from; download and unpack it if it is not in the cache.
 
-    The choice is kept until the pinned versions, the series or the archives' names change, or
-    `lab build --prune` drops it. So stock and patched have one source as long as none of these
-    changes in between.
+    The selection remains in the cache until the pinned versions, the series or the archives' URIs
+    change, or `lab build --prune` removes it. Until then stock and patched have the same source.
 
     Args:
-        cache: keeps downloads, sources and the choice.
+        cache: of downloads, sources and the selection.
         package: the source package.
-        local: a directory or tarball of the user's, to use instead of Debian's source.
+        local: a source directory or tarball to use instead of Debian's source.
 
     Raises:
-        NoSourceError: no version can be downloaded that the series applies to.
-        LabError: a version does not unpack, or `local` is not a tree of this package.
+        NoSourceError: no version that the series applies to can be downloaded.
+        LabError: a pinned version cannot be unpacked, or `local` is not a source of this package.
     """
     if local is not None:
         return _local(cache, package, local)
     parts = [
         package.name.encode(),
         *(line.encode() for line in apt.mirrors().lines()),
-        *(repr(version).encode() for version in pinned(package.patches)),
+        *(repr(version).encode() for version in pinned_versions(package.patches)),
         *(patch.content for patch in package.series()),
     ]
     name = f"{package.name}-{key(parts)}"
 
     def make(entry: Path) -> None:
-        choice = _choose(cache, package)
+        choice = _select(cache, package)
         (entry / "choice.json").write_text(json.dumps(asdict(choice)))
 
     try:
-        return _chosen(cache, package, cache.entry("base", name, make))
-    except UnavailableError:  # pruned here, and gone from the archive since it was chosen
+        return _read_choice(cache, package, cache.entry("base", name, make))
+    except UnavailableError:  # removed from the cache, and meanwhile from the archive
         remove(cache.root / "base" / name)
-        return _chosen(cache, package, cache.entry("base", name, make))
+        return _read_choice(cache, package, cache.entry("base", name, make))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which version is used.
+    """The selected version.
 
     Attributes:
         version: of the source package.
@@ -161,7 +161,7 @@ class Choice:
     offsets: bool
 
 
-def _chosen(cache: Cache, package: Package, entry: Path) -> Base:
+def _read_choice(cache: Cache, package: Package, entry: Path) -> Base:
     choice = json.loads((entry / "choice.json").read_text())
     version = Version(**choice["version"])
     return Base(_unpacked(cache, package, version), version.name, choice["offsets"])
@@ -172,65 +172,65 @@ def _unpacked(cache: Cache, package: Package, version: Version) -> Path:
     return unpacked(cache, package.name, version.name, files)
 
 
-def _choose(cache: Cache, package: Package) -> Choice:
+def _select(cache: Cache, package: Package) -> Choice:
     """Return the newest version that the series applies to.
 
-    When the series applies to none, it is being edited: the newest pinned version serves, as stock
-    builds on it, and building the patched variant names the hunk that does not apply.
+    If the series applies to no version, it is being edited, and the newest pinned version is
+    selected: stock builds on it, and the build of the patched variant reports the failing hunk.
     """
     series = package.series()
-    missing: list[str] = []
-    last: Version | None = None
+    failures: list[str] = []
+    fallback: Version | None = None
     for version in _candidates(cache, package):
         name = f"{package.title} {version.name}"
-        now = name if version.pinned else f"Debian now has {name}"
+        candidate = name if version.pinned else f"Debian now has {name}"
         try:
             directory = _unpacked(cache, package, version)
         except UnavailableError as error:
-            print_message(f"{now}: {error.what}")
+            print_message(f"{candidate}: {error.what}")
             for response in error.details:
                 print_message(f"  {response}")
-            missing += error.details
+            failures += error.details
             continue
         except LabError as error:
-            # The files are those that the pin was made from: this is a fault of this machine.
+            # The files of a pinned version are known to be intact: the cause is on this machine.
             if version.pinned:
                 raise
-            print_message(f"{now}: it does not unpack")
-            missing.append(error.what)
+            print_message(f"{candidate}: the source cannot be unpacked")
+            failures.append(error.what)
             continue
-        result = trial(series, directory / package.name)
+        result = try_series(series, directory / package.name)
         if result.fit is Fit.FAILS or (result.fit is Fit.OFFSETS and version.exact):
-            how = " exactly" if version.exact else ""
-            print_message(f"{result.patch} does not apply{how} to {name}: {result.hunk}")
-            missing.append(f"{result.patch} does not apply{how} to {name}")
-            last = last or (version if version.pinned else None)
+            exactly = " exactly" if version.exact else ""
+            failure = f"{result.patch} does not apply{exactly} to {name}"
+            print_message(f"{failure}: {result.hunk}")
+            failures.append(failure)
+            fallback = fallback or (version if version.pinned else None)
             continue
         if result.fit is Fit.OFFSETS or not version.pinned:
-            how = "with offsets" if result.fit is Fit.OFFSETS else "exactly"
-            print_message(f"{now}: the series applies {how}")
-        print_message(f"using Debian's {name}{KEPT}")
+            print_message(f"{candidate}: the series applies {result.fit.value}")
+        print_message(f"using Debian's {name}{UNTIL}")
         return Choice(version, result.fit is Fit.OFFSETS)
-    if last is not None:
-        print_message(f"using Debian's {package.title} {last.name}{KEPT}")
-        return Choice(last, offsets=False)
+    if fallback is not None:
+        print_message(f"using Debian's {package.title} {fallback.name}{UNTIL}")
+        return Choice(fallback, offsets=False)
     raise NoSourceError(
         f"no source of {package.title} {package.release} that the series applies to"
         " can be downloaded",
-        f"set XENGT_MIRROR to an archive that has Debian's sources, give {package.option} PATH,"
-        f" or use {package.without}",
+        f"set XENGT_MIRROR to an archive that has Debian's sources, add {package.option} PATH,"
+        f" or use {package.alternative}",
         exit_code=EXIT_USAGE,
-        details=missing,
+        details=failures,
     )
 
 
 def _candidates(cache: Cache, package: Package) -> Iterator[Version]:
-    """Yield what Debian's index lists if it is newer than all pins, and then the pins."""
-    pins = pinned(package.patches)
+    """Yield the newest version in Debian's index if no pin is as new, and then the pins."""
+    pins = pinned_versions(package.patches)
     try:
         listed = index.versions(cache, package.name)
     except LabError as error:
-        print_message(f"{error.what}: only the versions that this tree pins are tried")
+        print_message(f"{error.what}: only the pinned versions are tried")
         listed = {}
     newest_pin = pins[0].name if pins else "0"
     newest = newest_pin
@@ -249,7 +249,7 @@ def _newer(one: str, other: str) -> bool:
 
 def _local(cache: Cache, package: Package, path: Path) -> Base:
     directory = local_source(cache, package.name, package.option, path)
-    result = trial(package.series(), directory / package.name)
+    result = try_series(package.series(), directory / package.name)
     if result.fit is Fit.FAILS:
         print_message(f"{result.patch} does not apply to {path}: {result.hunk}")
     elif result.fit is Fit.OFFSETS:

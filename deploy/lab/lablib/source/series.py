@@ -1,4 +1,4 @@
-"""The patches of this tree, and whether they apply exactly."""
+"""The patch series of this tree, and whether a patch applies exactly."""
 
 import re
 import shutil
@@ -13,20 +13,20 @@ from lablib import places
 from lablib.cache import key
 from lablib.errors import EXIT_USAGE, LabError
 
-# What GNU patch says of a file whose every hunk fits at the line it names.
+# GNU patch's output for a file all of whose hunks apply without an offset.
 _EXACT = re.compile(r"patching file (?P<file>.+)$")
 _OFFSET = re.compile(r"Hunk #\d+ succeeded at \d+ \(offset -?\d+ lines?\)\.")
-# The name after it is free text of the patch: a file that is made or removed is /dev/null.
+# The other name of a file that is added or removed is /dev/null.
 _TOUCHED = re.compile(r"^(?:---|\+\+\+) [ab]/(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Patch:
-    """One patch.
+    """A patch of a series.
 
     Attributes:
-        name: of its file.
-        content: of its file.
+        name: the name of its file.
+        content: the content of its file.
     """
 
     name: str
@@ -34,18 +34,18 @@ class Patch:
 
     @property
     def touched(self) -> set[str]:
-        """Return the files it changes, makes or removes, and perhaps some it only mentions."""
+        """Return the files that it changes, adds or removes; a superset, by lines like a header."""
         return set(_TOUCHED.findall(self.content.decode("utf-8", "replace")))
 
 
 def patches(first: int | None = None) -> list[Patch]:
-    """Return this tree's patches for Xen in the order of their series file.
+    """Return this tree's patches for Xen in the order of the series file.
 
     Args:
-        first: how many of them; all when nothing is said.
+        first: number of patches; None: all.
 
     Raises:
-        LabError: the tree has none, lacks one that is listed, or has fewer than asked for.
+        LabError: see `read_series`.
     """
     return read_series(
         places.PATCHES,
@@ -55,42 +55,40 @@ def patches(first: int | None = None) -> list[Patch]:
 
 
 def kernel_patches(first: int | None = None) -> list[Patch]:
-    """Return this tree's patches for Linux in the order of their series file.
+    """Return this tree's patches for Linux in the order of the series file.
 
     Args:
-        first: how many of them; all when nothing is said.
+        first: number of patches; None: all.
 
     Raises:
-        LabError: the tree has none, lacks one that is listed, or has fewer than asked for.
+        LabError: see `read_series`.
     """
     return read_series(places.KERNEL_PATCHES, "use --kernel debian", first)
 
 
-def read_series(directory: Path, without: str = "", first: int | None = None) -> list[Patch]:
+def read_series(directory: Path, remedy: str = "", first: int | None = None) -> list[Patch]:
     """Return the patches of a directory in the order of its series file.
 
     Args:
-        directory: holds `series` and the patches.
-        without: what the user can do where there are none.
-        first: how many of them; all when nothing is said.
+        directory: contains `series` and the patches.
+        remedy: the remedy if there is no series.
+        first: number of patches; None: all.
 
     Raises:
-        LabError: there are none, one that is listed cannot be read, or there are fewer than
-            `first`.
+        LabError: there is no series, it has fewer patches than `first`, or a patch cannot be read.
     """
     series = directory / "series"
     if not series.is_file():
         raise LabError(
-            "there are no patches in this tree:"
-            f" {series.relative_to(directory.parents[1])} does not exist",
-            without,
+            f"this tree has no patches: {series.relative_to(directory.parents[1])} does not exist",
+            remedy,
             exit_code=EXIT_USAGE,
         )
     names = re.sub(r"#.*", "", series.read_text()).split()
     if first is not None and not 1 <= first <= len(names):
         raise LabError(
-            f"--patches {first}: the series has {len(names)}",
-            f"ask for 1 to {len(names)}",
+            f"--patches {first} is out of range: the series has {len(names)} patches",
+            f"specify 1 to {len(names)}",
             exit_code=EXIT_USAGE,
         )
     return [_read(directory, name) for name in names[:first]]
@@ -102,51 +100,52 @@ def _read(directory: Path, name: str) -> Patch:
         return Patch(path.name, path.read_bytes())
     except OSError as error:
         raise LabError(
-            f"patches/{directory.name}/series lists {name}, which cannot be read: {error.strerror}",
-            "add the file, or take its line out of the series",
+            f"patches/{directory.name}/{name}, which the series lists, cannot be read:"
+            f" {error.strerror}",
+            "add the file, or remove its line from the series",
             exit_code=EXIT_USAGE,
         ) from error
 
 
-def mark(series: Sequence[Patch]) -> str:
-    """Return what a hypervisor built with these patches says of itself as its changeset.
+def changeset(series: Sequence[Patch]) -> str:
+    """Return the xen_changeset of a hypervisor with these patches: their number and a hash.
 
     Args:
-        series: in their order.
+        series: the patches, in order.
     """
-    return f"xengt {counted(series)} {key(patch.content for patch in series)}"
+    return f"xengt {count_text(series)} {key(patch.content for patch in series)}"
 
 
-def counted(series: Sequence[Patch]) -> str:
-    """Return how many patches these are, in words."""
+def count_text(series: Sequence[Patch]) -> str:
+    """Return the number of patches with its noun, such as `2 patches`."""
     return f"{len(series)} patch{'es' * (len(series) > 1)}"
 
 
-def flaw(said: str, *, offsets: bool = False) -> str | None:
-    """Tell why a patch does not count as applied.
+def first_problem(output: str, *, offsets: bool = False) -> str | None:
+    """Return the first reason why a patch does not count as applied; None if it applied.
 
-    An offset or fuzz is a flaw as well: the patch was made for another source, and a hunk may
-    have landed in a function that only looks like the one it is for.
+    Fuzz and, by default, an offset are such reasons: the patch was made for another source, and a
+    hunk may have been applied to a function that only resembles the right one.
 
     Args:
-        said: all that GNU patch wrote; empty is a flaw, as it names each file.
-        offsets: hunks may apply at other lines than they name, with their context as it is.
+        output: of GNU patch, which names each file; an empty output is a problem.
+        offsets: hunks may apply with an offset.
 
     Returns:
-        The file and the hunk, in patch's own words; nothing when every hunk fits.
+        The file and GNU patch's message about the hunk.
     """
-    place = ""
-    for line in filter(None, map(str.strip, said.splitlines())):
+    file = ""
+    for line in filter(None, map(str.strip, output.splitlines())):
         exact = _EXACT.match(line)
         if exact is not None:
-            place = f"{exact['file']}: "
+            file = f"{exact['file']}: "
         elif not (offsets and _OFFSET.fullmatch(line)):
-            return f"{place}{line}"
-    return None if place else "it changes no file"
+            return f"{file}{line}"
+    return None if file else "it changes no file"
 
 
 class Fit(Enum):
-    """How a series applies to a source."""
+    """How a series applies to a source; the value is an adverbial for messages."""
 
     EXACT = "exactly"
     OFFSETS = "with offsets"
@@ -154,13 +153,13 @@ class Fit(Enum):
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What came of applying a series.
+class TrialResult:
+    """The result of applying a series.
 
     Attributes:
-        fit: of all of it.
-        patch: name of the first one that does not apply, or that needs an offset.
-        hunk: its file and hunk, in GNU patch's words.
+        fit: of the complete series.
+        patch: the name of the first patch that does not apply, or that needs an offset.
+        hunk: its file and GNU patch's message about the hunk.
     """
 
     fit: Fit
@@ -168,39 +167,42 @@ class Trial:
     hunk: str = ""
 
 
-def trial(series: Sequence[Patch], source: Path) -> Trial:
-    """Apply a series to a copy of the files it touches, and return how it applies.
+def try_series(series: Sequence[Patch], source: Path) -> TrialResult:
+    """Apply a series to a copy of the files that it touches, and return how it applies.
 
     Args:
-        series: in its order.
-        source: the tree; it is not changed.
+        series: the patches, in order.
+        source: the source tree, which is not changed.
+
+    Raises:
+        LabError: `patch` is not installed.
     """
-    result = Trial(Fit.EXACT)
+    result = TrialResult(Fit.EXACT)
     with tempfile.TemporaryDirectory() as directory:
         tree = Path(directory)
         for file in {file for patch in series for file in patch.touched}:
-            if (source / file).is_file():  # a patch also makes files
+            if (source / file).is_file():  # a patch may add a file
                 (tree / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source / file, tree / file)
         for patch in series:
-            said = apply(patch, tree)
-            if found := flaw(said, offsets=True):
-                return Trial(Fit.FAILS, patch.name, found)
-            found = flaw(said)
-            if found and result.fit is Fit.EXACT:
-                result = Trial(Fit.OFFSETS, patch.name, found)
+            output = apply(patch, tree)
+            if problem := first_problem(output, offsets=True):
+                return TrialResult(Fit.FAILS, patch.name, problem)
+            problem = first_problem(output)
+            if problem and result.fit is Fit.EXACT:
+                result = TrialResult(Fit.OFFSETS, patch.name, problem)
     return result
 
 
 def apply(patch: Patch, tree: Path) -> str:
-    """Apply a patch without fuzz, and return what GNU patch says.
+    """Apply a patch without fuzz; return the output of GNU patch.
 
     Args:
-        patch: one patch.
-        tree: its files are changed, those of hunks that fit.
+        patch: the patch.
+        tree: the source tree; hunks that apply change it even if others fail.
 
     Raises:
-        LabError: there is no `patch` on this machine.
+        LabError: `patch` is not installed.
     """
     words = ["patch", "--strip=1", "--fuzz=0", "--batch", "--forward", f"--directory={tree}"]
     words += ["--no-backup-if-mismatch", "--reject-file=-"]

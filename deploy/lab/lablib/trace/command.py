@@ -243,7 +243,7 @@ def run(args: argparse.Namespace, options: session.Options, running: Record | No
         directory = Path(temporary)
         name = f"trace-{os.getpid()}"
         try:
-            lab = running or session.up(name, options, stays=False)
+            lab = running or session.up(name, options, detached=False)
             record_trace(lab, syms, args, directory)
         finally:
             session.down(name)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lablib import cli, places
 from lablib.demo import command, results
-from lablib.record import birth
+from lablib.record import process_start
 
 from tests.patience import patient
 from tests.unit.made_documents import document
@@ -159,9 +159,9 @@ def test_killing_the_demo_ends_its_lab(tmp_path):
         log = tmp_path / "log"
         assert waits_until(lambda: log.exists() and log.read_text().endswith("\n"))
         pid = int(log.read_text())
-        assert birth(pid) is not None
+        assert process_start(pid) is not None
         parent.kill()
-    assert waits_until(lambda: birth(pid) is None)
+    assert waits_until(lambda: process_start(pid) is None)
 
 
 def test_wall_clock_alternates_boots_of_both_hypervisors(run, tmp_path):
