@@ -72,13 +72,13 @@ def build(cache: Cache) -> Path:
     defaults = DEFAULTS.format(
         xen=shlex.quote(machine.xen_command_line()), linux=shlex.quote(qemu.LINUX_OPTIONS)
     )
-    parts = [*image.ingredients(base), " ".join(MAKE).encode()]
+    parts = [*image.root_inputs(base), " ".join(MAKE).encode()]
     name = key([*parts, defaults.encode(), INSTALL.encode()])
 
     def make(entry: Path) -> None:
         log = cache.log("grub")
         with step("making a disk that boots through GRUB (once)"):
-            image.fill(entry, base, log)
+            image.make_root(entry, base, log)
             _configure(entry, defaults, log)
             xen = qemu.prepare_image(next((entry / "root/boot").glob("xen-*.gz")), entry)
             _format(entry, log)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lablib import places
 from lablib.artifacts import initramfs
-from lablib.artifacts.roots import dom0_root, inside
+from lablib.artifacts.roots import dom0_root, run_in_root
 from lablib.cache import Cache, key, remove, tree_parts
 from lablib.commands import as_root, run
 from lablib.output import step
@@ -50,16 +50,16 @@ def build(cache: Cache, package: Path) -> Path:
     """
     base = dom0_root(cache)
     recipe = (INSTALL.encode(), " ".join(MAKE).encode())
-    granter = tree_parts(imported(places.TREE, GRANTER), places.TREE)
-    name = key([*ingredients(base), *granter, *recipe])
+    granter = tree_parts(imported_files(places.TREE, GRANTER), places.TREE)
+    name = key([*root_inputs(base), *granter, *recipe])
 
     def make(entry: Path) -> None:
         log = cache.log("image")
         root = entry / "root"
         with step("making the disk image of dom0"):
-            fill(entry, base, log)
+            make_root(entry, base, log)
             run(as_root(["cp", package, root / "xengt.deb"]), log)
-            inside(root, INSTALL, log)
+            run_in_root(root, INSTALL, log)
             # The guest boots from the same two files: xl in dom0 reads them.
             run(as_root(["cp", entry / "vmlinuz", entry / "initramfs", root / "boot"]), log)
             disk = entry / "disk.img"
@@ -73,8 +73,8 @@ def build(cache: Cache, package: Path) -> Path:
     return cache.entry("image", name, make)
 
 
-def ingredients(base: Path) -> Iterator[bytes]:
-    """Yield the inputs of `fill`, for the cache key.
+def root_inputs(base: Path) -> Iterator[bytes]:
+    """Yield the inputs of `make_root`, for the cache key.
 
     Args:
         base: from `dom0_root`.
@@ -85,7 +85,7 @@ def ingredients(base: Path) -> Iterator[bytes]:
     yield from tree_parts([path for path in recipe.rglob("*") if path.is_file()], recipe)
 
 
-def fill(entry: Path, base: Path, log: Path) -> None:
+def make_root(entry: Path, base: Path, log: Path) -> None:
     """Make dom0's `root` directory, and the `vmlinuz` and `initramfs` that it boots from.
 
     Args:
@@ -102,7 +102,7 @@ def fill(entry: Path, base: Path, log: Path) -> None:
     (entry / "initramfs").write_bytes(initramfs.build(root, recipe / "initramfs-init"))
 
 
-def imported(tree: Path, module: str) -> list[Path]:
+def imported_files(tree: Path, module: str) -> list[Path]:
     """Return the files of a module and of all modules of the tree that it imports, recursively.
 
     Args:

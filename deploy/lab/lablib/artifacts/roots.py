@@ -97,7 +97,7 @@ def _debootstrap(entry: Path, packages: Sequence[str], log: Path, *options: str)
     run(as_root(command), log)
 
 
-def inside(root: Path, script: str, log: Path, *arguments: str) -> None:
+def run_in_root(root: Path, script: str, log: Path, *arguments: str) -> None:
     """Run a shell script in a root with chroot, as root and without mounts.
 
     Args:
@@ -148,8 +148,8 @@ class Workbench:
         run(as_root(["cp", "-r", "--no-preserve=ownership", f"{source}/.", self.outer]), log)
 
     def do(self, script: str, log: Path, *arguments: str) -> None:
-        """Run a shell script in the workbench; see `inside`."""
-        inside(self.root, f"cd {self.inner}\n{script}", log, *arguments)
+        """Run a shell script in the workbench; see `run_in_root`."""
+        run_in_root(self.root, f"cd {self.inner}\n{script}", log, *arguments)
 
     def take(self, names: Sequence[str], target: Path) -> None:
         """Copy files out of the workbench, owned by the user of this process.
