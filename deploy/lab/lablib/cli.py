@@ -263,7 +263,7 @@ def run(args: Namespace) -> int:
 
 
 def _get_after(lab: record.Record, args: Namespace, status: int) -> None:
-    """Fetch what the command made; a command that failed need not have made it."""
+    """Copy the results out of dom0; if the command failed, missing results are only reported."""
     try:
         remote.get(lab, args.get, args.to)
     except LabError as error:
