@@ -25,7 +25,7 @@ def agent() -> Iterator[str]:
     name = f"cost-{os.getpid()}"
     with ExitStack() as stack:
         stack.callback(session.down, name)
-        lab = session.up(name, session.Options(guest=True), stays=False)
+        lab = session.up(name, session.Options(guest=True), detached=False)
         port = qemu.free_port()
         way = f"127.0.0.1:{port}:127.0.0.1:{_PORT}"
         words = [*remote.ssh(lab, "-S", "none", "-L", way), AGENT]

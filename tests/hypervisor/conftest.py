@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from lablib import places
 from lablib.cache import Cache
-from lablib.series import patches
+from lablib.source.series import patches
 
 from tests.hypervisor.userspace import (
     CHECKED,

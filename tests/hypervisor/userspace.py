@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lablib.bases import XEN, base
 from lablib.cache import Cache, key
 from lablib.errors import LabError
-from lablib.series import Patch, apply, flaw
+from lablib.source.bases import XEN, base
+from lablib.source.series import Patch, apply, first_problem
 
 HERE = Path(__file__).parent
 #: file in Xen's source → name of the prepared copy, without #include lines
@@ -70,8 +70,8 @@ def prepare(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FI
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin / "xen" / name, tree / name)
         for patch in series:
-            if problem := flaw(apply(patch, tree), offsets=source.offsets):
-                raise LabError(f"{patch.name} does not apply: {problem}", "run ./tests/run series")
+            if found := first_problem(apply(patch, tree), offsets=source.offsets):
+                raise LabError(f"{patch.name} does not apply: {found}", "see ./tests/run series")
         (entry / "xen").mkdir()
         for name, short in files.items():
             # Lines are emptied, not removed, so that line numbers in messages are Xen's.

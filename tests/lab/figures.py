@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lablib import record, trace, trace_capture, trace_cut
+from lablib import record
 from lablib.monitor import Monitor
-from lablib.trace_code import Code
+from lablib.trace import capture, command, cut
+from lablib.trace.code import Code
 
 from tests.lab.mapper.build import build
 from tests.lab.reach import LAB, Dom0
@@ -97,7 +98,7 @@ def syms(lab: Dom0) -> Path:
     """The xen-syms of what a lab boots."""
     found = record.load(lab.name)
     assert found is not None
-    return trace.linked(found.hypervisor)
+    return command.find_symbols_of_lab(found.hypervisor)
 
 
 def stretches(lab: Dom0, mappings: int, granters: int) -> list[int]:
@@ -111,7 +112,7 @@ def stretches(lab: Dom0, mappings: int, granters: int) -> list[int]:
         os.mkfifo(log)
         calls: list[tuple[int, ...]] = []
         with Monitor(record.directory(lab.name) / "monitor") as monitor:
-            trace.running_text(monitor, Code(syms(lab)), text)
+            command.save_text_section(monitor, Code(syms(lab)), text)
             code = Code(syms(lab), text)
             reader = threading.Thread(target=lambda: calls.extend(_calls(code, log)))
             with subprocess.Popen(
@@ -124,7 +125,7 @@ def stretches(lab: Dom0, mappings: int, granters: int) -> list[int]:
                 assert holder.stdout
                 assert json.loads(holder.stdout.readline())["held"] == mappings
                 reader.start()
-                with trace_capture.recording(monitor, log):
+                with capture.recording(monitor, log):
                     holder.stdin.write("go\n")
                     holder.stdin.flush()
                     assert json.loads(holder.stdout.readline())["ns"]
@@ -138,11 +139,11 @@ def _calls(code: Code, log: Path) -> Iterable[tuple[int, ...]]:
         for address, instruction in code.instructions.items()
         if instruction.returns and code.function(address) == RELEASE
     )
-    return trace_cut.calls(trace_capture.executed(log), code.start(RELEASE), exits)
+    return cut.calls(capture.executed(log), code.start(RELEASE), exits)
 
 
 def _between(calls: Sequence[tuple[int, ...]], code: Code) -> list[int]:
-    where = code.places({address for call in calls for address in call})
+    where = code.source_lines({address for call in calls for address in call})
     checks = {
         address
         for address, places in where.items()

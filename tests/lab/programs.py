@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lablib import places, roots
+from lablib import places
+from lablib.artifacts import roots
 from lablib.cache import Cache
 
 from tests.lab.reach import Dom0

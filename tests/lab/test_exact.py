@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from lablib import places, roots
+from lablib import places
+from lablib.artifacts import roots
 from lablib.cache import Cache
 
 from tests.lab.reach import left_behind

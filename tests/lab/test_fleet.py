@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lablib import cache, package, places, qemu, record
+from lablib import cache, places, qemu, record
+from lablib.artifacts import package
 
 from tests.fleet.cost import EVERY_S, measure
 from tests.fleet.pages import record as record_pages

@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from lablib import package, places
+from lablib import places
+from lablib.artifacts import package
 from lablib.cache import Cache
 
 from tests.lab.reach import left_behind

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lablib import hypervisor, package, places
+from lablib import places
+from lablib.artifacts import hypervisor, package
 from lablib.cache import Cache
 
 from tests.lab.reach import LAB, ROOT, Dom0
@@ -147,5 +148,5 @@ def test_a_damaged_snapshot_is_removed_and_the_lab_boots(prefix, tmp_path):
     with (newest / "dom0.qcow2").open("r+b") as overlay:
         overlay.truncate(1 << 20)
     again = said()
-    assert "the saved lab does not resume: it is removed, and the lab boots" in again
+    assert "the snapshot cannot be resumed: it is removed, and the lab boots" in again
     assert "booting Xen and dom0" in again

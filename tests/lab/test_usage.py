@@ -80,7 +80,7 @@ def test_watching_ends_well_at_ctrl_c(labs, variant):
     assert readings[0]["created"] < readings[1]["created"]
     assert "\x1b" not in watched(dom0, "")
     shown = watched(dom0, "", terminal=True)
-    assert "Ctrl-C ends" in shown
+    assert "press Ctrl-C to end" in shown
     assert "\x1b[" in shown
     assert "Traceback" not in shown
 

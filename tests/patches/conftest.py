@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from lablib import hypervisor, places
+from lablib import places
+from lablib.artifacts import hypervisor
 from lablib.cache import Cache
 from lablib.errors import LabError, tail
-from lablib.series import kernel_patches, patches
+from lablib.source.series import kernel_patches, patches
 
 
 def pytest_generate_tests(metafunc):

@@ -5,12 +5,12 @@ import subprocess
 
 import pytest
 from lablib import places
-from lablib.bases import XEN, Base, base
+from lablib.artifacts.hypervisor import label
+from lablib.artifacts.roots import build_root
+from lablib.artifacts.xen_tree import Tree
 from lablib.cache import Cache
-from lablib.hypervisor import label
-from lablib.roots import build_root
-from lablib.series import patches
-from lablib.tree import Tree
+from lablib.source.bases import XEN, Base, base
+from lablib.source.series import patches
 
 from tests.lab.reach import LAB, troubles
 

@@ -3,7 +3,8 @@
 import os
 
 import pytest
-from lablib import kernel, places
+from lablib import places
+from lablib.artifacts import kernel
 from lablib.cache import Cache
 
 

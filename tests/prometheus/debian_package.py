@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lablib import places
 from lablib.cache import Cache, key
-from lablib.work import as_root
+from lablib.commands import as_root
 
 #: Package names, also those of the programs. Since Debian 13, promtool is a separate package that
 #: prometheus depends on.

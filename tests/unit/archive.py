@@ -1,4 +1,4 @@
-"""A Debian archive on this machine, with a source package of Xen as small as it can be."""
+"""A Debian archive on 127.0.0.1 with a minimal source package of Xen."""
 
 import hashlib
 import io
@@ -10,12 +10,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from lablib import index
-from lablib.bases import Package, Version
+from lablib.source import index
+from lablib.source.bases import Package, Version
 
 SOURCE = "".join(f"line {number}\n" for number in range(1, 21))
-#: of Debian's own, and of the tree's series
-OWN = "--- a/README\n+++ b/README\n@@ -1 +1 @@\n-upstream\n+Debian\n"
+#: Debian's patch of the source package
+DEBIAN_PATCH = "--- a/README\n+++ b/README\n@@ -1 +1 @@\n-upstream\n+Debian\n"
+#: the patch of the series
 PATCH = (
     "Why.\n\n--- a/xen/common/grant_table.c\n+++ b/xen/common/grant_table.c\n@@ -9,3 +9,3 @@\n"
     " line 9\n-line 10\n+ten\n line 11\n"
@@ -23,13 +24,13 @@ PATCH = (
 PATCH_NAME = "0001-ten.patch"
 
 OLD, NEW = "4.20.3-1", "4.20.4-1"
-#: what a later source has at its begin, and in place of what the patch changes
+#: later sources: the patch applies to MOVED with an offset, and not to REWRITTEN
 MOVED = f"line 0\nanother\n{SOURCE}"
 REWRITTEN = SOURCE.replace("line 10\n", "line ten\n")
 
 
 def tarball(files: dict[str, str]) -> bytes:
-    """A .tar.xz of text files."""
+    """Return a .tar.xz of text files."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz") as tar:
         for name, text in files.items():
@@ -42,14 +43,17 @@ def tarball(files: dict[str, str]) -> bytes:
 def package_files(
     version: str, source: str = SOURCE, readme: str = "upstream\n"
 ) -> dict[str, bytes]:
-    """The files of one version, by name; Debian's own patch is for a README of one line."""
+    """Return the tarballs of a version by name; Debian's patch applies to the default readme."""
     upstream = version.partition("-")[0]
     orig = {
         "xen-x/README": readme,
         "xen-x/VERSION": version,
         "xen-x/xen/common/grant_table.c": source,
     }
-    debian = {"debian/patches/series": "own.patch # Debian's\n", "debian/patches/own.patch": OWN}
+    debian = {
+        "debian/patches/series": "debian.patch # a comment\n",
+        "debian/patches/debian.patch": DEBIAN_PATCH,
+    }
     return {
         f"xen_{upstream}.orig.tar.xz": tarball(orig),
         f"xen_{version}.debian.tar.xz": tarball(debian),
@@ -57,30 +61,33 @@ def package_files(
 
 
 def pin(version: str, *source: str, **parts: str) -> Version:
-    """What `bases.toml` has of a version."""
+    """Return the entry of a version in `bases.toml`."""
     files = package_files(version, *source, **parts).items()
     return Version(version, {name: hashlib.sha256(data).hexdigest() for name, data in files})
 
 
 class Archive:
-    """The archive, and the series that is to apply to what it has.
+    """An archive and a patch series.
 
     Args:
-        root: what is served.
+        root: the directory to serve.
         patches: the directory of the series.
+
+    Attributes:
+        requests: the paths requested so far.
     """
 
     def __init__(self, root: Path, patches: Path) -> None:
         self.root = root
         self.package = Package("xen", "Xen", "4.20", patches, "--xen-source", "another hypervisor")
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.time = 1_700_000_000
-        self.pins(pin(OLD))
+        self.write_pins(pin(OLD))
         (patches / "series").write_text(f"{PATCH_NAME}\n")
         (patches / PATCH_NAME).write_text(PATCH)
 
-    def pins(self, *versions: Version) -> None:
-        """Write `bases.toml`."""
+    def write_pins(self, *versions: Version) -> None:
+        """Write `bases.toml` with these versions."""
         text = "".join(
             f'[[base]]\nversion = "{version.name}"\nexact = {str(version.exact).lower()}\n'
             "[base.files]\n"
@@ -89,15 +96,15 @@ class Archive:
         )
         (self.package.patches / "bases.toml").write_text(text)
 
-    def has(self, version: str, *source: str, **parts: str) -> None:
-        """Put a version's files into the pool."""
+    def add_files(self, version: str, *source: str, **parts: str) -> None:
+        """Add the files of a version to the pool."""
         pool = self.root / "pool/main/x/xen"
         pool.mkdir(parents=True, exist_ok=True)
         for name, data in package_files(version, *source, **parts).items():
             (pool / name).write_bytes(data)
 
-    def lists(self, version: str | None = None, *source: str, **parts: str) -> None:
-        """Write the index: of another package, and of one version of Xen or none."""
+    def write_index(self, version: str | None = None, *source: str, **parts: str) -> None:
+        """Write an index with another package and, unless `version` is None, a version of Xen."""
         other = "Package: other\nVersion: 1\nDirectory: pool/main/o/other\n"
         text = other
         if version is not None:
@@ -120,33 +127,33 @@ class Archive:
                 "Date: Sat, 28 Nov 2026 00:00:00 UTC\n"
                 f"SHA256:\n {checksum} {len(content)} main/source/Sources\n"
             )
-            self.time += 1  # apt asks for what is newer, in whole seconds
+            self.time += 1  # apt requests newer files, in whole seconds
             for path in (sources, release):
                 os.utime(path, (self.time, self.time))
 
 
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
-    """An archive whose index lists nothing, unsigned but trusted, and whose pool is empty."""
+    """An archive with an empty pool and an unsigned, but trusted, index without Xen."""
     monkeypatch.setattr(index, "TRUST", "trusted=yes")
     root, patches = tmp_path / "archive", tmp_path / "patches/xen"
     root.mkdir()
     patches.mkdir(parents=True)
-    made = Archive(root, patches)
+    served = Archive(root, patches)
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *_):
-            made.asked.append(self.path)
+            served.requests.append(self.path)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(root)))
-    made.uri = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("XENGT_MIRROR", made.uri)
+    served.uri = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("XENGT_MIRROR", served.uri)
     monkeypatch.delenv("XENGT_SECURITY_MIRROR", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    made.lists()
-    yield made
+    served.write_index()
+    yield served
     server.shutdown()
     thread.join()
     server.server_close()

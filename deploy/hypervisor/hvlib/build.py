@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from lablib import hypervisor, places
-from lablib.bases import XEN, base
+from lablib import places
+from lablib.artifacts import hypervisor
+from lablib.artifacts.roots import Workbench, build_root
 from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError
-from lablib.roots import Workbench, build_root
-from lablib.series import Patch
-from lablib.work import step, tell
+from lablib.output import report_error, step
+from lablib.source.bases import XEN, base
+from lablib.source.series import Patch
 
 from hvlib.names import IMAGE, PACKAGE, SCRIPT, STOCK_PACKAGE
 
@@ -187,6 +188,6 @@ def main() -> int:
             args.output.mkdir(parents=True, exist_ok=True)
             deb = Path(shutil.copy(deb, args.output))
     except LabError as error:
-        return tell(error)
+        return report_error(error)
     print(deb)
     return 0

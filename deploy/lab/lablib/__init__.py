@@ -1,1 +1,1 @@
-"""The lab: a real Xen with a real dom0 under QEMU, on a machine that has neither."""
+"""The lab: Xen with dom0 and a guest under QEMU. ../README.md has a map of the modules."""

@@ -9,25 +9,31 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from lablib import bases, grub, places, record, remote, session
-from lablib import trace as tracing
+from lablib import grub, places, record, remote, session
+from lablib.artifacts.hypervisor import VARIANTS
+from lablib.artifacts.kernel import KERNELS
 from lablib.cache import Cache
 from lablib.errors import EXIT_NO_SOURCE, EXIT_USAGE, LabError
-from lablib.hypervisor import VARIANTS
-from lablib.kernel import KERNELS
+from lablib.output import print_message, report_error
 from lablib.qemu import IOMMUS
-from lablib.work import say, tell
+from lablib.source import bases
+from lablib.trace import command as tracing
 
 EXAMPLES = """examples:
-  lab run -- xl list                        boot, run one command, leave nothing
+  lab run -- xl list                       start a lab, run a command in dom0, remove the lab
   lab run --exact --guest -- xengt bench --granter guest
   lab run --put check.py -- python3 check.py
-  lab run 'xl info | grep xen_version'      one word is a line for dom0's shell
+  lab run 'xl info | grep xen_version'     a single argument is a command line for dom0's shell
   lab up && lab ssh -- xengt check && lab down
 
 environment:
-  XENGT_MIRROR, XENGT_SECURITY_MIRROR   URIs of Debian archives, instead of this machine's own
-  XDG_CACHE_HOME                        what is built is kept in xengt/ below it (~/.cache)
+  XENGT_MIRROR           URI of the Debian archive to use instead of the one in apt's configuration
+  XENGT_SECURITY_MIRROR  URI of the Debian security archive, with XENGT_MIRROR
+  XDG_CACHE_HOME         directory whose subdirectory xengt/ is the cache (default: ~/.cache)
+
+exit codes:
+  0 success, 2 usage error or missing prerequisite, 3 failure, 4 `lab source` found no source;
+  `lab run` and `lab ssh` exit with the exit code of the command in dom0
 """
 
 Namespace = argparse.Namespace
@@ -36,33 +42,44 @@ Namespace = argparse.Namespace
 def _machine_options(parser: argparse.ArgumentParser) -> None:
     _hypervisor_options(parser)
     parser.add_argument(
-        "--kernel", choices=KERNELS, default="debian", help="of dom0: patched is built (debian)"
+        "--kernel",
+        choices=KERNELS,
+        default="debian",
+        help="dom0's kernel: Debian's package, or Debian's source built with this tree's patches"
+        " for Linux (default: debian)",
     )
     parser.add_argument(
         "--linux-source",
         type=Path,
         metavar="PATH",
-        help="build the patched kernel from this directory or tarball, not from Debian's source",
+        help="build the patched kernel from this source directory or tarball instead of Debian's"
+        " source",
     )
     cpus = parser.add_mutually_exclusive_group()
     cpus.add_argument(
         "--exact",
         action="store_true",
-        help="one vCPU, and a clock that counts instructions: 1 ns is one",
+        help="one vCPU whose clock advances by 1 ns per executed instruction: durations are"
+        " instruction counts",
     )
     cpus.add_argument(
         "--threads",
         choices=["single", "multi"],
         default="single",
-        help="of the host, for two vCPUs: one by turns, or one each, on a quiet host (single)",
+        help="host threads that run the two vCPUs: one thread for both, or one thread each, which"
+        " needs two idle CPUs (default: single)",
     )
     parser.add_argument(
         "--guest",
         action="store_true",
-        help="start a PV guest named 'guest' that shares pages with dom0",
+        help="start a PV guest named 'guest' that grants pages to dom0",
     )
     parser.add_argument(
-        "--guest-pages", type=int, default=256, metavar="N", help="how many it shares (256)"
+        "--guest-pages",
+        type=int,
+        default=256,
+        metavar="N",
+        help="number of pages that the guest grants (default: 256)",
     )
 
 
@@ -71,7 +88,8 @@ def _start_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--boot",
         action="store_true",
-        help="boot even if this lab has been saved, and do not save it: for samples of boots",
+        help="boot instead of resuming a snapshot, and save no snapshot: for measurements over"
+        " several boots",
     )
 
 
@@ -80,26 +98,39 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
         "--hypervisor",
         choices=VARIANTS,
         default="stock",
-        help="stock, patched: built here from one source; the debug ones check their assertions;"
-        " debian: the binary of Debian's package (stock)",
+        help="stock and patched are built from the same source, the -debug variants with Xen's"
+        " assertions; debian is the binary of Debian's package (default: stock)",
     )
     parser.add_argument(
-        "--patches", type=int, metavar="N", help="build the patched one with the first N patches"
+        "--patches",
+        type=int,
+        metavar="N",
+        help="number of patches of the series to apply to the patched hypervisor (default: all)",
     )
     parser.add_argument(
-        "--xen", type=Path, metavar="FILE", help="boot this hypervisor image instead"
+        "--xen",
+        type=Path,
+        metavar="FILE",
+        help="hypervisor image to boot instead of a built one; it may be compressed with gzip",
     )
     parser.add_argument(
         "--xen-source",
         type=Path,
         metavar="PATH",
-        help="build from this directory or tarball of Xen's source, not from Debian's",
+        help="build the hypervisor from this source directory or tarball instead of Debian's"
+        " source",
     )
     parser.add_argument(
-        "--iommu", choices=IOMMUS, help="give dom0 an IOMMU in strict mode, VT-d or AMD-Vi"
+        "--iommu",
+        choices=IOMMUS,
+        help="IOMMU with dom0 in strict mode: VT-d (strict) or AMD-Vi (strict-amd)"
+        " (default: no IOMMU)",
     )
     parser.add_argument(
-        "--xen-args", default="", metavar="WORDS", help="further words for Xen's command line"
+        "--xen-args",
+        default="",
+        metavar="OPTIONS",
+        help="options to append to Xen's command line, as one argument",
     )
     _timeout_option(parser)
 
@@ -110,7 +141,22 @@ def _timeout_option(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1200.0,
         metavar="S",
-        help="seconds dom0 may take to start (1200)",
+        help="seconds until a boot fails because dom0 is not ready (default: 1200)",
+    )
+
+
+def _command_options(parser: argparse.ArgumentParser, more: str = "") -> None:
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="seconds until the command counts as failed (default: unlimited)",
+    )
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND",
+        help=f"program with its arguments, or one argument that dom0's shell interprets{more}",
     )
 
 
@@ -135,17 +181,21 @@ def _options(args: Namespace) -> session.Options:
 
 
 def _check(args: Namespace) -> None:
-    """Refuse options that would have no effect."""
+    """Reject options that have no effect.
+
+    Raises:
+        LabError: a source is given for a hypervisor or kernel that is not built.
+    """
     if args.xen_source and (args.xen or args.hypervisor == "debian"):
         raise LabError(
-            "--xen-source is for a hypervisor that is built",
-            "leave out --xen FILE or --hypervisor debian",
+            "--xen-source has no effect on a hypervisor that is not built",
+            "remove --xen FILE or --hypervisor debian, or remove --xen-source",
             exit_code=EXIT_USAGE,
         )
     if getattr(args, "linux_source", None) and args.kernel != "patched":
         raise LabError(
-            "--linux-source is for a kernel that is built",
-            "add --kernel patched",
+            "--linux-source has no effect on Debian's kernel",
+            "add --kernel patched, or remove --linux-source",
             exit_code=EXIT_USAGE,
         )
 
@@ -158,12 +208,16 @@ def _words(args: Namespace) -> list[str]:
 def _running(args: Namespace) -> record.Record:
     found = record.load(args.name)
     if found is None:
-        raise LabError(f"no lab named {args.name} is up", "start one: lab up", exit_code=EXIT_USAGE)
+        raise LabError(
+            f"no lab named {args.name} is running",
+            f"start it with `lab up --name {args.name}`; `lab status` lists the running labs",
+            exit_code=EXIT_USAGE,
+        )
     return found
 
 
 def build(args: Namespace) -> int:
-    """Build what is not in the cache, and boot nothing."""
+    """Build the image and the hypervisor of a lab without starting it."""
     cache = Cache(places.cache_root())
     options = _options(Namespace(**vars(args), boot=True))
     if args.prune:
@@ -174,11 +228,11 @@ def build(args: Namespace) -> int:
 
 
 def source(args: Namespace) -> int:
-    """Download the source that hypervisors are built from; print its version and directory."""
+    """Download the source of Xen; print its version and its directory."""
     try:
         found = bases.base(Cache(places.cache_root()), bases.XEN, args.xen_source)
     except bases.NoSourceError as error:
-        tell(error)
+        report_error(error)
         return EXIT_NO_SOURCE
     directory = found.directory / "xen"
     document = {"version": found.version, "directory": str(directory)}
@@ -187,13 +241,17 @@ def source(args: Namespace) -> int:
 
 
 def run(args: Namespace) -> int:
-    """Boot, run a command in dom0, print its output as it comes, exit with its exit code."""
+    """Start a lab, run a command in dom0, and remove the lab."""
     words = _words(args)
     if not words:
-        raise LabError("no command to run", "lab run -- COMMAND", exit_code=EXIT_USAGE)
+        raise LabError(
+            "`lab run` needs a command to run in dom0",
+            "add one: lab run -- COMMAND",
+            exit_code=EXIT_USAGE,
+        )
     name = f"run-{os.getpid()}"
     try:
-        lab = session.up(name, _options(args), stays=False)
+        lab = session.up(name, _options(args), detached=False)
         if args.put:
             remote.put(lab, args.put)
         status = remote.execute(lab, words, args.timeout)
@@ -205,53 +263,56 @@ def run(args: Namespace) -> int:
 
 
 def _get_after(lab: record.Record, args: Namespace, status: int) -> None:
-    """Fetch what the command made; a command that failed need not have made it."""
+    """Copy the results out of dom0; if the command failed, missing results are only reported."""
     try:
         remote.get(lab, args.get, args.to)
     except LabError as error:
         if status == 0:
             raise
-        say(error.what)
+        print_message(error.what)
 
 
 def up(args: Namespace) -> int:
-    """Boot a lab that stays."""
+    """Start a lab that runs until `lab down`."""
     if args.grub:
         lab = grub.up(args.name, args.boot_timeout)
     else:
-        lab = session.up(args.name, _options(args), stays=True)
-    say(f"{lab.name} is up: lab ssh --name {lab.name}; its console is {lab.console}")
+        lab = session.up(args.name, _options(args), detached=True)
+    print_message(
+        f"{lab.name} is running; open a shell with `lab ssh --name {lab.name}`;"
+        f" the console log is {lab.console}"
+    )
     return 0
 
 
 def reboot(args: Namespace) -> int:
-    """Restart a lab that was started with --grub, into what its own boot loader chooses."""
+    """Reboot a lab that was started with --grub through its own boot loader."""
     grub.reboot(_running(args), args.boot_timeout)
     return 0
 
 
 def ssh(args: Namespace) -> int:
-    """Run a command in a lab's dom0, or open a shell there."""
+    """Run a command in dom0 of a running lab, or open a shell in it."""
     return remote.execute(_running(args), _words(args), args.timeout)
 
 
 def put(args: Namespace) -> int:
-    """Copy files and directories into dom0."""
+    """Copy files and directories into dom0 of a running lab."""
     remote.put(_running(args), args.files, args.to)
     return 0
 
 
 def get(args: Namespace) -> int:
-    """Copy files and directories out of dom0."""
+    """Copy files and directories out of dom0 of a running lab."""
     remote.get(_running(args), args.files, args.to)
     return 0
 
 
 def trace(args: Namespace) -> int:
-    """Count, function by function, the instructions a grant operation executes in Xen."""
+    """Count the instructions of a grant operation in Xen by function, with its locks and fences."""
     _check(args)
     running = _running(args) if args.name else None
-    chosen = session.Options(
+    options = session.Options(
         hypervisor=args.hypervisor,
         patches=args.patches,
         xen=args.xen,
@@ -262,12 +323,12 @@ def trace(args: Namespace) -> int:
         xen_args=args.xen_args,
         boot_timeout=args.boot_timeout,
     )
-    return tracing.trace(args, chosen, running)
+    return tracing.run(args, options, running)
 
 
 def status(args: Namespace) -> int:
-    """List the labs that are up."""
-    labs = record.everyone()
+    """List the running labs."""
+    labs = record.running_labs()
     if args.json:
         print(json.dumps([{**asdict(lab), "console": str(lab.console)} for lab in labs], indent=1))
     for lab in [] if args.json else labs:
@@ -275,22 +336,23 @@ def status(args: Namespace) -> int:
         words += [f"iommu={lab.iommu}"] if lab.iommu else []
         words += [f"kernel={lab.kernel}"] if lab.kernel != "debian" else []
         words += ["guest"] if lab.guest else []
-        print(f"{', '.join(words)}; ssh on 127.0.0.1:{lab.port}; QEMU is {lab.pid}")
+        print(f"{', '.join(words)}; ssh on 127.0.0.1:{lab.port}; QEMU's pid is {lab.pid}")
     return 0
 
 
 def down(args: Namespace) -> int:
-    """End a lab; it leaves nothing."""
+    """Stop a lab and remove its files."""
     if not session.down(args.name):
-        say(f"no lab named {args.name} was up")
+        print_message(f"no lab named {args.name} is running")
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the whole command line."""
+    """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="lab",
-        description="A real Xen with a real dom0 under QEMU, on a machine that has neither.",
+        description="Starts Xen with dom0 and a guest under QEMU and runs commands in dom0."
+        " Needs neither\nKVM nor Xen on this machine.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -307,37 +369,63 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     def named(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--name", default="lab", help="which lab, when several are up (lab)")
+        sub.add_argument("--name", default="lab", help="name of the lab (default: lab)")
 
     sub = command(build, "lab build --hypervisor stock")
     _machine_options(sub)
     sub.add_argument(
         "--prune",
         action="store_true",
-        help="first drop all but the newest of each kind, and choose the versions of sources anew",
+        help="first remove old cache entries, and select the versions of the sources again",
     )
-    sub.add_argument("--json", action="store_true", help="print the paths as JSON")
+    sub.add_argument("--json", action="store_true", help="print the paths as a JSON document")
 
     sub = command(source, "lab source --json")
-    sub.description = f"{sub.description} Exits with {EXIT_NO_SOURCE} if no archive has one."
-    sub.add_argument(
-        "--xen-source", type=Path, metavar="PATH", help="copy this directory or tarball instead"
+    sub.description = (
+        f"{sub.description} The exit code is {EXIT_NO_SOURCE} if no archive has a version that the"
+        " patch series applies to."
     )
-    sub.add_argument("--json", action="store_true", help="print both as JSON")
+    sub.add_argument(
+        "--xen-source",
+        type=Path,
+        metavar="PATH",
+        help="use this source directory or tarball instead of Debian's source",
+    )
+    sub.add_argument(
+        "--json", action="store_true", help="print version and directory as a JSON document"
+    )
 
     sub = command(run, "lab run --guest -- xengt check")
+    sub.description = (
+        f"{sub.description} Output appears while the command runs, and `lab run` exits with its"
+        " exit code."
+    )
     _start_options(sub)
     sub.add_argument(
-        "--put", type=Path, action="append", default=[], metavar="FILE", help="copy to /root first"
+        "--put",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"file or directory to copy to {remote.HOME} of dom0 before the command runs;"
+        " may be repeated",
     )
     sub.add_argument(
-        "--get", action="append", default=[], metavar="FILE", help="copy from dom0 afterwards"
+        "--get",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="file or directory to copy out of dom0 after the command, relative to"
+        f" {remote.HOME}; may be repeated",
     )
     sub.add_argument(
-        "--to", type=Path, default=Path(), metavar="DIR", help="where --get puts it (here)"
+        "--to",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="directory for the files of --get (default: the current directory)",
     )
-    sub.add_argument("--timeout", type=float, metavar="S", help="seconds the command may take")
-    sub.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    _command_options(sub)
 
     sub = command(up, "lab up --exact --guest --name exact")
     named(sub)
@@ -345,8 +433,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--grub",
         action="store_true",
-        help="a box with one vCPU that boots Debian's own Xen through GRUB, and keeps what is"
-        " written to its disk until `lab down`; no other option but --boot-timeout applies",
+        help="boot Debian's Xen through GRUB on one vCPU and keep the disk across `lab reboot`,"
+        " until `lab down`; of the other options only --boot-timeout applies",
     )
 
     sub = command(reboot, "lab up --grub && lab reboot")
@@ -355,38 +443,55 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command(ssh, "lab ssh -- xl list")
     named(sub)
-    sub.add_argument("--timeout", type=float, metavar="S", help="seconds the command may take")
-    sub.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    _command_options(sub, "; without a command, a login shell")
 
     sub = command(put, "lab put tests --to /root/tree")
     named(sub)
-    sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    sub.add_argument("--to", default=remote.HOME, metavar="DIR", help="directory in dom0 (/root)")
+    sub.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="file or directory to copy"
+    )
+    sub.add_argument(
+        "--to",
+        default=remote.HOME,
+        metavar="DIR",
+        help=f"target directory in dom0, made if missing (default: {remote.HOME})",
+    )
 
     sub = command(get, "lab get bench.json --to results")
     named(sub)
-    sub.add_argument("files", nargs="+", metavar="FILE")
-    sub.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="directory here (.)")
+    sub.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help=f"file or directory in dom0 to copy, relative to {remote.HOME}",
+    )
+    sub.add_argument(
+        "--to",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="target directory on this machine, made if missing (default: the current directory)",
+    )
 
     sub = command(trace, "lab trace --batch 32 --by source")
     _hypervisor_options(sub)
-    tracing.options(sub)
+    tracing.add_options(sub)
 
     sub = command(status, "lab status --json")
-    sub.add_argument("--json", action="store_true", help="print the labs as JSON")
+    sub.add_argument("--json", action="store_true", help="print the labs as a JSON document")
 
     named(command(down, "lab down"))
     return top
 
 
 def main() -> int:
-    """Run one command and turn failures into words and an exit code."""
+    """Run one command; report a failure and return the exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda signum, _frame: sys.exit(128 + signum))
     args = parser().parse_args()
     try:
         return int(args.function(args))
     except LabError as error:
-        return tell(error)
+        return report_error(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

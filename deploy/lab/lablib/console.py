@@ -1,12 +1,12 @@
-"""Read dom0's serial console: is it up, is it lost."""
+"""Recognise a ready or failed dom0 by its serial console."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-READY = b"xengt-lab: dom0 is ready"
+READY_MARKER = b"xengt-lab: dom0 is ready"
 UNUSABLE = b"xengt-lab: dom0 is not usable"
 
-DEATHS = (
+FAILURE_MARKERS = (
     b"Panic on CPU",
     b"Kernel panic - not syncing",
     b"Hardware Dom0 crashed",
@@ -15,30 +15,30 @@ DEATHS = (
     b"xengt-lab: no disk",
     UNUSABLE,
 )
-"""What the hypervisor, Linux or dom0's own start says when nothing more will come."""
+"""Messages of the hypervisor, Linux or dom0's start scripts after which dom0 will not be ready."""
 
 
 @dataclass
 class Console:
-    """The console's log, read as it grows.
+    """The console log, read while QEMU writes it.
 
     Attributes:
-        path: the file QEMU writes.
+        path: the log file.
         offset: bytes read so far.
-        ready: dom0 has said that it can be used.
-        death: the line that says the machine is lost.
-        deaths: what makes such a line; none for a machine that starts again by itself.
+        ready: dom0 has reported that it is ready.
+        failure: the first line with a failure marker.
+        failure_markers: FAILURE_MARKERS; () for a machine that reboots by itself after a failure.
     """
 
     path: Path
     offset: int = 0
     ready: bool = False
-    death: str | None = None
-    deaths: tuple[bytes, ...] = DEATHS
+    failure: str | None = None
+    failure_markers: tuple[bytes, ...] = FAILURE_MARKERS
     _partial: bytes = b""
 
     def read(self) -> bool:
-        """Take in what has come; return whether anything has."""
+        """Read new output; return whether there was any."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
@@ -48,7 +48,7 @@ class Console:
         self.offset += len(data)
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in [*lines, self._partial]:
-            self.ready = self.ready or READY in line
-            if self.death is None and any(word in line for word in self.deaths):
-                self.death = line.decode("utf-8", "replace").strip()
+            self.ready = self.ready or READY_MARKER in line
+            if self.failure is None and any(marker in line for marker in self.failure_markers):
+                self.failure = line.decode("utf-8", "replace").strip()
         return bool(data)

@@ -1,4 +1,4 @@
-"""How the lab itself can fail, apart from the command it runs."""
+"""The failures of the lab itself, as opposed to those of the command that runs in dom0."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 EXIT_USAGE = 2
 EXIT_LAB = 3
 EXIT_NO_SOURCE = 4
-"""Of `lab source` alone: no archive has a source that the series applies to."""
+"""Only `lab source`: no archive has a source that the series applies to."""
 
 
 class LabError(Exception):
-    """What failed, what to do about it, and the lines that show it.
+    """A failure, with its remedy and the log that explains it.
 
     Args:
-        what: one sentence, with the thing that failed.
-        remedy: one sentence: what the user can change.
-        log: the file that holds the whole story; its last lines are shown.
-        exit_code: what `lab` exits with.
-        details: further lines about what failed, each complete by itself.
+        what: one sentence: what failed.
+        remedy: what the user can change.
+        log: the log file of the failed step; its last lines are printed with the error.
+        exit_code: the exit code of `lab`.
+        details: further lines, each of which can be read on its own.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class LabError(Exception):
         exit_code: int = EXIT_LAB,
         details: Sequence[str] = (),
     ) -> None:
-        """Keep the parts apart, so that they can be shown apart."""
+        """Store the parts; `report_error` prints them."""
         super().__init__(what)
         self.what = what
         self.remedy = remedy
@@ -38,7 +38,7 @@ class LabError(Exception):
 
 
 def tail(log: Path, lines: int = 25) -> list[str]:
-    """Return the last lines of a log, without the control characters of a terminal."""
+    """Return the last non-empty lines of a log without control characters; [] without a log."""
     try:
         text = log.read_bytes()[-64 * 1024 :].decode("utf-8", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""A box that boots by itself: SeaBIOS, GRUB on its own disk, Debian's stock Xen; writes stay."""
+"""Labs for `lab up --grub`: SeaBIOS, GRUB and Debian's Xen on a persistent disk."""
 
 import os
 import shlex
@@ -9,19 +9,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lablib import image, places, qemu, remote, session
+from lablib import places, qemu, remote, session
+from lablib.artifacts import image
+from lablib.artifacts.roots import dom0_root
 from lablib.cache import Cache, key, remove
+from lablib.commands import as_root, run
 from lablib.console import Console
-from lablib.record import Record, birth, directory
-from lablib.roots import dom0_root
-from lablib.work import as_root, run, step
+from lablib.output import step
+from lablib.record import Record, directory, process_start
 
 PACKAGES = ("grub-pc", "xen-hypervisor-common")
-"""Debian's boot loader, and its hypervisor's part in that, as on a box somebody installed."""
+"""Debian's boot loader and the package that adds Xen to its menu."""
 
 SECTOR = 512
 START = 2048
-"""First sector of the partition: what lies before it is the boot loader's."""
+"""First sector of the partition; the sectors before it are for the boot loader."""
 
 DEFAULTS = """
 GRUB_TIMEOUT=0
@@ -32,63 +34,65 @@ GRUB_DISABLE_RECOVERY=true
 GRUB_CMDLINE_XEN={xen}
 GRUB_CMDLINE_LINUX={linux}
 """
-"""What the box's /etc/default/grub adds: a serial console, the lab's command lines."""
+"""Lines to append to /etc/default/grub: a serial console and the lab's command lines."""
 
 MAKE = ("mke2fs", "-q", "-F", "-t", "ext4", "-E", f"offset={START * SECTOR}")
 
-LEAVE = "systemctl start --no-block --job-mode=replace-irreversibly"
-"""What systemctl's own `reboot` does, which wants a bus that this dom0 has not."""
+START_TARGET = "systemctl start --no-block --job-mode=replace-irreversibly"
+"""The start of a target as by `systemctl reboot`, which needs D-Bus, and dom0 has none."""
 
-BOOT = 1200.0
-"""Seconds a boot may take."""
+BOOT_TIMEOUT = 1200.0
+"""Seconds until dom0 must be ready."""
 
 INSTALL = "grub-install /dev/vda && update-grub && rm -f /root/.bash_history && sync"
-"""As Debian's installer does it, on the running machine."""
+"""Installs GRUB on the disk of the running machine."""
 
 
 def partition_table(sectors: int) -> bytes:
-    """Return the first sector of a disk with one bootable Linux partition on it.
+    """Return the master boot record of a disk with one bootable Linux partition.
 
     Args:
-        sectors: of the whole disk.
+        sectors: number of sectors of the disk.
     """
     entry = struct.pack("<B3sB3sII", 0x80, b"\xff" * 3, 0x83, b"\xff" * 3, START, sectors - START)
     return b"\0" * 446 + entry + b"\0" * 48 + b"\x55\xaa"
 
 
 def build(cache: Cache) -> Path:
-    """Return the directory with the box's `disk.img` and the `key` that opens it.
+    """Return the directory with `disk.img` and the ssh `key` that may log in.
 
     Args:
-        cache: where it is kept.
+        cache: the cache.
 
     Raises:
-        LabError: the box does not boot, or GRUB cannot be installed on it.
+        LabError: the disk does not boot, or GRUB cannot be installed on it.
     """
     base = dom0_root(cache, "dom0-grub", PACKAGES)
     machine = qemu.Machine(Path())
-    defaults = DEFAULTS.format(xen=shlex.quote(machine.xen_line()), linux=shlex.quote(qemu.LINUX))
-    parts = [*image.ingredients(base), " ".join(MAKE).encode()]
+    defaults = DEFAULTS.format(
+        xen=shlex.quote(machine.xen_command_line()), linux=shlex.quote(qemu.LINUX_OPTIONS)
+    )
+    parts = [*image.root_inputs(base), " ".join(MAKE).encode()]
     name = key([*parts, defaults.encode(), INSTALL.encode()])
 
     def make(entry: Path) -> None:
         log = cache.log("grub")
-        with step("making the disk of a box that boots through GRUB"):
-            image.fill(entry, base, log)
-            _finish(entry, defaults, log)
-            xen = qemu.usable(next((entry / "root/boot").glob("xen-*.gz")), entry)
+        with step("making a disk that boots through GRUB (once)"):
+            image.make_root(entry, base, log)
+            _configure(entry, defaults, log)
+            xen = qemu.prepare_image(next((entry / "root/boot").glob("xen-*.gz")), entry)
             _format(entry, log)
             remove(entry / "root")
-        with step("installing GRUB on it, from inside"):
+        with step("booting the disk to install GRUB (once)"):
             _install(entry, xen)
-        for left in ("vmlinuz", "initramfs", "xen"):
-            (entry / left).unlink()
+        for name in ("vmlinuz", "initramfs", "xen"):
+            (entry / name).unlink()
 
     return cache.entry("grub", name, make)
 
 
-def _finish(entry: Path, defaults: str, log: Path) -> None:
-    """Add what the loader needs, and the key: no command line of the lab's brings one."""
+def _configure(entry: Path, defaults: str, log: Path) -> None:
+    """Add the initramfs, GRUB's defaults and the ssh key, which no command line passes to dom0."""
     boot = entry / "root/boot"
     version = next(boot.glob("vmlinuz-*")).name.removeprefix("vmlinuz-")
     run(as_root(["cp", entry / "initramfs", boot / f"initrd.img-{version}"]), log)
@@ -116,47 +120,50 @@ def _format(entry: Path, log: Path) -> None:
 
 
 def _install(entry: Path, xen: Path) -> None:
-    """Boot the disk once with the lab's own loader, and let Debian's tools install GRUB on it."""
+    """Boot the disk once with QEMU's loader and install GRUB with Debian's tools."""
     name = f"grub-{os.getpid()}"
-    session.place(name)
+    session.make_directory(name)
     try:
-        record = _start(name, qemu.Machine(xen, installed=True), entry, entry, stays=False)
-        session.wait(record, BOOT)
-        if remote.execute(record, [f"({INSTALL}) > /dev/hvc0 2>&1"], timeout=BOOT):
-            raise session.lost(record, "GRUB could not be installed on the box")
-        remote.execute(record, [f"{LEAVE} poweroff.target"])
-        deadline = time.monotonic() + BOOT
+        record = _start(name, qemu.Machine(xen, persistent_disk=True), entry, entry, detached=False)
+        session.wait_for_dom0(record, BOOT_TIMEOUT)
+        if remote.execute(record, [f"({INSTALL}) > /dev/hvc0 2>&1"], timeout=BOOT_TIMEOUT):
+            raise session.error_with_console(record, "GRUB could not be installed on the disk")
+        remote.execute(record, [f"{START_TARGET} poweroff.target"])
+        deadline = time.monotonic() + BOOT_TIMEOUT
         while record.alive():
             if time.monotonic() > deadline:
-                raise session.lost(record, "the box did not switch off")
+                raise session.error_with_console(record, "the lab did not power off")
             time.sleep(session.POLL)
     finally:
         session.down(name)
 
 
-def _start(name: str, machine: qemu.Machine, disk: Path, keys: Path, *, stays: bool) -> Record:
+def _start(name: str, machine: qemu.Machine, disk: Path, keys: Path, *, detached: bool) -> Record:
     """Start QEMU and write the lab's record.
 
     Args:
-        name: of the lab; its directory is there.
-        machine: what to start.
-        disk: the directory with the disk.
-        keys: the directory with the key that the disk knows.
-        stays: see `qemu.start`.
+        name: of the lab; its directory exists.
+        machine: the virtual machine.
+        disk: the directory with `disk.img`.
+        keys: the directory with the ssh key that may log in.
+        detached: see `qemu.start`.
     """
     home = directory(name)
     for file in ("key", "key.pub"):
         shutil.copyfile(keys / file, home / file)
-    (home / "key").chmod(0o600)  # or ssh refuses it
+    (home / "key").chmod(0o600)  # ssh rejects a key that others can read
     port = qemu.free_port()
     public = (home / "key.pub").read_text().split()[1]
     process = qemu.start(
-        machine.command(port, public, home / "console.log"), disk, home / "qemu.log", stays=stays
+        machine.command(port, public, home / "console.log"),
+        disk,
+        home / "qemu.log",
+        detached=detached,
     )
     record = Record(
         name=name,
         pid=process.pid,
-        born=birth(process.pid) or 0,
+        born=process_start(process.pid) or 0,
         port=port,
         hypervisor="its own",
         exact=False,
@@ -167,69 +174,70 @@ def _start(name: str, machine: qemu.Machine, disk: Path, keys: Path, *, stays: b
     return record
 
 
-def up(name: str, timeout: float = BOOT, *, stays: bool = True) -> Record:
-    """Start a box of its own, on a copy of the disk, and return once dom0 can be used.
+def up(name: str, timeout: float = BOOT_TIMEOUT, *, detached: bool = True) -> Record:
+    """Start a lab on a copy of the disk and return when dom0 is ready.
 
     Args:
-        name: free, or of a lab that died. `lab ssh`, `put`, `get` and `down` take it.
-        timeout: seconds until dom0 must be usable.
-        stays: it outlives this process.
+        name: its name, which no running lab has.
+        timeout: seconds until dom0 must be ready.
+        detached: the lab outlives this process.
 
     Raises:
-        LabError: there is one of this name, or the boot failed.
+        LabError: a running lab has this name, or the boot failed.
     """
     cache = Cache(places.cache_root())
     disk = build(cache)
-    home = session.place(name)
+    home = session.make_directory(name)
     try:
         copy = ["cp", "--sparse=always", "--reflink=auto", str(disk / "disk.img"), str(home)]
         subprocess.run(copy, check=True)
-        machine = qemu.Machine(Path(), installed=True, grub=True)
-        record = _start(name, machine, home, disk, stays=stays)
+        machine = qemu.Machine(Path(), persistent_disk=True, grub=True)
+        record = _start(name, machine, home, disk, detached=detached)
         with step("booting GRUB, Xen and dom0"):
-            session.wait(record, timeout)
+            session.wait_for_dom0(record, timeout)
     except BaseException:
         session.down(name)
         raise
     return record
 
 
-def reboot(record: Record, timeout: float = BOOT) -> str:
-    """Restart a box, and return what its console said until dom0 could be used again.
+def reboot(record: Record, timeout: float = BOOT_TIMEOUT) -> str:
+    """Reboot a lab; return its console output until dom0 is ready again.
 
-    Each reset is a new QEMU on the same disk: a hypervisor that starts in the state another one
-    left, which a reset under software emulation does not wholly clear, may hang.
+    QEMU is started again for each reset: a reset under software emulation does not clear the state
+    of the previous hypervisor completely, and the next one may hang.
 
     Args:
         record: from `up`.
-        timeout: seconds until then, boots in between that failed included.
+        timeout: seconds until dom0 must be ready, including failed boots in between.
 
     Raises:
-        LabError: dom0 did not come back.
+        LabError: dom0 was not ready in time.
     """
     begin = record.console.stat().st_size
-    remote.execute(record, [f"{LEAVE} reboot.target"])
-    # The end of QEMU closes no connection: the next command would wait on this one for ever.
-    remote.hang_up(record)
+    remote.execute(record, [f"{START_TARGET} reboot.target"])
+    # The end of QEMU does not close the connection: the next command would wait for it forever.
+    remote.close_connection(record)
     deadline = time.monotonic() + timeout
-    console = Console(record.console, offset=begin, deaths=())
+    console = Console(record.console, offset=begin, failure_markers=())
     with step("rebooting"):
         while not console.ready:
             if not record.alive():
-                record = _again(record)
+                record = _restart(record)
             if time.monotonic() > deadline:
-                raise session.lost(record, f"dom0 was not back after {timeout:.0f} s")
+                message = f"dom0 was not ready {timeout:.0f} s after the reboot (--boot-timeout)"
+                raise session.error_with_console(record, message)
             time.sleep(session.POLL)
             console.read()
     return record.console.read_bytes()[begin:].decode("utf-8", "replace")
 
 
-def _again(record: Record) -> Record:
-    """Switch a box on that a reset has ended."""
+def _restart(record: Record) -> Record:
+    """Start QEMU again after a reset has ended it; return the new record."""
     home = record.directory
-    machine = qemu.Machine(Path(), installed=True, grub=True)
+    machine = qemu.Machine(Path(), persistent_disk=True, grub=True)
     command = machine.command(record.port, "", home / "console.log")
-    process = qemu.start(command, home, home / "qemu.log", stays=True)
-    again = replace(record, pid=process.pid, born=birth(process.pid) or 0)
-    again.save()
-    return again
+    process = qemu.start(command, home, home / "qemu.log", detached=True)
+    restarted = replace(record, pid=process.pid, born=process_start(process.pid) or 0)
+    restarted.save()
+    return restarted

@@ -1,4 +1,4 @@
-"""Where things are: this tree's parts, and the user's cache."""
+"""Paths: the parts of this tree and the user's cache."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,6 @@ KERNEL_PATCHES = TREE / "patches/linux-6.12"
 
 
 def cache_root() -> Path:
-    """Return ~/.cache/xengt, wherever the user's cache is."""
+    """Return the cache's directory: xengt/ in $XDG_CACHE_HOME, by default ~/.cache/xengt."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "xengt"

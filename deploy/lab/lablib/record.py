@@ -1,4 +1,4 @@
-"""What is known of a lab that is up: a directory with a record, found again by name."""
+"""The records of running labs: one directory per lab, named after it."""
 
 import json
 import os
@@ -13,18 +13,18 @@ from lablib import places
 
 @dataclass(frozen=True)
 class Record:
-    """One running lab.
+    """A running lab.
 
     Attributes:
-        name: what the user calls it.
-        pid: QEMU's.
-        born: when that process started, in the kernel's ticks: a pid comes back, this does not.
-        port: on 127.0.0.1, of dom0's ssh.
-        hypervisor: `stock`, `patched` or the path of the image.
-        exact: the instruction clock is on.
+        name: its name.
+        pid: the pid of QEMU.
+        born: the start time of QEMU in clock ticks since boot, as a pid may be reused: proc(5).
+        port: the TCP port on 127.0.0.1 that is forwarded to dom0's ssh.
+        hypervisor: the variant, or the path of the image.
+        exact: the machine has the instruction clock.
         iommu: see `qemu.Machine`.
-        guest: a guest runs.
-        kernel: dom0's: `debian` or `patched`.
+        guest: the lab has a guest.
+        kernel: dom0's kernel: `debian` or `patched`.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Record:
 
     @property
     def directory(self) -> Path:
-        """Return where its key, its console's log and this record are."""
+        """Return the directory with its ssh key, its console log and this record."""
         return directory(self.name)
 
     @property
@@ -48,29 +48,29 @@ class Record:
         return self.directory / "console.log"
 
     def save(self) -> None:
-        """Write the record, whole or not at all."""
-        half = self.directory / "record.half"
-        half.write_text(json.dumps(asdict(self), indent=1))
-        half.rename(self.directory / "record.json")
+        """Write the record atomically."""
+        temporary = self.directory / "record.half"
+        temporary.write_text(json.dumps(asdict(self), indent=1))
+        temporary.rename(self.directory / "record.json")
 
     def alive(self) -> bool:
-        """Tell whether QEMU still runs."""
-        return birth(self.pid) == self.born
+        """Return whether QEMU is running."""
+        return process_start(self.pid) == self.born
 
     def kill(self) -> None:
-        """End QEMU and wait for it to be gone."""
+        """Kill QEMU and wait until it has ended."""
         while self.alive():
             os.kill(self.pid, signal.SIGKILL)
             time.sleep(0.05)
 
 
 def directory(name: str) -> Path:
-    """Return the directory of a lab of this name."""
+    """Return the directory of a lab by its name."""
     return places.cache_root() / "run" / name
 
 
-def birth(pid: int) -> int | None:
-    """Return a process's start time in ticks; none when it is gone or a zombie."""
+def process_start(pid: int) -> int | None:
+    """Return a process's start time in clock ticks since boot; None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -80,7 +80,7 @@ def birth(pid: int) -> int | None:
 
 
 def load(name: str) -> Record | None:
-    """Return the lab of this name if it is up; clear away one that died."""
+    """Return a running lab by its name, or None; remove the directory of a lab that has ended."""
     try:
         record = Record(**json.loads((directory(name) / "record.json").read_text()))
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def load(name: str) -> Record | None:
     return None
 
 
-def everyone() -> list[Record]:
-    """Return all labs that are up."""
+def running_labs() -> list[Record]:
+    """Return the records of all running labs."""
     names = sorted(path.parent.name for path in places.cache_root().glob("run/*/record.json"))
     return [record for record in map(load, names) if record is not None]

@@ -1,4 +1,4 @@
-"""Reach into dom0: commands and files, over the one forwarded port."""
+"""Run commands in dom0 and copy files, through ssh on the forwarded port."""
 
 import shlex
 import subprocess
@@ -12,62 +12,70 @@ from lablib.record import Record
 
 SSH_FAILED = 255
 HOME = "/root"
+SUN_PATH = 108
+"""Size of a Unix socket's path in bytes, with the terminating null byte: unix(7)."""
+SSH_SUFFIX = 19
+"""Upper limit of the characters that ssh appends to the path of its socket while it creates it."""
 
 
 def ssh(record: Record, *options: str) -> list[str]:
-    """Return the ssh command line that reaches a lab's dom0."""
+    """Return the ssh command line for a lab's dom0, to which a remote command can be appended.
+
+    Args:
+        record: the lab.
+        options: further options of ssh.
+    """
     return [
         "ssh", "-F", "none", "-q", "-p", str(record.port), "-i", str(record.directory / "key"),
         "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=300",
         "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-        # One login serves all commands: a key exchange takes a second under software emulation.
+        # Commands share a connection: a key exchange takes a second under software emulation.
         "-o", "ControlMaster=auto", "-o", "ControlPersist=600",
         "-o", f"ControlPath={_socket(record)}",
         *options, "root@127.0.0.1",
     ]  # fmt: skip
 
 
-def hang_up(record: Record) -> None:
-    """End the login that `ssh` keeps open for the commands to come."""
-    leave = [*ssh(record), "-O", "exit"]
-    subprocess.run(leave, check=False, capture_output=True)
+def close_connection(record: Record) -> None:
+    """Close the connection that the commands to a lab share."""
+    command = [*ssh(record), "-O", "exit"]
+    subprocess.run(command, check=False, capture_output=True)
 
 
 def _socket(record: Record) -> str:
     path = str(record.directory / "ssh")
-    longest = 88  # of a socket's path, less what ssh adds to it while it makes one
-    return path if len(path) <= longest else "none"
+    return path if len(path) + SSH_SUFFIX < SUN_PATH else "none"
 
 
 def line(words: Sequence[str]) -> str:
-    """Return what dom0's shell is to run.
+    """Return the script for dom0's shell that runs a command.
 
     Args:
-        words: one word is a line for the shell; several are a program and its exact arguments.
+        words: one word is a command line for the shell; several are a program and its arguments.
     """
     command = words[0] if len(words) == 1 else shlex.join(words)
-    # The shell stays in between, so that a death by signal comes back as 128 + its number.
+    # `exit` prevents the shell from replacing itself: a signal is reported as 128 + its number.
     return f"export PYTHONUNBUFFERED=1\n{command}\nexit $?"
 
 
 def execute(record: Record, words: Sequence[str], timeout: float | None = None) -> int:
-    """Run a command in dom0 on this process's stdin, stdout and stderr.
+    """Run a command in dom0 with this process's stdin, stdout and stderr.
 
     Args:
         record: the lab.
-        words: see `line`; none is a login shell.
-        timeout: seconds it may take.
+        words: see `line`; an empty sequence is a login shell.
+        timeout: seconds until the command counts as failed; None: unlimited.
 
     Returns:
         The command's exit code.
 
     Raises:
-        LabError: the machine died under it, or it took too long.
+        LabError: the machine failed while the command ran, or the timeout expired.
     """
     command = [*ssh(record), line(words)] if words else ssh(record, "-t")
     console = Console(record.console)
     console.read()
-    console.death = None
+    console.failure = None
     with subprocess.Popen(command) as child:
         try:
             return _outcome(record, child, console, timeout)
@@ -85,10 +93,10 @@ def _outcome(
         except subprocess.TimeoutExpired:
             status = None
         console.read()
-        if console.death or not record.alive():
+        if console.failure or not record.alive():
             raise LabError(
-                f"the machine died under the command: {console.death or 'QEMU ended'}",
-                f"the whole console is in {record.console}",
+                f"the machine failed while the command ran: {console.failure or 'QEMU has ended'}",
+                f"the complete console log is {record.console}",
                 record.console,
             )
         if status is not None:
@@ -97,8 +105,8 @@ def _outcome(
             return status if status >= 0 else 128 - status
         if deadline and time.monotonic() > deadline:
             raise LabError(
-                f"the command was still running after {timeout:.0f} s",
-                "give it longer with --timeout SECONDS",
+                f"the command in dom0 did not end within {timeout:.0f} s",
+                "increase --timeout",
                 record.console,
             )
 
@@ -106,7 +114,11 @@ def _outcome(
 def _check_reachable(record: Record) -> None:
     command = [*ssh(record), "true"]
     if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode == SSH_FAILED:
-        raise LabError("dom0 does not answer ssh any more", "see its console", record.console)
+        raise LabError(
+            "dom0 no longer responds to ssh",
+            f"the complete console log is {record.console}",
+            record.console,
+        )
 
 
 def put(record: Record, files: Sequence[Path], target: str = HOME) -> None:
@@ -114,21 +126,23 @@ def put(record: Record, files: Sequence[Path], target: str = HOME) -> None:
 
     Args:
         record: the lab.
-        files: each lands in `target` under its own name.
-        target: a directory in dom0; made when missing. Relative to /root.
+        files: paths on this machine; each is copied to `target` under its own name.
+        target: a directory in dom0, relative to /root; made if missing.
 
     Raises:
-        LabError: a file is not there, or the copy failed.
+        LabError: a file does not exist, or the copy failed.
     """
     for path in files:
         if not path.exists():
-            raise LabError(f"{path} does not exist: nothing to put", exit_code=EXIT_USAGE)
+            raise LabError(
+                f"{path} cannot be copied into dom0: it does not exist", exit_code=EXIT_USAGE
+            )
     pack = ["tar", "-c", "--owner=0", "--group=0"]
     for path in files:
         pack += ["-C", str(path.resolve().parent), path.resolve().name]
-    place = shlex.quote(target)
-    unpack = [*ssh(record), f"mkdir -p {place} && tar -x -C {place}"]
-    _pipe(pack, unpack, f"copying into dom0:{target}")
+    quoted = shlex.quote(target)
+    unpack = [*ssh(record), f"mkdir -p {quoted} && tar -x -C {quoted}"]
+    _pipe(pack, unpack, f"copying {', '.join(map(str, files))} to {target} in dom0")
 
 
 def get(record: Record, names: Sequence[str], target: Path) -> None:
@@ -136,24 +150,24 @@ def get(record: Record, names: Sequence[str], target: Path) -> None:
 
     Args:
         record: the lab.
-        names: paths in dom0, relative to /root; each lands in `target` under its last name.
-        target: a directory here; made when missing.
+        names: paths in dom0, relative to /root; each is copied to `target` under its own name.
+        target: a directory on this machine; made if missing.
 
     Raises:
-        LabError: a file is not there, or the copy failed.
+        LabError: a file does not exist, or the copy failed.
     """
     target.mkdir(parents=True, exist_ok=True)
     pack = ["tar", "-c"]
     for name in names:
         path = Path(HOME) / name
         pack += ["-C", str(path.parent), path.name]
-    # dom0 has a clock of its own: no time of its is worth a warning here.
+    # --touch: dom0's clock differs, and tar warns of times in the future.
     unpack = ["tar", "-x", "--touch", "--no-same-owner", "-C", str(target)]
     _pipe([*ssh(record), shlex.join(pack)], unpack, f"copying {', '.join(names)} out of dom0")
 
 
 def _pipe(source: list[str], sink: list[str], what: str) -> None:
-    with subprocess.Popen(source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as left:
-        status = subprocess.run(sink, check=False, stdin=left.stdout).returncode
-    if status or left.returncode:
-        raise LabError(f"{what} failed", "the message above says which file")
+    with subprocess.Popen(source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as packing:
+        status = subprocess.run(sink, check=False, stdin=packing.stdout).returncode
+    if status or packing.returncode:
+        raise LabError(f"{what} failed", "the message of tar above names the file")

@@ -1,4 +1,4 @@
-"""A lab's life: up, in use, down."""
+"""Start and stop labs: build what they need, resume or boot them, wait for dom0."""
 
 import os
 import shutil
@@ -8,52 +8,52 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lablib import hypervisor, image, initramfs, kernel, package, places, qemu, remote, snapshot
+from lablib import places, qemu, remote, snapshot
+from lablib.artifacts import hypervisor, image, initramfs, kernel, package
+from lablib.artifacts.roots import dom0_root
 from lablib.cache import Cache
 from lablib.console import Console
 from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.monitor import Monitor
-from lablib.record import Record, birth, directory, everyone, load
-from lablib.roots import dom0_root
+from lablib.output import print_message, step
+from lablib.record import Record, directory, load, process_start, running_labs
 from lablib.snapshot import Snapshot
-from lablib.work import say, step
 
 POLL = 0.1
-SOCKET_PATH = 108
-"""Bytes that a Unix socket's path may have, with the one that ends it."""
-RESUME = 300.0
-"""Seconds that a resumed dom0 may take to answer."""
+RESUME_TIMEOUT = 300.0
+"""Seconds until a resumed dom0 must accept an ssh connection."""
 UPGRADE = "cat > /run/xengt.deb && dpkg --install /run/xengt.deb && rm /run/xengt.deb"
-"""Installs the package on stdin. Its service stays disabled, as the image has it."""
-PLUGGED_IN = (
-    "cd /sys/bus/pci/devices && for _ in $(seq 600); do "
+"""Installs the package on stdin; its service remains disabled as in the image."""
+DEVICE_TIMEOUT = 60
+"""Seconds until dom0 must have found the devices of `qemu.HOTPLUG_COMMANDS`."""
+WAIT_FOR_DEVICES = (
+    f"cd /sys/bus/pci/devices && for _ in $(seq {10 * DEVICE_TIMEOUT}); do "
     "test -e 0000:01:00.0 && test -e 0000:02:00.0 && exit; sleep 0.1; done; exit 1"
 )
-"""Waits for the devices of `qemu.PLUGGED`, each alone on the bus of its port."""
-SILENCE = 300.0
-"""Seconds without a byte on the console after which a boot has hung."""
+"""Waits for these devices, each of which is alone on the bus of its port."""
+SILENCE_TIMEOUT = 300.0
+"""Seconds without console output after which a boot counts as hung."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for.
+    """The options of a lab.
 
     Attributes:
         hypervisor: one of `hypervisor.VARIANTS`.
-        patches: how many of the series a patched one has; all when nothing is said.
-        xen: an image to boot instead.
-        xen_source: a tree or tarball of Xen that the hypervisor is built from, instead of Debian's
-            source.
+        patches: number of patches of a patched variant; None: all.
+        xen: a hypervisor image to boot instead of a variant.
+        xen_source: source directory or tarball to build the hypervisor from; None: Debian's source.
         exact: see `qemu.Machine`.
         threads: see `qemu.Machine`.
         iommu: see `qemu.Machine`.
-        kernel: of dom0, one of `kernel.KERNELS`.
-        linux_source: a tree or tarball of Linux that a patched one is built from, likewise.
-        guest: start a guest that shares pages with dom0.
-        guest_pages: how many it shares.
-        xen_args: further words for Xen's command line.
-        boot: boot, even if a snapshot could be resumed, and save none.
-        boot_timeout: seconds until dom0 must be usable.
+        kernel: dom0's kernel, one of `kernel.KERNELS`.
+        linux_source: source directory or tarball to build the kernel from; None: Debian's source.
+        guest: start a guest that grants pages to dom0.
+        guest_pages: number of pages that the guest grants.
+        xen_args: options to append to Xen's command line.
+        boot: boot even if there is a snapshot, and save none.
+        boot_timeout: seconds until dom0 must be ready.
     """
 
     hypervisor: str = "stock"
@@ -73,51 +73,55 @@ class Options:
 
 
 def build(cache: Cache, options: Options) -> tuple[Path, Path]:
-    """Return the image's directory and the hypervisor, from the cache or built."""
+    """Return the directory of the image and the path of the hypervisor; build what is missing.
+
+    Raises:
+        LabError: a download or a build failed.
+    """
     jobs = os.cpu_count() or 1
     with ThreadPoolExecutor() as pool:
-        # Each waits for the network as well as for the CPU.
+        # In parallel, as each of these waits for downloads as well as for the CPU.
         root = pool.submit(dom0_root, cache)
         deb = pool.submit(package.build, cache, jobs)
-        xen = pool.submit(lambda: options.xen or _built(cache, options, jobs))
+        xen = pool.submit(lambda: options.xen or _build_hypervisor(cache, options, jobs))
         if options.kernel == "patched":
             kernel.build(cache, jobs, local=options.linux_source)
         root.result()
         return image.build(cache, deb.result()), xen.result()
 
 
-def _built(cache: Cache, options: Options, jobs: int) -> Path:
-    chosen = (options.hypervisor, jobs, options.patches, options.xen_source)
-    return hypervisor.build(cache, *chosen) / "xen"
+def _build_hypervisor(cache: Cache, options: Options, jobs: int) -> Path:
+    arguments = (options.hypervisor, jobs, options.patches, options.xen_source)
+    return hypervisor.build(cache, *arguments) / "xen"
 
 
-def up(name: str, options: Options, *, stays: bool) -> Record:
-    """Start a lab and return once dom0 can be used.
+def up(name: str, options: Options, *, detached: bool) -> Record:
+    """Start a lab and return when dom0 is ready.
 
-    It resumes from a snapshot of the same lab, or boots and is saved.
+    The lab is resumed from a snapshot of the same lab; without one, it is booted and saved.
 
     Args:
-        name: free, or of a lab that died.
-        options: what to start.
-        stays: it outlives this process.
+        name: its name, which no running lab has.
+        options: the lab to start.
+        detached: the lab outlives this process.
 
     Raises:
-        LabError: there is one of this name, or the boot failed; then the console's log is left.
+        LabError: a running lab has this name, or the start failed; the console log is kept.
     """
-    home = place(name)
+    home = make_directory(name)
     try:
         if options.iommu:
             _require_monitor(home)
         if options.xen is not None:
-            options = replace(options, xen=qemu.usable(options.xen, home))
+            options = replace(options, xen=qemu.prepare_image(options.xen, home))
         cache = Cache(places.cache_root())
         disk, xen = build(cache, options)
-        booted = Path() if options.kernel == "debian" else _boot_files(cache, home, options)
-        start = Start(name, disk, _machine(home, xen, booted, options), options, stays=stays)
+        files = Path() if options.kernel == "debian" else _boot_files(cache, home, options)
+        start = Start(name, disk, _machine(home, xen, files, options), options, detached=detached)
         saved = None if options.boot else start.snapshot(cache)
         record = (saved and _resume(start, saved)) or _boot(start, saved)
         if options.iommu:
-            _plug(record)
+            _plug_in_devices(record)
         _install(record, disk, package.build(cache, os.cpu_count() or 1))
     except BaseException:
         down(name)
@@ -127,116 +131,119 @@ def up(name: str, options: Options, *, stays: bool) -> Record:
 
 @dataclass(frozen=True)
 class Start:
-    """A lab that is about to start.
+    """A lab to start.
 
     Attributes:
         name: of the lab.
         disk: the image's directory.
-        machine: what to start.
-        options: what the user asked for.
-        stays: it outlives this process.
+        machine: its virtual machine.
+        options: its options.
+        detached: it outlives this process.
     """
 
     name: str
     disk: Path
     machine: qemu.Machine
     options: Options
-    stays: bool
+    detached: bool
 
     def snapshot(self, cache: Cache) -> Snapshot | None:
-        """Return the snapshot that has this lab, or will have it; None if it cannot be saved."""
+        """Return the snapshot of this lab, which may not exist yet; None if it cannot be saved."""
         started = f"guest {self.options.guest_pages}" if self.options.guest else "dom0"
-        return snapshot.of(cache, self.machine, self.disk, started)
+        return snapshot.snapshot_for(cache, self.machine, self.disk, started)
 
 
 def _resume(start: Start, saved: Snapshot) -> Record | None:
-    """Resume a lab; return None if it has not been saved, or cannot be resumed."""
+    """Resume a lab; return None if there is no snapshot or it cannot be resumed."""
     home = directory(start.name)
     if not saved.copy_to(home):
         return None
-    resumed = replace(start, machine=replace(start.machine, overlays=home, resumes=True))
+    resumed = replace(start, machine=replace(start.machine, overlays=home, resume=True))
     with step("resuming the lab"):
         record = _launch(resumed)
         key = _keygen(home / "new-key")
-        if _refresh(record, key):
+        if _update_identity(record, key):
             (home / "new-key").rename(home / "key")
             (home / "new-key.pub").rename(home / "key.pub")
             return record
-    say("the saved lab does not resume: it is removed, and the lab boots")
+    print_message("the snapshot cannot be resumed: it is removed, and the lab boots")
     record.kill()
     saved.drop(home)
     return None
 
 
-def _refresh(record: Record, key: str) -> bool:
-    """Give a resumed dom0 its own ssh key, today's date and randomness; return whether it did.
+def _update_identity(record: Record, key: str) -> bool:
+    """Replace ssh key, date and random seed of a resumed dom0; return whether that succeeded.
 
     Args:
-        record: the lab, with the key that it was saved with.
-        key: the base64 of the ed25519 key that may log in from now on.
+        record: the lab; its ssh key is that of the snapshot.
+        key: base64 of the public ed25519 key that may log in afterwards.
     """
     facts = f"{key}\n{time.time():.0f}\n{os.urandom(64).hex()}\n"
     command = [*remote.ssh(record), "/usr/lib/xengt-lab/resumed"]
-    deadline = time.monotonic() + RESUME
+    deadline = time.monotonic() + RESUME_TIMEOUT
     while record.alive() and time.monotonic() < deadline:
         done = subprocess.run(command, check=False, input=facts, text=True, capture_output=True)
         if done.returncode != remote.SSH_FAILED:
             break
         time.sleep(POLL)  # QEMU does not listen yet
     else:
-        said = (record.directory / "qemu.log").read_text(errors="replace").strip()
-        say(f"  QEMU: {said}" if said else "  dom0 does not answer ssh")
+        output = (record.directory / "qemu.log").read_text(errors="replace").strip()
+        print_message(f"  QEMU: {output}" if output else "  dom0 does not respond to ssh")
         return False
     for text in (done.stdout + done.stderr).splitlines():
-        say(f"  {text}")
+        print_message(f"  {text}")
     return done.returncode == 0
 
 
 def _boot(start: Start, saved: Snapshot | None) -> Record:
-    """Boot a lab, and save it if it can be saved."""
+    """Boot a lab; save it unless `saved` is None."""
     home = directory(start.name)
     key = _keygen(home / "key")
     if saved is not None:
-        snapshot.overlays(home, start.machine, start.disk)
+        snapshot.make_overlays(home, start.machine, start.disk)
         start = replace(start, machine=replace(start.machine, overlays=home))
     record = _launch(start, key)
     with step("booting Xen and dom0"):
-        wait(record, start.options.boot_timeout)
+        wait_for_dom0(record, start.options.boot_timeout)
     if start.options.guest:
         with step("starting the guest"):
             _start_guest(record, start.options)
     if saved is not None:
-        remote.hang_up(record)  # a saved connection would never end
+        remote.close_connection(record)  # a connection in the snapshot would never be closed
         saved.save(home)
     return record
 
 
-def _plug(record: Record) -> None:
-    """Plug in the devices behind an IOMMU, and wait until dom0 has them."""
+def _plug_in_devices(record: Record) -> None:
+    """Plug in the devices behind an IOMMU and wait until dom0 has found them."""
     with Monitor(record.directory / "monitor") as monitor:
-        for command in qemu.PLUGGED:
-            said = monitor.do(command)
-            if said not in {"", "OK"}:
-                raise lost(record, f"QEMU does not take {command!r}: {said}")
-    done = subprocess.run([*remote.ssh(record), PLUGGED_IN], check=False, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise lost(record, "dom0 does not see the devices that were plugged in")
+        for command in qemu.HOTPLUG_COMMANDS:
+            output = monitor.do(command)
+            if output not in {"", "OK"}:
+                message = f"QEMU's monitor command {command!r} failed: {output}"
+                raise error_with_console(record, message)
+    wait = [*remote.ssh(record), WAIT_FOR_DEVICES]
+    if subprocess.run(wait, check=False, stdin=subprocess.DEVNULL).returncode:
+        message = f"dom0 did not find the hot-plugged PCI devices within {DEVICE_TIMEOUT} s"
+        raise error_with_console(record, message)
 
 
 def _install(record: Record, disk: Path, deb: Path) -> None:
-    """Install the current package, unless the image that the lab started from has it."""
+    """Install xengt's current package in dom0 unless the image has the same package."""
     if (disk / "package").read_text() == deb.parent.name:
         return
     log = record.directory / "package.log"
-    with step("installing xengt's current package"), deb.open("rb") as given, log.open("wb") as out:
+    with step("installing xengt's current package"), deb.open("rb") as file, log.open("wb") as out:
         command = [*remote.ssh(record), UPGRADE]
-        done = subprocess.run(command, check=False, stdin=given, stdout=out, stderr=out)
+        done = subprocess.run(command, check=False, stdin=file, stdout=out, stderr=out)
     if done.returncode:
-        raise lost(record, f"xengt's package does not install: {' '.join(tail(log, 1))}")
+        message = f"xengt's package cannot be installed in dom0: {' '.join(tail(log, 1))}"
+        raise error_with_console(record, message)
 
 
 def _boot_files(cache: Cache, home: Path, options: Options) -> Path:
-    """Make the patched kernel's `vmlinuz` and `initramfs` in a lab's directory; return it."""
+    """Copy the patched kernel's `vmlinuz` and `initramfs` to a lab's directory; return it."""
     built = kernel.build(cache, os.cpu_count() or 1, local=options.linux_source)
     modules = next((built / "modules").iterdir())
     script = places.LAB / "dom0/initramfs-init"
@@ -245,19 +252,19 @@ def _boot_files(cache: Cache, home: Path, options: Options) -> Path:
     return home
 
 
-def place(name: str) -> Path:
-    """Make the directory of a lab that is to be, empty.
+def make_directory(name: str) -> Path:
+    """Make an empty directory for a new lab; return its path.
 
     Raises:
-        LabError: there is one of this name.
+        LabError: a running lab has this name.
     """
     if load(name) is not None:
         raise LabError(
-            f"a lab named {name} is up already",
-            f"use it (lab ssh --name {name}), end it (lab down --name {name}), or name another",
+            f"a lab named {name} is already running",
+            f"stop it with `lab down --name {name}`, or choose another --name",
             exit_code=EXIT_USAGE,
         )
-    everyone()  # clears away what killed labs left
+    running_labs()  # removes the directories of killed labs
     home = directory(name)
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True, mode=0o700)
@@ -265,19 +272,19 @@ def place(name: str) -> Path:
 
 
 def _keygen(file: Path) -> str:
-    """Make an ssh key; return the base64 of the public one."""
+    """Make an ssh key pair; return the base64 of the public key."""
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(file)]
     subprocess.run(command, check=True)
     return file.with_name(f"{file.name}.pub").read_text().split()[1]
 
 
-def _machine(home: Path, xen: Path, booted: Path, options: Options) -> qemu.Machine:
+def _machine(home: Path, xen: Path, kernel: Path, options: Options) -> qemu.Machine:
     return qemu.Machine(
         xen=xen,
         exact=options.exact,
         threads=options.threads,
         iommu=options.iommu,
-        kernel=booted,
+        kernel=kernel,
         guest_disk=options.guest,
         xen_args=options.xen_args,
         monitor=_monitor(home),
@@ -288,17 +295,17 @@ def _launch(start: Start, key: str = "") -> Record:
     """Start QEMU and write the lab's record.
 
     Args:
-        start: what to start.
-        key: the base64 of the ed25519 key that may log in to a dom0 that boots.
+        start: the lab.
+        key: base64 of the public ed25519 key that may log in; unused by a resumed dom0.
     """
     home, options = directory(start.name), start.options
     port = qemu.free_port()
     command = start.machine.command(port, key, home / "console.log")
-    process = qemu.start(command, start.disk, home / "qemu.log", stays=start.stays)
+    process = qemu.start(command, start.disk, home / "qemu.log", detached=start.detached)
     record = Record(
         name=start.name,
         pid=process.pid,
-        born=birth(process.pid) or 0,
+        born=process_start(process.pid) or 0,
         port=port,
         hypervisor=str(start.machine.xen if _is_special(options) else options.hypervisor),
         exact=options.exact,
@@ -311,45 +318,54 @@ def _launch(start: Start, key: str = "") -> Record:
 
 
 def _is_special(options: Options) -> bool:
-    """Tell whether the hypervisor is another one than the variant's name alone says."""
+    """Return whether the name of the variant does not identify the hypervisor."""
     return bool(options.xen or options.patches or options.xen_source)
 
 
-def wait(record: Record, timeout: float, console: Console | None = None) -> None:
-    """Wait for dom0 to say that it is ready; see how else a boot can end.
+def wait_for_dom0(record: Record, timeout: float, console: Console | None = None) -> None:
+    """Wait until dom0 reports on the console that it is ready.
 
     Args:
         record: the lab.
-        timeout: seconds until dom0 must be usable.
-        console: its console, read up to where the boot begins; none is a boot from its first word.
+        timeout: seconds until dom0 must be ready.
+        console: the console, read up to the beginning of the boot; None: the boot begins at the
+            beginning of the log.
 
     Raises:
-        LabError: the boot failed, hung or took too long; the console's log is kept.
+        LabError: the boot failed, hung or took too long; the console log is kept.
     """
     console = console or Console(record.console)
-    begin = heard = time.monotonic()
+    begin = last_output = time.monotonic()
     while not console.ready:
         alive = record.alive()
         now = time.monotonic()
         if console.read():
-            heard = now
-        if console.death:
-            raise lost(record, f"the boot failed: {console.death}")
+            last_output = now
+        if console.failure:
+            raise error_with_console(record, f"the boot failed: {console.failure}")
         if not alive:
-            said = " ".join((record.directory / "qemu.log").read_text(errors="replace").split())
-            raise lost(record, f"QEMU ended during the boot: {said or 'it said nothing'}")
-        if now - heard > SILENCE:
-            raise lost(record, f"the boot hung: {SILENCE:.0f} s without a word on the console")
+            output = " ".join((record.directory / "qemu.log").read_text(errors="replace").split())
+            message = f"QEMU exited during the boot: {output or 'it printed no message'}"
+            raise error_with_console(record, message)
+        if now - last_output > SILENCE_TIMEOUT:
+            message = f"the boot hung: no console output for {SILENCE_TIMEOUT:.0f} s"
+            raise error_with_console(record, message)
         if now - begin > timeout:
-            raise lost(record, f"dom0 was not usable after {timeout:.0f} s")
+            message = f"dom0 was not ready after {timeout:.0f} s (--boot-timeout)"
+            raise error_with_console(record, message)
         time.sleep(POLL)
 
 
-def lost(record: Record, what: str) -> LabError:
-    """Keep a lab's console; return the error that says what befell it."""
-    kept = places.cache_root() / "log" / f"console-{record.name}.log"
-    shutil.copyfile(record.console, kept) if record.console.exists() else kept.write_text("")
-    return LabError(what, f"the whole console is in {kept}", kept)
+def error_with_console(record: Record, what: str) -> LabError:
+    """Copy a lab's console log to the logs of the cache; return an error that refers to it.
+
+    Args:
+        record: the lab.
+        what: what failed.
+    """
+    log = places.cache_root() / "log" / f"console-{record.name}.log"
+    shutil.copyfile(record.console, log) if record.console.exists() else log.write_text("")
+    return LabError(what, f"the complete console log is {log}", log)
 
 
 def _start_guest(record: Record, options: Options) -> None:
@@ -359,28 +375,32 @@ def _start_guest(record: Record, options: Options) -> None:
     )
     if started.returncode != 0:
         for text in (started.stdout + started.stderr).splitlines()[-25:]:
-            say(f"  {text}")
-        raise lost(record, "the guest did not start")
+            print_message(f"  {text}")
+        raise error_with_console(record, "the lab's guest did not start")
 
 
 def _monitor(home: Path) -> Path | None:
-    """Return where QEMU's monitor listens; none when the path is too long for a socket."""
+    """Return the socket path of QEMU's monitor; None if it is too long for a socket."""
     path = home / "monitor"
-    return path if len(str(path)) < SOCKET_PATH else None
+    return path if len(str(path)) < remote.SUN_PATH else None
 
 
 def _require_monitor(home: Path) -> None:
-    """Refuse a lab whose monitor cannot listen: through it, devices are plugged in."""
+    """Raise an error if the lab has no monitor, which plugs in devices.
+
+    Raises:
+        LabError: the path of the monitor's socket is too long.
+    """
     if _monitor(home) is None:
         raise LabError(
-            f"the path {home}/monitor is too long for a socket",
-            "give the lab a shorter name, or the cache a shorter path (XDG_CACHE_HOME)",
+            f"the path {home}/monitor is too long for a Unix socket",
+            "use a shorter --name, or a shorter cache path (XDG_CACHE_HOME)",
             exit_code=EXIT_USAGE,
         )
 
 
 def down(name: str) -> bool:
-    """End a lab; return whether there was one. Its directory goes too."""
+    """Stop a lab and remove its directory; return whether it was running."""
     record = load(name)
     if record is not None:
         record.kill()

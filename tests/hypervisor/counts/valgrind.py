@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lablib.trace_code import Code
+from lablib.trace.code import Code
 
 from tests.patience import patient
 

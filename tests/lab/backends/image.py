@@ -5,7 +5,8 @@ import shutil
 import stat
 from pathlib import Path
 
-from lablib import initramfs, places, roots
+from lablib import places
+from lablib.artifacts import initramfs, roots
 from lablib.cache import Cache
 
 HERE = Path(__file__).parent

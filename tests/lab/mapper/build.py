@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from lablib import places, roots
+from lablib import places
+from lablib.artifacts import roots
 from lablib.cache import Cache
 
 HERE = Path(__file__).parent

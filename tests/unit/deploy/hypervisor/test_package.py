@@ -7,7 +7,7 @@ import pytest
 from hvlib import build
 from hvlib.names import IMAGE, PACKAGE, SCRIPT
 from lablib.errors import LabError
-from lablib.series import Patch
+from lablib.source.series import Patch
 
 NOTE = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
 STOCK = """\

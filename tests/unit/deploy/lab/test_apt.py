@@ -1,8 +1,8 @@
-"""Where the lab gets Debian from."""
+"""The Debian archives that the lab uses."""
 
 import pytest
-from lablib.apt import Mirrors, mirrors, parse_deb822, parse_list
 from lablib.errors import LabError
+from lablib.source.apt import Mirrors, mirrors, parse_deb822, parse_list
 
 OS_RELEASE = 'PRETTY_NAME="Debian"\nVERSION_CODENAME=bookworm\n'
 
@@ -24,20 +24,21 @@ FOREIGN = "Types: deb\nURIs: http://other.test/\nSuites: stable\nComponents: con
 
 
 def machine(etc, **files):
+    """Write an apt configuration: `main` is sources.list, `a_list` is a.list."""
     (etc / "apt/sources.list.d").mkdir(parents=True)
     (etc / "os-release").write_text(OS_RELEASE)
     for name, text in files.items():
-        place = "sources.list" if name == "main" else f"sources.list.d/{name.replace('_', '.')}"
-        (etc / "apt" / place).write_text(text)
+        file = "sources.list" if name == "main" else f"sources.list.d/{name.replace('_', '.')}"
+        (etc / "apt" / file).write_text(text)
     return etc
 
 
-def test_deb822_gives_archive_and_security(tmp_path):
+def test_deb822_sources_have_an_archive_and_a_security_archive(tmp_path):
     found = mirrors(machine(tmp_path, debian_sources=DEB822), {})
     assert found == Mirrors("http://near.test/debian", "http://near.test/debian-security")
 
 
-def test_one_line_style_with_options(tmp_path):
+def test_one_line_style_sources_may_have_options_and_comments(tmp_path):
     lines = (
         "# deb http://commented.test/debian bookworm main\n"
         "deb-src http://source.test/debian bookworm main\n"
@@ -46,23 +47,23 @@ def test_one_line_style_with_options(tmp_path):
     assert mirrors(machine(tmp_path, main=lines), {}) == Mirrors("http://near.test/debian", None)
 
 
-def test_other_archives_are_not_debians(tmp_path):
+def test_archives_of_third_parties_are_ignored(tmp_path):
     etc = machine(tmp_path, a_sources=FOREIGN, debian_sources=DEB822)
     assert mirrors(etc, {}).archive == "http://near.test/debian"
 
 
-def test_a_disabled_source_is_not_used(tmp_path):
+def test_a_disabled_source_is_ignored(tmp_path):
     off = DEB822.replace("Types: deb\n", "Types: deb\nEnabled: no\n")
-    with pytest.raises(LabError, match="names no Debian archive for bookworm"):
+    with pytest.raises(LabError, match="has no Debian archive for bookworm"):
         mirrors(machine(tmp_path, debian_sources=off), {})
 
 
-def test_continued_fields_are_read():
+def test_continuation_lines_are_read():
     text = "Types: deb\nURIs:\n http://a.test/\n http://b.test/\nSuites: trixie\nComponents: main\n"
     assert [source.uri for source in parse_deb822(text)] == ["http://a.test/", "http://b.test/"]
 
 
-def test_the_environment_overrides(tmp_path):
+def test_the_environment_overrides_apt(tmp_path):
     environ = {"XENGT_MIRROR": "http://mine.test/debian"}
     found = mirrors(machine(tmp_path, debian_sources=DEB822), environ)
     assert found == Mirrors("http://mine.test/debian", None)
@@ -70,29 +71,29 @@ def test_the_environment_overrides(tmp_path):
     assert mirrors(tmp_path, environ) == Mirrors("http://mine.test", "http://s.test")
 
 
-def test_a_list_of_mirrors_gives_its_first(tmp_path):
+def test_the_first_archive_of_a_mirror_list_is_used(tmp_path):
     (tmp_path / "list").write_text("# near\nhttp://near.test/debian/ priority:1\nhttp://far.test\n")
     lines = f"deb mirror+file:{tmp_path}/list bookworm main\n"
     assert mirrors(machine(tmp_path / "etc", main=lines), {}).archive == "http://near.test/debian"
 
 
-def test_a_list_of_mirrors_that_is_not_there_is_left_to_apt(tmp_path):
+def test_the_uri_of_a_missing_mirror_list_is_unchanged(tmp_path):
     uri = f"mirror+file:{tmp_path}/none"
     found = mirrors(machine(tmp_path, main=f"deb {uri} bookworm main\n"), {})
     assert found.archive == uri
 
 
 @pytest.mark.parametrize("variable", ["XENGT_MIRROR", "XENGT_SECURITY_MIRROR"])
-def test_a_mirror_is_a_uri(tmp_path, variable):
+def test_a_mirror_that_is_not_a_uri_is_an_error(tmp_path, variable):
     with pytest.raises(LabError, match=f"{variable}=junk is not the URI of an archive"):
         mirrors(tmp_path, {variable: "junk"})
 
 
-def test_lines_are_for_dom0s_release_and_its_sources():
+def test_sources_list_is_for_dom0s_release_with_source_packages():
     lines = Mirrors("http://a.test", "http://s.test").lines()
     assert "deb http://a.test trixie main" in lines
     assert "deb-src http://s.test trixie-security main" in lines
 
 
-def test_a_cdrom_line_without_components_is_harmless():
+def test_a_line_without_components_is_read():
     assert [source.components for source in parse_list("deb file:/mnt ./\n")] == [()]

@@ -1,4 +1,4 @@
-"""Which version of a source the lab takes, from an archive in the states that archives are in."""
+"""The selection of a source version, with archives in different states."""
 
 import os
 import re
@@ -8,10 +8,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from lablib import cli, index, places
-from lablib.bases import KEPT, LINUX, XEN, base, pinned
+from lablib import cli, places
 from lablib.cache import Cache, remove
 from lablib.errors import LabError
+from lablib.source import index
+from lablib.source.bases import LINUX, UNTIL, XEN, base, pinned_versions
 
 from tests.unit.archive import (
     MOVED,
@@ -29,18 +30,18 @@ from tests.unit.archive import (
 __all__ = ["archive"]  # a fixture
 
 
-#: the ends of lines about steps that each choice takes
-NOISE = ("…", " s")
+#: ends of the lines about steps
+STEPS = ("…", " s")
 
 
 @pytest.fixture
 def choose(tmp_path, archive, capsys):
-    """Chooses a source; gives it, and the lines that the lab printed meanwhile."""
+    """Return a function that selects a source; it returns the source and the printed lines."""
 
     def run(local=None):
         found = base(Cache(tmp_path / "cache"), archive.package, local)
         lines = capsys.readouterr().err.splitlines()
-        return found, [line.removeprefix("lab: ") for line in lines if not line.endswith(NOISE)]
+        return found, [line.removeprefix("lab: ") for line in lines if not line.endswith(STEPS)]
 
     return run
 
@@ -49,27 +50,27 @@ def grant_table(found):
     return (found.directory / "xen/xen/common/grant_table.c").read_text()
 
 
-def test_a_pinned_version_needs_no_index_entry(choose, archive):
-    """The index lists a version without files; the pool still has the pinned one."""
-    archive.has(OLD)
-    archive.lists(NEW)
+def test_a_pinned_version_is_used_without_an_index_entry(choose, archive):
+    """The index has a version without files in the pool; the pool has the pinned version."""
+    archive.add_files(OLD)
+    archive.write_index(NEW)
     found, lines = choose()
     assert (found.version, found.offsets) == (OLD, False)
     response = lines.pop(1)
     assert response.startswith(f"  {archive.uri}/pool/main/x/xen/xen_4.20.4.orig.tar.xz: 404 ")
     assert lines == [
         f"Debian now has Xen {NEW}: xen_4.20.4.orig.tar.xz could not be downloaded",
-        f"using Debian's Xen {OLD}{KEPT}",
+        f"using Debian's Xen {OLD}{UNTIL}",
     ]
     assert grant_table(found) == SOURCE
     assert (found.directory / "xen/README").read_text() == "Debian\n"
     assert [path.name for path in found.directory.iterdir()] == ["xen"]
 
 
-def test_each_location_and_its_response_is_in_the_error(choose, archive, monkeypatch):
-    """Neither the listed version nor the pinned one has files."""
+def test_the_error_has_each_location_and_its_response(choose, archive, monkeypatch):
+    """The pool has neither the version of the index nor the pinned version."""
     monkeypatch.setenv("XENGT_SECURITY_MIRROR", f"{archive.uri}/security")
-    archive.lists(NEW)
+    archive.write_index(NEW)
     with pytest.raises(LabError, match=r"no source of Xen 4\.20 .*can be downloaded") as error:
         choose()
     assert error.value.exit_code == 2
@@ -83,167 +84,167 @@ def test_each_location_and_its_response_is_in_the_error(choose, archive, monkeyp
     assert all("404" in detail for detail in error.value.details)
 
 
-def test_a_newer_version_is_used_where_the_series_applies_with_offsets(choose, archive):
-    archive.has(OLD)
-    archive.has(NEW, MOVED)
-    archive.lists(NEW, MOVED)
+def test_a_newer_version_is_used_if_the_series_applies_with_offsets(choose, archive):
+    archive.add_files(OLD)
+    archive.add_files(NEW, MOVED)
+    archive.write_index(NEW, MOVED)
     found, lines = choose()
     assert (found.version, found.offsets) == (NEW, True)
     assert lines == [
         f"Debian now has Xen {NEW}: the series applies with offsets",
-        f"using Debian's Xen {NEW}{KEPT}",
+        f"using Debian's Xen {NEW}{UNTIL}",
     ]
     assert grant_table(found) == MOVED
 
 
-def test_a_newer_version_that_the_series_does_not_apply_to_is_named(choose, archive):
-    archive.has(OLD)
-    archive.has(NEW, REWRITTEN)
-    archive.lists(NEW, REWRITTEN)
+def test_a_newer_version_that_the_series_does_not_apply_to_is_reported(choose, archive):
+    archive.add_files(OLD)
+    archive.add_files(NEW, REWRITTEN)
+    archive.write_index(NEW, REWRITTEN)
     found, lines = choose()
     assert found.version == OLD
     assert re.fullmatch(
         rf"{PATCH_NAME} does not apply to Xen {NEW}: xen/common/grant_table\.c: Hunk #1 FAILED.*",
         lines[0],
     )
-    assert lines[1] == f"using Debian's Xen {OLD}{KEPT}"
+    assert lines[1] == f"using Debian's Xen {OLD}{UNTIL}"
 
 
 def test_a_file_with_another_checksum_is_rejected(choose, archive, tmp_path):
-    archive.pins(pin(NEW), pin(OLD))
-    archive.has(NEW, MOVED)
-    archive.has(OLD)
+    archive.write_pins(pin(NEW), pin(OLD))
+    archive.add_files(NEW, MOVED)
+    archive.add_files(OLD)
     found, lines = choose()
     assert found.version == OLD
     assert lines[0] == f"Xen {NEW}: xen_4.20.4.orig.tar.xz could not be downloaded"
-    archive.pins(pin(NEW))
+    archive.write_pins(pin(NEW))
     with pytest.raises(LabError) as error:
         choose()
     ((place, response),) = [detail.split(": ", 1) for detail in error.value.details]
     assert place == f"{archive.uri}/pool/main/x/xen/xen_4.20.4.orig.tar.xz"
     wrong = pin(NEW, MOVED).files["xen_4.20.4.orig.tar.xz"]
     right = pin(NEW).files["xen_4.20.4.orig.tar.xz"]
-    assert response == f"rejected: its SHA-256 sum is {wrong}, not {right}"
-    kept = [path.name for path in (tmp_path / "cache/download").iterdir()]
-    assert wrong not in kept
-    assert right not in kept
+    assert response == f"rejected: the SHA-256 sum is {wrong}, not {right}"
+    cached = [path.name for path in (tmp_path / "cache/download").iterdir()]
+    assert wrong not in cached
+    assert right not in cached
 
 
-def test_a_version_that_does_not_unpack_is_passed_over(choose, archive):
-    archive.pins(pin(OLD))
-    archive.has(OLD)
-    archive.has(NEW, readme="another\n")
-    archive.lists(NEW, readme="another\n")
+def test_a_version_that_cannot_be_unpacked_is_skipped(choose, archive):
+    archive.write_pins(pin(OLD))
+    archive.add_files(OLD)
+    archive.add_files(NEW, readme="another\n")
+    archive.write_index(NEW, readme="another\n")
     found, lines = choose()
     assert found.version == OLD
-    assert lines[0] == f"Debian now has Xen {NEW}: it does not unpack"
+    assert lines[0] == f"Debian now has Xen {NEW}: the source cannot be unpacked"
 
 
-def test_a_pinned_version_that_does_not_unpack_is_a_fault_of_this_machine(choose, archive):
-    archive.pins(pin(NEW, readme="another\n"), pin(OLD))
-    archive.has(NEW, readme="another\n")
-    archive.has(OLD)
-    with pytest.raises(LabError, match=rf"Debian's xen {NEW} does not unpack") as error:
+def test_a_pinned_version_that_cannot_be_unpacked_is_an_error(choose, archive):
+    archive.write_pins(pin(NEW, readme="another\n"), pin(OLD))
+    archive.add_files(NEW, readme="another\n")
+    archive.add_files(OLD)
+    with pytest.raises(LabError, match=rf"Debian's xen {NEW} cannot be unpacked") as error:
         choose()
     assert error.value.exit_code == 3
     assert error.value.log is not None
 
 
-def test_an_exact_pin_allows_no_offset(choose, archive):
-    archive.pins(replace(pin(OLD, MOVED), exact=True))
-    archive.has(OLD, MOVED)
+def test_an_exact_pin_rejects_offsets(choose, archive):
+    archive.write_pins(replace(pin(OLD, MOVED), exact=True))
+    archive.add_files(OLD, MOVED)
     found, lines = choose()
     assert (found.version, found.offsets) == (OLD, False)
     assert lines[0].startswith(f"{PATCH_NAME} does not apply exactly to Xen {OLD}: xen/common/gr")
     assert "offset 2 lines" in lines[0]
 
 
-def test_an_archive_on_this_machine_is_copied(choose, archive, monkeypatch):
-    """apt-helper makes a link to it, and what the archive does later is not verified."""
-    archive.has(OLD)
+def test_files_of_a_local_archive_are_copied(choose, archive, monkeypatch):
+    """apt-helper creates a link, and the linked file may change after the verification."""
+    archive.add_files(OLD)
     monkeypatch.setenv("XENGT_MIRROR", f"file:{archive.root}/")
     found, _ = choose()
     assert found.version == OLD
-    kept = [*(found.directory.parents[1] / "download").glob("*/*")]
-    assert len(kept) == 2
-    assert not any(path.is_symlink() for path in kept)
+    cached = [*(found.directory.parents[1] / "download").glob("*/*")]
+    assert len(cached) == 2
+    assert not any(path.is_symlink() for path in cached)
 
 
-def test_a_tree_without_pins_takes_what_the_index_lists(choose, archive):
+def test_without_pins_the_version_of_the_index_is_used(choose, archive):
     (archive.package.patches / "bases.toml").unlink()
-    archive.has(NEW)
-    archive.lists(NEW)
+    archive.add_files(NEW)
+    archive.write_index(NEW)
     found, lines = choose()
     assert found.version == NEW
     assert lines[0] == f"Debian now has Xen {NEW}: the series applies exactly"
 
 
-def test_the_newest_pinned_version_that_can_be_had_is_used(choose, archive):
-    archive.pins(pin(NEW), pin(OLD))
-    archive.has(NEW)
-    archive.has(OLD)
+def test_the_newest_available_pinned_version_is_used(choose, archive):
+    archive.write_pins(pin(NEW), pin(OLD))
+    archive.add_files(NEW)
+    archive.add_files(OLD)
     assert choose()[0].version == NEW
 
 
-def test_an_index_older_than_the_pins_changes_nothing(choose, archive):
-    archive.pins(pin(NEW))
-    archive.has(NEW)
-    archive.lists(OLD)
+def test_an_index_older_than_the_pins_is_ignored(choose, archive):
+    archive.write_pins(pin(NEW))
+    archive.add_files(NEW)
+    archive.write_index(OLD)
     found, lines = choose()
-    assert (found.version, lines) == (NEW, [f"using Debian's Xen {NEW}{KEPT}"])
+    assert (found.version, lines) == (NEW, [f"using Debian's Xen {NEW}{UNTIL}"])
 
 
-def test_without_an_index_the_pins_serve(choose, archive):
-    archive.has(OLD)
+def test_without_an_index_a_pinned_version_is_used(choose, archive):
+    archive.add_files(OLD)
     shutil.rmtree(archive.root / "dists")
     found, lines = choose()
     assert found.version == OLD
     assert lines[0].startswith("Debian's index cannot be read (")
-    assert lines[0].endswith("): only the versions that this tree pins are tried")
+    assert lines[0].endswith("): only the pinned versions are tried")
 
 
-def test_an_index_without_debians_signature_is_not_believed(choose, archive, monkeypatch):
+def test_an_index_without_debians_signature_is_ignored(choose, archive, monkeypatch):
     monkeypatch.undo()
     assert index.TRUST.startswith("signed-by=/usr/share/keyrings/debian")
     monkeypatch.setenv("XENGT_MIRROR", archive.uri)
-    archive.has(OLD)
-    archive.has(NEW)
-    archive.lists(NEW)
+    archive.add_files(OLD)
+    archive.add_files(NEW)
+    archive.write_index(NEW)
     found, lines = choose()
     assert found.version == OLD
     assert "is not signed" in lines[0]
 
 
-def test_a_choice_is_kept_until_the_series_changes(choose, archive):
-    archive.has(OLD)
+def test_the_selection_is_kept_until_the_series_changes(choose, archive):
+    archive.add_files(OLD)
     choose()
-    archive.has(NEW)
-    archive.lists(NEW)
-    archive.asked.clear()
+    archive.add_files(NEW)
+    archive.write_index(NEW)
+    archive.requests.clear()
     found, lines = choose()
-    assert (found.version, lines, archive.asked) == (OLD, [], [])
+    assert (found.version, lines, archive.requests) == (OLD, [], [])
     (archive.package.patches / PATCH_NAME).write_text(f"More words.\n{PATCH}")
     assert choose()[0].version == NEW
 
 
-def test_a_chosen_version_that_is_gone_is_chosen_anew(choose, archive, tmp_path):
-    archive.has(OLD)
+def test_a_selected_version_that_is_no_longer_available_is_replaced(choose, archive, tmp_path):
+    archive.add_files(OLD)
     choose()
     for kind in ("source", "download"):
         remove(tmp_path / "cache" / kind)
-    archive.pins(pin(OLD), pin("4.20.2-1"))
-    archive.has("4.20.2-1")
+    archive.write_pins(pin(OLD), pin("4.20.2-1"))
+    archive.add_files("4.20.2-1")
     choose()
     for kind in ("source", "download"):
         remove(tmp_path / "cache" / kind)
     shutil.rmtree(archive.root / "pool")
-    archive.has("4.20.2-1")
+    archive.add_files("4.20.2-1")
     assert choose()[0].version == "4.20.2-1"
 
 
-def test_a_series_that_applies_to_nothing_leaves_stock_its_source(choose, archive):
-    """Somebody edits it: building the patched variant says which hunk does not apply."""
-    archive.has(OLD)
+def test_a_series_that_applies_to_no_version_selects_the_newest_pin(choose, archive):
+    """The series is being edited: stock can be built, and the patched build reports the hunk."""
+    archive.add_files(OLD)
     (archive.package.patches / PATCH_NAME).write_text(PATCH.replace("-line 10", "-line ten"))
     found, lines = choose()
     assert (found.version, found.offsets) == (OLD, False)
@@ -252,7 +253,7 @@ def test_a_series_that_applies_to_nothing_leaves_stock_its_source(choose, archiv
 
 @pytest.fixture(params=["directory", "git", "tarball"])
 def tree(request, tmp_path):
-    """A user's own tree of Xen, one line off."""
+    """A local source of Xen that the series applies to with an offset."""
     files = {"xen-x/xen/common/grant_table.c": MOVED, "xen-x/ignored.o": "made"}
     if request.param == "tarball":
         path = tmp_path / "xen.tar.xz"
@@ -268,10 +269,10 @@ def tree(request, tmp_path):
     return path
 
 
-def test_a_local_tree_is_used_as_it_is_now(choose, archive, tree):
-    archive.asked.clear()
+def test_a_local_source_is_used_in_its_current_state(choose, archive, tree):
+    archive.requests.clear()
     found, lines = choose(tree)
-    assert (found.version, found.offsets, archive.asked) == (str(tree), True, [])
+    assert (found.version, found.offsets, archive.requests) == (str(tree), True, [])
     assert lines == [f"{tree}: the series applies with offsets"]
     assert grant_table(found) == MOVED
     assert not (found.directory / "xen/.git").exists()
@@ -286,12 +287,12 @@ def test_a_local_tree_is_used_as_it_is_now(choose, archive, tree):
     ("name", "words"),
     [
         ("none", "cannot be read: .*No such file"),
-        ("other", "this is no source of xen, it has no xen/common/grant_table"),
-        ("other/file", "this is no tarball that tar can read"),
-        ("other.tar.xz", "this is no source of xen"),
+        ("other", "is not a source of xen: it has no xen/common/grant_table"),
+        ("other/file", "is not a tarball that tar can read"),
+        ("other.tar.xz", "is not a source of xen"),
     ],
 )
-def test_a_local_tree_of_something_else_is_refused(choose, tmp_path, name, words):
+def test_a_local_path_that_is_not_a_source_of_xen_is_an_error(choose, tmp_path, name, words):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").write_text("text")
     (tmp_path / "other.tar.xz").write_bytes(tarball({"linux-x/Makefile": ""}))
@@ -302,7 +303,7 @@ def test_a_local_tree_of_something_else_is_refused(choose, tmp_path, name, words
     assert list((tmp_path / "cache").glob("local-source/*")) == []
 
 
-def test_a_links_target_is_part_of_a_local_tree(choose, tmp_path):
+def test_the_target_of_a_link_is_part_of_a_local_source(choose, tmp_path):
     tree = tmp_path / "tree"
     (tree / "xen/common").mkdir(parents=True)
     (tree / "xen/common/grant_table.c").write_text(SOURCE)
@@ -316,24 +317,30 @@ def test_a_links_target_is_part_of_a_local_tree(choose, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (["--xen-source", "x", "--hypervisor", "debian"], "--xen-source is for a hypervisor that"),
-        (["--xen-source", "x", "--xen", "y"], "--xen-source is for a hypervisor that"),
-        (["--linux-source", "x"], "--linux-source is for a kernel that is built"),
+        (
+            ["--xen-source", "x", "--hypervisor", "debian"],
+            "--xen-source has no effect on a hyper",
+        ),
+        (
+            ["--xen-source", "x", "--xen", "y"],
+            "--xen-source has no effect on a hyper",
+        ),
+        (["--linux-source", "x"], "--linux-source has no effect on Debian's kernel"),
     ],
 )
-def test_a_source_that_would_not_be_used_is_refused(words, told):
+def test_a_source_option_without_effect_is_an_error(words, message):
     args = cli.parser().parse_args(["run", *words, "--", "true"])
-    with pytest.raises(LabError, match=told) as error:
+    with pytest.raises(LabError, match=message) as error:
         cli.run(args)
     assert error.value.exit_code == 2
 
 
 @pytest.mark.parametrize("package", [XEN, LINUX], ids=lambda package: package.name)
-def test_the_trees_own_pins_are_whole(package):
-    """Each version has its two files, named as the pool names them, and the newest comes first."""
-    versions = pinned(package.patches)
+def test_the_pins_of_this_tree_are_complete(package):
+    """Each version has its two files with their names in the pool, and the newest is first."""
+    versions = pinned_versions(package.patches)
     for version in versions:
         assert version.name.startswith(f"{package.release}.")
         upstream = version.name.rpartition("-")[0]
@@ -347,12 +354,12 @@ def test_the_trees_own_pins_are_whole(package):
         assert subprocess.run(words, check=False).returncode == 0
 
 
-def test_the_command_prints_what_it_tried(archive, tmp_path):
-    """With this tree's own series, of an archive that has none of its versions."""
+def test_lab_source_prints_the_tried_locations(archive, tmp_path):
+    """With the series of this tree and an archive without any of its versions."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     words = [places.LAB / "lab", "source"]
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (4, "")
-    for version in pinned(places.PATCHES):
+    for version in pinned_versions(places.PATCHES):
         name = next(name for name in version.files if ".orig." in name).replace("+", "%2B")
         assert re.search(rf"{archive.uri}/pool/main/x/xen/{name}: 404", done.stderr)

@@ -1,27 +1,27 @@
-"""What the lab builds once."""
+"""The cache of downloads and builds."""
 
 import os
 import threading
 import time
 
 import pytest
-from lablib.cache import KEPT, Cache, key, tree_parts
+from lablib.cache import MAX_ENTRIES, Cache, key, tree_parts
 
 
-def test_key_tells_where_one_part_ends():
+def test_key_depends_on_the_boundaries_of_parts():
     assert key([b"ab", b"c"]) != key([b"a", b"bc"])
 
 
-def test_tree_parts_see_name_mode_and_content(tmp_path):
+def test_tree_parts_depend_on_name_mode_and_content(tmp_path):
     file = tmp_path / "file"
     file.write_text("one")
-    seen = [key(tree_parts([file], tmp_path))]
+    keys = [key(tree_parts([file], tmp_path))]
     file.write_text("two")
-    seen.append(key(tree_parts([file], tmp_path)))
+    keys.append(key(tree_parts([file], tmp_path)))
     file.chmod(0o755)
-    seen.append(key(tree_parts([file], tmp_path)))
-    seen.append(key(tree_parts([file.rename(tmp_path / "other")], tmp_path)))
-    assert len(set(seen)) == 4
+    keys.append(key(tree_parts([file], tmp_path)))
+    keys.append(key(tree_parts([file.rename(tmp_path / "other")], tmp_path)))
+    assert len(set(keys)) == 4
 
 
 def test_an_entry_is_made_once(tmp_path):
@@ -48,13 +48,13 @@ def test_a_failed_build_leaves_no_entry(tmp_path):
     assert list((tmp_path / "kind").iterdir()) == []
 
 
-def test_what_a_killed_build_left_goes_with_the_next(tmp_path):
+def test_the_files_of_a_killed_build_are_removed_by_the_next_build(tmp_path):
     (tmp_path / "kind/.half-old").mkdir(parents=True)
     Cache(tmp_path).entry("kind", "new", lambda _path: None)
     assert [path.name for path in (tmp_path / "kind").iterdir()] == ["new"]
 
 
-def test_two_builds_of_one_entry_are_one(tmp_path):
+def test_concurrent_builds_of_an_entry_make_it_once(tmp_path):
     made = []
 
     def slow(path):
@@ -73,26 +73,26 @@ def test_two_builds_of_one_entry_are_one(tmp_path):
     assert len(made) == 1
 
 
-def test_the_longest_unused_entry_goes(tmp_path):
+def test_the_least_recently_used_entry_is_removed(tmp_path):
     cache = Cache(tmp_path)
-    for number in range(KEPT):
+    for number in range(MAX_ENTRIES):
         os.utime(cache.entry("kind", str(number), lambda _path: None), (number, number))
     cache.entry("kind", "0", lambda _path: None)  # used again
     cache.entry("kind", "new", lambda _path: None)
     assert {path.name for path in (tmp_path / "kind").iterdir()} == {"0", "2", "new"}
 
 
-def test_pruning_keeps_what_an_archive_may_have_dropped(tmp_path):
+def test_pruning_keeps_downloads_that_archives_may_have_removed(tmp_path):
     cache = Cache(tmp_path)
     for kind, count in (("base", 1), ("download", 4), ("source", 2), ("image", 2)):
         for number in range(count):
             cache.entry(kind, str(number), lambda _path: None)
     cache.prune_all()
-    left = {kind: len(list((tmp_path / kind).iterdir())) for kind in cache.kinds()}
-    assert left == {"base": 0, "download": 4, "source": 2, "image": 1}
+    counts = {kind: len(list((tmp_path / kind).iterdir())) for kind in cache.kinds()}
+    assert counts == {"base": 0, "download": 4, "source": 2, "image": 1}
 
 
-def test_every_kind_is_known(tmp_path):
+def test_kinds_are_all_kinds_of_entries(tmp_path):
     cache = Cache(tmp_path)
     for kind in ("roots", "images"):
         cache.entry(kind, "name", lambda _path: None)

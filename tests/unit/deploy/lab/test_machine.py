@@ -1,4 +1,4 @@
-"""What the lab boots, and how it sees that a boot is lost."""
+"""QEMU's command line, the start of a lab, and the detection of failed boots."""
 
 import gzip
 import os
@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from lablib import cli, initramfs, package, qemu, remote, session
+from lablib import cli, places, qemu, remote, session
+from lablib.artifacts import initramfs, package
 from lablib.console import Console
 from lablib.errors import LabError, tail
-from lablib.qemu import Machine, start, usable
-from lablib.record import Record, birth, directory, load
+from lablib.qemu import Machine, prepare_image, start
+from lablib.record import Record, directory, load, process_start
 from lablib.remote import line
 
 from tests.unit.waiting import waits_until
@@ -29,7 +30,7 @@ def value(words, option):
 
 
 @pytest.mark.parametrize(
-    "death",
+    "message",
     [
         b"(XEN) Panic on CPU 0:",
         b"[    1.5] Kernel panic - not syncing: VFS: Unable to mount root fs",
@@ -37,27 +38,27 @@ def value(words, option):
         b"xengt-lab: dom0 is not usable: xl: no xenstored",
     ],
 )
-def test_a_lost_machine_is_seen_even_in_pieces(tmp_path, death):
+def test_a_failure_is_recognised_in_a_line_read_in_pieces(tmp_path, message):
     path = tmp_path / "console"
     console = Console(path)
     assert not console.read()
-    path.write_bytes(b"(XEN) Xen version 4.20\n" + death[:9])
+    path.write_bytes(b"(XEN) Xen version 4.20\n" + message[:9])
     assert console.read()
-    assert console.death is None
+    assert console.failure is None
     with path.open("ab") as file:
-        file.write(death[9:])
+        file.write(message[9:])
     console.read()
-    assert console.death == death.decode()
+    assert console.failure == message.decode()
     assert not console.ready
 
 
-def test_ready_is_seen(tmp_path):
+def test_the_ready_message_is_recognised(tmp_path):
     path = tmp_path / "console"
     path.write_bytes(b"noise\r\nxengt-lab: dom0 is ready\r\n")
     console = Console(path)
     console.read()
     assert console.ready
-    assert console.death is None
+    assert console.failure is None
 
 
 def test_tail_has_no_control_characters(tmp_path):
@@ -66,23 +67,23 @@ def test_tail_has_no_control_characters(tmp_path):
     assert tail(path, 2) == ["[0;32m  OK  [0m", "last \ufffd"]
 
 
-def test_dom0_is_reached_from_loopback_and_reaches_nothing():
+def test_dom0_is_reachable_from_loopback_and_has_no_network_access():
     network = value(command(), "-netdev")
     assert "restrict=on" in network.split(",")
     assert "hostfwd=tcp:127.0.0.1:1234-:22" in network.split(",")
 
 
-def test_exact_is_one_vcpu_that_counts_instructions():
+def test_an_exact_machine_has_one_vcpu_and_the_instruction_clock():
     words = command(exact=True)
     assert value(words, "-smp") == "1"
     assert value(words, "-icount") == "shift=0,sleep=off"
 
 
 @pytest.mark.parametrize(("option", "device"), [("strict", "intel"), ("strict-amd", "amd")])
-def test_strict_has_an_iommu_and_ports_for_devices_behind_it(option, device):
+def test_a_strict_machine_has_an_iommu_and_ports_for_devices(option, device):
     words = command(iommu=option)
     assert any(word.startswith(f"{device}-iommu") for word in words)
-    for plugged in qemu.PLUGGED:
+    for plugged in qemu.HOTPLUG_COMMANDS:
         if plugged.startswith("device_add"):
             port = re.search(r",bus=(\w+)", plugged)[1]
             assert any(word.startswith(f"pcie-root-port,id={port},") for word in words)
@@ -90,7 +91,7 @@ def test_strict_has_an_iommu_and_ports_for_devices_behind_it(option, device):
     assert "iommu" not in " ".join(command())
 
 
-def test_behind_an_iommu_is_every_device_that_has_dma():
+def test_all_virtio_devices_are_behind_the_iommu():
     words = command(iommu="strict", guest_disk=True)
     devices = [words[at + 1] for at, word in enumerate(words) if word == "-device"]
     virtio = [device for device in devices if device.startswith("virtio")]
@@ -98,40 +99,40 @@ def test_behind_an_iommu_is_every_device_that_has_dma():
     assert all("iommu_platform=on" in device for device in virtio)
 
 
-def test_another_kernel_boots_with_its_own_initramfs():
+def test_another_kernel_has_its_own_initramfs():
     assert value(command(), "-initrd").startswith("vmlinuz root=/dev/vda ")
     modules = value(command(kernel=Path("/k")), "-initrd").split(",")
     assert modules[0].startswith("/k/vmlinuz root=/dev/vda ")
     assert modules[1] == "/k/initramfs"
 
 
-def test_words_for_xen_come_last():
+def test_xen_args_are_at_the_end_of_the_command_line():
     assert value(command(xen_args="loglvl=all"), "-append").endswith(" loglvl=all")
 
 
-def test_every_disk_is_thrown_away():
+def test_writes_to_all_disks_are_discarded():
     drives = [word for word in command(guest_disk=True, iommu="strict") if word.startswith("id=")]
-    drives += [line for line in qemu.PLUGGED if line.startswith("drive_add")]
+    drives += [line for line in qemu.HOTPLUG_COMMANDS if line.startswith("drive_add")]
     assert len(drives) == 3
     assert all("snapshot=on" in drive for drive in drives)
 
 
-def test_a_packed_hypervisor_is_unpacked(tmp_path):
+def test_a_compressed_hypervisor_is_uncompressed(tmp_path):
     packed = tmp_path / "xen.gz"
     packed.write_bytes(gzip.compress(b"\x7fELF"))
-    assert usable(packed, tmp_path).read_bytes() == b"\x7fELF"
+    assert prepare_image(packed, tmp_path).read_bytes() == b"\x7fELF"
 
 
-def test_a_missing_hypervisor_is_named(tmp_path):
+def test_a_missing_hypervisor_is_an_error(tmp_path):
     with pytest.raises(LabError, match="nothing-here cannot be read: No such file"):
-        usable(tmp_path / "nothing-here", tmp_path)
+        prepare_image(tmp_path / "nothing-here", tmp_path)
 
 
-def test_qemu_dies_with_what_started_it(tmp_path):
+def test_qemu_ends_with_the_process_that_started_it(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from lablib.qemu import start\n"
         f"log = Path({str(tmp_path / 'log')!r})\n"
-        "child = start(['sleep', '600'], Path('/'), log, stays=False)\n"
+        "child = start(['sleep', '600'], Path('/'), log, detached=False)\n"
         "print(child.pid, flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
@@ -143,16 +144,16 @@ def test_qemu_dies_with_what_started_it(tmp_path):
     ) as parent:
         pid = int(parent.stdout.readline())
         time.sleep(0.2)
-        assert birth(pid) is not None
+        assert process_start(pid) is not None
         parent.kill()
-    assert waits_until(lambda: birth(pid) is None)
+    assert waits_until(lambda: process_start(pid) is None)
 
 
-def test_a_lab_whose_qemu_died_is_forgotten(tmp_path, monkeypatch):
+def test_the_directory_of_a_lab_that_has_ended_is_removed(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    child = start(["sleep", "60"], Path("/"), tmp_path / "log", stays=True)
+    child = start(["sleep", "60"], Path("/"), tmp_path / "log", detached=True)
     facts = {"port": 1, "hypervisor": "stock", "exact": False, "iommu": None, "guest": False}
-    record = Record(name="one", pid=child.pid, born=birth(child.pid), **facts)
+    record = Record(name="one", pid=child.pid, born=process_start(child.pid), **facts)
     record.directory.mkdir(parents=True)
     record.save()
     assert load("one") == record
@@ -162,16 +163,16 @@ def test_a_lab_whose_qemu_died_is_forgotten(tmp_path, monkeypatch):
     assert not record.directory.exists()
 
 
-def test_a_pid_that_came_back_is_not_the_lab():
+def test_another_process_with_the_same_pid_is_not_the_lab():
     record = Record(
-        "one", os.getpid(), (birth(os.getpid()) or 0) - 1, 1, "stock", False, None, False
+        "one", os.getpid(), (process_start(os.getpid()) or 0) - 1, 1, "stock", False, None, False
     )
     assert not record.alive()
 
 
 @pytest.fixture
 def booting(tmp_path, monkeypatch):
-    """A lab whose QEMU is any program."""
+    """Return a function that starts a lab with a program in the place of QEMU."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "xengt/log").mkdir(parents=True)
     children = []
@@ -180,9 +181,11 @@ def booting(tmp_path, monkeypatch):
         home = tmp_path / "xengt/run/one"
         home.mkdir(parents=True)
         (home / "console.log").write_text("")
-        child = start([*program], home, home / "qemu.log", stays=True)
+        child = start([*program], home, home / "qemu.log", detached=True)
         children.append(child)
-        return Record("one", child.pid, birth(child.pid) or 0, 1, "stock", False, None, False)
+        return Record(
+            "one", child.pid, process_start(child.pid) or 0, 1, "stock", False, None, False
+        )
 
     yield boot
     for child in children:
@@ -190,28 +193,28 @@ def booting(tmp_path, monkeypatch):
         child.wait()
 
 
-def test_a_silent_boot_ends(booting, monkeypatch):
-    monkeypatch.setattr(session, "SILENCE", 0.3)
-    with pytest.raises(LabError, match="the boot hung"):
-        session.wait(booting("sleep", "60"), timeout=60)
+def test_a_boot_without_output_is_an_error(booting, monkeypatch):
+    monkeypatch.setattr(session, "SILENCE_TIMEOUT", 0.3)
+    with pytest.raises(LabError, match="the boot hung: no console output for 0 s"):
+        session.wait_for_dom0(booting("sleep", "60"), timeout=60)
 
 
-def test_a_boot_that_only_talks_ends(booting):
+def test_a_boot_that_exceeds_the_timeout_is_an_error(booting):
     record = booting("sh", "-c", "while :; do echo busy >> console.log; sleep 0.05; done")
-    with pytest.raises(LabError, match="not usable after 1 s"):
-        session.wait(record, timeout=1)
+    with pytest.raises(LabError, match="not ready after 1 s"):
+        session.wait_for_dom0(record, timeout=1)
 
 
-def test_a_panic_ends_the_boot_and_keeps_the_console(booting):
+def test_a_panic_is_an_error_and_the_console_log_is_kept(booting):
     record = booting("sh", "-c", "echo '(XEN) Panic on CPU 0:' >> console.log; sleep 60")
-    with pytest.raises(LabError, match="Panic on CPU 0") as lost:
-        session.wait(record, timeout=60)
-    assert tail(lost.value.log) == ["(XEN) Panic on CPU 0:"]
+    with pytest.raises(LabError, match="Panic on CPU 0") as error:
+        session.wait_for_dom0(record, timeout=60)
+    assert tail(error.value.log) == ["(XEN) Panic on CPU 0:"]
 
 
-def test_qemus_own_words_are_told(booting):
-    with pytest.raises(LabError, match="QEMU ended during the boot: no such machine"):
-        session.wait(booting("sh", "-c", "echo no such machine; sleep 0.2"), timeout=60)
+def test_the_error_has_the_message_of_qemu(booting):
+    with pytest.raises(LabError, match="QEMU exited during the boot: no such machine"):
+        session.wait_for_dom0(booting("sh", "-c", "echo no such machine; sleep 0.2"), timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -223,12 +226,12 @@ def test_qemus_own_words_are_told(booting):
         (["sh", "-c", 'test "$1" = "a  b;c"', "sh", "a  b;c"], 0),
     ],
 )
-def test_exit_codes_and_words_survive_the_shell(words, expected):
+def test_exit_codes_and_arguments_pass_through_the_shell(words, expected):
     status = subprocess.run(["sh", "-c", line(words)], check=False).returncode
     assert status == expected
 
 
-def test_modules_load_after_what_they_need():
+def test_modules_are_loaded_after_their_dependencies():
     table = initramfs.parse_dependencies(
         "a/ext4.ko.xz: a/jbd2.ko.xz a/crc16.ko.xz\na/jbd2.ko.xz:\na/crc16.ko.xz:\n"
     )
@@ -240,7 +243,7 @@ def test_modules_load_after_what_they_need():
 
 
 def test_the_initramfs_is_a_newc_archive():
-    """By the kernel's buffer-format.rst: 13 fields of 8 hex digits, all parts padded to 4 bytes."""
+    """buffer-format.rst of Linux: 13 fields of 8 hex digits, all parts padded to 4 bytes."""
     members = [("bin", 0o040755, b""), ("bin/odd", 0o100755, b"content")]
     data = initramfs.archive(members)
     read, at = [], 0
@@ -258,17 +261,17 @@ def test_the_initramfs_is_a_newc_archive():
     assert read == members
 
 
-def test_a_kernel_without_modules_brings_what_modprobe_asks_for(tmp_path):
-    for name in ("usr/bin/busybox", "init", "6.12-x/modules.builtin", "6.12-x/build/left"):
+def test_a_kernel_without_modules_has_the_files_that_modprobe_reads(tmp_path):
+    for name in ("usr/bin/busybox", "init", "6.12-x/modules.builtin", "6.12-x/build/other"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     data = initramfs.build_for(tmp_path / "6.12-x", tmp_path, tmp_path / "init")
     assert b"modules/order\0" in data
     assert b"lib/modules/6.12-x/modules.builtin\0" in data
-    assert b"left" not in data
+    assert b"other" not in data
 
 
-def test_what_a_compiler_left_is_not_packaged(tmp_path):
+def test_compiled_files_are_not_packaged(tmp_path):
     for part in package.PARTS:
         path = tmp_path / part
         (path.parent if "." in path.name or path.name == "LICENSE" else path).mkdir(
@@ -276,15 +279,15 @@ def test_what_a_compiler_left_is_not_packaged(tmp_path):
         )
         if not path.is_dir():
             path.write_text("")
-    for name in ("kept.py", "left.so", "left.o"):
+    for name in ("source.py", "compiled.so", "compiled.o"):
         (tmp_path / "xengt" / name).write_text("")
     names = {path.name for path in package.files(tmp_path)}
-    assert "kept.py" in names
-    assert not names & {"left.so", "left.o"}
+    assert "source.py" in names
+    assert not names & {"compiled.so", "compiled.o"}
 
 
 @pytest.mark.parametrize(("status", "expected"), [(5, 5), (0, LabError)])
-def test_a_file_a_failed_command_did_not_make_hides_nothing(monkeypatch, status, expected):
+def test_a_failed_command_has_precedence_over_a_missing_result(monkeypatch, status, expected):
     def missing(*_):
         raise LabError("copying out.json out of dom0 failed")
 
@@ -301,31 +304,31 @@ def test_a_file_a_failed_command_did_not_make_hides_nothing(monkeypatch, status,
 
 
 def test_help_has_examples():
-    lab = Path(package.places.LAB / "lab")
+    lab = Path(places.LAB / "lab")
     text = subprocess.run([lab, "--help"], check=True, capture_output=True, text=True).stdout
     for name in ("build", "run", "up", "ssh", "put", "get", "status", "down"):
         assert f"    {name} " in text
-        shown = subprocess.run([lab, name, "--help"], check=True, capture_output=True, text=True)
-        assert shlex.quote("lab") in shown.stdout
-        assert "example: lab" in shown.stdout
+        done = subprocess.run([lab, name, "--help"], check=True, capture_output=True, text=True)
+        assert shlex.quote("lab") in done.stdout
+        assert "example: lab" in done.stdout
 
 
-def test_a_thread_for_each_vcpu_only_when_asked():
+def test_vcpus_share_a_host_thread_by_default():
     assert value(command(), "-accel") == "tcg,thread=single"
     assert value(command(threads="multi"), "-accel") == "tcg,thread=multi"
 
 
-def test_a_clock_that_counts_instructions_is_of_one_vcpu(capsys):
+def test_exact_and_threads_are_mutually_exclusive(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.parser().parse_args(["up", "--exact", "--threads", "multi"])
     assert ended.value.code == 2
     assert "--threads: not allowed with argument --exact" in capsys.readouterr().err
 
 
-def test_a_lab_whose_monitor_cannot_listen_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_name_too_long_for_the_monitor_is_an_error_and_leaves_no_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     name = "x" * 100
-    with pytest.raises(LabError, match="too long for a socket") as caught:
-        session.up(name, session.Options(iommu="strict"), stays=False)
-    assert "shorter name" in caught.value.remedy
+    with pytest.raises(LabError, match="too long for a Unix socket") as caught:
+        session.up(name, session.Options(iommu="strict"), detached=False)
+    assert "shorter --name" in caught.value.remedy
     assert not directory(name).exists()

@@ -1,4 +1,4 @@
-"""Which saved lab is resumed, and how many are kept."""
+"""The cache keys of snapshots, and their number in the cache."""
 
 import os
 import shutil
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from lablib import cache as caches
-from lablib import image, package, places, qemu, snapshot
+from lablib import places, qemu, snapshot
+from lablib.artifacts import image, package
 from lablib.cache import Cache
 from lablib.qemu import Machine
 
 
 @pytest.fixture
 def inputs(tmp_path, monkeypatch):
-    """A machine and its image, and the key of their snapshot."""
+    """The image and the hypervisor of a machine, and a function that returns its snapshot's key."""
     monkeypatch.setattr(qemu, "version", lambda: "QEMU 7.2")
     disk, cache = tmp_path / "image", Cache(tmp_path / "cache")
     disk.mkdir()
@@ -25,7 +26,7 @@ def inputs(tmp_path, monkeypatch):
     machine = Machine(xen, guest_disk=True, monitor=Path("/run/a/monitor"))
 
     def key(started: str = "guest 256", image: Path = disk, **changes: object) -> str | None:
-        found = snapshot.of(cache, replace(machine, **changes), image, started)
+        found = snapshot.snapshot_for(cache, replace(machine, **changes), image, started)
         return found and found.name
 
     return disk, xen, key
@@ -45,20 +46,20 @@ def inputs(tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_another_lab_has_another_snapshot(inputs, changes):
+def test_each_input_of_a_lab_changes_the_snapshot(inputs, changes):
     _, _, key = inputs
     assert key(**changes) != key()
 
 
 @pytest.mark.parametrize("name", ["vmlinuz", "initramfs", "id"])
-def test_another_image_has_another_snapshot(inputs, name):
+def test_the_content_of_the_image_changes_the_snapshot(inputs, name):
     disk, _, key = inputs
     before = key()
     (disk / name).write_text("another")
     assert key() != before
 
 
-def test_another_hypervisor_kernel_or_qemu_has_another_snapshot(inputs, tmp_path, monkeypatch):
+def test_hypervisor_kernel_and_qemu_change_the_snapshot(inputs, tmp_path, monkeypatch):
     disk, xen, key = inputs
     found = [key()]
     kernel = tmp_path / "kernel"
@@ -70,33 +71,33 @@ def test_another_hypervisor_kernel_or_qemu_has_another_snapshot(inputs, tmp_path
     found.append(key())
     monkeypatch.setattr(qemu, "version", lambda: "QEMU 10.0")
     found.append(key())
-    # A kernel of the same content is the same, wherever it is.
+    # A copy of the kernel has the same key.
     assert found[0] == found[1]
     assert len(set(found)) == 4
 
 
-def test_an_image_elsewhere_has_another_snapshot(inputs, tmp_path):
+def test_the_path_of_the_image_changes_the_snapshot(inputs, tmp_path):
     disk, _, key = inputs
     shutil.copytree(disk, tmp_path / "elsewhere")
     assert key(image=tmp_path / "elsewhere") != key()
 
 
-def test_what_differs_between_two_starts_of_a_lab_does_not_matter(inputs, tmp_path):
+def test_paths_of_one_start_do_not_change_the_snapshot(inputs, tmp_path):
     _, xen, key = inputs
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(xen, other / "xen")
     again = {"xen": other / "xen", "monitor": Path("/run/b/monitor"), "overlays": other}
-    assert key(**again, resumes=True) == key()
+    assert key(**again, resume=True) == key()
 
 
 @pytest.mark.parametrize("changes", [{"iommu": "strict-amd"}, {"monitor": None}], ids=str)
-def test_what_qemu_cannot_save_has_none(inputs, changes):
+def test_a_machine_that_qemu_cannot_save_has_no_snapshot(inputs, changes):
     _, _, key = inputs
     assert key(**changes) is None
 
 
-def test_a_lab_that_can_be_saved_writes_to_overlays():
+def test_a_machine_with_overlays_writes_to_them():
     words = Machine(Path("/x/xen"), guest_disk=True, overlays=Path("/home")).command(1, "", Path())
     drives = [word for word in words if word.startswith("id=") and "file=" in word]
     assert ["file=/home/dom0.qcow2,format=qcow2" in each for each in drives] == [True, False]
@@ -104,14 +105,14 @@ def test_a_lab_that_can_be_saved_writes_to_overlays():
     assert "-loadvm" not in words
 
 
-def test_a_lab_that_resumes_says_so():
-    machine = Machine(Path("/x/xen"), overlays=Path("/home"), resumes=True)
+def test_a_resumed_machine_loads_its_snapshot():
+    machine = Machine(Path("/x/xen"), overlays=Path("/home"), resume=True)
     words = machine.command(1, "", Path())
     assert words[words.index("-loadvm") + 1] == qemu.SNAPSHOT
 
 
-def test_the_snapshots_used_last_are_kept_within_a_number_of_bytes(tmp_path, monkeypatch):
-    monkeypatch.setitem(caches.KEPT_BYTES, "snapshot", 5 << 20)
+def test_snapshots_are_limited_by_their_bytes_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setitem(caches.MAX_BYTES_BY_KIND, "snapshot", 5 << 20)
     cache = Cache(tmp_path)
 
     def make(entry: Path) -> None:
@@ -124,35 +125,36 @@ def test_the_snapshots_used_last_are_kept_within_a_number_of_bytes(tmp_path, mon
     assert sorted(each.name for each in (tmp_path / "snapshot").iterdir()) == ["first", "third"]
 
 
-def test_one_snapshot_is_kept_however_large_it_is(tmp_path, monkeypatch):
-    monkeypatch.setitem(caches.KEPT_BYTES, "snapshot", 1)
+def test_the_newest_snapshot_is_kept_whatever_its_size(tmp_path, monkeypatch):
+    monkeypatch.setitem(caches.MAX_BYTES_BY_KIND, "snapshot", 1)
     path = Cache(tmp_path).entry(
         "snapshot", "one", lambda entry: (entry / "dom0.qcow2").write_bytes(b"x")
     )
     assert path.exists()
 
 
-def test_a_snapshot_that_is_not_there_is_not_resumed(tmp_path):
+def test_a_missing_snapshot_is_not_copied(tmp_path):
     found = snapshot.Snapshot(Cache(tmp_path), "none", Machine(Path()))
     assert not found.copy_to(tmp_path)
 
 
-def test_a_full_disk_gets_no_snapshot(tmp_path, monkeypatch, capsys):
+def test_no_snapshot_is_saved_without_free_disk_space(tmp_path, monkeypatch, capsys):
     usage = shutil.disk_usage(tmp_path)._replace(free=1 << 30)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     snapshot.Snapshot(Cache(tmp_path), "one", Machine(Path())).save(tmp_path)
-    assert "this lab is not saved: " in capsys.readouterr().err
+    assert "no snapshot is saved: " in capsys.readouterr().err
 
 
-def test_a_lab_that_cannot_be_saved_is_no_failure(tmp_path, capsys):
+def test_a_failure_to_save_is_only_reported(tmp_path, capsys):
     snapshot.Snapshot(Cache(tmp_path), "one", Machine(Path())).save(tmp_path)
     assert "monitor cannot be reached" in capsys.readouterr().err
     assert not (tmp_path / "snapshot/one").exists()
 
 
-def test_the_image_changes_with_what_the_guest_runs_and_with_nothing_else_of_the_package():
+def test_the_image_depends_only_on_the_modules_that_run_in_the_guest():
     found = {
-        str(path.relative_to(places.TREE)) for path in image.imported(places.TREE, image.GRANTER)
+        str(path.relative_to(places.TREE))
+        for path in image.imported_files(places.TREE, image.GRANTER)
     }
     assert {"xengt/cli/share.py", "xengt/sharing/gntalloc.py", "xenlib_cffi/gnttab.py"} <= found
     assert not found & {"xengt/cli/bench.py", "xengt/compare/comparison.py", "xenlib_cffi/loop.py"}

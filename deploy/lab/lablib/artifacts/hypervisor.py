@@ -1,24 +1,24 @@
-"""The hypervisors: built from Xen's source with or without the patches, or Debian's own."""
+"""The hypervisors: built from Xen's source with or without the patches, or Debian's binary."""
 
 import gzip
 from pathlib import Path
 
-from lablib.bases import XEN, base
+from lablib.artifacts.roots import build_root, dom0_root
+from lablib.artifacts.xen_tree import COMPILE, CONFIGURE, STOCK, Label, Tree
 from lablib.cache import Cache, key
 from lablib.errors import EXIT_USAGE, LabError
-from lablib.roots import build_root, dom0_root
-from lablib.series import Patch, counted, mark, patches
-from lablib.tree import COMPILE, CONFIGURE, STOCK, Label, Tree
-from lablib.work import step
+from lablib.output import step
+from lablib.source.bases import XEN, base
+from lablib.source.series import Patch, changeset, count_text, patches
 
 BUILT = ("stock", "patched", "stock-debug", "patched-debug")
-"""Each pair is built from one source with one configuration."""
+"""The variants that are built; stock and patched have the same source and configuration."""
 
 VARIANTS = (*BUILT, "debian")
-"""And the binary of Debian's package, which most people run. It has no symbols."""
+"""All variants; `debian` is the binary of Debian's package, without symbols."""
 
 VENDOR = "-xengt"
-"""Ends the patched hypervisor's xen_extra."""
+"""Suffix of the patched hypervisor's xen_extra."""
 
 
 def series(variant: str, first: int | None = None) -> list[Patch]:
@@ -26,30 +26,30 @@ def series(variant: str, first: int | None = None) -> list[Patch]:
 
     Args:
         variant: one of VARIANTS.
-        first: only so many of the series; all when nothing is said.
+        first: number of patches; None: all.
 
     Raises:
-        LabError: patches are asked for that the tree does not have.
+        LabError: the variant or the tree does not have these patches.
     """
     if variant.startswith("patched"):
         return patches(first)
     if first is not None:
         raise LabError(
-            f"--patches {first}: the {variant} hypervisor has no patches",
-            "say --hypervisor patched",
+            f"--patches {first} has no effect: the {variant} hypervisor has no patches",
+            "add --hypervisor patched, or remove --patches",
             exit_code=EXIT_USAGE,
         )
     return []
 
 
 def label(variant: str, applied: list[Patch]) -> Label:
-    """Return what a variant says of itself.
+    """Return the version label of a variant.
 
     Args:
         variant: one of VARIANTS.
         applied: its patches.
     """
-    return Label(VENDOR, mark(applied)) if variant.startswith("patched") else STOCK
+    return Label(VENDOR, changeset(applied)) if variant.startswith("patched") else STOCK
 
 
 def build(
@@ -57,18 +57,17 @@ def build(
 ) -> Path:
     """Return the directory with a variant's `xen` and `version`.
 
-    What is built here comes with its `xen-syms` and `.config`.
+    The directory of a built variant also has `xen-syms` and `.config`.
 
     Args:
-        cache: where it is kept.
+        cache: the cache.
         variant: one of VARIANTS.
-        jobs: compilers at once.
-        first: only so many patches of the series, for one step of it; all when nothing is said.
-        local: a tree or tarball of Xen to build from, instead of Debian's source.
+        jobs: number of parallel compilers.
+        first: number of patches to apply; None: all.
+        local: source directory or tarball to build from; None: Debian's source.
 
     Raises:
-        LabError: no source or no patches for it, a patch that does not apply, or a failed
-            compilation.
+        LabError: there is no source or no series, a patch does not apply, or the build failed.
     """
     applied = series(variant, first)
     if variant == "debian":
@@ -81,9 +80,9 @@ def build(
 
     def make(entry: Path) -> None:
         (entry / "version").write_text(f"{origin.version} {variant}\n")
-        how = " with offsets" if origin.offsets else ""
-        of = f"{counted(applied)}{how} on " if applied else ""
-        with step(f"building the {variant} hypervisor, {of}Xen {origin.version} (once)"):
+        offsets = " (with offsets)" if origin.offsets else ""
+        on = f"{count_text(applied)}{offsets} on " if applied else ""
+        with step(f"building the {variant} hypervisor: {on}Xen {origin.version} (once)"):
             tree = Tree(root, origin, cache.log("hypervisor"), debug=debug)
             tree.build(applied, label(variant, applied), jobs, entry)
 
@@ -91,7 +90,7 @@ def build(
 
 
 def _debian(cache: Cache) -> Path:
-    """Return the directory with the hypervisor that dom0's Debian packages brought."""
+    """Return the directory with the hypervisor of dom0's Debian package."""
     root = dom0_root(cache)
 
     def make(entry: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `xengt compare` found, for somebody who sees it for the first time."""
+"""The output of the demo: a table and a summary of an `xengt compare` document."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ PAIR, NET = "net_pair_ns", "net_p50_ns"
 
 
 def table(comparison: Mapping[str, Any]) -> str:
-    """Return a table of what operations cost on both sides, the measurement overhead excluded.
+    """Return a table of each operation's cost on both sides, measurement overhead excluded.
 
     Args:
         comparison: an `xengt.compare/2` document.
     """
-    unit = "Instructions" if _counts(comparison) else "Nanoseconds"
+    unit = "Instructions" if _counts_instructions(comparison) else "Nanoseconds"
     rows = [row for metric in (NET, PAIR) for row in _rows(comparison, metric)]
     threads = len({row["threads"] for row in rows}) > 1
     heads = ["engine", "operation", "batch", *(["threads"] if threads else []), "stock", "patched"]
@@ -30,8 +30,8 @@ def table(comparison: Mapping[str, Any]) -> str:
     return "\n".join([title, "", *_aligned(lines)])
 
 
-def paragraph(comparison: Mapping[str, Any]) -> str:
-    """Return the result in plain words.
+def summary(comparison: Mapping[str, Any]) -> str:
+    """Return one sentence about the cost of a map/unmap pair with and without the patches.
 
     Args:
         comparison: an `xengt.compare/2` document.
@@ -39,27 +39,27 @@ def paragraph(comparison: Mapping[str, Any]) -> str:
     known = [row for row in _rows(comparison, PAIR) if row["ratio"] is not None]
     if not known:
         return (
-            "The result for map/unmap pairs is inconclusive: their latency is below the "
-            "measurement overhead."
+            "This run does not show whether the patches change the cost of a map/unmap pair: the"
+            " cost is below the measurement overhead."
         )
-    what = "instructions" if _counts(comparison) else "time"
+    unit = "instructions" if _counts_instructions(comparison) else "time"
     parts = []
     for row in sorted(known, key=lambda row: -row["batch"]):
         change = 100 * (row["ratio"] - 1)
-        more = "fewer" if what == "instructions" else "less"
-        much = f"{abs(change):.1f} % {more if change < 0 else 'more'} {what}"
-        sure = row["low"] is None or not row["low"] <= 1 <= row["high"]
+        less = "fewer" if unit == "instructions" else "less"
+        difference = f"{abs(change):.1f} % {less if change < 0 else 'more'} {unit}"
+        significant = row["low"] is None or not row["low"] <= 1 <= row["high"]
         parts.append(
-            f"{much if sure else 'as much time, as far as these boots show,'} in batches of "
-            f"{row['batch']}"
+            f"{difference if significant else 'the same time, within the confidence interval,'}"
+            f" in batches of {row['batch']}"
         )
     return (
-        f"With the patches, the hypervisor takes {', and '.join(parts)}, to map and unmap a grant, "
-        "compared with stock Xen."
+        f"Compared with stock Xen, a map/unmap pair on patched Xen takes {', and '.join(parts)}"
+        " (measurement overhead excluded)."
     )
 
 
-def _counts(comparison: Mapping[str, Any]) -> bool:
+def _counts_instructions(comparison: Mapping[str, Any]) -> bool:
     return bool(comparison["clock"] == "instructions")
 
 
@@ -69,10 +69,10 @@ def _rows(comparison: Mapping[str, Any], metric: str) -> list[Row]:
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    words = (0, 1, len(widths) - 1)
+    text_columns = (0, 1, len(widths) - 1)
     return [
         "  ".join(
-            cell.ljust(width) if at in words else cell.rjust(width)
+            cell.ljust(width) if at in text_columns else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines

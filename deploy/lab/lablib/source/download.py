@@ -1,4 +1,4 @@
-"""Files of Debian's source packages, by name from an archive's pool, verified here."""
+"""Download files of Debian source packages from an archive's pool and verify their checksums."""
 
 import hashlib
 import os
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lablib.apt import TIME_LIMITS, Mirrors, mirrors
 from lablib.cache import Cache
 from lablib.errors import LabError
+from lablib.source.apt import TIME_LIMITS, Mirrors, mirrors
 
 HELPER = "/usr/lib/apt/apt-helper"
-"""Downloads as apt does: through the proxies, with the certificates of apt's configuration."""
+"""Downloads a file with the proxies and certificates of apt's configuration."""
 
 CONTENT = "content"
-"""The name a file has in the cache: its entry is named after its checksum."""
+"""The name of a file in its cache entry; the entry is named after the file's checksum."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class File:
 
     Attributes:
         name: its file name in the pool.
-        sha256: its checksum, in hexadecimal.
+        sha256: its SHA-256 sum in hexadecimal.
     """
 
     name: str
@@ -34,43 +34,43 @@ class File:
 
 
 class UnavailableError(LabError):
-    """A file is not to be had anywhere.
+    """No archive has a file with the right checksum.
 
     Args:
-        what: one sentence, with the thing that failed.
-        responses: a line for each location tried: the location and its response.
+        what: one sentence: what failed.
+        responses: one line per location: the URI and the response.
     """
 
     def __init__(self, what: str, responses: Sequence[str]) -> None:
-        """Keep the responses as details: those of several versions are shown together."""
+        """Store the responses as details; an error may combine those of several versions."""
         super().__init__(what, "set XENGT_MIRROR to an archive that has it", details=responses)
 
 
-def locations(package: str, file: str, found: Mirrors) -> list[str]:
-    """Return where archives keep a file of a source package.
+def locations(package: str, file: str, archives: Mirrors) -> list[str]:
+    """Return the URIs of a file of a source package.
 
     Args:
         package: the source package's name.
         file: the file's name.
-        found: the archives.
+        archives: the Debian archives.
     """
     name = urllib.parse.quote(file)
-    places = [f"{found.archive}/pool/main/{package[0]}/{package}/{name}"]
-    if found.security:
-        places.append(f"{found.security}/pool/updates/main/{package[0]}/{package}/{name}")
-    return places
+    uris = [f"{archives.archive}/pool/main/{package[0]}/{package}/{name}"]
+    if archives.security:
+        uris.append(f"{archives.security}/pool/updates/main/{package[0]}/{package}/{name}")
+    return uris
 
 
 def download(cache: Cache, package: str, file: File) -> Path:
-    """Return the path of a file with the right checksum, from the cache or an archive.
+    """Return the path of a file; download it if it is not in the cache.
 
     Args:
-        cache: keeps the file by its checksum.
-        package: the source package it belongs to.
+        cache: of downloaded files, by checksum.
+        package: the source package of the file.
         file: its name and checksum.
 
     Raises:
-        UnavailableError: no location has the file, or what they have has another checksum.
+        UnavailableError: no archive has the file with this checksum.
     """
 
     def make(entry: Path) -> None:
@@ -82,7 +82,7 @@ def download(cache: Cache, package: str, file: File) -> Path:
                 if actual == file.sha256:
                     return
                 (entry / CONTENT).unlink()
-                response = f"rejected: its SHA-256 sum is {actual}, not {file.sha256}"
+                response = f"rejected: the SHA-256 sum is {actual}, not {file.sha256}"
             responses.append(f"{location}: {response}")
         raise UnavailableError(f"{file.name} could not be downloaded", responses)
 
@@ -90,9 +90,9 @@ def download(cache: Cache, package: str, file: File) -> Path:
 
 
 def _fetch(location: str, target: Path) -> str | None:
-    """Download one file; return the archive's response if there is no file."""
+    """Download one file; return None, or the archive's response if the download failed."""
     words = [HELPER, *TIME_LIMITS]
-    if os.geteuid() == 0:  # apt's own user cannot write into the cache
+    if os.geteuid() == 0:  # the user _apt cannot write to the cache
         words.append("-oAPT::Sandbox::User=root")
     done = subprocess.run(
         [*words, "download-file", location, str(target)],
@@ -102,14 +102,14 @@ def _fetch(location: str, target: Path) -> str | None:
         env={**os.environ, "LC_ALL": "C"},
     )
     if done.returncode == 0 and target.is_file():
-        if target.is_symlink():  # apt links to the files of an archive on this machine
+        if target.is_symlink():  # apt creates a link for a file: URI
             original = target.resolve()
             target.unlink()
             shutil.copyfile(original, target)
         return None
     lines = [line for line in done.stderr.splitlines() if line.startswith("E: ")]
-    said = lines[0] if lines else f"{HELPER} exited with {done.returncode}"
-    return " ".join(said.removeprefix("E: Failed to fetch").replace(location, "").split())
+    response = lines[0] if lines else f"{HELPER} exited with {done.returncode}"
+    return " ".join(response.removeprefix("E: Failed to fetch").replace(location, "").split())
 
 
 def sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The initramfs: busybox, the disk's drivers and a script: Debian's own takes longer to boot."""
+"""The initramfs: busybox, disk drivers and an init script. Debian's initramfs boots more slowly."""
 
 import lzma
 import stat
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DRIVERS = ("virtio_blk", "xen-blkfront", "ext4", "crc32c_generic", "crc32c-intel")
-"""Drivers of the root's disk in dom0 and in a guest, and of its file system."""
+"""Drivers of the root disk in dom0 and in a guest, and of its file system."""
 
 
 def parse_dependencies(text: str) -> dict[str, list[str]]:
-    """Read modules.dep: every module's path, and those it needs, nearest first."""
+    """Parse modules.dep(5): the paths of the modules that each module needs, by its path."""
     table = {}
     for line in text.splitlines():
         path, _, needs = line.partition(":")
@@ -19,21 +19,33 @@ def parse_dependencies(text: str) -> dict[str, list[str]]:
 
 
 def order(table: dict[str, list[str]], names: tuple[str, ...]) -> list[str]:
-    """Return the paths of modules and all they need, each after what it needs."""
+    """Return the paths of modules and of their dependencies, in the order of loading.
+
+    Args:
+        table: from `parse_dependencies`.
+        names: of the modules; one that is not in the table is built into the kernel.
+    """
     paths = {Path(path).name.split(".")[0].replace("-", "_"): path for path in table}
     ordered: list[str] = []
     for name in names:
         path = paths.get(name.replace("-", "_"))
         if path is None:  # built into the kernel
             continue
-        for wanted in [*reversed(table[path]), path]:
-            if wanted not in ordered:
-                ordered.append(wanted)
+        for module in [*reversed(table[path]), path]:
+            if module not in ordered:
+                ordered.append(module)
     return ordered
 
 
 def entry(number: int, name: str, mode: int, content: bytes = b"") -> bytes:
-    """Return one member of a cpio archive, in the `newc` format the kernel reads."""
+    """Return one member of a cpio archive in the `newc` format: buffer-format.rst of Linux.
+
+    Args:
+        number: its inode number.
+        name: its path.
+        mode: its st_mode.
+        content: of a regular file.
+    """
     encoded = name.encode() + b"\0"
     fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(encoded), 0)
     header = b"070701" + b"".join(b"%08X" % field for field in fields)
@@ -54,31 +66,32 @@ def build(root: Path, script: Path) -> bytes:
     """Return the initramfs for the kernel in a root.
 
     Args:
-        root: a dom0 root: its busybox and its modules are taken.
-        script: becomes /init.
+        root: dom0's root, with its busybox and modules.
+        script: the file that becomes /init.
     """
     modules = next((root / "usr/lib/modules").iterdir())
     return archive([*_base(root, script), *_drivers(modules)])
 
 
 def build_for(modules: Path, root: Path, script: Path) -> bytes:
-    """Return the initramfs for a kernel that is not the root's, and has its drivers built in.
+    """Return the initramfs for a kernel that is not the root's and has its drivers built in.
 
     Args:
-        modules: its directory as in /lib/modules, which `script` gives to the system.
-        root: a dom0 root: its busybox is taken.
-        script: becomes /init.
+        modules: the kernel's directory of /lib/modules; `script` copies it to the system.
+        root: dom0's root, with its busybox.
+        script: the file that becomes /init.
     """
     order = ("modules/order", stat.S_IFREG | 0o644, b"")
-    return archive([*_base(root, script), order, *_told(modules)])
+    return archive([*_base(root, script), order, *_module_lists(modules)])
 
 
-def _told(modules: Path) -> Iterator[tuple[str, int, bytes]]:
-    place = f"lib/modules/{modules.name}"
-    for directory in ("lib", "lib/modules", place):
+def _module_lists(modules: Path) -> Iterator[tuple[str, int, bytes]]:
+    """Yield the files that modprobe reads, such as modules.builtin, without any module."""
+    target = f"lib/modules/{modules.name}"
+    for directory in ("lib", "lib/modules", target):
         yield directory, stat.S_IFDIR | 0o755, b""
     for file in sorted(path for path in modules.iterdir() if path.is_file()):
-        yield f"{place}/{file.name}", stat.S_IFREG | 0o644, file.read_bytes()
+        yield f"{target}/{file.name}", stat.S_IFREG | 0o644, file.read_bytes()
 
 
 def _base(root: Path, script: Path) -> Iterator[tuple[str, int, bytes]]:
@@ -93,7 +106,7 @@ def _drivers(modules: Path) -> Iterator[tuple[str, int, bytes]]:
     for path in order(parse_dependencies((modules / "modules.dep").read_text()), DRIVERS):
         content = (modules / path).read_bytes()
         name = Path(path).name
-        if name.endswith(".xz"):  # busybox cannot ask the kernel to unpack it
+        if name.endswith(".xz"):  # busybox's insmod does not load compressed modules
             content, name = lzma.decompress(content), name.removesuffix(".xz")
         names.append(name)
         yield f"modules/{name}", stat.S_IFREG | 0o644, content

@@ -1,30 +1,29 @@
-"""What Debian's signed index lists of a source package, read by the machine's apt."""
+"""The versions of a source package in Debian's signed index, read with apt."""
 
 import os
 import re
 import subprocess
 
-from lablib import apt
 from lablib.cache import Cache
 from lablib.errors import LabError
-from lablib.work import step
+from lablib.output import step
+from lablib.source import apt
 
 TRUST = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
-"""What apt holds the index to: the keys of debian-archive-keyring, whatever this machine's own
-Debian is."""
+"""Option of sources.list: the keys, of debian-archive-keyring, one of which must sign the index."""
 
 
 def versions(cache: Cache, package: str) -> dict[str, dict[str, str]]:
-    """Return the listed versions of a source package: SHA-256 sum by file name, by version.
+    """Return the SHA-256 sums by file name, by version of a source package.
 
-    The index is kept in the cache, apart from the machine's own, and updated at each call.
+    The index is in the cache, separate from apt's own, and updated by each call.
 
     Args:
-        cache: where it is kept.
+        cache: the cache.
         package: the source package's name.
 
     Raises:
-        LabError: apt cannot get the index, or its signature is not Debian's.
+        LabError: apt cannot download the index, or Debian has not signed it.
     """
     with cache.locked("index"):
         home = cache.root / "index"
@@ -42,18 +41,18 @@ def versions(cache: Cache, package: str) -> dict[str, dict[str, str]]:
             "-oAPT::Update::Error-Mode=any",
             *apt.TIME_LIMITS,
         ]
-        if os.geteuid() == 0:  # apt's own user cannot write into the cache
+        if os.geteuid() == 0:  # the user _apt cannot write to the cache
             options.append("-oAPT::Sandbox::User=root")
-        with step("reading Debian's index of sources"):
-            updated, said = _apt(["apt-get", *options, "-q", "update"])
-        read, listed = _apt(["apt-cache", *options, "showsrc", "--only-source", package])
-    if not read:  # an archive that lacks one suite of several still lists its others
-        raise LabError(f"Debian's index cannot be read ({listed if updated else said})")
-    return parse(listed)
+        with step("reading Debian's index of source packages"):
+            updated, message = _apt(["apt-get", *options, "-q", "update"])
+        read, output = _apt(["apt-cache", *options, "showsrc", "--only-source", package])
+    if not read:  # a failed update is no error: an archive may lack one of several suites
+        raise LabError(f"Debian's index cannot be read ({output if updated else message})")
+    return parse(output)
 
 
 def parse(text: str) -> dict[str, dict[str, str]]:
-    """Read `apt-cache showsrc`: SHA-256 sum by file name, by version; without signatures."""
+    """Parse `apt-cache showsrc`: SHA-256 sums of tarballs by file name, by version."""
     found: dict[str, dict[str, str]] = {}
     for paragraph in re.split(r"\n\s*\n", text):
         version = re.search(r"^Version: (\S+)", paragraph, re.MULTILINE)
@@ -66,11 +65,11 @@ def parse(text: str) -> dict[str, dict[str, str]]:
 
 
 def _apt(words: list[str]) -> tuple[bool, str]:
-    """Run one of apt's programs; return whether it succeeded, and its output or first error."""
+    """Run a program of apt; return True and its output, or False and its first error message."""
     environment = {**os.environ, "LC_ALL": "C"}
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
     if done.returncode == 0:
         return True, done.stdout
     lines = [line for line in done.stderr.splitlines() if line.startswith("E: ")]
-    said = lines[0].removeprefix("E: ") if lines else f"{words[0]} exited with {done.returncode}"
-    return False, " ".join(said.split())
+    message = lines[0].removeprefix("E: ") if lines else f"{words[0]} exited with {done.returncode}"
+    return False, " ".join(message.split())

@@ -1,4 +1,4 @@
-"""Where this machine gets Debian from: its own apt configuration, never a name of ours."""
+"""The Debian archives to use: from the environment or from this machine's apt configuration."""
 
 import os
 import re
@@ -14,15 +14,15 @@ TIME_LIMITS = (
     "-oAcquire::http::Timeout=20",
     "-oAcquire::https::Timeout=20",
 )
-"""Options of apt's programs: how often to ask again, and seconds that an archive may be silent."""
+"""Options of apt's programs: number of retries, and seconds until an archive must respond."""
 
 SUITE = "trixie"
-"""The dom0's release, whatever the machine's own is."""
+"""The Debian release of dom0, independent of this machine's release."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One archive apt knows: where, and which suites and components of it."""
+    """An archive in apt's configuration, with the configured suites and components."""
 
     uri: str
     suites: tuple[str, ...]
@@ -31,18 +31,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Mirrors:
-    """Where the lab's packages come from.
+    """The archives that the lab uses.
 
     Attributes:
         archive: URI of the Debian archive.
-        security: URI of its security archive; none when the machine uses none.
+        security: URI of the security archive; None if there is none.
     """
 
     archive: str
     security: str | None
 
     def lines(self) -> list[str]:
-        """Return the dom0 release's sources.list, binary and source packages."""
+        """Return the lines of dom0's sources.list, for binary and source packages."""
         suites = [(self.archive, SUITE), (self.archive, f"{SUITE}-updates")]
         if self.security:
             suites.append((self.security, f"{SUITE}-security"))
@@ -52,7 +52,7 @@ class Mirrors:
 
 
 def parse_list(text: str) -> Iterator[Source]:
-    """Yield the binary sources of a one-line-style sources.list."""
+    """Yield the binary sources of a one-line-style file: sources.list(5)."""
     for line in text.splitlines():
         match = re.match(r"\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)([^#]*)", line)
         if match:
@@ -60,9 +60,9 @@ def parse_list(text: str) -> Iterator[Source]:
 
 
 def parse_deb822(text: str) -> Iterator[Source]:
-    """Yield the binary sources of a deb822-style .sources file."""
-    kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    for paragraph in re.split(r"\n\s*\n", kept):
+    """Yield the enabled binary sources of a deb822-style .sources file: sources.list(5)."""
+    uncommented = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    for paragraph in re.split(r"\n\s*\n", uncommented):
         fields: dict[str, str] = {}
         name = ""
         for line in paragraph.splitlines():
@@ -83,60 +83,60 @@ def parse_deb822(text: str) -> Iterator[Source]:
 
 
 def choose(sources: list[Source], codename: str) -> Mirrors:
-    """Pick the archive that serves the machine's own Debian, and its security archive.
+    """Return the configured archive of this machine's release, and its security archive.
 
     Args:
-        sources: what apt is configured with.
-        codename: the machine's release, such as `bookworm`.
+        sources: the sources in apt's configuration.
+        codename: of this machine's release, such as `bookworm`.
 
     Raises:
-        LabError: apt knows no Debian archive.
+        LabError: apt's configuration has no Debian archive.
     """
 
     def serving(suites: set[str]) -> str | None:
         for source in sources:
             if suites & {s.rstrip("/") for s in source.suites} and "main" in source.components:
-                return _listed(source.uri).rstrip("/")
+                return _first_mirror(source.uri).rstrip("/")
         return None
 
     aliases = {codename, SUITE, "stable", "oldstable"}
     archive = serving(aliases)
     if archive is None:
         raise LabError(
-            f"apt's configuration names no Debian archive for {codename}",
-            "add one under /etc/apt, or set XENGT_MIRROR to an archive's URI",
+            f"apt's configuration has no Debian archive for {codename}",
+            "add one in /etc/apt, or set XENGT_MIRROR to the URI of an archive",
             exit_code=EXIT_USAGE,
         )
     return Mirrors(archive, serving({f"{alias}-security" for alias in aliases}))
 
 
-def _listed(uri: str) -> str:
-    """Return the first archive of a mirror list on this machine; any other URI as it is."""
+def _first_mirror(uri: str) -> str:
+    """Return the first archive of a mirror+file: list; any other URI unchanged."""
     if not uri.startswith("mirror+file:"):
         return uri
     try:
         lines = Path(uri.removeprefix("mirror+file:")).read_text().splitlines()
-    except OSError:  # apt says what is wrong with it when it is asked for a file
+    except OSError:  # apt reports the error when it downloads
         return uri
     words = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
     return words[0] if words else uri
 
 
 def mirrors(etc: Path = Path("/etc"), environ: Mapping[str, str] = os.environ) -> Mirrors:
-    """Return the mirrors to use: those of the environment, or this machine's.
+    """Return the archives in the environment or, without any, in apt's configuration.
 
     Args:
         etc: the directory with `apt/` and `os-release`.
-        environ: may set XENGT_MIRROR and XENGT_SECURITY_MIRROR.
+        environ: may have XENGT_MIRROR and XENGT_SECURITY_MIRROR.
 
     Raises:
-        LabError: there is no archive, or the environment's is no URI.
+        LabError: no archive is configured, or a variable is not a URI.
     """
     for variable in ("XENGT_MIRROR", "XENGT_SECURITY_MIRROR"):
         if environ.get(variable) and ":/" not in environ[variable]:
             raise LabError(
                 f"{variable}={environ[variable]} is not the URI of an archive",
-                "give it a scheme and a path, such as http://HOST/debian",
+                "set it to a URI with scheme and path, such as http://HOST/debian",
                 exit_code=EXIT_USAGE,
             )
     if environ.get("XENGT_MIRROR"):
@@ -156,7 +156,7 @@ def mirrors(etc: Path = Path("/etc"), environ: Mapping[str, str] = os.environ) -
 
 
 def proxies() -> list[str]:
-    """Return the lines of this machine's apt configuration that say how it reaches mirrors."""
+    """Return the lines of apt's configuration about proxies and certificates."""
     dump = subprocess.run(
         ["apt-config", "dump", "--format", '%f "%v";%n', "Acquire"],
         check=True,

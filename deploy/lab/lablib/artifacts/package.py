@@ -1,13 +1,13 @@
-"""xengt as a Debian package, built from this tree as it stands."""
+"""xengt's Debian package, built from the working tree."""
 
 import shutil
 from pathlib import Path
 
 from lablib import places
+from lablib.artifacts.roots import Workbench, build_root
 from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError
-from lablib.roots import Workbench, build_root
-from lablib.work import step
+from lablib.output import step
 
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "xengt", "xenlib_cffi", "deploy/debian")
 COMPILED = {".so", ".o", ".pyc"}
@@ -19,11 +19,11 @@ export DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$1"
 dpkg-buildpackage --build=binary --no-sign
 """
 
-# setuptools leaves out an extension that does not compile; a package without them is no package.
+# setuptools omits an extension that does not compile: the package is checked for both extensions.
 CHECK = """
 for module in _histogram _xen; do
     dpkg-deb --contents xengt_*.deb | grep "xenlib_cffi/$module\\..*\\.so$" >/dev/null || {
-        echo "the package lacks xenlib_cffi.$module: see the compiler's message above"
+        echo "xenlib_cffi.$module is missing in the package: see the compiler's message above"
         exit 1
     }
 done
@@ -32,7 +32,11 @@ mv xengt_*.deb xengt.deb
 
 
 def files(tree: Path) -> list[Path]:
-    """Return what is packaged: the tree's parts, less what a compiler left there."""
+    """Return the files to package: those of PARTS except compiled ones.
+
+    Args:
+        tree: the top directory of the tree.
+    """
     found: list[Path] = []
     for part in PARTS:
         path = tree / part
@@ -42,14 +46,14 @@ def files(tree: Path) -> list[Path]:
 
 
 def build(cache: Cache, jobs: int) -> Path:
-    """Return the path of the .deb.
+    """Return the path of the .deb; build it if it is not in the cache.
 
     Args:
-        cache: where it is kept.
-        jobs: compilers at once.
+        cache: the cache.
+        jobs: number of parallel compilers.
 
     Raises:
-        LabError: it does not build, or lacks a compiled module.
+        LabError: the build failed, or an extension module is missing.
     """
     tree = places.TREE
     root = build_root(cache)
@@ -60,21 +64,21 @@ def build(cache: Cache, jobs: int) -> Path:
 
     def make(entry: Path) -> None:
         log = cache.log("package")
-        given = entry / "given"
+        source = entry / "source"
         for path in names:
-            target = given / "tree" / path.relative_to(tree)
+            target = source / "tree" / path.relative_to(tree)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
         with step("building xengt's Debian package"), Workbench(root, f"deb-{name}") as bench:
-            bench.bring(given, log)
+            bench.bring(source, log)
             try:
                 bench.do(BUILD, log, str(jobs))
                 bench.do(CHECK, log)
             except LabError as error:
                 raise LabError(
-                    "xengt's Debian package does not build", error.remedy, log
+                    "the build of xengt's Debian package failed", error.remedy, log
                 ) from error
             bench.take(["xengt.deb"], entry)
-        shutil.rmtree(given)
+        shutil.rmtree(source)
 
     return cache.entry("package", name, make) / "xengt.deb"

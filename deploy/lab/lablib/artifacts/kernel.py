@@ -1,37 +1,38 @@
-"""dom0's kernel, where it is not Debian's own: Debian's source with this tree's patches."""
+"""dom0's patched kernel (`--kernel patched`): Debian's source with this tree's patches."""
 
 import tempfile
 from pathlib import Path
 
 from lablib import places
-from lablib.bases import LINUX, base
+from lablib.artifacts.roots import Workbench, kernel_root
 from lablib.cache import Cache, key
+from lablib.commands import as_root, run
 from lablib.errors import LabError
-from lablib.roots import Workbench, kernel_root
-from lablib.series import Patch, counted, flaw, kernel_patches
-from lablib.work import as_root, run, step
+from lablib.output import step
+from lablib.source.bases import LINUX, base
+from lablib.source.series import Patch, count_text, first_problem, kernel_patches
 
 KERNELS = ("debian", "patched")
-"""Debian's own is the package; the other has a small configuration, lab/kernel/config."""
+"""Debian's package, or a kernel built with the configuration deploy/lab/kernel/config."""
 
-# Each patch goes on what those before it left. What patch says of it is judged in Python.
+# Applies the patches in order. `first_problem` evaluates the output of patch.
 APPLY = """
 for patch; do
     patch --strip=1 --fuzz=0 --batch --forward --no-backup-if-mismatch --directory=linux \\
-        < "$patch" > "$patch.said" 2>&1 || break
+        < "$patch" > "$patch.output" 2>&1 || break
 done
 """
 
-# allnoconfig takes what it is given, and says nothing of what cannot be had.
+# allnoconfig ignores options whose dependencies are not met, without a message.
 CONFIGURE = """
 make -s -C linux ARCH=x86_64 KCONFIG_ALLCONFIG=../config allnoconfig
-for wanted in $(grep ^CONFIG_ config); do
-    grep -qxF "$wanted" linux/.config || { echo "not to be had: $wanted"; exit 1; }
+for option in $(grep ^CONFIG_ config); do
+    grep -qxF "$option" linux/.config || { echo "$option: its dependencies are not met"; exit 1; }
 done
 """
 
 COMPILE = """
-# The same kernel from the same source: nothing of the machine or the hour goes in.
+# A reproducible build: the kernel does not contain the host name or the time.
 export KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_VERSION=1
 export KBUILD_BUILD_USER=xengt KBUILD_BUILD_HOST=lab
 nice make -s -C linux -j"$1" bzImage modules
@@ -42,17 +43,17 @@ make -s -C linux INSTALL_MOD_PATH=../made modules_install
 def build(cache: Cache, jobs: int, first: int | None = None, local: Path | None = None) -> Path:
     """Return the directory with the patched kernel's `vmlinuz`, `modules`, `.config` and `version`.
 
-    The modules are a directory as /lib/modules has it, of a kernel that has everything built in:
-    it says so to modprobe.
+    `modules` has the layout of /lib/modules. The kernel has no modules; modprobe reads in it which
+    are built in.
 
     Args:
-        cache: where it is kept.
-        jobs: compilers at once.
-        first: only so many patches of the series, for one step of it; all when nothing is said.
-        local: a tree or tarball of Linux to build from, instead of Debian's source.
+        cache: the cache.
+        jobs: number of parallel compilers.
+        first: number of patches to apply; None: all.
+        local: source directory or tarball to build from; None: Debian's source.
 
     Raises:
-        LabError: no source for it, a patch that does not apply exactly, or a failed compilation.
+        LabError: there is no source, a patch does not apply exactly, or the build failed.
     """
     applied = kernel_patches(first)
     origin = base(cache, LINUX, local)
@@ -65,8 +66,11 @@ def build(cache: Cache, jobs: int, first: int | None = None, local: Path | None 
     def make(entry: Path) -> None:
         (entry / "version").write_text(f"{origin.version} patched\n")
         log = cache.log("kernel")
-        of = f"{counted(applied)} on Linux {origin.version}"
-        with step(f"building the patched kernel, {of} (once)"), Workbench(root, "kernel") as bench:
+        source = f"{count_text(applied)} on Linux {origin.version}"
+        with (
+            step(f"building the patched kernel: {source} (once)"),
+            Workbench(root, "kernel") as bench,
+        ):
             run(as_root(["cp", "-a", origin.directory / "linux", bench.outer]), log)
             _apply(bench, applied, log, offsets=origin.offsets)
             bench.do(CONFIGURE, log)
@@ -87,12 +91,12 @@ def _apply(bench: Workbench, series: list[Patch], log: Path, *, offsets: bool) -
         bench.bring(Path(directory), log)
     bench.do(APPLY, log, *(patch.name for patch in series))
     for patch in series:
-        said = bench.outer / f"{patch.name}.said"
-        text = said.read_text(errors="replace") if said.exists() else ""
-        if found := flaw(text, offsets=offsets):
-            how = "" if offsets else " exactly"
+        file = bench.outer / f"{patch.name}.output"
+        output = file.read_text(errors="replace") if file.exists() else ""
+        if problem := first_problem(output, offsets=offsets):
+            exactly = "" if offsets else " exactly"
             raise LabError(
-                f"{patch.name} does not apply{how}: {found}",
-                "make it anew from Debian's Linux with the patches before it",
+                f"{patch.name} does not apply{exactly}: {problem}",
+                "regenerate the patch on Debian's Linux with the preceding patches applied",
                 log,
             )

@@ -1,12 +1,14 @@
-"""The two Debian 13 roots: one to compile in, one that becomes dom0."""
+"""Debian 13 roots: directories with Debian packages, to compile in or to make dom0's disk from."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from lablib import apt, places
+from lablib import places
 from lablib.cache import Cache, key, remove
-from lablib.work import as_root, run, step
+from lablib.commands import as_root, run
+from lablib.output import step
+from lablib.source import apt
 
 BUILD_PACKAGES = (
     "build-essential", "libxen-dev", "pkgconf",
@@ -14,10 +16,11 @@ BUILD_PACKAGES = (
     "python3-setuptools",
     "bison", "flex", "bc", "python3",
 )  # fmt: skip
-"""What compiles C against Xen's libraries, the Debian package of this tree, and a hypervisor."""
+"""Packages of the build root, in which xengt, C programs that use Xen's libraries and the
+hypervisor are built."""
 
 KERNEL_PACKAGES = ("build-essential", "bc", "bison", "flex", "kmod", "libelf-dev", "zstd")
-"""What compiles a kernel."""
+"""Packages of the root that kernels are built in."""
 
 DOM0_PACKAGES = (
     "linux-image-amd64", "xen-hypervisor-4.20-amd64", "xen-utils-4.20", "systemd-sysv",
@@ -25,7 +28,7 @@ DOM0_PACKAGES = (
     "python3-cffi", "python3-typer", "python3-prometheus-client", "python3-pyxs", "python3-rich",
     "python3-pytest",
 )  # fmt: skip
-"""What dom0 runs: Debian's own kernel, hypervisor, toolstack and Python libraries."""
+"""Packages of dom0: Debian's kernel, hypervisor and toolstack, and the libraries of xengt."""
 
 SLIM = (
     "path-exclude=/usr/share/man/*",
@@ -38,43 +41,44 @@ ENVIRONMENT = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", 
 
 
 def build_root(cache: Cache) -> Path:
-    """Return the directory with compilers and Xen's development files."""
-    return _compilers(cache, "build", BUILD_PACKAGES, "everything")
+    """Return the directory of the root with compilers and Xen's development files."""
+    return _compilers(cache, "build", BUILD_PACKAGES, "Xen and xengt")
 
 
 def kernel_root(cache: Cache) -> Path:
-    """Return the directory with what a kernel is compiled with."""
-    return _compilers(cache, "kernel-build", KERNEL_PACKAGES, "a kernel")
+    """Return the directory of the root that kernels are built in."""
+    return _compilers(cache, "kernel-build", KERNEL_PACKAGES, "Linux")
 
 
-def _compilers(cache: Cache, kind: str, packages: Sequence[str], what: str) -> Path:
+def _compilers(cache: Cache, kind: str, packages: Sequence[str], product: str) -> Path:
     name = key(word.encode() for word in (apt.SUITE, *packages, *SLIM))
 
     def make(entry: Path) -> None:
-        with step(f"making the root that {what} is compiled in (once)"):
+        with step(f"making a Debian root to compile {product} in (once)"):
             _debootstrap(entry, packages, cache.log(kind))
 
     return cache.entry(kind, name, make) / "root"
 
 
 def dom0_root(cache: Cache, kind: str = "dom0", more: Sequence[str] = ()) -> Path:
-    """Return the directory with the Debian packages that dom0 is made of.
+    """Return the directory of the root that dom0's disk is made from.
 
     Args:
-        cache: where it is kept.
-        kind: what it is kept as.
-        more: Debian packages beyond those every dom0 has.
+        cache: the cache.
+        kind: the kind of the cache entry.
+        more: Debian packages in addition to DOM0_PACKAGES.
     """
     slim = places.LAB / "dom0/slim"
-    # Never older than the build root: what is compiled there asks for libraries as new as its own.
+    # BUILD_PACKAGES are in the key so that dom0 is never older than the build root: programs need
+    # libraries at least as new as those they are compiled with.
     packages = (*BUILD_PACKAGES, *DOM0_PACKAGES, *more)
     words = [word.encode() for word in (apt.SUITE, *packages, *SLIM)]
     name = key([*words, slim.read_bytes()])
 
     def make(entry: Path) -> None:
-        wanted = (*DOM0_PACKAGES, *more)
         with step("making the Debian root of dom0 (once)"):
-            _debootstrap(entry, wanted, cache.log(kind), f"--customize-hook={slim}")
+            hook = f"--customize-hook={slim}"
+            _debootstrap(entry, (*DOM0_PACKAGES, *more), cache.log(kind), hook)
 
     return cache.entry(kind, name, make) / "root"
 
@@ -93,14 +97,14 @@ def _debootstrap(entry: Path, packages: Sequence[str], log: Path, *options: str)
     run(as_root(command), log)
 
 
-def inside(root: Path, script: str, log: Path, *arguments: str) -> None:
-    """Run a shell script in a root, as its root user, without any mount.
+def run_in_root(root: Path, script: str, log: Path, *arguments: str) -> None:
+    """Run a shell script in a root with chroot, as root and without mounts.
 
     Args:
         root: from `build_root`, or a copy of `dom0_root`.
         script: for `sh -eu`.
-        log: takes its output.
-        arguments: the script's $1 and on.
+        log: the file for its output.
+        arguments: $1 and the following arguments of the script.
 
     Raises:
         LabError: the script failed.
@@ -112,15 +116,19 @@ def inside(root: Path, script: str, log: Path, *arguments: str) -> None:
 
 
 class Workbench:
-    """A directory inside the build root that is gone afterwards.
+    """A temporary directory in a root to compile in.
 
     Args:
         root: from `build_root`.
-        name: of the directory; two workbenches of one name must not be used at once.
+        name: of the directory; workbenches of the same name must not be used at the same time.
+
+    Attributes:
+        inner: its path in the root.
+        outer: its path on this machine.
     """
 
     def __init__(self, root: Path, name: str) -> None:
-        """Name the directory; entering the context makes it."""
+        """Set the paths; entering the context makes the directory."""
         self.root = root
         self.inner = f"/bench/{name}"
         self.outer = root / "bench" / name
@@ -132,18 +140,23 @@ class Workbench:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove it with everything made in it."""
+        """Remove the directory."""
         remove(self.outer)
 
     def bring(self, source: Path, log: Path) -> None:
-        """Copy a directory's content in."""
+        """Copy the content of a directory into the workbench."""
         run(as_root(["cp", "-r", "--no-preserve=ownership", f"{source}/.", self.outer]), log)
 
     def do(self, script: str, log: Path, *arguments: str) -> None:
-        """Run a shell script in the directory; see `inside`."""
-        inside(self.root, f"cd {self.inner}\n{script}", log, *arguments)
+        """Run a shell script in the workbench; see `run_in_root`."""
+        run_in_root(self.root, f"cd {self.inner}\n{script}", log, *arguments)
 
     def take(self, names: Sequence[str], target: Path) -> None:
-        """Copy results out, owned by the caller."""
+        """Copy files out of the workbench, owned by the user of this process.
+
+        Args:
+            names: paths relative to the workbench.
+            target: the directory for the copies.
+        """
         for name in names:
             (target / Path(name).name).write_bytes((self.outer / name).read_bytes())

@@ -1,0 +1,1 @@
+"""deploy/lab/demo: measure grant map and unmap on stock and patched Xen, and compare."""

@@ -1,0 +1,259 @@
+"""`lab trace`: record the instructions of grant operations on a given hypervisor."""
+
+import argparse
+import json
+import os
+import select
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lablib import places, remote, session
+from lablib.artifacts import hypervisor
+from lablib.cache import Cache
+from lablib.errors import EXIT_USAGE, LabError
+from lablib.monitor import Monitor
+from lablib.output import step
+from lablib.record import Record
+from lablib.trace import capture, report
+from lablib.trace.analyse import ENTRY, analyse
+from lablib.trace.code import Code
+
+START_TIMEOUT = 1500.0
+"""Seconds until the first operation of the load in dom0."""
+RECORD_TIMEOUT = 1500.0
+"""Seconds until the hypercalls have been recorded."""
+END_TIMEOUT = 300.0
+"""Seconds until the load has unmapped everything."""
+MIN_HYPERCALLS = 8
+"""Hypercalls without which the most frequent sequence of instructions is not representative."""
+ATTEMPTS = 50
+"""Attempts to read the hypervisor's code from memory."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `lab trace` that do not concern the lab to start."""
+    parser.add_argument(
+        "--name",
+        metavar="LAB",
+        help="running lab to trace, started with --exact (default: start a lab for the trace)",
+    )
+    parser.add_argument(
+        "--syms",
+        type=Path,
+        metavar="FILE",
+        help="xen-syms of the hypervisor (default: the file in the directory of its image)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=32,
+        metavar="N",
+        help="grant operations per hypercall (default: 32)",
+    )
+    parser.add_argument(
+        "--granter",
+        default="guest",
+        choices=["guest", "empty", "self"],
+        help="granter of the mapped pages: the lab's guest, an empty domain, or dom0 itself"
+        " (default: guest)",
+    )
+    parser.add_argument(
+        "--mappings",
+        type=int,
+        default=1,
+        choices=[1, 2, 3],
+        help="simultaneous mappings of each reference; the last one is traced (default: 1)",
+    )
+    parser.add_argument(
+        "--hypercalls",
+        type=int,
+        default=40,
+        metavar="N",
+        help=f"number of hypercalls to record, {MIN_HYPERCALLS} or more (default: 40)",
+    )
+    parser.add_argument(
+        "--by",
+        default="symbol",
+        choices=list(report.BY),
+        help="count instructions by symbol (inlined code belongs to its caller), by function of the"
+        " source (inlined or not), or by source line (default: symbol)",
+    )
+    parser.add_argument(
+        "--listing", action="store_true", help="print every instruction with its source line"
+    )
+    parser.add_argument("--json", action="store_true", help="print the trace as a JSON document")
+
+
+def find_symbols_of_lab(booted: str, syms: Path | None = None) -> Path:
+    """Return the file with the symbols of a lab's hypervisor.
+
+    Args:
+        booted: `Record.hypervisor`: a variant, or the path of an image.
+        syms: the value of --syms.
+
+    Raises:
+        LabError: the file does not exist.
+    """
+    if booted not in hypervisor.VARIANTS:
+        return find_symbols(Path(booted), syms)
+    cache = Cache(places.cache_root())
+    return find_symbols(hypervisor.build(cache, booted, os.cpu_count() or 1) / "xen", syms)
+
+
+def find_symbols(xen: Path, syms: Path | None) -> Path:
+    """Return the file with the symbols of a hypervisor.
+
+    Args:
+        xen: the hypervisor's image.
+        syms: the value of --syms; None: `xen-syms` in the directory of the image.
+
+    Raises:
+        LabError: the file does not exist.
+    """
+    path = syms or xen.parent / "xen-syms"
+    if not path.is_file():
+        raise LabError(
+            f"{path}, the symbols of {xen}, does not exist",
+            "specify the xen-syms of the hypervisor with --syms FILE",
+            exit_code=EXIT_USAGE,
+        )
+    return path
+
+
+def record_trace(lab: Record, syms: Path, args: argparse.Namespace, directory: Path) -> None:
+    """Record the instructions that the hypervisor executes while dom0 maps and unmaps.
+
+    Args:
+        lab: a running lab with the instruction clock.
+        syms: its hypervisor's symbols.
+        args: of the command.
+        directory: gets `log`, see `capture.executed`, and `text`, the hypervisor's .text section.
+
+    Raises:
+        LabError: the lab has two vCPUs, or its monitor or the load does not respond.
+    """
+    if not lab.exact:
+        raise LabError(
+            f"the lab {lab.name} cannot be traced: it has two vCPUs, whose instructions would be"
+            " interleaved in the trace",
+            "trace a lab that was started with --exact, or omit --name to start one",
+            exit_code=EXIT_USAGE,
+        )
+    code = Code(syms)
+    with _load(lab, args), Monitor(lab.directory / "monitor") as monitor:
+        save_text_section(monitor, code, directory / "text")
+        with step(f"recording {args.hypercalls} hypercalls"):
+            log, entry = directory / "log", code.start(ENTRY)
+            capture.record(monitor, log, entry, args.hypercalls + 1, RECORD_TIMEOUT)
+
+
+@contextmanager
+def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
+    """Let dom0 map and unmap while the context is active; then unmap everything.
+
+    Raises:
+        LabError: the first operation did not succeed within START_TIMEOUT.
+    """
+    program = Path(__file__).with_name("load.py").read_text()
+    words = ["python3", "-c", program, str(args.batch), args.granter, str(args.mappings)]
+    with (
+        tempfile.TemporaryFile() as stderr,
+        subprocess.Popen(
+            [*remote.ssh(lab), shlex.join(words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        ) as load,
+    ):
+        try:
+            out = load.stdout
+            if not (out and select.select([out], [], [], START_TIMEOUT)[0] and out.readline()):
+                stderr.seek(0)
+                last = stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+                message = " ".join(last) or f"no operation in {START_TIMEOUT:.0f} s, and no message"
+                raise LabError(f"the load of the trace did not start in dom0: {message}")
+            yield
+        finally:
+            if load.stdin:
+                load.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                load.wait(END_TIMEOUT)
+            load.kill()
+
+
+def save_text_section(monitor: Monitor, code: Code, target: Path) -> None:
+    """Write the hypervisor's .text section, with the alternatives applied, to a file.
+
+    Args:
+        monitor: of the machine.
+        code: the linked code.
+        target: the file to write.
+
+    Raises:
+        LabError: the memory cannot be read, or has the code of another build.
+    """
+    start, size = code.section
+    for attempt in range(ATTEMPTS):
+        monitor.do("stop")
+        try:
+            capture.memory(monitor, start, size, target)
+            break
+        except LabError:  # Xen is not mapped in the current page table: try another moment
+            if attempt + 1 == ATTEMPTS:
+                raise
+        finally:
+            monitor.do("cont")
+        time.sleep(0.02)
+    code.compare(target.read_bytes())
+
+
+def run(args: argparse.Namespace, options: session.Options, running: Record | None) -> int:
+    """Trace a lab and print the result.
+
+    Args:
+        args: of the command.
+        options: the lab to start.
+        running: a running lab to trace instead.
+
+    Raises:
+        LabError: an option is out of range, or the trace failed.
+    """
+    if args.batch < 1:
+        raise LabError(
+            f"--batch {args.batch} is out of range", "specify 1 or more", exit_code=EXIT_USAGE
+        )
+    if args.hypercalls < MIN_HYPERCALLS:
+        raise LabError(
+            f"--hypercalls {args.hypercalls} is too low to find the most frequent sequence of"
+            " instructions",
+            f"specify {MIN_HYPERCALLS} or more",
+            exit_code=EXIT_USAGE,
+        )
+    if running:
+        syms = find_symbols_of_lab(running.hypervisor, args.syms)
+    else:
+        _, xen = session.build(Cache(places.cache_root()), options)
+        syms = find_symbols(xen, args.syms)
+    with tempfile.TemporaryDirectory(prefix="lab-trace-") as temporary:
+        directory = Path(temporary)
+        name = f"trace-{os.getpid()}"
+        try:
+            lab = running or session.up(name, options, detached=False)
+            record_trace(lab, syms, args, directory)
+        finally:
+            session.down(name)
+        code = Code(syms, directory / "text")
+        traces = analyse(code, directory / "log", args.batch)
+    if args.json:
+        document = report.document(traces, code, args.batch, args.granter, args.mappings)
+        print(json.dumps(document, indent=1))
+    else:
+        print(report.table(traces, code, args.batch, args.by))
+        if args.listing:
+            print(report.listing(traces, code))
+    return 0
