@@ -1,4 +1,4 @@
-"""The series in order on Debian's source: each step applies exactly and compiles without a word."""
+"""Each step of the series applies exactly to Debian's source and compiles without warnings."""
 
 import os
 
@@ -7,28 +7,29 @@ from lablib import kernel, places
 from lablib.cache import Cache
 
 
-def set_in(entry) -> set[str]:
+def config_lines(entry) -> set[str]:
+    """Return the option lines of a build's .config."""
     return {line for line in (entry / ".config").read_text().splitlines() if "CONFIG_" in line}
 
 
 @pytest.mark.series
 def test_a_step_builds(built, step):
-    """That none has fuzz, an offset or a warning, the build itself sees to."""
+    """The build itself fails on fuzz, offsets and warnings."""
     entry = built("patched", step)
-    said = (entry / "xen").read_bytes()
-    assert b"-xengt\0" in said
-    assert f"xengt {step} patch".encode() in said
+    image = (entry / "xen").read_bytes()
+    assert b"-xengt\0" in image
+    assert f"xengt {step} patch".encode() in image
 
 
 @pytest.mark.series
-def test_the_last_step_is_the_whole(built, step):
+def test_only_the_last_step_is_the_whole_series(built, step):
     last = built("patched", step) == built("patched")
     assert last == (step == len(list(places.PATCHES.glob("*.patch"))))
 
 
 @pytest.mark.series
-def test_a_step_of_the_kernel_builds(kernel_step):
-    """Twelve minutes of a CPU each; the last one is what the lab boots."""
+def test_a_kernel_step_builds(kernel_step):
+    """Each build takes twelve CPU minutes; the lab boots the last one."""
     cache = Cache(places.cache_root())
     last = kernel.build(cache, os.cpu_count() or 1)
     step = kernel.build(cache, os.cpu_count() or 1, kernel_step)
@@ -36,22 +37,22 @@ def test_a_step_of_the_kernel_builds(kernel_step):
     assert (step / ".config").read_text() == (last / ".config").read_text()
 
 
-def test_both_are_of_one_configuration(built):
-    assert set_in(built("stock")) == set_in(built("patched"))
+def test_stock_and_patched_have_the_same_configuration(built):
+    assert config_lines(built("stock")) == config_lines(built("patched"))
 
 
 @pytest.mark.series
-def test_both_debug_builds_are(built):
-    assert set_in(built("stock-debug")) == set_in(built("patched-debug"))
+def test_debug_builds_have_the_same_configuration(built):
+    assert config_lines(built("stock-debug")) == config_lines(built("patched-debug"))
 
 
 @pytest.mark.series
-def test_debug_checks_its_assertions(built):
-    debug, release = set_in(built("patched-debug")), set_in(built("patched"))
+def test_debug_builds_enable_assertions(built):
+    debug, release = config_lines(built("patched-debug")), config_lines(built("patched"))
     assert {"CONFIG_DEBUG=y", "CONFIG_DEBUG_LOCKS=y"} <= debug - release
-    # What is set differs by what CONFIG_DEBUG brings: nothing of a release build is taken away.
+    # CONFIG_DEBUG only adds options to those of a release build.
     assert release - debug == {"# CONFIG_DEBUG is not set"}
 
 
-def test_stock_says_nothing_of_us(built):
+def test_stock_has_no_xengt_version_string(built):
     assert b"xengt " not in (built("stock") / "xen").read_bytes()

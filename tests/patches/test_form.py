@@ -1,11 +1,11 @@
-"""Every patch reads as Xen's developers expect, and tells nothing of who made it where."""
+"""The form of every patch: message, style, and no traces of the machine it was made on."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.patches.form import LINUX, XEN, flaws
+from tests.patches.checkpatch import LINUX, XEN, problems
 
 PATCHES = Path(__file__).parents[2] / "patches"
 SERIES = sorted(path.parent for path in PATCHES.glob("*/series"))
@@ -36,13 +36,13 @@ index 0a5c23f..30805df 100644
 """
 
 
-def listed(directory: Path) -> list[str]:
+def series_of(directory: Path) -> list[str]:
     return re.sub(r"#.*", "", (directory / "series").read_text()).split()
 
 
-def every():
+def all_patches():
     for directory in SERIES:
-        names = listed(directory)
+        names = series_of(directory)
         for position, name in enumerate(names, 1):
             yield pytest.param(
                 directory / name, position, len(names), id=f"{directory.name}/{name}"
@@ -50,72 +50,75 @@ def every():
 
 
 @pytest.mark.parametrize("name", ["xen-4.20", "linux-6.12"])
-def test_debian_13s_own_has_a_series(name):
+def test_debian_13_has_a_series(name):
     assert PATCHES / name in SERIES
 
 
 @pytest.mark.parametrize("directory", SERIES, ids=lambda path: path.name)
-def test_a_series_lists_its_files_in_their_order(directory):
-    """Those of another series too, where they are the same."""
-    own = [name for name in listed(directory) if "/" not in name]
+def test_a_series_lists_its_files_in_order(directory):
+    """A series may also list files of another one, where patches are the same."""
+    own = [name for name in series_of(directory) if "/" not in name]
     assert own == sorted(path.name for path in directory.glob("*.patch"))
-    for position, name in enumerate(listed(directory), 1):
+    for position, name in enumerate(series_of(directory), 1):
         assert re.fullmatch(rf"(\.\./xen-[a-z0-9.]+/)?{position:04}-[a-zA-Z0-9._-]+\.patch", name)
 
 
-@pytest.mark.parametrize(("path", "position", "length"), list(every()))
-def test_form(path, position, length):
+@pytest.mark.parametrize(("path", "position", "length"), list(all_patches()))
+def test_a_patch_has_no_problems(path, position, length):
     style = LINUX if path.parent.name.startswith("linux") else XEN
-    assert list(flaws(path.read_text(), position, length, style)) == []
+    assert list(problems(path.read_text(), position, length, style)) == []
 
 
-def test_nothing_is_wrong_with_a_good_one():
-    assert list(flaws(GOOD, 2, 11)) == []
-    # The same without a count, and as git writes a series of one.
-    assert list(flaws(GOOD.replace("[PATCH 02/11] ", "[PATCH] "), 1, 1)) == []
+def test_a_good_patch_has_no_problems():
+    assert list(problems(GOOD, 2, 11)) == []
+    # Without a number, as git formats a single patch.
+    assert list(problems(GOOD.replace("[PATCH 02/11] ", "[PATCH] "), 1, 1)) == []
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("xengt developers", "A. Person", "From: A. Person"),
         ("xengt@localhost", "someone@real.example", "From: xengt developers <someone"),
-        ("[PATCH 02/11]", "[PATCH 03/11]", "it is 2 of 11"),
-        ("[PATCH 02/11]", "[PATCH 02/12]", "it is 2 of 11"),
-        ("gnttab: keep", "Keep", "no `component: what it does`"),
-        ("few words more", "few words more.", "no `component: what it does`"),
-        ("a\n few words", f"{'a' * 40}\n few words", "the subject is longer"),
-        ("Why it is so, in", f"Why {'so ' * 20}", "columns of 75: Why so"),
-        ("640 after.\n", "640 after.\n\nSigned-off-by: A\n", "a trailer: Signed-off-by:"),
-        ("640 after.\n", "640 after.\n\nReviewed-by: A\n", "a trailer: Reviewed-by:"),
-        ("640 after.\n", "640 after, says a@b.example\n", "an address: a@b.example"),
-        ("/xen/common", "/home/me/xen", "a place of one machine: /home/"),
-        ("/xen/common", "~/xen", "a place of one machine: ~/x"),
-        ("if ( new )", 'f("/tmp/x");', "a place of one machine: /tmp/"),
-        ("lore.kernel.org", "near.example", "a host: near.example"),
-        ("lore.kernel.org", "kernel.org.example", "a host: kernel.org.example"),
+        ("[PATCH 02/11]", "[PATCH 03/11]", "but the patch is 2 of 11"),
+        ("[PATCH 02/11]", "[PATCH 02/12]", "but the patch is 2 of 11"),
+        ("gnttab: keep", "Keep", "subject is not `component: description`"),
+        ("few words more", "few words more.", "subject is not `component: description`"),
+        ("a\n few words", f"{'a' * 40}\n few words", "subject is longer than 75"),
+        ("Why it is so, in", f"Why {'so ' * 20}", "columns, more than 75: Why so"),
+        ("640 after.\n", "640 after.\n\nSigned-off-by: A\n", "trailer: Signed-off-by:"),
+        ("640 after.\n", "640 after.\n\nReviewed-by: A\n", "trailer: Reviewed-by:"),
+        ("640 after.\n", "640 after, says a@b.example\n", "e-mail address: a@b.example"),
+        ("/xen/common", "/home/me/xen", "local path: /home/"),
+        ("/xen/common", "~/xen", "local path: ~/x"),
+        ("if ( new )", 'f("/tmp/x");', "local path: /tmp/"),
+        ("lore.kernel.org", "near.example", "host name: near.example"),
+        ("lore.kernel.org", "kernel.org.example", "host name: kernel.org.example"),
         ("Why it is so, in /xen/common and at https://lore.kernel.org/xen-devel/x:\n", "", None),
-        ("if ( new )", "if ( new ) ", "white space at the end"),
+        ("if ( new )", "if ( new ) ", "trailing white space"),
         ("if ( new )", "if ( new )\t/* x */", "a tab"),
-        ("if ( new )", "if ( n" + "e" * 75 + "w )", "longer than 79"),
+        ("if ( new )", "if ( n" + "e" * 75 + "w )", "longer than 79 columns"),
         ("if ( new )", "if (new)", "not in Xen's style"),
         ("if ( new )", "if( new )", "not in Xen's style"),
         ("if ( new )", "} else", "not in Xen's style"),
-        ("\ndiff --git a", "\ndiff a", "no diff --git in it"),
-        ('two parts");\n', 'two parts");', "not lines that end"),
+        ("\ndiff --git a", "\ndiff a", "no diff --git line"),
+        ('two parts");\n', 'two parts");', "line endings are not LF"),
     ],
 )
-def test_each_flaw_is_seen(old, new, said):
+def test_each_problem_is_reported(old, new, message):
     assert old in GOOD
     text = GOOD.replace(old, new, 1)
-    if said is None:
-        text, said = text.replace("    1,065 instructions before, 640 after.\n", ""), "say why"
-    found = list(flaws(text, 2, 11))
-    assert any(said in flaw for flaw in found), found
+    if message is None:
+        text, message = (
+            text.replace("    1,065 instructions before, 640 after.\n", ""),
+            "no commit message",
+        )
+    found = list(problems(text, 2, 11))
+    assert any(message in problem for problem in found), found
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("\tif (new)", None),
         ("\tstatic int f(int a,\n+\t\t\tint b)", None),
@@ -123,14 +126,14 @@ def test_each_flaw_is_seen(old, new, said):
         ("\tif(new)", "not in Linux's style"),
         ("\t}else", "not in Linux's style"),
         ("\t{", "not in Linux's style"),
-        ("        f();", "blanks for a tab"),
-        ("\t        f();", "blanks for a tab"),
-        ("\t\t" + "f" * 65, "longer than 80"),
+        ("        f();", "spaces instead of a tab"),
+        ("\t        f();", "spaces instead of a tab"),
+        ("\t\t" + "f" * 65, "longer than 80 columns"),
         ("\t\t" + "f" * 64, None),
     ],
 )
-def test_linux_has_another_style(line, said):
+def test_linux_style_differs(line, message):
     begin, _, _ = GOOD.partition("+    if ( new )")
-    found = list(flaws(f"{begin}+{line}\n", 2, 11, LINUX))
-    assert len(found) == (said is not None)
-    assert all(said in flaw for flaw in found)
+    found = list(problems(f"{begin}+{line}\n", 2, 11, LINUX))
+    assert len(found) == (message is not None)
+    assert all(message in problem for problem in found)
