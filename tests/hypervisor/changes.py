@@ -1,4 +1,4 @@
-"""Prepared sources with something in them changed: faults, and marks for a sanitizer."""
+"""Changes to prepared sources: planted faults, and annotations for ThreadSanitizer."""
 
 import re
 import shutil
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class NotThereError(Exception):
-    """What is to be replaced is not in the source as often as it should be."""
+class TextNotFoundError(Exception):
+    """The text to replace does not occur in the source the expected number of times."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A replacement of text in one of Xen's files.
+    """A text replacement in one of Xen's files.
 
     Attributes:
-        old: what is there, exactly `times`.
-        new: what is there instead.
-        file: as `userspace.prepared` names it.
-        function: the only place where `old` counts; the whole file when nothing is said.
-        times: how often it is there; each is replaced.
+        old: text to replace, which must occur exactly `times` times.
+        new: replacement.
+        file: name of the file in `xen/` of the prepared sources.
+        function: function in which to replace; the whole file if empty.
+        times: number of occurrences, all of which are replaced.
     """
 
     old: str
@@ -29,16 +29,18 @@ class Change:
     function: str = ""
     times: int = 1
 
-    def applied(self, text: str) -> str:
-        """Return the file with the change.
+    def apply(self, text: str) -> str:
+        """Return the text of the file with the change.
 
         Raises:
-            NotThereError: the series, or Xen, has become another.
+            TextNotFoundError: the number of occurrences differs, as Xen or the series has changed.
         """
         begin, end = _body(text, self.function) if self.function else (0, len(text))
-        there = text[begin:end].count(self.old)
-        if there != self.times:
-            raise NotThereError(f"{self.file}: {there} times, not {self.times}: {self.old}")
+        count = text[begin:end].count(self.old)
+        if count != self.times:
+            raise TextNotFoundError(
+                f"{self.file} contains {count} times, not {self.times}: {self.old}"
+            )
         return text[:begin] + text[begin:end].replace(self.old, self.new) + text[end:]
 
 
@@ -48,17 +50,20 @@ def _body(text: str, function: str) -> tuple[int, int]:
     return found.start(), text.index("\n}\n", found.end())
 
 
-def changed(sources: Path, into: Path, changes: Iterable[Change]) -> Path:
-    """Return a directory like that of `userspace.prepared`, with changes made in their order.
+def apply_changes(sources: Path, into: Path, changes: Iterable[Change]) -> Path:
+    """Copy prepared sources and apply changes to them; return the copy.
 
     Args:
-        sources: from there.
-        into: where it is made.
-        changes: each on what those before it have left.
+        sources: directory from `userspace.prepare`.
+        into: directory to create.
+        changes: applied one after the other.
+
+    Raises:
+        TextNotFoundError: a change does not apply.
     """
     shutil.copytree(sources / "xen", into / "xen")
     (into / "public").symlink_to(sources / "public")
     for change in changes:
         file = into / "xen" / change.file
-        file.write_text(change.applied(file.read_text()))
+        file.write_text(change.apply(file.read_text()))
     return into

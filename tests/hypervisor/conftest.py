@@ -1,4 +1,4 @@
-"""Both hypervisors in user space, compiled once for all that need them."""
+"""Fixtures that build both hypervisors for user space."""
 
 from pathlib import Path
 
@@ -7,22 +7,29 @@ from lablib import places
 from lablib.cache import Cache
 from lablib.series import patches
 
-from tests.hypervisor.userspace import CHECKED, DIFFER, OPTIMISED, compiled, linked, prepared
+from tests.hypervisor.userspace import (
+    CHECKED,
+    DIFFERENTIAL,
+    OPTIMISED,
+    compile_hypervisor,
+    link,
+    prepare,
+)
 
 
 @pytest.fixture(scope="session")
 def stock_sources() -> Path:
-    return prepared(Cache(places.cache_root()), [])
+    return prepare(Cache(places.cache_root()), [])
 
 
 @pytest.fixture(scope="session")
 def patched_sources() -> Path:
-    return prepared(Cache(places.cache_root()), patches())
+    return prepare(Cache(places.cache_root()), patches())
 
 
 @pytest.fixture(scope="session")
 def build(stock_sources, patched_sources, tmp_path_factory):
-    """Compiles both with some flags, and links them into one program or library with C of ours."""
+    """Return a function that links both hypervisors and C files of the tests into one program."""
 
     def build(
         name: str,
@@ -33,29 +40,29 @@ def build(stock_sources, patched_sources, tmp_path_factory):
         cc: str = "cc",
         patched: Path | None = None,
     ) -> Path:
-        into = tmp_path_factory.mktemp("built")
-        both = [
-            compiled("stock", stock_sources, into, flags, cc=cc),
-            compiled("patched", patched or patched_sources, into, flags, cc=cc),
+        into = tmp_path_factory.mktemp("build")
+        hypervisors = [
+            compile_hypervisor("stock", stock_sources, into, flags, cc=cc),
+            compile_hypervisor("patched", patched or patched_sources, into, flags, cc=cc),
         ]
-        made, parts = into / name, [*parts, *both]
-        return linked(made, parts, stock_sources, flags, shared=shared, cc=cc)
+        parts = [*parts, *hypervisors]
+        return link(into / name, parts, stock_sources, flags, shared=shared, cc=cc)
 
     return build
 
 
 @pytest.fixture(scope="session")
-def differ(build) -> Path:
-    """The program that plays random steps, as fast as it can."""
-    return build("differ", ["differ/main.c", *DIFFER], OPTIMISED)
+def differential(build) -> Path:
+    """The differential test as an optimised program."""
+    return build("differential", ["differential/main.c", *DIFFERENTIAL], OPTIMISED)
 
 
 @pytest.fixture(scope="session")
-def checked_differ(build) -> Path:
-    """The same under ASan and UBSan, with Xen's assertions."""
-    return build("differ", ["differ/main.c", *DIFFER], CHECKED)
+def checked_differential(build) -> Path:
+    """The differential test under ASan and UBSan, with Xen's assertions."""
+    return build("differential", ["differential/main.c", *DIFFERENTIAL], CHECKED)
 
 
 @pytest.fixture(scope="session")
-def differ_library(build) -> Path:
-    return build("libdiffer.so", DIFFER, OPTIMISED, shared=True)
+def differential_library(build) -> Path:
+    return build("libdifferential.so", DIFFERENTIAL, OPTIMISED, shared=True)

@@ -1,15 +1,16 @@
-"""The checks in advisories/ can fail: each does, on a hypervisor whose invariant is broken.
+"""Tests of the tests in advisories/: each must fail on a hypervisor that violates its invariant.
 
-What they do not show, as one thread does it all and the rest of Xen is the harness':
+Limits of these tests, which run in one thread with the rest of Xen emulated by the harness:
 
-- 268 is of Arm. 73 was of transfers, 235 of adding to a p2m on Arm: what is checked is the order of
-  the locks of mapping, copying and changing versions, and that each way out of these unlocks.
-- 218's and 453's barriers: that they are there, and in the right place, not that they suffice.
-- 228: that the free lists' locks are taken, and whose. Two CPUs at once are the matter of races/.
-- 26, 255, 384, 486: of a PV guest's frames. A translated one has none in its p2m here.
-- 288: of what is mapped by way of grants. What a guest's own page tables do is not in these files.
-- 346: the harness has devices lose a frame at once, so that nothing is deferred.
-- 380: how many entries a step looks at, not how long it takes.
+- XSA-268 is about Arm, XSA-73 about transfers, XSA-235 about the p2m on Arm: the tests check the
+  order of locks in map, copy and version switch, and that every error path releases its locks.
+- XSA-218 and XSA-453: presence and position of barriers, not whether they suffice.
+- XSA-228: that the free list's lock is taken, and whose. races/ tests two CPUs at once.
+- XSA-26, 255, 384, 486: frames of a PV guest. Translated guests have none in the p2m of the
+  harness.
+- XSA-288: grant mappings only. A guest's own page table updates are not in these files.
+- XSA-346: in the harness devices lose access at once; there are no deferred flushes.
+- XSA-380: number of entries per step, not its duration.
 """
 
 import os
@@ -20,24 +21,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.hypervisor.changes import Change, changed
-from tests.hypervisor.userspace import compiled, linked
+from tests.hypervisor.changes import Change, apply_changes
+from tests.hypervisor.userspace import compile_hypervisor, link
 from tests.patience import patient
 
 HERE = Path(__file__).parent
 ADVISORIES = HERE / "advisories"
 FLAGS = ("-O0", "-g0", "-w", "-DEVENTS", "-DNDEBUG")
-#: as alone.py has it
+#: exit code of run_check.py
 FAILED = 3
 
-#: Text of the patched hypervisor's sources, and what stands there instead.  The file is
-#: grant_table.c unless said otherwise.  `dies`: what breaks it takes the host down, and this is
-#: what is said then.  `fast = false`: without fast mappings, where the maptrack table is meant.
-#: `bus = true`: where mappings have bus addresses of their own.
-BROKEN = [
-    broken
+#: Faults planted into the patched hypervisor. `check` is the test that must fail, `why` describes
+#: the fault, `file` is grant_table.c by default. `dies`: the fault crashes the hypervisor with this
+#: message. `fast = false`: without fast mappings, for faults of the maptrack table. `bus = true`:
+#: with bus addresses of mappings.
+FAULTS = [
+    fault
     for file in sorted(ADVISORIES.glob("*.toml"))
-    for broken in tomllib.loads(file.read_text())["broken"]
+    for fault in tomllib.loads(file.read_text())["fault"]
 ]
 CHECKS = {
     line.removeprefix("def ").partition("(")[0]: module.stem
@@ -47,33 +48,33 @@ CHECKS = {
 }
 
 
-def test_each_check_has_something_that_breaks_it():
-    assert {broken["check"] for broken in BROKEN} == set(CHECKS)
+def test_each_check_has_a_fault():
+    assert {fault["check"] for fault in FAULTS} == set(CHECKS)
 
 
-def breakages(broken: list[dict]):
-    """What there is to break; one for each check by default."""
-    checks = [one["check"] for one in broken]
+def parameters(faults: list[dict]):
+    """Return test parameters: one fault for each check, all others only with --long."""
+    checks = [fault["check"] for fault in faults]
     return [
         pytest.param(
-            one,
-            id=f"{check}: {one['why']}",
+            fault,
+            id=f"{check}: {fault['why']}",
             marks=() if checks.index(check) == i else pytest.mark.long,
         )
-        for i, (check, one) in enumerate(zip(checks, broken, strict=True))
+        for i, (check, fault) in enumerate(zip(checks, faults, strict=True))
     ]
 
 
-@pytest.mark.parametrize("broken", breakages(BROKEN))
-def test_broken(broken, patched_sources, tmp_path):
-    file = broken.get("file", "grant_table.c")
-    changes = [Change(**change, file=file) for change in broken["change"]]
-    sources = changed(patched_sources, tmp_path / "sources", changes)
-    part = compiled("patched", sources, tmp_path, FLAGS)
-    library = linked(tmp_path / "libbroken.so", [part], sources, FLAGS, shared=True)
-    check = broken["check"]
-    ways = (str(broken.get("fast", True)), str(broken.get("bus", False)))
-    words = [ADVISORIES / "alone.py", library, CHECKS[check], check, *ways]
+@pytest.mark.parametrize("fault", parameters(FAULTS))
+def test_the_check_fails_with_the_fault(fault, patched_sources, tmp_path):
+    file = fault.get("file", "grant_table.c")
+    changes = [Change(**change, file=file) for change in fault["change"]]
+    sources = apply_changes(patched_sources, tmp_path / "sources", changes)
+    part = compile_hypervisor("patched", sources, tmp_path, FLAGS)
+    library = link(tmp_path / "libfaulty.so", [part], sources, FLAGS, shared=True)
+    check = fault["check"]
+    options = (str(fault.get("fast", True)), str(fault.get("bus", False)))
+    words = [ADVISORIES / "run_check.py", library, CHECKS[check], check, *options]
     done = subprocess.run(
         [sys.executable, *words],
         check=False,
@@ -82,10 +83,10 @@ def test_broken(broken, patched_sources, tmp_path):
         timeout=patient(300),
         env=os.environ | {"PYTHONPATH": str(HERE.parents[1])},
     )
-    said = f"exit code {done.returncode}\n{done.stderr}"
-    if "dies" in broken:
-        # What must never happen takes the host down, and what is under test here with it.
-        assert done.returncode < 0, said
-        assert broken["dies"] in done.stderr, said
+    output = f"exit code {done.returncode}\n{done.stderr}"
+    if "dies" in fault:
+        # The crash of the hypervisor ends the process of the check.
+        assert done.returncode < 0, output
+        assert fault["dies"] in done.stderr, output
     else:
-        assert done.returncode == FAILED, said
+        assert done.returncode == FAILED, output

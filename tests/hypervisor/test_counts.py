@@ -1,7 +1,7 @@
-"""What a map and an unmap take: locks, atomic operations, fences, instructions, cache lines.
+"""Locks, atomic operations, fences, instructions and cache lines of a map/unmap pair.
 
-The table, wide locks, atomics and what can be fast were seen to fail with the table lock taken back
-into the patched map.
+With the table lock added back to the patched map, the tests of the table, of wide locks, of atomic
+operations and of fast mappings fail.
 """
 
 import json
@@ -12,35 +12,35 @@ from pathlib import Path
 import pytest
 
 from tests.hypervisor.counts import table
-from tests.hypervisor.counts.measured import WIDE, measured
-from tests.hypervisor.counts.trace import Program
+from tests.hypervisor.counts.measure import WIDE, measure
+from tests.hypervisor.counts.valgrind import Program
 
 HERE = Path(__file__).parent / "counts"
 TABLE, PAGE = HERE / "counts.json", HERE / "counts.md"
-#: as Xen's release build has it: no position independence, and no frame pointer
+#: as in Xen's release build: not position-independent, without frame pointer
 FLAGS = (
     *("-O2", "-DNDEBUG", "-fno-pic", "-no-pie", "-fomit-frame-pointer"),
     *("-Wl,--wrap=calloc", "-Wl,--wrap=free"),
 )
 PARTS = ("counts/main.c", "counts/heap.c")
-#: What instructions may differ by: their ratio to stock's, which GCC 12 and Clang 14 agree on to
-#: 0.025, and they themselves with the compiler of the table.
+#: permitted difference of instruction ratios to stock, on which GCC 12 and Clang 14 agree to 0.025;
+#: permitted relative difference of instructions with the compiler of counts.json
 RATIO, SAME = 0.03, 0.02
-#: atomic operations on a table's lock that is written: taking it, giving it back
-OF_A_WRITER = 2
-AGAIN = "if this is meant: XENGT_WRITE_COUNTS=1 ./tests/run hypervisor -k counts"
+#: atomic operations on a table lock acquired and released by a writer
+WRITER_ATOMICS = 2
+REGENERATE = "if the change is intended: XENGT_WRITE_COUNTS=1 ./tests/run hypervisor -k counts"
 
 
 def compiler() -> str:
-    said = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True)
-    return said.stdout.splitlines()[0].replace("cc ", "GCC ", 1)
+    version = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True)
+    return version.stdout.splitlines()[0].replace("cc ", "GCC ", 1)
 
 
 @pytest.fixture(scope="module")
 def counted(build, tmp_path_factory) -> dict:
     counting = Program(build("counting", PARTS, (*FLAGS, "-DCOUNT")))
     traced = Program(build("traced", PARTS, FLAGS))
-    cases = measured(counting, traced, tmp_path_factory.mktemp("counts"))
+    cases = measure(counting, traced, tmp_path_factory.mktemp("counts"))
     if "XENGT_WRITE_COUNTS" in os.environ:
         document = {"compiler": compiler(), "cases": cases}
         TABLE.write_text(table.text(document))
@@ -55,7 +55,7 @@ def page(document: dict) -> str:
 @pytest.fixture(scope="module")
 def known(counted) -> dict:
     document = json.loads(TABLE.read_text())
-    assert document["cases"].keys() == counted.keys(), AGAIN
+    assert document["cases"].keys() == counted.keys(), REGENERATE
     return document
 
 
@@ -64,22 +64,24 @@ def ratio(cases: dict, case: str) -> float:
     return cases[case]["instructions"] / cases[stock]["instructions"]
 
 
-def test_the_table_is_what_is_counted(counted, known):
+def test_counts_match_the_table(counted, known):
     cases = known["cases"]
-    for case, was in cases.items():
-        now = counted[case]
-        assert now | {"instructions": was["instructions"]} == was, f"{case}; {AGAIN}"
+    for case, expected in cases.items():
+        actual = counted[case]
+        assert actual | {"instructions": expected["instructions"]} == expected, (
+            f"{case}; {REGENERATE}"
+        )
         assert ratio(counted, case) == pytest.approx(ratio(cases, case), abs=RATIO), case
         if known["compiler"] == compiler():
-            assert now["instructions"] == pytest.approx(was["instructions"], rel=SAME), case
+            assert actual["instructions"] == pytest.approx(expected["instructions"], rel=SAME), case
 
 
-def test_the_page_is_of_the_table(known):
-    assert PAGE.read_text() == page(known), AGAIN
+def test_the_page_matches_the_table(known):
+    assert PAGE.read_text() == page(known), REGENERATE
 
 
-def test_wide_locks_are_gone(counted):
-    """As counted of a real Xen: five of a pair, and then none; of the entry three, and three."""
+def test_the_patched_hypervisor_takes_no_wide_locks(counted):
+    """As counted on a real Xen: five per pair on stock, none patched; three entry locks on both."""
     for batch in (1, 32):
         case = (batch, 1, "device", "off")
         stock, patched = (counted[table.name(side, case)]["locks"] for side in ("stock", "patched"))
@@ -89,28 +91,28 @@ def test_wide_locks_are_gone(counted):
 
 
 def test_atomic_operations_are_those_of_xen(counted):
-    """Fourteen of a pair that is mapped for a device, and nine: as counted of a real Xen."""
+    """As counted on a real Xen: 14 per pair for a device on stock, 9 patched."""
     for side, expected in (("stock", 14), ("patched", 9)):
         done = counted[table.name(side, (32, 1, "device", "off"))]
         total = sum(done["atomic"].values()) + done["fences"].get("smp_mb", 0)
         assert total == expected * 32, side
 
 
-def test_only_what_can_be_fast_is(counted):
+def test_only_two_mappings_per_reference_are_fast(counted):
     for case, done in counted.items():
         fast = case.startswith("patched") and "mapping 3" not in case
         assert done["recorded"] == ("active entry" if fast else "maptrack"), case
 
 
-def test_two_ways_of_counting_agree(counted):
-    """The locks, as their macros say it, are found again among the operations of another build."""
+def test_lock_counts_agree_with_traced_operations(counted):
+    """Locks counted in one build match the atomic operations and fences traced in another."""
     for case, done in counted.items():
         locks, atomic, fences = done["locks"], done["atomic"], done["fences"]
         reads = locks.get("granter's table, read", 0)
         writes = locks.get("mapper's table, write", 0)
         assert atomic["granter's active entries"] == locks["entry"], case
         assert atomic.get("mapper's vCPU", 0) == locks.get("maptrack free list", 0), case
-        assert atomic.get("mapper's table", 0) == OF_A_WRITER * writes, case
+        assert atomic.get("mapper's table", 0) == WRITER_ATOMICS * writes, case
         assert fences.get("smp_mb", 0) == reads + writes, case
         assert fences["lfence"] >= sum(locks.values()), case
         assert "other" not in locks, case

@@ -1,7 +1,8 @@
-"""Which lines of the patched hypervisor's grant_table.c the tests here reach, and which not.
+"""Coverage of the patched hypervisor's grant_table.c by the tests in this directory.
 
-What plays: random steps and inputs of the fuzzer on both hypervisors, and covered/rare.py. A line
-that is not reached has a reason, or fails the tests; `pytest -rP` shows the report.
+Random steps and inputs of the fuzzer run on both hypervisors, and coverage/error_paths.py on the
+patched one. Lines that are not reached need a reason in coverage/unreached.toml. `pytest -rP` shows
+the report.
 """
 
 import itertools
@@ -12,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hypervisor.covered.lines import Line, functions, report
-from tests.hypervisor.covered.unreached import unreached
-from tests.hypervisor.fuzz.inputs import Differ
-from tests.hypervisor.userspace import DIFFER, compiled, linked
+from tests.hypervisor.coverage.gcov import Line, functions, report
+from tests.hypervisor.coverage.unreached import unreached
+from tests.hypervisor.fuzz.inputs import StepCodec
+from tests.hypervisor.userspace import DIFFERENTIAL, compile_hypervisor, link
 from tests.patience import patient
 
 HERE = Path(__file__).parent
@@ -32,9 +33,10 @@ FUNCTIONS = (
     *("put_bus_references", "put_device_references"),
     *("release_fast_bus_frames", "release_slow_bus_frames"),
 )
-STEPS = 20_000  # of each setting
+STEPS = 20_000  # for each setting
+#: minimum line coverage, in total and of each function
 BOUND = 0.95
-#: where what cannot be reached is more than that: see covered/unreached.toml
+#: functions with more unreachable lines: see coverage/unreached.toml
 BOUNDS = {
     "map_grant_ref": 0.92,
     "iommu_unmap_mfn": 0.94,
@@ -43,26 +45,26 @@ BOUNDS = {
 
 
 @pytest.fixture(scope="module")
-def covered(stock_sources, patched_sources, differ_library, tmp_path_factory):
-    """Lines by function, after all has been played."""
-    into = tmp_path_factory.mktemp("covered")
-    stock = compiled("stock", stock_sources, into, ("-O0", "-DNDEBUG"))
-    patched = compiled("patched", patched_sources, into, FLAGS)
+def coverage(stock_sources, patched_sources, differential_library, tmp_path_factory):
+    """Coverage by function after all programs have run."""
+    into = tmp_path_factory.mktemp("coverage")
+    stock = compile_hypervisor("stock", stock_sources, into, ("-O0", "-DNDEBUG"))
+    patched = compile_hypervisor("patched", patched_sources, into, FLAGS)
 
-    parts = ["fuzz/replay.c", "fuzz/target.c", *DIFFER, stock, patched]
-    replay = linked(into / "replay", parts, stock_sources, FLAGS, shared=False)
-    known = Differ(differ_library)
-    inputs = known.write(into / "inputs", worlds=2, length=64)
+    parts = ["fuzz/replay.c", "fuzz/target.c", *DIFFERENTIAL, stock, patched]
+    replay = link(into / "replay", parts, stock_sources, FLAGS, shared=False)
+    codec = StepCodec(differential_library)
+    inputs = codec.write(into / "inputs", worlds=2, length=64)
     subprocess.run([replay, *sorted(inputs.iterdir())], check=True, timeout=patient(600))
 
-    parts = ["differ/main.c", *DIFFER, stock, patched]
-    differ = linked(into / "differ", parts, stock_sources, FLAGS, shared=False)
+    parts = ["differential/main.c", *DIFFERENTIAL, stock, patched]
+    differential = link(into / "differential", parts, stock_sources, FLAGS, shared=False)
     for setting in itertools.product("01", "012", "01"):
-        words = [differ, *setting, "1", "400", str(STEPS)]
+        words = [differential, *setting, "1", "400", str(STEPS)]
         subprocess.run(words, check=True, timeout=patient(600), stdout=subprocess.DEVNULL)
 
-    library = linked(into / "librare.so", [patched], patched_sources, FLAGS, shared=True)
-    words = [sys.executable, HERE / "covered/rare.py", library]
+    library = link(into / "libpatched.so", [patched], patched_sources, FLAGS, shared=True)
+    words = [sys.executable, HERE / "coverage/error_paths.py", library]
     subprocess.run(
         words,
         check=True,
@@ -75,26 +77,28 @@ def covered(stock_sources, patched_sources, differ_library, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reasons(covered, patched_sources) -> dict[int, str]:
-    return unreached(patched_sources / "xen/grant_table.c", covered)
+def reasons(coverage, patched_sources) -> dict[int, str]:
+    return unreached(patched_sources / "xen/grant_table.c", coverage)
 
 
 def share(lines: list[Line]) -> float:
     return sum(line.ran for line in lines) / len(lines)
 
 
-def test_enough_is_reached(covered):
-    print(report(covered))
-    assert share([line for lines in covered.values() for line in lines]) >= BOUND
-    for name, lines in covered.items():
+def test_coverage_is_above_the_bounds(coverage):
+    print(report(coverage))
+    assert share([line for lines in coverage.values() for line in lines]) >= BOUND
+    for name, lines in coverage.items():
         assert share(lines) >= BOUNDS.get(name, BOUND), name
 
 
-def test_for_what_is_not_reached_there_is_a_reason(covered, reasons):
-    left = {line.number: line.text for lines in covered.values() for line in lines if not line.ran}
-    assert {n: text for n, text in left.items() if n not in reasons} == {}
+def test_unreached_lines_have_a_reason(coverage, reasons):
+    unreached_lines = {
+        line.number: line.text for lines in coverage.values() for line in lines if not line.ran
+    }
+    assert {n: text for n, text in unreached_lines.items() if n not in reasons} == {}
 
 
-def test_what_is_said_not_to_be_reached_is_not(covered, reasons):
-    ran = {line.number: line.text for lines in covered.values() for line in lines if line.ran}
+def test_lines_with_a_reason_are_not_reached(coverage, reasons):
+    ran = {line.number: line.text for lines in coverage.values() for line in lines if line.ran}
     assert {n: why for n, why in reasons.items() if n in ran} == {}

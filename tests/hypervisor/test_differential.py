@@ -1,4 +1,4 @@
-"""Stock is the oracle: the same operations on both, and all there is to see compared."""
+"""Differential test: the same operations on stock and patched, with stock as the oracle."""
 
 import itertools
 import re
@@ -13,12 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from tests.patience import patient
 
-HEADER = Path(__file__).parent / "differ/differ.h"
+HEADER = Path(__file__).parent / "differential/differential.h"
+#: (translated_mapper, strict_iommu, fast) of struct setting
 SETTINGS = list(itertools.product((0, 1), (0, 1, 2), (0, 1)))
-#: of each setting: ten million in all for who has ten minutes
+#: steps for each setting; with --long ten million in total, which take ten minutes
 STEPS, LONG_STEPS = 100_000, 1_250_000
-#: what each kind of step has to have been answered in a run for it to say anything
-USUAL = {
+#: statuses that each kind of step must have had in a run, so that the run is meaningful
+REQUIRED_STATUSES = {
     "map": {0, -1, -2, -3, -9},
     "unmap": {0, -1, -4, -6},
     "replace": {0, -1, -4},
@@ -29,49 +30,49 @@ USUAL = {
 }
 
 
-def play(differ: Path, setting, seed: int, steps: int, length: int = 400):
-    words = [differ, *map(str, (*setting, seed, length, steps))]
+def run_steps(differential: Path, setting, seed: int, steps: int, length: int = 400):
+    words = [differential, *map(str, (*setting, seed, length, steps))]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=patient(1200))
 
 
 @pytest.mark.parametrize(
     "setting", SETTINGS, ids=lambda s: "translated {}, IOMMU {}, fast {}".format(*s)
 )
-def test_random_operations(differ, setting, request):
+def test_random_operations_do_not_differ(differential, setting, request):
     long = request.config.getoption("--long")
-    done = play(differ, setting, seed=1, steps=LONG_STEPS if long else STEPS)
+    done = run_steps(differential, setting, seed=1, steps=LONG_STEPS if long else STEPS)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
-    answers: dict[str, set[int]] = {}
+    statuses: dict[str, set[int]] = {}
     for kind, status in re.findall(r"^(\S+) (-?\d+) \d+$", done.stdout, re.MULTILINE):
-        answers.setdefault(kind, set()).add(int(status))
-    for kind, wanted in USUAL.items():
-        assert wanted <= answers[kind], kind
+        statuses.setdefault(kind, set()).add(int(status))
+    for kind, required in REQUIRED_STATUSES.items():
+        assert required <= statuses[kind], kind
 
 
 @pytest.mark.parametrize(
     "setting", SETTINGS, ids=lambda s: "translated {}, IOMMU {}, fast {}".format(*s)
 )
-def test_random_operations_under_sanitizers(checked_differ, setting):
-    done = play(checked_differ, setting, seed=1_000_000, steps=10_000)
+def test_random_operations_do_not_differ_under_sanitizers(checked_differential, setting):
+    done = run_steps(checked_differential, setting, seed=1_000_000, steps=10_000)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     assert done.stderr == ""
 
 
 @pytest.fixture(scope="module")
-def library(differ_library):
+def library(differential_library):
     ffi = cffi.FFI()
     text = re.sub(r"^#.*$", "", HEADER.read_text(), flags=re.MULTILINE)
     ffi.cdef("typedef struct _IO_FILE FILE;" + text)
-    return ffi, ffi.dlopen(str(differ_library))
+    return ffi, ffi.dlopen(str(differential_library))
 
 
 byte = st.integers(0, 255)
 
 
-def machine(ffi, lib):
-    """Steps that mean something, one by one, so that what fails comes out as few of them."""
+def state_machine(ffi, lib):
+    """Return a state machine of steps, from which hypothesis finds a minimal failing sequence."""
 
-    class Both(RuleBasedStateMachine):
+    class Steps(RuleBasedStateMachine):
         @initialize(setting=st.sampled_from(SETTINGS))
         def begin(self, setting):
             self.outcome = ffi.new("struct outcome *")
@@ -79,7 +80,7 @@ def machine(ffi, lib):
 
         def take(self, *step):
             lib.differ_take(ffi.new("struct step *", step))
-            assert not self.outcome.differs, ffi.string(self.outcome.what).decode()
+            assert not self.outcome.differs, ffi.string(self.outcome.message).decode()
 
         @rule(to=byte, granter=st.integers(0, 3), ref=byte, flags=byte, page=byte)
         def grant(self, to, granter, ref, flags, page):
@@ -97,21 +98,21 @@ def machine(ffi, lib):
         def unmap(self, vcpu, how, place, mapping, more):
             self.take(lib.UNMAP, vcpu, 0, 0, how, place, mapping, more)
 
-        @rule(what=byte, rest=st.tuples(*[byte] * 7))
-        def anything(self, what, rest):
-            self.take(what, *rest)
+        @rule(kind=byte, rest=st.tuples(*[byte] * 7))
+        def any_step(self, kind, rest):
+            self.take(kind, *rest)
 
         def teardown(self):
             if hasattr(self, "outcome") and not self.outcome.differs:
                 lib.differ_end()
-                assert not self.outcome.differs, ffi.string(self.outcome.what).decode()
+                assert not self.outcome.differs, ffi.string(self.outcome.message).decode()
 
-    return Both
+    return Steps
 
 
-def test_a_state_machine(library):
+def test_state_machine_finds_no_difference(library):
     run_state_machine_as_test(
-        machine(*library),
+        state_machine(*library),
         settings=settings(
             max_examples=150,
             stateful_step_count=60,

@@ -1,4 +1,4 @@
-"""libFuzzer on the differential: it looks for steps that reach what none has reached yet."""
+"""Coverage-guided fuzzing of the differential test with libFuzzer."""
 
 import os
 import re
@@ -7,29 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.hypervisor.changes import changed
-from tests.hypervisor.fuzz.inputs import TEXTS, Differ
-from tests.hypervisor.mutants.mutants import mutants
-from tests.hypervisor.userspace import CHECKED, DIFFER, OPTIMISED
+from tests.hypervisor.changes import apply_changes
+from tests.hypervisor.fuzz.inputs import TEXTS, StepCodec
+from tests.hypervisor.mutants.mutants import load_mutants
+from tests.hypervisor.userspace import CHECKED, DIFFERENTIAL, OPTIMISED
 from tests.patience import patient
 
-#: comparisons are not followed: the harness makes many, and they are of nothing a step could hit on
+#: without tracing of comparisons: those of the harness do not depend on constants in a step
 FUZZER = ("-fsanitize=fuzzer", "-fno-sanitize-coverage=trace-cmp")
-PARTS = ("fuzz/target.c", "fuzz/mutate.c", *DIFFER)
-#: an input is a byte and steps of 8
-LONGEST = 1 + 8 * 128
-#: with one seed, so many inputs are the same ones each time; a busy machine tries fewer
+PARTS = ("fuzz/target.c", "fuzz/mutate.c", *DIFFERENTIAL)
+#: an input is one byte and steps of 8 bytes
+MAX_LENGTH = 1 + 8 * 128
+#: the number of runs makes results reproducible; the time bounds them on a busy machine
 RUNS, SECONDS, LONG_SECONDS = 10_000, 120, 600
-#: what is to be found: of an address of a PTE another tag is made
-FAULT = "tag-made-in-two-ways"
+#: name of the mutant to find: addresses of PTEs get another tag
+FAULT = "tag-of-a-pte-address-differs"
 
 
 @pytest.fixture(scope="session")
-def known(differ_library) -> Differ:
-    return Differ(differ_library)
+def codec(differential_library) -> StepCodec:
+    return StepCodec(differential_library)
 
 
-def run(fuzzer: Path, *words, **environment) -> subprocess.CompletedProcess:
+def run_fuzzer(fuzzer: Path, *words, **environment) -> subprocess.CompletedProcess:
     words = [fuzzer, *map(str, words)]
     environment = {**os.environ, "ASAN_OPTIONS": "abort_on_error=0", **environment}
     return subprocess.run(
@@ -37,30 +37,32 @@ def run(fuzzer: Path, *words, **environment) -> subprocess.CompletedProcess:
     )
 
 
-def shortest(fuzzer: Path, crash: Path) -> Path:
-    """Cut what crashes to what it takes; the trace of the result is for people."""
-    cut = crash.with_name("shortest")
-    run(fuzzer, "-minimize_crash=1", "-max_total_time=15", f"-exact_artifact_path={cut}", crash)
-    return cut if cut.exists() else crash
+def minimize(fuzzer: Path, crash: Path) -> Path:
+    """Shorten an input that crashes, for 15 s; return the file of the result."""
+    result = crash.with_name("minimized")
+    run_fuzzer(
+        fuzzer, "-minimize_crash=1", "-max_total_time=15", f"-exact_artifact_path={result}", crash
+    )
+    return result if result.exists() else crash
 
 
-def traced(fuzzer: Path, steps: Path) -> subprocess.CompletedProcess:
-    # Looking for leaks would play it twice.
-    return run(fuzzer, "-detect_leaks=0", steps, TRACE="1")
+def trace(fuzzer: Path, steps: Path) -> subprocess.CompletedProcess:
+    # Leak detection would run the input twice.
+    return run_fuzzer(fuzzer, "-detect_leaks=0", steps, TRACE="1")
 
 
-def explained(fuzzer: Path, crash: Path) -> str:
-    done = traced(fuzzer, shortest(fuzzer, crash))
-    told = done.stderr[-4000:] if "Sanitizer: " in done.stderr else ""
-    return f"as an input of tests/hypervisor/fuzz/inputs:\n{done.stdout}{told}"
+def describe_crash(fuzzer: Path, crash: Path) -> str:
+    done = trace(fuzzer, minimize(fuzzer, crash))
+    sanitizer = done.stderr[-4000:] if "Sanitizer: " in done.stderr else ""
+    return f"as an input for tests/hypervisor/fuzz/inputs:\n{done.stdout}{sanitizer}"
 
 
 def fuzz(
     fuzzer: Path, into: Path, corpus: Path, *, seconds: int, runs: int = -1
 ) -> tuple[list[Path], str]:
-    """Fuzz from a corpus, and return what crashes, and what libFuzzer says."""
-    done = run(
-        *(fuzzer, corpus, "-seed=1", f"-max_total_time={seconds}", f"-max_len={LONGEST}"),
+    """Fuzz from a corpus; return the crashing inputs and the messages of libFuzzer."""
+    done = run_fuzzer(
+        *(fuzzer, corpus, "-seed=1", f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}"),
         *(
             f"-timeout={patient(60):.0f}",
             f"-runs={runs}",
@@ -73,8 +75,8 @@ def fuzz(
     return crashes, done.stderr
 
 
-def figure(name: str, told: str) -> int:
-    return int(re.findall(rf"{name}:? +(\d+)", told)[-1])
+def statistic(name: str, messages: str) -> int:
+    return int(re.findall(rf"{name}:? +(\d+)", messages)[-1])
 
 
 @pytest.fixture(scope="module")
@@ -82,41 +84,41 @@ def fuzzer(build) -> Path:
     return build("fuzz", PARTS, (*CHECKED, *FUZZER), cc="clang")
 
 
-def test_nothing_differs(fuzzer, known, tmp_path, request):
-    corpus = known.write(tmp_path / "corpus", worlds=4, length=64)
-    begun = len(list(corpus.iterdir()))
+def test_fuzzing_finds_no_difference(fuzzer, codec, tmp_path, request):
+    corpus = codec.write(tmp_path / "corpus", worlds=4, length=64)
+    initial = len(list(corpus.iterdir()))
     long = request.config.getoption("--long")
     bound = {"seconds": LONG_SECONDS} if long else {"seconds": SECONDS, "runs": RUNS}
-    crashes, told = fuzz(fuzzer, tmp_path, corpus, **bound)
-    assert not crashes, explained(fuzzer, crashes[0])
-    # It has run, and has found what the corpus it began with does not reach.
-    assert figure("stat::number_of_executed_units", told) > begun + 100
-    assert len(list(corpus.iterdir())) > begun + 10
+    crashes, messages = fuzz(fuzzer, tmp_path, corpus, **bound)
+    assert not crashes, describe_crash(fuzzer, crashes[0])
+    # The fuzzer ran and found inputs that reach more than the initial corpus.
+    assert statistic("stat::number_of_executed_units", messages) > initial + 100
+    assert len(list(corpus.iterdir())) > initial + 10
 
 
-def test_a_fault_is_found_and_cut_short(build, patched_sources, tmp_path):
-    """From nothing: the shortest sequence that shows it has four steps of four different fields."""
-    (fault,) = (mutant for mutant in mutants() if mutant.name == FAULT)
-    sources = changed(patched_sources, tmp_path / "sources", [fault.change])
-    # What is wrong is an answer, for which no sanitizer is needed.
+def test_a_fault_is_found_from_an_empty_corpus_and_minimized(build, patched_sources, tmp_path):
+    """The shortest sequence that shows this fault has four steps."""
+    (fault,) = (mutant for mutant in load_mutants() if mutant.name == FAULT)
+    sources = apply_changes(patched_sources, tmp_path / "sources", [fault.change])
+    # The fault changes a status, so no sanitizer is needed.
     fuzzer = build("fuzz", PARTS, (*OPTIMISED, *FUZZER), cc="clang", patched=sources)
 
     empty = tmp_path / "corpus"
     empty.mkdir()
-    crashes, told = fuzz(fuzzer, tmp_path, empty, seconds=int(patient(900)))
-    assert crashes, told[-2000:]
-    trace = explained(fuzzer, crashes[0])
-    steps = re.findall(r"^(\w\S*) \d+ \d+ \d+ \d+ \d+ \d+ \d+$", trace, re.MULTILINE)
-    assert len(steps) <= 6, trace
-    assert {"grant", "map"} <= set(steps), trace
-    assert re.search(r"^# .*on stock, .* patched$", trace, re.MULTILINE), trace
+    crashes, messages = fuzz(fuzzer, tmp_path, empty, seconds=int(patient(900)))
+    assert crashes, messages[-2000:]
+    steps_text = describe_crash(fuzzer, crashes[0])
+    steps = re.findall(r"^(\w\S*) \d+ \d+ \d+ \d+ \d+ \d+ \d+$", steps_text, re.MULTILINE)
+    assert len(steps) <= 6, steps_text
+    assert {"grant", "map"} <= set(steps), steps_text
+    assert re.search(r"^# .*on stock, .* patched$", steps_text, re.MULTILINE), steps_text
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
-def test_inputs_by_hand(fuzzer, known, text, tmp_path):
+def test_handwritten_inputs_do_not_differ(fuzzer, codec, text, tmp_path):
     binary = tmp_path / text.stem
-    binary.write_bytes(known.encode(text.read_text()))
-    done = traced(fuzzer, binary)
+    binary.write_bytes(codec.encode(text.read_text()))
+    done = trace(fuzzer, binary)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    # What the trace writes is the input again.
-    assert known.encode(done.stdout) == binary.read_bytes()
+    # The trace is the text form of the input.
+    assert codec.encode(done.stdout) == binary.read_bytes()

@@ -1,7 +1,7 @@
-"""Faults of the patched hypervisor: each is seen, or it is said why not.
+"""Mutation tests: the differential test must detect each planted fault of the patched hypervisor.
 
-`pytest -rA` tells of each by what.  A fault that the differ must not see is tried as one that it
-must, so that what is said of it is checked as well.
+Faults that other tests detect, or that have no effect (`by` in mutants/*.toml), must pass the
+differential test. `pytest -rA` shows what detects each fault.
 """
 
 import re
@@ -10,37 +10,37 @@ from pathlib import Path
 
 import pytest
 
-from tests.hypervisor.changes import changed
-from tests.hypervisor.mutants.mutants import Mutant, mutants
+from tests.hypervisor.changes import apply_changes
+from tests.hypervisor.mutants.mutants import Mutant, load_mutants
 from tests.hypervisor.races.faults import FAULTS
-from tests.hypervisor.userspace import DIFFER, compiled, linked
+from tests.hypervisor.userspace import DIFFERENTIAL, compile_hypervisor, link
 from tests.patience import patient
 
 HERE = Path(__file__).parent
-#: As released: what a user sees is to tell, not assertions. Compiling a mutant takes longest.
+#: A release build, so that no assertion detects a fault; not optimised, as compiling takes longest.
 FLAGS = ("-O0", "-g0", "-DNDEBUG")
 REST_FLAGS = ("-O2", "-g0", "-DNDEBUG")
-#: translated, IOMMU, fast; those first that tell most
+#: (translated_mapper, strict_iommu, fast), those first that detect most faults
 SETTINGS = ((0, 0, 1), (0, 2, 1), (0, 1, 1), (1, 0, 1), (0, 0, 0), (1, 2, 0))
 SEED, LENGTH, STEPS = 1, 400, 40_000
-#: of a run, which takes less than one; a fault may have it go on for ever
+#: limit of a run, which takes less than one second; a fault may cause an endless loop
 CPU_SECONDS = 4
-MUTANTS = mutants()
+MUTANTS = load_mutants()
 
 
 @pytest.fixture(scope="module")
 def rest(stock_sources, tmp_path_factory) -> Path:
-    """All of the differ but the patched hypervisor, in one object."""
+    """The differential test without the patched hypervisor, as one object."""
     into = tmp_path_factory.mktemp("rest")
-    stock = compiled("stock", stock_sources, into, REST_FLAGS)
-    parts = ["differ/main.c", *DIFFER, stock]
-    return linked(into / "rest.o", parts, stock_sources, [*REST_FLAGS, "-r"], shared=False)
+    stock = compile_hypervisor("stock", stock_sources, into, REST_FLAGS)
+    parts = ["differential/main.c", *DIFFERENTIAL, stock]
+    return link(into / "rest.o", parts, stock_sources, [*REST_FLAGS, "-r"], shared=False)
 
 
-def seen(rest: Path, sources: Path, into: Path) -> str | None:
-    """What tells a patched hypervisor from stock, first of all."""
-    patched = compiled("patched", sources, into, FLAGS)
-    program = linked(into / "differ", [rest, patched], sources, FLAGS, shared=False)
+def first_difference(rest: Path, sources: Path, into: Path) -> str | None:
+    """Run the differential test on a mutant; return the first difference or crash, or None."""
+    patched = compile_hypervisor("patched", sources, into, FLAGS)
+    program = link(into / "differential", [rest, patched], sources, FLAGS, shared=False)
     for setting in SETTINGS:
         words = [program, *setting, SEED, LENGTH, STEPS]
         limits = ["prlimit", "--core=0", f"--cpu={CPU_SECONDS}:{CPU_SECONDS + 1}"]
@@ -52,36 +52,36 @@ def seen(rest: Path, sources: Path, into: Path) -> str | None:
             timeout=patient(300),
         )
         if done.returncode:
-            # 1: they differ. Below 0: the host crashed, or did not come back.
+            # 1: a difference. Negative: the hypervisor crashed or ran out of CPU time.
             assert done.returncode == 1 or done.returncode < 0, done.stderr
-            said = (done.stdout if done.returncode == 1 else done.stderr).splitlines()
-            return said[-1] if said else f"signal {-done.returncode}"
+            lines = (done.stdout if done.returncode == 1 else done.stderr).splitlines()
+            return lines[-1] if lines else f"signal {-done.returncode}"
     return None
 
 
-def test_without_a_fault(rest, patched_sources, tmp_path):
-    assert seen(rest, patched_sources, tmp_path) is None
+def test_the_unchanged_hypervisor_does_not_differ(rest, patched_sources, tmp_path):
+    assert first_difference(rest, patched_sources, tmp_path) is None
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_fault(mutant: Mutant, rest, patched_sources, tmp_path):
-    sources = changed(patched_sources, tmp_path / "sources", [mutant.change])
-    what = seen(rest, sources, tmp_path)
-    print(f"{mutant.name}: {what or f'{mutant.by}, {mutant.why}'}")
-    if mutant.by == "differ":
-        assert what
+def test_a_fault_is_detected_as_declared(mutant: Mutant, rest, patched_sources, tmp_path):
+    sources = apply_changes(patched_sources, tmp_path / "sources", [mutant.change])
+    difference = first_difference(rest, sources, tmp_path)
+    print(f"{mutant.name}: {difference or f'{mutant.by}, {mutant.why}'}")
+    if mutant.by == "differential":
+        assert difference
     else:
-        assert what is None
+        assert difference is None
 
 
-def test_names_are_of_one_fault():
+def test_names_of_faults_are_unique():
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 
 @pytest.mark.parametrize(
-    "mutant", [mutant for mutant in MUTANTS if mutant.by != "differ"], ids=lambda m: m.name
+    "mutant", [mutant for mutant in MUTANTS if mutant.by != "differential"], ids=lambda m: m.name
 )
-def test_what_else_sees_it_is_there(mutant: Mutant):
+def test_the_declared_detector_exists(mutant: Mutant):
     match mutant.by:
         case "models":
             model, variant = mutant.why.split()

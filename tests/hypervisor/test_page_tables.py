@@ -1,4 +1,7 @@
-"""IOMMU page tables: what the drivers make of mappings that come and go."""
+"""IOMMU page tables of VT-d and AMD-Vi with transient mappings (patches 17 and 18).
+
+Xen's page table functions are extracted from their files and compiled with pagetables/.
+"""
 
 import re
 import subprocess
@@ -9,8 +12,8 @@ from lablib import places
 from lablib.cache import Cache
 from lablib.series import patches
 
-from tests.hypervisor.changes import Change, changed
-from tests.hypervisor.userspace import linked, prepared
+from tests.hypervisor.changes import Change, apply_changes
+from tests.hypervisor.userspace import link, prepare
 from tests.patience import patient
 
 HERE = Path(__file__).parent / "pagetables"
@@ -28,7 +31,7 @@ FILES = {
 
 
 def function(text: str, name: str) -> str:
-    """A function of a file, from what its definition begins with."""
+    """Return the definition of a function in a C file, made static."""
     head = rf"^(?:[a-z_][^\n;()]*[\s*])?{name}\([^;{{]*?\)\n{{\n"
     (found,) = re.finditer(head, text, re.MULTILINE)
     begin, end = found.start(), text.index("\n}\n", found.end()) + 3
@@ -36,13 +39,13 @@ def function(text: str, name: str) -> str:
 
 
 def part(text: str, begin: str, end: str) -> str:
-    """What is between two lines, the first included."""
+    """Return the text from `begin`, inclusive, to `end`, exclusive."""
     begins = text.index(begin)
     return text[begins : text.index(end, begins)]
 
 
 def tables(sources: Path) -> list[str]:
-    """What both drivers call."""
+    """Return the definitions that both drivers call."""
     markers = (sources / "xen/markers.h").read_text()
     iommu = (sources / "xen/iommu.c").read_text()
     names = ("iommu_free_pgtables", "iommu_alloc_pgtable", "iommu_queue_free_pgtable")
@@ -50,7 +53,13 @@ def tables(sources: Path) -> list[str]:
 
 
 def transient(sources: Path, hooks: str, setup: str) -> list[str]:
-    """What calls both drivers, given what they have it call and what they set up."""
+    """Return the code for transient mappings, which calls a driver.
+
+    Args:
+        sources: directory from `userspace.prepare`.
+        hooks: the driver's initialisers of iommu_ops.
+        setup: the driver's statements that initialise iommu_ops at boot.
+    """
     iommu = (sources / "xen/iommu.c").read_text()
     numbers = re.findall(r"^#define (?:KEPT_TABLES_SHIFT|SYNC_PTES) .*$", iommu, re.MULTILINE)
     names = (
@@ -67,6 +76,7 @@ def transient(sources: Path, hooks: str, setup: str) -> list[str]:
 
 
 def vtd(sources: Path) -> str:
+    """Return the C code of the VT-d driver."""
     header = (sources / "xen/vtd-iommu.h").read_text()
     driver = (sources / "xen/vtd-iommu.c").read_text()
     names = (
@@ -87,6 +97,7 @@ def vtd(sources: Path) -> str:
 
 
 def amd(sources: Path) -> str:
+    """Return the C code of the AMD-Vi driver."""
     header = (sources / "xen/amd-iommu-defs.h").read_text()
     driver = (sources / "xen/amd-iommu_map.c").read_text()
     names = (
@@ -126,110 +137,110 @@ DRIVERS = {"vtd": vtd, "amd": amd}
 
 @pytest.fixture(scope="session")
 def driver_sources() -> Path:
-    return prepared(Cache(places.cache_root()), patches(), FILES)
+    return prepare(Cache(places.cache_root()), patches(), FILES)
 
 
-def built(driver: str, sources: Path, into: Path, flags=FLAGS) -> Path:
+def build(driver: str, sources: Path, into: Path, flags=FLAGS) -> Path:
     (into / f"{driver}.h").write_text(DRIVERS[driver](sources))
     parts = ["pagetables/main.c", f"pagetables/{driver}.c"]
-    return linked(into / driver, parts, sources, (*flags, f"-I{into}", f"-I{HERE}"), shared=False)
+    return link(into / driver, parts, sources, (*flags, f"-I{into}", f"-I{HERE}"), shared=False)
 
 
-def play(program: Path, seed: int, batches: int) -> subprocess.CompletedProcess[str]:
+def run(program: Path, seed: int, batches: int) -> subprocess.CompletedProcess[str]:
     words = ["prlimit", "--core=0", program, str(seed), str(batches)]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=patient(600))
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_random_mappings(driver, driver_sources, tmp_path, request):
+def test_random_mappings_keep_the_page_tables_consistent(driver, driver_sources, tmp_path, request):
     long = request.config.getoption("--long", default=False)
-    program = built(driver, driver_sources, tmp_path)
+    program = build(driver, driver_sources, tmp_path)
     for seed in range(SEEDS):
-        done = play(program, seed, LONG_BATCHES if long else BATCHES)
+        done = run(program, seed, LONG_BATCHES if long else BATCHES)
         assert done.returncode == 0, f"seed {seed}: {done.stdout}{done.stderr}"
         print(driver, seed, done.stdout)
 
 
-#: what is broken, in which driver, and how
+#: planted faults: description, driver, file, and text to replace
 FAULTS = [
     (
-        *("all tables are kept", "vtd", "iommu.c"),
+        *("empty tables are never freed", "vtd", "iommu.c"),
         *("!old || old->u.leaf_table.used )", "old )"),
     ),
-    ("what is kept is not known", "vtd", "iommu.c", "        *place = pg;", ""),
+    ("kept tables are not recorded", "vtd", "iommu.c", "        *place = pg;", ""),
     (
         *("a table in use is freed", "vtd", "iommu.c"),
         *("!old || old->u.leaf_table.used )", "!old )"),
     ),
-    ("a table is freed at once", "vtd", "iommu.c", "likely(old == pg) || ", ""),
+    ("an empty table is freed at once", "vtd", "iommu.c", "likely(old == pg) || ", ""),
     (
-        *("a table without a place is not freed", "vtd", "iommu.c"),
+        *("an empty table is not freed without an array of kept tables", "vtd", "iommu.c"),
         *("    if ( likely(hd->arch.kept_tables) )", "    if ( !hd->arch.kept_tables ) return;"),
     ),
     (
-        *("a mapping counts twice", "vtd", "iommu.c"),
+        *("replacing a mapping increments the count", "vtd", "iommu.c"),
         *("if ( unlikely(old & iommu_ops.leaf_pte) )", "if ( 0 )"),
     ),
     (
-        *("what is not mapped counts", "vtd", "iommu.c"),
+        *("unmapping a non-present entry decrements the count", "vtd", "iommu.c"),
         *(
             "if ( (old & iommu_ops.leaf_pte) && !--pg->u.leaf_table.used )",
             "if ( !--pg->u.leaf_table.used )",
         ),
     ),
     (
-        *("what is mapped is not written back", "vtd", "iommu.c"),
+        *("new entries are not written back", "vtd", "iommu.c"),
         *("            iommu_sync_cache(entry, sizeof(*entry));", ""),
     ),
     (
-        *("neighbours only are written back", "vtd", "iommu.c"),
+        *("entries of other cache lines are not written back", "vtd", "iommu.c"),
         *("dfn_x(dfns[i]) / SYNC_PTES != dfn_x(dfns[i + 1]) / SYNC_PTES", "0"),
     ),
     (
-        *("what is unmapped is not written back", "vtd", "iommu.c"),
+        *("cleared entries are not written back", "vtd", "iommu.c"),
         *("SYNC_PTES * sizeof(*table)", "0"),
     ),
     (
-        *("a table that is gone is used", "vtd", "iommu.c"),
+        *("a freed table stays the last table", "vtd", "iommu.c"),
         *("    if ( hd->arch.last_table == pg )", "    if ( 0 )"),
     ),
     (
-        *("another's table is used", "amd", "iommu.c"),
+        *("the last table is used for any address", "amd", "iommu.c"),
         *("likely(pg->u.leaf_table.nr == dfn_x(dfn) >> CONTIG_LEVEL_SHIFT)", "true"),
     ),
     (
-        *("what is unmapped is in the table before", "vtd", "iommu.c"),
+        *("all entries of a batch are cleared in the first table", "vtd", "iommu.c"),
         *("        if ( pg != mapped )", "        if ( pg && !mapped )"),
     ),
     (
-        *("the tables above are not freed", "amd", "amd-iommu_map.c"),
+        *("upper-level tables are not freed", "amd", "amd-iommu_map.c"),
         *(
             "        clear_iommu_pte_present(pt_mfn, dfn_x(dfn), level, &free);\n        *flush",
             "free = false; *flush",
         ),
     ),
     (
-        *("IOMMUs are not told of what was not there", "vtd", "iommu.c"),
+        *("new mappings are not flushed where required", "vtd", "iommu.c"),
         *("                if ( iommu_ops.flush_non_present )", "                if ( 0 )"),
     ),
     (
-        *("IOMMUs are not told of what is there no more", "amd", "iommu.c"),
+        *("replaced mappings are not flushed", "amd", "iommu.c"),
         *("flush_flags = IOMMU_FLUSHF_added | IOMMU_FLUSHF_modified;", "{}"),
     ),
     (
-        *("IOMMUs keep what a table had", "vtd", "vtd-iommu.c"),
+        *("freeing a table does not request a full flush", "vtd", "vtd-iommu.c"),
         *("        *flush_flags |= IOMMU_FLUSHF_all;\n        iommu_queue", "        iommu_queue"),
     ),
     (
-        *("IOMMUs keep what a table had", "amd", "amd-iommu_map.c"),
+        *("freeing a table does not request a full flush", "amd", "amd-iommu_map.c"),
         *("        *flush_flags |= IOMMU_FLUSHF_all;\n        iommu_queue", "        iommu_queue"),
     ),
     (
-        *("a dead domain's table is used", "vtd", "iommu.c"),
+        *("a destroyed domain keeps its last table", "vtd", "iommu.c"),
         *("    hd->arch.last_table = NULL;\n    XFREE", "    XFREE"),
     ),
     (
-        *("a dying domain gets tables", "amd", "iommu.c"),
+        *("a dying domain gets new tables", "amd", "iommu.c"),
         *("    if ( likely(!d->is_dying) )", "    if ( true )"),
     ),
     (
@@ -237,14 +248,14 @@ FAULTS = [
         *("{ .iw = true }", "{ }"),
     ),
     (
-        *("each mapping is writable", "vtd", "vtd-iommu.c"),
+        *("every mapping is writable", "vtd", "vtd-iommu.c"),
         *("    .leaf_pte = DMA_PTE_READ,", "    .leaf_pte = DMA_PTE_PROT,"),
     ),
 ]
 
 
-@pytest.mark.parametrize(("why", "driver", "file", "old", "new"), FAULTS)
-def test_faults_are_seen(why, driver, file, old, new, driver_sources, tmp_path):
-    sources = changed(driver_sources, tmp_path / "sources", [Change(old, new, file)])
-    program = built(driver, sources, tmp_path, (*FLAGS, "-w"))
-    assert any(play(program, seed, BATCHES).returncode for seed in range(SEEDS)), why
+@pytest.mark.parametrize(("fault", "driver", "file", "old", "new"), FAULTS)
+def test_a_planted_fault_is_detected(fault, driver, file, old, new, driver_sources, tmp_path):
+    sources = apply_changes(driver_sources, tmp_path / "sources", [Change(old, new, file)])
+    program = build(driver, sources, tmp_path, (*FLAGS, "-w"))
+    assert any(run(program, seed, BATCHES).returncode for seed in range(SEEDS)), fault

@@ -1,4 +1,4 @@
-"""Threads as vCPUs of several domains at once: nothing breaks, on stock as on patched."""
+"""Stress test with threads as vCPUs of several domains, on stock and patched."""
 
 import re
 import shutil
@@ -7,48 +7,50 @@ from pathlib import Path
 
 import pytest
 
-from tests.hypervisor.changes import changed
+from tests.hypervisor.changes import apply_changes
+from tests.hypervisor.races.annotations import PATCHED, STOCK
 from tests.hypervisor.races.faults import FAULTS
-from tests.hypervisor.races.marks import PATCHED, STOCK
-from tests.hypervisor.userspace import HERE, compiled, linked
+from tests.hypervisor.userspace import HERE, compile_hypervisor, link
 from tests.patience import patient
 
-MARKS = {"stock": STOCK, "patched": PATCHED}
+ANNOTATIONS = {"stock": STOCK, "patched": PATCHED}
 MIXES = re.findall(r'^    \{ "([\w-]+)"', (HERE / "races/mixes.h").read_text(), re.MULTILINE)
-#: threads are to be overtaken where it matters; assertions as in a debug build
-FLAGS = ("-O2", "-DLINGER", f"-I{HERE / 'harness'}")
-#: of fences it knows nothing: the harness has a read-modify-write there instead
+#: with random delays, and with assertions as in a debug build
+FLAGS = ("-O2", "-DRANDOM_DELAY", f"-I{HERE / 'harness'}")
+#: ThreadSanitizer does not know fences; the harness uses a read-modify-write instead
 TSAN = ("-O1", "-fsanitize=thread", "-Wno-tsan", *FLAGS[1:])
-PLAIN_OPERATIONS, TSAN_OPERATIONS, TIMES_LONG = 400_000, 40_000, 20
-#: One run found the fault that is hardest to meet in 14 of 20 cases on one CPU, in 15 on two.
+PLAIN_OPERATIONS, TSAN_OPERATIONS, LONG_FACTOR = 400_000, 40_000, 20
+#: A single run found the rarest fault in 14 of 20 cases on one CPU, in 15 on two.
 FAULT_RUNS = 20
-#: what a thread told with no other thread's doing would not be in each mix
-USUAL = {"map 0", "map -1", "unmap 0", "grant 0", "version 0", "version -16", "end 0"}
+#: operations and statuses that occur in every mix
+REQUIRED_STATUSES = {
+    *("map 0", "map -1", "unmap 0", "grant 0", "version 0", "version -16", "destroy 0"),
+}
 
 
 class Races:
-    """Builds of the program, by hypervisor, flags, and fault."""
+    """Builds the program for each hypervisor, flags and fault, once each."""
 
     def __init__(self, sources: dict[str, Path], into: Path):
         self.sources = sources
         self.into = into
-        self.made: dict[tuple, Path] = {}
+        self.programs: dict[tuple, Path] = {}
 
     def program(self, side: str, flags=FLAGS, changes=()) -> Path:
-        which = (side, flags, changes)
-        if which not in self.made:
-            into = self.into / str(len(self.made))
-            marks = tuple(change for mark in MARKS[side] for change in mark.changes)
-            sources = changed(self.sources[side], into, (*marks, *changes))
-            made = compiled(side, sources, into, flags)
-            self.made[which] = linked(
+        key = (side, flags, changes)
+        if key not in self.programs:
+            into = self.into / str(len(self.programs))
+            annotations = tuple(c for each in ANNOTATIONS[side] for c in each.changes)
+            sources = apply_changes(self.sources[side], into, (*annotations, *changes))
+            hypervisor = compile_hypervisor(side, sources, into, flags)
+            self.programs[key] = link(
                 into / "races",
-                ["races/races.c", made],
+                ["races/races.c", hypervisor],
                 sources,
                 (*flags, f"-DSIDE={side}"),
                 shared=False,
             )
-        return self.made[which]
+        return self.programs[key]
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +59,8 @@ def races(stock_sources, patched_sources, tmp_path_factory) -> Races:
     return Races(sources, tmp_path_factory.mktemp("races"))
 
 
-def play(program: Path, mix: str, seed: int, operations: int):
-    # ThreadSanitizer has its own places in memory, which randomisation may take.
+def run(program: Path, mix: str, seed: int, operations: int):
+    # ThreadSanitizer needs fixed address ranges, which randomisation may occupy.
     setarch = [shutil.which("setarch"), "--addr-no-randomize"]
     return subprocess.run(
         [*setarch, program, mix, str(seed), str(operations)],
@@ -70,38 +72,38 @@ def play(program: Path, mix: str, seed: int, operations: int):
     )
 
 
-def times(request) -> int:
-    return TIMES_LONG if request.config.getoption("--long", default=False) else 1
+def factor(request) -> int:
+    return LONG_FACTOR if request.config.getoption("--long", default=False) else 1
 
 
 @pytest.mark.parametrize("mix", MIXES)
-@pytest.mark.parametrize("side", MARKS)
-def test_at_full_speed(races, request, side, mix):
-    done = play(races.program(side), mix, 1, PLAIN_OPERATIONS * times(request))
+@pytest.mark.parametrize("side", ANNOTATIONS)
+def test_threads_leave_a_consistent_state(races, request, side, mix):
+    done = run(races.program(side), mix, 1, PLAIN_OPERATIONS * factor(request))
     assert (done.returncode, done.stderr) == (0, "")
-    answers = {line.rpartition(" ")[0] for line in done.stdout.splitlines()}
-    assert answers >= USUAL
+    statuses = {line.rpartition(" ")[0] for line in done.stdout.splitlines()}
+    assert statuses >= REQUIRED_STATUSES
 
 
 @pytest.mark.parametrize("mix", MIXES)
-@pytest.mark.parametrize("side", MARKS)
-def test_under_thread_sanitizer(races, request, side, mix):
-    done = play(races.program(side, TSAN), mix, 2, TSAN_OPERATIONS * times(request))
+@pytest.mark.parametrize("side", ANNOTATIONS)
+def test_thread_sanitizer_finds_no_race(races, request, side, mix):
+    done = run(races.program(side, TSAN), mix, 2, TSAN_OPERATIONS * factor(request))
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_found(races, fault):
-    """That these programs can fail: a lock, a wait or an order is taken out of the series.
+    """Removing a lock, a wait or an ordering from the series makes the program fail.
 
-    The same program without the fault ends with 0, as the tests above show. Which check a race
-    trips first depends on the machine's speed, so that any other end is a symptom of the fault.
+    Without the fault it exits with 0, as the tests above check. Which check fails first depends on
+    the machine's speed, so any other result counts as detection.
     """
     program = races.program("patched", TSAN if fault.sanitized else FLAGS, fault.changes)
     for seed in range(1, FAULT_RUNS + 1):
-        done = play(program, fault.mix, seed, 200_000)
+        done = run(program, fault.mix, seed, 200_000)
         if done.returncode:
-            # It started: neither its command line nor ThreadSanitizer's memory was refused.
+            # Not a usage error, nor a failure of ThreadSanitizer itself.
             assert done.returncode != 2, done.stderr
             assert "FATAL: ThreadSanitizer" not in done.stderr
             return

@@ -1,4 +1,4 @@
-"""grant_table.c of a hypervisor, stock or patched, compiled for user space."""
+"""Builds Xen's grant_table.c, stock or patched, for user space."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from lablib.errors import LabError
 from lablib.series import Patch, apply, flaw
 
 HERE = Path(__file__).parent
-#: file of Xen's → its name here, where its own includes are gone
+#: file in Xen's source → name of the prepared copy, without #include lines
 FILES = {
     "xen/include/xen/radix-tree.h": "radix-tree.h",
     "xen/common/radix-tree.c": "radix-tree.c",
@@ -23,7 +23,7 @@ FILES = {
 }
 PUBLIC = "xen/include/public"
 INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b.*$", re.MULTILINE)
-#: Xen's own build does not assume strict aliasing either
+#: -fno-strict-aliasing as in Xen's own build
 FLAGS = (
     *("-std=gnu11", "-g", "-fPIC", "-pthread", "-fno-strict-aliasing", "-fno-omit-frame-pointer"),
     *("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"),
@@ -33,28 +33,33 @@ OPTIMISED = ("-O2", "-DNDEBUG")
 #: with Xen's assertions, as a debug build has them
 CHECKED = (
     *("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-    # Xen shifts into the sign, and reads fields of packed public structures.
+    # Xen shifts into the sign bit and accesses fields of packed public structures.
     "-fno-sanitize=shift,alignment",
 )
-DIFFER = tuple(
-    f"differ/{part}.c"
-    for part in ("differ", "random", "world", "meant", "mapper", "unmapper", "granter", "ending")
+DIFFERENTIAL = tuple(
+    f"differential/{part}.c"
+    for part in (
+        *("differential", "random", "world", "expected"),
+        *("mapper", "unmapper", "granter", "destroy"),
+    )
 )
 
 
-def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FILES) -> Path:
-    """Return a directory to include from: `xen/`, without includes, and `public/`.
+def prepare(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FILES) -> Path:
+    """Return a directory with Xen's files for compilation in user space.
+
+    It contains `xen/`, with `files` but without their #include lines, and Xen's `public/` headers.
 
     Args:
-        cache: keeps it.
-        series: applied in their order, exactly; none is stock.
-        files: what is in `xen/`: file of Xen's → its name there.
+        cache: where the directory is kept.
+        series: patches to apply in this order; empty for stock.
+        files: file in Xen's source → its name in `xen/`.
 
     Raises:
-        LabError: a patch does not apply exactly.
+        LabError: a patch does not apply exactly, or Xen's source is not available.
     """
-    chosen = base(cache, XEN)
-    origin = chosen.directory
+    source = base(cache, XEN)
+    origin = source.directory
     rules = repr((files, PUBLIC, INCLUDE.pattern))
     parts = [str(origin).encode(), rules.encode(), *(patch.content for patch in series)]
 
@@ -65,11 +70,11 @@ def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = F
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin / "xen" / name, tree / name)
         for patch in series:
-            if found := flaw(apply(patch, tree), offsets=chosen.offsets):
-                raise LabError(f"{patch.name} does not apply: {found}", "see ./tests/run series")
+            if problem := flaw(apply(patch, tree), offsets=source.offsets):
+                raise LabError(f"{patch.name} does not apply: {problem}", "run ./tests/run series")
         (entry / "xen").mkdir()
         for name, short in files.items():
-            # The lines stay, so that what a compiler says of one is where Xen has it.
+            # Lines are emptied, not removed, so that line numbers in messages are Xen's.
             (entry / "xen" / short).write_text(INCLUDE.sub("", (tree / name).read_text()))
         shutil.copytree(origin / "xen" / PUBLIC, entry / "public")
         shutil.rmtree(tree)
@@ -77,26 +82,33 @@ def prepared(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = F
     return cache.entry("userspace", key(parts), make)
 
 
-def compiled(name: str, sources: Path, into: Path, flags: Iterable[str], *, cc: str = "cc") -> Path:
-    """Compile one hypervisor; of what is in the object, only the constant `name` can be linked to.
+def compile_hypervisor(
+    name: str, sources: Path, into: Path, flags: Iterable[str], *, cc: str = "cc"
+) -> Path:
+    """Compile one hypervisor into `into`; return the object file.
+
+    The object exports only a constant of type `struct hypervisor` called `name`.
 
     Args:
         name: `stock` or `patched`.
-        sources: from `prepared`.
-        into: where the object goes.
-        flags: of the compiler, besides the usual ones.
-        cc: the compiler.
+        sources: directory from `prepare`.
+        into: output directory.
+        flags: compiler flags besides FLAGS.
+        cc: compiler command.
+
+    Raises:
+        subprocess.CalledProcessError: the compiler or objcopy failed.
     """
-    made = into / f"{name}.o"
+    target = into / f"{name}.o"
     defines = [f"-DHYPERVISOR={name}", f'-DNAME="{name}"']
     words = [cc, *FLAGS, *flags, *defines, f"-I{HERE / 'harness'}", f"-I{sources}"]
-    subprocess.run([*words, "-c", HERE / "harness/hypervisor.c", "-o", made], check=True)
-    subprocess.run(["objcopy", f"--keep-global-symbol={name}", made], check=True)
-    return made
+    subprocess.run([*words, "-c", HERE / "harness/hypervisor.c", "-o", target], check=True)
+    subprocess.run(["objcopy", f"--keep-global-symbol={name}", target], check=True)
+    return target
 
 
-def linked(
-    made: Path,
+def link(
+    target: Path,
     parts: Iterable[str | Path],
     sources: Path,
     flags: Iterable[str],
@@ -104,17 +116,20 @@ def linked(
     shared: bool,
     cc: str = "cc",
 ) -> Path:
-    """Compile and link what is of this directory with hypervisors.
+    """Compile C files of this directory and link them with hypervisor objects.
 
     Args:
-        made: the program, or library.
-        parts: C files, named from here, and objects.
-        sources: from `prepared`: for Xen's public headers.
-        flags: of the compiler, besides the usual ones; those of the objects.
-        shared: a library, not a program.
-        cc: the compiler; that of the objects.
+        target: program or library to make; returned.
+        parts: C files, relative to this directory, and objects.
+        sources: directory from `prepare`, for Xen's public headers.
+        flags: compiler flags besides FLAGS; the same as for the objects.
+        shared: whether to make a shared library instead of a program.
+        cc: compiler command; the same as for the objects.
+
+    Raises:
+        subprocess.CalledProcessError: the compiler failed.
     """
     files = [part if isinstance(part, Path) else HERE / part for part in parts]
     words = [cc, *FLAGS, *flags, f"-I{sources}", *(["-shared"] if shared else [])]
-    subprocess.run([*words, *files, "-o", made], check=True)
-    return made
+    subprocess.run([*words, *files, "-o", target], check=True)
+    return target

@@ -1,24 +1,24 @@
-"""Each check, on stock and on both ways of the patched hypervisor."""
+"""Fixture that runs each check on stock and on the patched hypervisor with all its options."""
 
 import pytest
 
 from tests.hypervisor.binding import Machine
-from tests.hypervisor.userspace import compiled, linked
+from tests.hypervisor.userspace import compile_hypervisor, link
 
-#: with what goes on inside, and Xen's assertions
+#: with events and Xen's assertions
 FLAGS = ("-O0", "-DEVENTS")
 
 
 @pytest.fixture(scope="session")
 def machines(stock_sources, patched_sources, tmp_path_factory):
-    """Each hypervisor, once."""
-    into = tmp_path_factory.mktemp("watched")
-    made = {}
+    """Return both hypervisors by name."""
+    into = tmp_path_factory.mktemp("advisories")
+    machines = {}
     for name, sources in {"stock": stock_sources, "patched": patched_sources}.items():
-        part = compiled(name, sources, into, FLAGS)
-        library = linked(into / f"lib{name}.so", [part], sources, FLAGS, shared=True)
-        made[name] = Machine(library, name)
-    return made
+        part = compile_hypervisor(name, sources, into, FLAGS)
+        library = link(into / f"lib{name}.so", [part], sources, FLAGS, shared=True)
+        machines[name] = Machine(library, name)
+    return machines
 
 
 @pytest.fixture(
@@ -28,9 +28,9 @@ def machines(stock_sources, patched_sources, tmp_path_factory):
     ]
 )
 def machine(request, machines) -> Machine:
-    name, *ways = request.param.split(", ")
+    name, *options = request.param.split(", ")
     machine = machines[name]
-    machine.fast = name != "stock" and "slow entries" not in ways
-    machine.bus = "bus addresses" in ways
+    machine.fast = name != "stock" and "slow entries" not in options
+    machine.bus = "bus addresses" in options
     machine.reset()
     return machine

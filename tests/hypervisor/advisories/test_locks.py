@@ -1,4 +1,4 @@
-"""Which locks are held when, and what stops speculation where there is none."""
+"""Lock order, release of locks on error paths, and speculation barriers."""
 
 import errno
 
@@ -19,43 +19,43 @@ from tests.hypervisor.binding import (
     Domain,
 )
 
-#: in the order in which they may be taken
+#: kinds of locks, in the order in which they may be acquired
 TABLE, ENTRY, HANDLES = range(3)
 
 
 class Locks:
-    """What is held, by what is told; and what was taken out of order."""
+    """Event handler that records held locks and violations of the lock order."""
 
     def __init__(self):
         self.held: list[tuple[int, int, str]] = []
-        self.wrong: list[tuple[str, list[str]]] = []
-        self.taken: set[int] = set()
+        self.violations: list[tuple[str, list[str]]] = []
+        self.acquired_kinds: set[int] = set()
 
-    def __call__(self, what, about):
-        verb, _, name = what.partition(" ")
+    def __call__(self, event, subject):
+        verb, _, name = event.partition(" ")
         if verb in {"read", "write", "lock"} and name.startswith("&"):
             kind = ENTRY if "act" in name else HANDLES if "maptrack" in name else TABLE
             swapping = kind == ENTRY and any(held.startswith("write") for _, _, held in self.held)
             if any(kind <= other for other, _, _ in self.held) and not swapping:
-                self.wrong.append((what, [held for _, _, held in self.held]))
-            self.held.append((kind, about, what))
-            self.taken.add(kind)
+                self.violations.append((event, [held for _, _, held in self.held]))
+            self.held.append((kind, subject, event))
+            self.acquired_kinds.add(kind)
         elif verb.startswith("un"):
-            self.held = [one for one in self.held if one[1] != about]
+            self.held = [lock for lock in self.held if lock[1] != subject]
 
 
-def everything(machine, version: int, **config):
-    """Do what takes locks, and what fails while it has them: what was answered, and should be."""
-    granter, mapper = machine.pair(version=version, **config)
-    nowhere = 1 << 40
+def operations(machine, version: int, **config):
+    """Make requests that take locks, valid and invalid ones; yield actual and expected statuses."""
+    granter, mapper = machine.create_pair(version=version, **config)
+    bad_address = 1 << 40
     for ref in (3, 9):
         kinds = HOST, HOST | READONLY, HOST, HOST
         mappings = [mapper.map(granter, ref, flags, entry) for entry, flags in enumerate(kinds)]
         yield [mapping.status for mapping in mappings], [OKAY] * 4
-        yield mapper.map(granter, ref, host_addr=nowhere).status, GENERAL
+        yield mapper.map(granter, ref, host_addr=bad_address).status, GENERAL
         yield mapper.on(1).unmap(mappings[0], host_addr=mapper.address(20)), GENERAL
         yield [mapper.on(1).unmap(mapping) for mapping in mappings], [OKAY] * 4
-        yield mapper.map(granter, ref, host_addr=nowhere).status, GENERAL
+        yield mapper.map(granter, ref, host_addr=bad_address).status, GENERAL
         yield mapper.unmap(mappings[0]), BAD_HANDLE
 
         granter.grant(ref, to=77, page=ref)
@@ -68,12 +68,12 @@ def everything(machine, version: int, **config):
         granter.grant(ref, to=mapper.domid, page=ref)
         yield [mapper.copy(granter, ref, write=write) for write in (False, True)], [OKAY] * 2
 
-    past = 512 // version
-    yield mapper.map(granter, past).status, BAD_REF
-    yield mapper.copy(granter, past), BAD_REF
+    out_of_bounds = 512 // version
+    yield mapper.map(granter, out_of_bounds).status, BAD_REF
+    yield mapper.copy(granter, out_of_bounds), BAD_REF
     yield mapper.map(granter, 1 << 31).status, BAD_REF
     yield mapper.map(Domain(machine, 99, translated=False), 9).status, BAD_DOMAIN
-    yield [granter.swap(10, other) for other in (past, 11, 10)], [BAD_REF, OKAY, OKAY]
+    yield [granter.swap(10, other) for other in (out_of_bounds, 11, 10)], [BAD_REF, OKAY, OKAY]
     handles = 0x80020009, 0x8002FFFF, 0xFFFFFFFF
     yield mapper.unmap_all([(handle, 0, 0) for handle in handles]), [BAD_HANDLE] * 3
     mapping = mapper.map(granter, 9)
@@ -84,33 +84,34 @@ def everything(machine, version: int, **config):
 
 
 def worlds(machine):
+    """Yield `operations` for each table version and kind of mapper."""
     for version in (1, 2):
         for config in ({}, {"iommu": True}, {"translated": True}):
             machine.reset()
-            yield everything(machine, version, **config)
+            yield operations(machine, version, **config)
 
 
-def test_xsa_73_locks_are_taken_in_one_order(machine):
+def test_xsa_73_lock_order_is_consistent(machine):
     locks = Locks()
-    with machine.watching(locks):
+    with machine.record_events(locks):
         for world in worlds(machine):
-            for answer, expected in world:
-                assert answer == expected
-    assert locks.taken == {TABLE, ENTRY, HANDLES}
-    assert locks.wrong == []
+            for status, expected in world:
+                assert status == expected
+    assert locks.acquired_kinds == {TABLE, ENTRY, HANDLES}
+    assert locks.violations == []
 
 
-def test_xsa_235_no_way_out_leaves_a_lock(machine):
+def test_xsa_235_error_paths_release_all_locks(machine):
     locks = Locks()
-    with machine.watching(locks):
+    with machine.record_events(locks):
         for world in worlds(machine):
-            for answer, expected in world:
-                assert answer == expected
-                # The harness itself ends a program whose hypercall leaves one.
+            for status, expected in world:
+                assert status == expected
+                # The harness also aborts if a hypercall returns with a lock held.
                 assert locks.held == []
 
         machine.reset()
-        granter, mapper = machine.pair()
+        granter, mapper = machine.create_pair()
         machine.calls.fail_allocations(0)
         assert mapper.map(granter, 9).status == NO_SPACE
         assert mapper.map(granter, 3).status == NO_SPACE
@@ -119,53 +120,54 @@ def test_xsa_235_no_way_out_leaves_a_lock(machine):
         machine.calls.fail_allocations(-1)
         assert mapper.map(granter, 9, HOST | CONTAINS_PTE, host_addr=1).status == GENERAL
     assert locks.held == []
-    assert machine.at_rest()
+    assert machine.is_consistent()
 
 
-def test_xsa_228_free_handles_are_listed_under_a_lock(machine):
-    granter, mapper = machine.pair()
-    with machine.watching() as watch:
+def test_xsa_228_free_lists_are_accessed_with_their_lock(machine):
+    granter, mapper = machine.create_pair()
+    with machine.record_events() as log:
         mapping = mapper.map(granter, 3)
-    owned = set(watch.all("lock &v->maptrack_freelist_lock"))
+    owned = set(log.subjects("lock &v->maptrack_freelist_lock"))
     assert len(owned) == 1
-    with machine.watching() as watch:
+    with machine.record_events() as log:
         again = mapper.map(granter, 4, entry=1)
-    assert watch.all("lock &v->maptrack_freelist_lock") == [*owned]
-    # Given back to whom it is from, by whoever unmaps.
+    assert log.subjects("lock &v->maptrack_freelist_lock") == [*owned]
+    # A handle is freed to the list of the vCPU it came from, whichever vCPU unmaps.
     for one, by in ((mapping, mapper.on(1)), (again, mapper)):
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             assert by.unmap(one) == OKAY
-        assert watch.all("lock &v->maptrack_freelist_lock") == [*owned]
+        assert log.subjects("lock &v->maptrack_freelist_lock") == [*owned]
 
 
-def test_xsa_453_a_bound_holds_for_speculation_too(machine):
-    granter, mapper = machine.pair()
+def test_xsa_453_bounds_checks_block_speculation(machine):
+    granter, mapper = machine.create_pair()
     for ref in (3, 9):
-        with machine.watching() as mapped:
+        with machine.record_events() as mapped:
             mapping = mapper.map(granter, ref)
-        with machine.watching() as unmapped:
+        with machine.record_events() as unmapped:
             assert mapper.unmap(mapping) == OKAY
-        for watch in (mapped, unmapped):
-            # Between the check of a reference and its first use: a barrier, or an index that obeys.
-            before = watch.events[: watch.first("lock &act->lock")]
+        for log in (mapped, unmapped):
+            # Between the check of a reference and its first use is a barrier or
+            # array_index_nospec().
+            before = log.events[: log.first_index("lock &act->lock")]
             assert before
             assert before[-1] in {("block speculation", 0), ("index", ref)}
 
 
-def test_xsa_453_the_version_holds_for_speculation_too(machine):
-    granter, mapper = machine.pair()
+def test_xsa_453_version_checks_block_speculation(machine):
+    granter, mapper = machine.create_pair()
     for ref in (3, 9):
-        with machine.watching() as mapped:
+        with machine.record_events() as mapped:
             mapping = mapper.map(granter, ref, DEVICE)
-        with machine.watching() as unmapped:
+        with machine.record_events() as unmapped:
             assert mapper.unmap(mapping) == OKAY
-        # Where a status is found by the version, the lock's own barrier was before the check.
-        for watch, which in ((mapped, 0), (unmapped, 1)):
+        # The version is checked after the lock's own barrier, so a second one is needed.
+        for log, which in ((mapped, 0), (unmapped, 1)):
             sections = "".join(
                 {"lock &act->lock": "(", "unlock &act->lock": ")", "block speculation": "b"}.get(
-                    what, ""
+                    name, ""
                 )
-                for what, _ in watch.events
+                for name, _ in log.events
             )
             section = [part.partition(")")[0] for part in sections.split("(")[1:]][which]
             assert len(section) >= 2

@@ -1,4 +1,4 @@
-"""What goes before what: watched, as nothing is left of an order afterwards."""
+"""Order of operations inside Xen, checked by its events."""
 
 from tests.hypervisor.binding import (
     BAD_HANDLE,
@@ -13,10 +13,10 @@ from tests.hypervisor.binding import (
 
 
 def test_xsa_218_pins_and_status_change_together(machine):
-    for _, granter, mapper in machine.pairs():
+    for _, granter, mapper in machine.create_pairs():
 
-        def agree(what, _, granter=granter):
-            if what != "unlock &act->lock":
+        def check_status(name, _, granter=granter):
+            if name != "unlock &act->lock":
                 return
             for ref in (3, 9):
                 pin = granter.entry(ref).pin
@@ -24,79 +24,79 @@ def test_xsa_218_pins_and_status_change_together(machine):
                 expected = (READING if pin else 0) | (WRITING if writable else 0)
                 assert granter.status(ref) == expected
 
-        with machine.watching(agree) as watch:
+        with machine.record_events(check_status) as log:
             for ref in (3, 9):
                 mappings = [mapper.map(granter, ref, flags, entry=flags) for flags in PINS]
                 assert [mapper.unmap(mapping) for mapping in mappings] == [OKAY] * len(PINS)
-        assert watch.all("unlock &act->lock")
-        assert machine.at_rest()
+        assert log.subjects("unlock &act->lock")
+        assert machine.is_consistent()
 
 
 def test_xsa_218_references_drop_after_the_flush(machine):
-    granter, mapper = machine.pair()
+    granter, mapper = machine.create_pair()
     for flags in PINS:
         mappings = [mapper.map(granter, ref, flags, entry=ref) for ref in (3, 9, 10)]
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             mapper.unmap_all([(m.handle, m.host_addr, m.bus) for m in mappings])
-        flushed = watch.first("flush TLB")
+        flushed = log.first_index("flush TLB")
         for ref in (3, 9, 10):
-            assert flushed < watch.first("put page", granter.frame(ref))
-            assert granter.page(ref) == (1, 0)
-    assert machine.at_rest()
+            assert flushed < log.first_index("put page", granter.frame(ref))
+            assert granter.page_counts(ref) == (1, 0)
+    assert machine.is_consistent()
 
 
-def test_xsa_218_a_handle_is_given_back_once(machine):
-    granter, mapper = machine.pair()
+def test_xsa_218_a_handle_is_freed_once(machine):
+    granter, mapper = machine.create_pair()
     for ref in (3, 9):
         for flags in PINS:
             mapping = mapper.map(granter, ref, flags)
-            kept = mapper.map(granter, ref + 1, entry=1)
-            asked = (mapping.handle, mapping.host_addr, mapping.bus)
-            assert mapper.unmap_all([asked] * 3) == [OKAY, BAD_HANDLE, BAD_HANDLE]
-            assert granter.page(ref) == (1, 0)
+            other = mapper.map(granter, ref + 1, entry=1)
+            request = (mapping.handle, mapping.host_addr, mapping.bus)
+            assert mapper.unmap_all([request] * 3) == [OKAY, BAD_HANDLE, BAD_HANDLE]
+            assert granter.page_counts(ref) == (1, 0)
             again = [mapper.map(granter, ref, flags, entry=entry) for entry in (2, 3, 4)]
-            given = {(m.handle, m.ref) for m in (*again, kept) if not m.handle >> 31}
-            assert len({handle for handle, _ in given}) == len(given)
-            assert [mapper.unmap(m) for m in (*again, kept)] == [OKAY] * 4
-    assert machine.at_rest()
+            handles = {(m.handle, m.ref) for m in (*again, other) if not m.handle >> 31}
+            assert len({handle for handle, _ in handles}) == len(handles)
+            assert [mapper.unmap(m) for m in (*again, other)] == [OKAY] * 4
+    assert machine.is_consistent()
 
 
-def test_xsa_218_a_page_of_handles_is_there_before_the_limit(machine):
-    granter, mapper = machine.pair()
+def test_xsa_218_a_maptrack_frame_is_stored_before_the_limit_is_raised(machine):
+    granter, mapper = machine.create_pair()
     limits = []
 
-    def note(what, _):
-        if what == "write barrier":
-            limits.append(mapper.seen.maptrack_frames)
+    def record_limit(name, _):
+        if name == "write barrier":
+            limits.append(mapper.state.maptrack_frames)
 
-    # A reserved reference's mapping is in the maptrack table everywhere.
-    with machine.watching(note) as watch:
+    # Mappings of reserved references are always in the maptrack table.
+    with machine.record_events(record_limit) as log:
         assert mapper.map(granter, 3, HOST | READONLY).status == OKAY
-    assert watch.all("lock &lgt->maptrack_lock")
+    assert log.subjects("lock &lgt->maptrack_lock")
     assert limits[0] == 0
-    assert mapper.seen.maptrack_frames == 1
+    assert mapper.state.maptrack_frames == 1
 
 
-def test_xsa_346_devices_lose_it_before_the_page_goes(machine):
-    granter, mapper = machine.pair(iommu=True)
+def test_xsa_346_iommu_mappings_are_removed_before_page_references(machine):
+    granter, mapper = machine.create_pair(iommu=True)
     for ref in (3, 9):
         frame = granter.frame(ref)
         for flags in (*PINS, HOST | DEVICE):
             mapping = mapper.map(granter, ref, flags)
-            with machine.watching() as watch:
+            with machine.record_events() as log:
                 assert mapper.unmap(mapping) == OKAY
-            assert watch.first("unmap from devices", frame) < watch.first("put page", frame)
+            assert log.first_index("IOMMU unmap", frame) < log.first_index("put page", frame)
             if machine.bus:
-                assert watch.first("flush IOTLB") < watch.first("put page", frame)
+                assert log.first_index("flush IOTLB") < log.first_index("put page", frame)
 
-        # Nor may they write it longer than its type says.
-        stays = mapper.map(granter, ref, HOST | READONLY, entry=1)
+        # Write access ends before the writable type is dropped.
+        remaining = mapper.map(granter, ref, HOST | READONLY, entry=1)
         mapping = mapper.map(granter, ref, HOST, entry=2)
-        with machine.watching() as watch:
+        with machine.record_events() as log:
             assert mapper.unmap(mapping) == OKAY
-        # Where each has a bus address, the writable one is gone; otherwise theirs is made anew.
-        changed = ("flush IOTLB",) if machine.bus else ("map for devices", frame)
-        assert watch.first(*changed) < watch.first("put page", frame)
-        assert mapper.iommu(granter, ref) == 1
-        assert mapper.unmap(stays) == OKAY
-    assert machine.at_rest()
+        # With bus addresses the writable one is removed; otherwise the mapping is made read-only.
+        changed = ("flush IOTLB",) if machine.bus else ("IOMMU map", frame)
+        assert log.first_index(*changed) < log.first_index("put page", frame)
+        assert mapper.iommu_permissions(granter, ref) == 1
+        assert mapper.unmap(remaining) == OKAY
+    assert machine.is_consistent()

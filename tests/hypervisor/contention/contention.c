@@ -1,20 +1,20 @@
 /*
- * Mapping and unmapping by several CPUs at once, stock against patched:
+ * Throughput of mapping and unmapping on several CPUs at once, stock against patched:
  *
  *     contention SCENARIO THREADS BATCH MILLISECONDS ROUNDS
  *
- * Each round takes both, by turns first.  Thread t is vCPU t of one mapper, domain 0, on a CPU of its
- * own if there are enough, and maps and unmaps for host and device access BATCH references a hypercall
- * for so long.  What they have in common is the scenario:
+ * Each round runs both hypervisors, in alternating order.  Thread t is vCPU t of one mapper, domain
+ * 0, on its own CPU if there are enough; it maps and unmaps BATCH references per hypercall, for
+ * host access, until the time is up.  Scenarios:
  *
- *     disjoint  one granter, each its own references and pages
- *     granters  each its own granter
- *     shared    one granter, all the same references and pages, read-only
- *     stealing  as disjoint, but of the maptrack table one usable entry is left for all of them
+ *     disjoint  one granter; each thread has its own references and pages
+ *     granters  each thread has its own granter
+ *     shared    one granter; all threads use the same references and pages, read-only
+ *     stealing  as disjoint, but only one maptrack entry is free for all threads
  *
- * On stdout, a line a round and side: name, pairs done, requests refused for want of an entry, and
- * seconds: of the wall's clock, and of the threads' own together.  Exit codes: 0 done, 1 a request was
- * refused otherwise, 2 usage.
+ * The program prints a line per round and hypervisor: name, pairs completed, requests refused for
+ * lack of a maptrack entry, wall-clock seconds, and the sum of the threads' CPU seconds.  Exit
+ * codes: 0 success, 1 a request failed otherwise or the state is inconsistent, 2 usage error.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -31,13 +31,13 @@
 #include <public/xen.h>
 #include <public/grant_table.h>
 
-#include "../differ/sides.h"
+#include "../differential/hypervisors.h"
 
 enum {
     MAX_THREADS = 4, MAX_BATCH = 32,
-    /* Apart, so that no two threads' entries, or the records of their pages, share a cache line. */
+    /* Distances such that no two threads share a cache line of entries or page_info. */
     REFS_APART = 512, PAGES_APART = RAM_PAGES / MAX_THREADS, ENTRIES_APART = 1024,
-    FIRST_REF = 64, HELD_REF = MAX_THREADS * REFS_APART + FIRST_REF,
+    FIRST_REF = 64, FIRST_HELD_REF = MAX_THREADS * REFS_APART + FIRST_REF,
     ENTRIES_PER_FRAME = 256,
 };
 
@@ -54,7 +54,7 @@ struct worker {
     unsigned int self;
     unsigned long pairs, refused;
     bool failed;
-    double seconds;
+    double seconds;             /* of CPU time */
 };
 
 static double now(clockid_t clock)
@@ -96,7 +96,7 @@ static void create(const struct hypervisor *side, unsigned int domid)
         abort();
 }
 
-/* A table with all references there are to be. */
+/* Grow the table to hold all references. */
 static void grow(const struct hypervisor *side, unsigned int domid)
 {
     static xen_pfn_t pfns[64];
@@ -116,18 +116,18 @@ static void grant(const struct hypervisor *side, unsigned int domid, unsigned in
         abort();
 }
 
-/* Take all but one entry more than each thread's list keeps for itself. */
-static void hold(const struct hypervisor *side)
+/* Take all maptrack entries but one and those that each thread's free list keeps. */
+static void take_entries(const struct hypervisor *side)
 {
     struct gnttab_map_grant_ref request;
 
     side->enter(0, 0, 0);
     for ( unsigned int i = 0; i < ENTRIES_PER_FRAME - threads - 1; i++ )
     {
-        grant(side, 1, HELD_REF + i, RAM_PAGES - 1);
+        grant(side, 1, FIRST_HELD_REF + i, RAM_PAGES - 1);
         /* For devices and host: such are recorded in the maptrack table if there is another. */
         request = (struct gnttab_map_grant_ref){
-            .dom = 1, .ref = HELD_REF + i, .flags = GNTMAP_device_map | GNTMAP_readonly,
+            .dom = 1, .ref = FIRST_HELD_REF + i, .flags = GNTMAP_device_map | GNTMAP_readonly,
         };
         side->operate(GNTTABOP_map_grant_ref, &request, 1);
         if ( request.status )
@@ -136,7 +136,7 @@ static void hold(const struct hypervisor *side)
     side->leave();
 }
 
-static void begin(const struct hypervisor *side)
+static void create_world(const struct hypervisor *side)
 {
     side->reset();
     side->fast_maptrack(true);
@@ -151,10 +151,10 @@ static void begin(const struct hypervisor *side)
             grant(side, granter_of(t), ref_of(t, n),
                   (scenario == SHARED ? 0 : t * PAGES_APART) + n % (PAGES_APART - 1));
     if ( scenario == STEALING )
-        hold(side);
+        take_entries(side);
 }
 
-static void pair(struct worker *me)
+static void map_unmap_batch(struct worker *me)
 {
     struct gnttab_map_grant_ref maps[MAX_BATCH];
     struct gnttab_unmap_grant_ref unmaps[MAX_BATCH];
@@ -184,24 +184,24 @@ static void pair(struct worker *me)
     me->pairs += made;
 }
 
-static void *work(void *data)
+static void *worker_main(void *data)
 {
     struct worker *me = data;
     cpu_set_t cpus;
-    double began;
+    double start;
 
     CPU_ZERO(&cpus);
     CPU_SET(me->self % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
     pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
     me->side->enter(0, me->self, me->self);
     for ( unsigned int i = 0; i < 100; i++ )
-        pair(me);
+        map_unmap_batch(me);
     me->pairs = me->refused = 0;
     pthread_barrier_wait(&ready);
-    began = now(CLOCK_THREAD_CPUTIME_ID);
+    start = now(CLOCK_THREAD_CPUTIME_ID);
     while ( !atomic_load_explicit(&stop, memory_order_relaxed) )
-        pair(me);
-    me->seconds = now(CLOCK_THREAD_CPUTIME_ID) - began;
+        map_unmap_batch(me);
+    me->seconds = now(CLOCK_THREAD_CPUTIME_ID) - start;
     me->side->leave();
     return NULL;
 }
@@ -212,21 +212,21 @@ static bool run(const struct hypervisor *side, unsigned int milliseconds)
     static struct worker workers[MAX_THREADS];
     pthread_t ids[MAX_THREADS];
     struct worker sum = { 0 };
-    double began, wall;
+    double start, wall;
 
-    begin(side);
+    create_world(side);
     stop = false;
     pthread_barrier_init(&ready, NULL, threads + 1);
     for ( unsigned int t = 0; t < threads; t++ )
     {
         workers[t] = (struct worker){ .side = side, .self = t };
-        pthread_create(&ids[t], NULL, work, &workers[t]);
+        pthread_create(&ids[t], NULL, worker_main, &workers[t]);
     }
     pthread_barrier_wait(&ready);
-    began = now(CLOCK_MONOTONIC);
+    start = now(CLOCK_MONOTONIC);
     nanosleep(&length, NULL);
     stop = true;
-    wall = now(CLOCK_MONOTONIC) - began;
+    wall = now(CLOCK_MONOTONIC) - start;
     for ( unsigned int t = 0; t < threads; t++ )
     {
         pthread_join(ids[t], NULL);
@@ -237,13 +237,13 @@ static bool run(const struct hypervisor *side, unsigned int milliseconds)
     }
     pthread_barrier_destroy(&ready);
     printf("%s %lu %lu %.6f %.6f\n", side->name, sum.pairs, sum.refused, wall, sum.seconds);
-    return !sum.failed && side->at_rest();
+    return !sum.failed && side->is_consistent();
 }
 
 int main(int argc, char **argv)
 {
     unsigned int milliseconds, rounds;
-    bool right = true;
+    bool ok = true;
 
     if ( argc != 6 )
         return 2;
@@ -256,8 +256,8 @@ int main(int argc, char **argv)
     if ( scenario == NR_SCENARIOS || !threads || threads > MAX_THREADS || !batch ||
          batch > MAX_BATCH )
         return 2;
-    for ( unsigned int i = 0; i < rounds && right; i++ )
-        right = run(i % 2 ? &patched : &stock, milliseconds) &&
+    for ( unsigned int i = 0; i < rounds && ok; i++ )
+        ok = run(i % 2 ? &patched : &stock, milliseconds) &&
                 run(i % 2 ? &stock : &patched, milliseconds);
-    return !right;
+    return !ok;
 }

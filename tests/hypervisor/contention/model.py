@@ -1,43 +1,52 @@
-"""What pairs a second would be with more CPUs than there are here: a small model.
+"""Queueing model that extrapolates measured throughput of map/unmap pairs to more CPUs.
 
-What a pair is made of. A CPU spends `alone` on a pair while it meets no other: measured with one
-thread. Where CPUs want the same cache line, it comes from whoever wrote it last, which takes
-`transfer`, and while it is used nobody else has it. For each scenario and hypervisor `SHARED` says
-what each pair has in common with those of the other CPUs: how many different lines are met, how
-often each is fetched in a pair, and whether they are held, as a lock is.
+Service times: without contention a pair takes a CPU `alone` seconds, measured with one thread. A
+cache line that another CPU wrote last takes `transfer` seconds to fetch, and no other CPU has it
+while it is in use. For each scenario and hypervisor, SHARED lists the lines that a pair shares with
+pairs of other CPUs: their number, how often each is fetched per pair, and the part of a pair for
+which each is held, as a lock is.
 
-How CPUs meet. Each shared line is a station that serves one CPU at a time, for `transfer` a visit,
-plus, where it is a lock, the part of `alone` it is held for; the rest of a pair is spent alone. All
-CPUs go round these stations for ever. What comes of it is computed exactly, by mean value analysis.
-With one CPU the line is always there already: no transfer.
+Queues: each shared line is a station that serves one CPU at a time, for `transfer` per visit plus,
+for a lock, the part of `alone` for which it is held; a CPU spends the rest of a pair alone. All
+CPUs circulate forever. Mean value analysis gives the exact throughput. With one CPU there are no
+transfers.
 
-What is assumed, and not measured:
+Assumptions that are not measured:
 
-- A transfer takes as long from any CPU to any other. Within one chiplet that is so; across chiplets
-  or sockets it takes two to five times as long, so with 64 CPUs this is the best case of what is
-  shared, and what is not shared is not touched by it.
-- A visit takes the same however many wait. Xen's ticket locks get slower with each who waits, as
-  all of them read the line that is written: once more the best case.
-- Lines that are only read cost nothing once they are there; a granter's table and its lock's word
-  are such, as the lock's readers each write a line of their own.
-- Nobody changes a version, grows a table, or ends. A hypercall's entry, a TLB flush and the guest's
-  own work come on top in Xen, the same for both: what is gained is a smaller part of that.
-- A CPU does nothing else, and none is a sibling thread of another.
+- A transfer takes the same time between any two CPUs. This holds within a chiplet; between chiplets
+  or sockets it takes two to five times as long, so for 64 CPUs this is the best case for shared
+  lines. Scenarios without shared lines are not affected.
+- The time of a visit does not depend on the number of waiting CPUs. Xen's ticket locks get slower
+  with each waiting CPU, as all of them read the line that is written; so this is also the best
+  case.
+- Lines that are only read cost nothing once cached, such as a granter's table and its lock word, as
+  readers of the lock each write a line of their own.
+- There are no version switches, table growth or domain destruction. Hypercall entry, TLB flushes
+  and the guest's own work come on top in Xen, equally for both, so the relative gain is smaller
+  there.
+- CPUs do nothing else, and none is a sibling thread of another.
 
-`transfer` is fitted, one number for all that was measured with more than one thread: so the error
-shown is how far one price of a line explains all scenarios and both hypervisors.
+`transfer` is a single number, fitted to all measurements with more than one thread; the reported
+error shows how well it explains all scenarios and both hypervisors.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-#: of the transfer's fit: nanoseconds
+#: range and steps of the fit of the transfer time, nanoseconds
 SMALLEST, LARGEST, STEPS = 1.0, 2000.0, 400
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Lines of one kind: how many, visits of a pair to each, part of a pair each is held for."""
+    """Shared cache lines of one kind.
+
+    Attributes:
+        what: description.
+        lines: number of lines.
+        visits: fetches of each line per pair.
+        held: part of a pair for which each line is held, 0 to 1.
+    """
 
     what: str
     lines: int
@@ -45,10 +54,10 @@ class Shared:
     held: float = 0.0
 
 
-#: of an active entry's lock: three critical sections, together about a third of a pair
+#: three critical sections of an active entry's lock, together about a third of a pair
 ENTRY = Shared("active entry: its lock, pin and slots", 1, 3, 0.3)
-PAGE = Shared("page: a reference more, one less", 1, 2)
-#: (scenario, side) → what is shared; each pair of `shared` is about one of `batch` references
+PAGE = Shared("page: taking and dropping a reference", 1, 2)
+#: (scenario, hypervisor) → shared lines; in `shared`, a pair uses one of `batch` references
 SHARED: Mapping[tuple[str, str], tuple[Shared, ...]] = {
     ("disjoint", "stock"): (),
     ("disjoint", "patched"): (),
@@ -56,7 +65,7 @@ SHARED: Mapping[tuple[str, str], tuple[Shared, ...]] = {
     ("granters", "patched"): (),
     ("shared", "stock"): (ENTRY, PAGE),
     ("shared", "patched"): (ENTRY, PAGE),
-    # Each takes the lock that is the table's, and looks through the lists of all vCPUs.
+    # Each pair takes the maptrack table's lock and searches the free lists of all vCPUs.
     ("stealing", "stock"): (
         Shared("maptrack lock", 1, 1),
         Shared("another vCPU's free list, its lock", 1, 2),
@@ -67,7 +76,7 @@ SHARED: Mapping[tuple[str, str], tuple[Shared, ...]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A measured rate: pairs a second of all threads together, as if each had a CPU of its own."""
+    """A measured rate: pairs per second of all threads, as if each had its own CPU."""
 
     scenario: str
     side: str
@@ -76,22 +85,22 @@ class Point:
     rate: float
 
 
-def rate(alone: float, shared: Iterable[Shared], transfer: float, cpus: int, apart: int) -> float:
-    """Return the pairs a second of all CPUs together.
+def rate(alone: float, shared: Iterable[Shared], transfer: float, cpus: int, copies: int) -> float:
+    """Return the pairs per second of all CPUs together.
 
     Args:
-        alone: seconds of a pair that meets nobody.
-        shared: what it has in common with others'.
-        transfer: seconds a shared line takes from one CPU to another.
-        cpus: how many do nothing but pairs.
-        apart: how many of each line there are, that CPUs go round: references of a batch.
+        alone: seconds per pair without contention.
+        shared: lines shared with pairs of other CPUs.
+        transfer: seconds to transfer a line between CPUs.
+        cpus: number of CPUs that map and unmap.
+        copies: number of instances of each line, such as references of a batch.
     """
     if cpus == 1:
         return 1 / alone
     stations = [
-        (kind.visits * transfer + kind.held * alone) / apart
+        (kind.visits * transfer + kind.held * alone) / copies
         for kind in shared
-        for _ in range(kind.lines * apart)
+        for _ in range(kind.lines * copies)
     ]
     free = alone - sum(kind.held * kind.lines for kind in shared) * alone
     waiting = [0.0] * len(stations)
@@ -104,23 +113,29 @@ def rate(alone: float, shared: Iterable[Shared], transfer: float, cpus: int, apa
 
 
 def alone_of(points: Iterable[Point], like: Point) -> float:
-    """The seconds of a pair with one thread, as it was measured."""
+    """Return the measured seconds per pair with one thread.
+
+    Raises:
+        KeyError: there is no measurement with one thread.
+    """
     for point in points:
         same = (point.scenario, point.side, point.batch) == (like.scenario, like.side, like.batch)
         if same and point.threads == 1:
             return 1 / point.rate
-    raise KeyError(f"{like.scenario}, {like.side}, batch {like.batch}: not measured alone")
+    raise KeyError(
+        f"{like.scenario}, {like.side}, batch {like.batch}: no measurement with one thread"
+    )
 
 
 def predicted(points: list[Point], point: Point, transfer: float) -> float:
-    """What the model says of a point, from the one measured alone."""
-    apart = point.batch if point.scenario == "shared" else 1
+    """Return the modelled rate of a point, from the measurement with one thread."""
+    copies = point.batch if point.scenario == "shared" else 1
     shared = SHARED[point.scenario, point.side]
-    return rate(alone_of(points, point), shared, transfer, point.threads, apart)
+    return rate(alone_of(points, point), shared, transfer, point.threads, copies)
 
 
 def fitted(points: list[Point]) -> float:
-    """The transfer, in seconds, that leaves the smallest sum of squares of relative errors."""
+    """Return the transfer time, in seconds, with the least squares of relative errors."""
     several = [point for point in points if point.threads > 1]
 
     def error(transfer: float) -> float:
@@ -131,20 +146,20 @@ def fitted(points: list[Point]) -> float:
 
 
 def report(points: list[Point], cpus: Iterable[int] = (8, 16, 64)) -> str:
-    """The fit, its error on each measured point, and what it says of more CPUs."""
+    """Return a text with the fit, its error on each point, and predictions for more CPUs."""
     transfer = fitted(points)
     more = tuple(cpus)
     lines = [
-        f"transfer of a line: {transfer * 1e9:.0f} ns",
+        f"transfer time of a line: {transfer * 1e9:.0f} ns",
         "scenario  batch  threads  side       measured     model  error",
     ]
     for p in points:
-        said = predicted(points, p, transfer)
+        model = predicted(points, p, transfer)
         lines.append(
             f"{p.scenario:<9} {p.batch:>5}  {p.threads:>7}  {p.side:<7} {p.rate:>11,.0f}"
-            f" {said:>9,.0f} {said / p.rate - 1:>+6.0%}"
+            f" {model:>9,.0f} {model / p.rate - 1:>+6.0%}"
         )
-    lines.append("patched to stock, by CPUs: " + ", ".join(map(str, more)))
+    lines.append("predicted ratio of patched to stock, by CPUs: " + ", ".join(map(str, more)))
     for point in points:
         if point.threads != 1 or point.side != "stock":
             continue
@@ -154,6 +169,6 @@ def report(points: list[Point], cpus: Iterable[int] = (8, 16, 64)) -> str:
                 predicted(points, Point(point.scenario, side, count, point.batch, 0.0), transfer)
                 for side in ("stock", "patched")
             ]
-            ratios.append(f"{both[1] / both[0]:.2f} ({both[1]:,.0f} a second)")
+            ratios.append(f"{both[1] / both[0]:.2f} ({both[1]:,.0f} per second)")
         lines.append(f"{point.scenario:<9} {point.batch:>5}  {', '.join(ratios)}")
     return "\n".join(lines)

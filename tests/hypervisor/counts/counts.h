@@ -1,4 +1,4 @@
-/* What main.c and heap.c share. */
+/* Shared by main.c and heap.c. */
 #ifndef COUNTS_H
 #define COUNTS_H
 

@@ -1,6 +1,6 @@
 /*
- * What is allocated begins a cache line: how many lines an operation touches then is no matter of
- * the C library's.  Linked with --wrap=calloc and --wrap=free.
+ * Allocator that aligns each block to a cache line, so that the number of lines an operation
+ * touches does not depend on the C library.  Linked with --wrap=calloc and --wrap=free.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ void *__wrap_calloc(size_t nr, size_t size)
     return p;
 }
 
-/* A run ends before it needs anything again. */
+/* Memory is not reused. */
 void __wrap_free(void *p)
 {
     (void)p;

@@ -1,9 +1,9 @@
-"""The counts as a page to read: each case per pair, and of some what the lines are of."""
+"""Renders counts.json and counts.md."""
 
 import json
 from collections.abc import Callable, Iterator
 
-from tests.hypervisor.counts.measured import WIDE
+from tests.hypervisor.counts.measure import WIDE
 
 SIDES = ("stock", "patched", "no-fast-maptrack")
 CASES = [
@@ -13,66 +13,70 @@ CASES = [
     for nth in (1, 2, 3)
     for batch in (1, 32)
 ]
-#: of which it is said what the lines are of
-CLOSER = [(batch, 1, "device", iommu) for iommu in ("off", "strict") for batch in (1, 32)]
+#: cases for which counts.md lists the cache lines by memory range
+DETAILED_CASES = [(batch, 1, "device", iommu) for iommu in ("off", "strict") for batch in (1, 32)]
 COLUMNS = (
     *("entry locks", "wide locks", "atomic", "smp_mb", "lfence", "instructions"),
     *("lines", "of these written"),
 )
 
 HEAD = """\
-# What a map and an unmap take
+# Cost of a map/unmap pair, counted in user space
 
-Made from `counts.json`, which `test_counts.py` compares with what it counts; to make both anew:
+Generated from `counts.json`, which `test_counts.py` compares with new counts. To regenerate both:
 
     XENGT_WRITE_COUNTS=1 ./tests/run hypervisor -k counts
 
-Each cell is of one pair, on **stock / patched / patched with `gnttab=no-fast-maptrack`**; with a
-batch of 32, a 32nd of what two hypercalls take, one to map 32 references, one to unmap them.
-Version 1 table, PV mapper, one vCPU, nobody else at work, nothing done for the first time.
-*Mapping* 2 and 3 are of references that are mapped once and twice already.
+Each cell is for one pair, on **stock / patched / patched with `gnttab=no-fast-maptrack`**. With a
+batch of 32 it is 1/32 of two hypercalls, one that maps 32 references and one that unmaps them.
+Version 1 table, PV mapper, one vCPU, no concurrent operations, after a warm-up. *Mapping* 2 and
+3: the references are already mapped once or twice.
 
-- **entry locks**, **wide locks**: the active entry's, and those of which there is one for a domain
-  or a vCPU: the tables' and those of the maptrack table. Counted where they are taken.
-- **atomic**: read-modify-writes of anything but the stack; **smp_mb**: those of the stack, full
-  barriers; **lfence**. One lfence for each lock is there only with `spec-ctrl=lock-harden`, which
-  is not Xen's default.
-- **instructions**: what callgrind counts, which is what a CPU executes. Of the real Xen they are in
-  `patches/README.md`, and more: locks, page references and copies from guests are played by less.
-  So their ratio there is not this one.
-- **lines**: cache lines of 64 bytes of what belongs to Xen: not the vCPU's stack and per-CPU
-  variables, not the requests, no constants. A line that several references of a batch are in is
-  counted once. How many of the maptrack table it is depends on which entries are free.
+- **entry locks**: locks of active entries; **wide locks**: locks that exist once per domain or
+  vCPU, those of the grant table and the maptrack table. Counted where they are acquired.
+- **atomic**: read-modify-writes of anything but the stack; **smp_mb**: those of the stack, which
+  are full barriers; **lfence**: one per lock is there only with `spec-ctrl=lock-harden`, which is
+  not Xen's default.
+- **instructions**: counted by callgrind, equal to what a CPU executes. `patches/README.md` has
+  those of the real Xen, which are more, as the harness has simpler locks, page references and
+  copies from guests. The ratios therefore differ, too.
+- **lines**: cache lines of 64 bytes of Xen's memory, without the vCPU's stack and per-CPU
+  variables, the requests and constants. A line shared by several references of a batch counts
+  once. The number of maptrack lines depends on which entries are free.
 
-All but the instructions are the same whichever compiler it is, and compared exactly. Instructions
-may differ by {ratio} in their ratio to stock's; by {same} in themselves if the compiler is the one
-of these: {compiler}.
+All counts but the instructions are independent of the compiler and compared exactly. Instructions
+may differ by {ratio} in their ratio to stock, and by {same} in number if the compiler is the one
+of these counts: {compiler}.
 
-Page tables, page references, the IOMMU, and how a domain is found, are not Xen's here. A page
-reference is one atomic operation, as in Xen. `page_lock()`, which a host mapping takes, is a ticket
-lock: one such operation where Xen has two. A domain and a vCPU are smaller than Xen's: what is in
-one line of theirs may be in several. There are 8 CPUs: a writer of a table's lock reads each one's.
+Page tables, page references, the IOMMU and the lookup of domains are the harness's, not Xen's. A
+page reference is one atomic operation, as in Xen. `page_lock()`, which a host mapping takes, is a
+ticket lock with one atomic operation, where Xen has two. Domains and vCPUs are smaller than in
+Xen, so their fields share more cache lines. There are 8 CPUs; the writer of a table lock reads a
+line of each.
 """
 
 
 def page(document: dict, *, ratio: str, same: str) -> str:
-    """Render it all.
+    """Render counts.md.
 
     Args:
-        document: as in counts.json.
-        ratio: by how much instructions may differ, in words.
-        same: the same, with the same compiler.
+        document: the content of counts.json.
+        ratio: permitted difference of instruction ratios, for the text.
+        same: permitted relative difference of instructions with the same compiler, for the text.
     """
     cases = document["cases"]
     text = HEAD.format(ratio=ratio, same=same, compiler=document["compiler"])
     return text + "".join(
         f"\n{line}" if line.startswith("##") else line
-        for line in (*_summary(cases), *(each for case in CLOSER for each in _closer(cases, case)))
+        for line in (
+            *_summary(cases),
+            *(each for case in DETAILED_CASES for each in _lines_by_range(cases, case)),
+        )
     )
 
 
 def text(document: dict) -> str:
-    """Render counts.json: a case a line, so that a difference shows which it is."""
+    """Render counts.json, with one line per case for readable diffs."""
     rows = [f"  {json.dumps(case)}: {json.dumps(done)}" for case, done in document["cases"].items()]
     opening = f'{{\n "compiler": {json.dumps(document["compiler"])},\n "cases": {{\n'
     return opening + ",\n".join(rows) + "\n }\n}\n"
@@ -84,7 +88,7 @@ def name(side: str, case: tuple) -> str:
 
 
 def totals(counted: dict) -> tuple[int, ...]:
-    """In the order of COLUMNS."""
+    """Return the totals of a case in the order of COLUMNS."""
     locks, lines = counted["locks"], counted["lines"].values()
     return (
         locks.get("entry", 0),
@@ -113,10 +117,10 @@ def _summary(cases: dict) -> Iterator[str]:
                 yield from _row(case[2], case[1], case[0], *cells)
 
 
-def _closer(cases: dict, case: tuple) -> Iterator[str]:
+def _lines_by_range(cases: dict, case: tuple) -> Iterator[str]:
     sides = [cases[name(side, case)] for side in SIDES]
     batch, nth, how, iommu = case
-    yield f"## What all {batch} touch: {how}, mapping {nth}, IOMMU {iommu}\n\n"
+    yield f"## Cache lines of a batch of {batch}: {how}, mapping {nth}, IOMMU {iommu}\n\n"
     yield from _row("", "lines", "of these written", "atomic")
     yield from _row(*["---"] * 4)
     for what in sorted({what for side in sides for what in side["lines"]}):

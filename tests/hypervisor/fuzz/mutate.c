@@ -1,9 +1,9 @@
-/* Mutation by steps: bytes put in or left out would make other steps of all that follow. */
+/* Mutations of whole steps: inserting or removing bytes would change all following steps. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../differ/differ.h"
+#include "../differential/differential.h"
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
@@ -17,7 +17,7 @@ static size_t steps_in(size_t size)
     return size ? (size - 1) / STEP : 0;
 }
 
-/* Opens a gap of @n steps before step @at. */
+/* Open a gap of @n steps before step @at. */
 static void make_room(struct step *steps, size_t count, size_t at, size_t n)
 {
     memmove(&steps[at + n], &steps[at], (count - at) * STEP);
@@ -26,7 +26,7 @@ static void make_room(struct step *steps, size_t count, size_t at, size_t n)
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
 {
     struct step *steps = (struct step *)(data + 1);
-    size_t most = steps_in(max_size), count = steps_in(size), at, n;
+    size_t max_steps = steps_in(max_size), count = steps_in(size), at, n;
     unsigned int how;
 
     if ( !max_size )
@@ -34,8 +34,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     srand(seed);
     if ( !size )
         data[0] = rand();
-    /* Any may be one that is not needed. */
-    for ( ; count > most; count-- )
+    /* Shorten the input by removing random steps. */
+    for ( ; count > max_steps; count-- )
     {
         at = rand() % count;
         memmove(&steps[at], &steps[at + 1], (count - at - 1) * STEP);
@@ -46,43 +46,43 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 
     switch ( how )
     {
-    case 0: case 1:             /* random ones put in */
-        if ( count + n > most )
-            n = most - count;
+    case 0: case 1:             /* insert random steps */
+        if ( count + n > max_steps )
+            n = max_steps - count;
         make_room(steps, count, at, n);
         differ_steps((uint64_t)seed << 32 | rand(), &steps[at], n);
         count += n;
         break;
-    case 2: case 3:             /* left out */
+    case 2: case 3:             /* remove steps */
         if ( n > count - at )
             n = count - at;
         memmove(&steps[at], &steps[at + n], (count - at - n) * STEP);
         count -= n;
         break;
-    case 4:                     /* again, elsewhere */
+    case 4:                     /* copy steps to another position */
         if ( n > count - at )
             n = count - at;
-        if ( n > most - count )
-            n = most - count;
+        if ( n > max_steps - count )
+            n = max_steps - count;
         if ( n )
         {
-            struct step again[4];
+            struct step copy[4];
             size_t to = rand() % (count + 1);
 
-            memcpy(again, &steps[at], n * STEP);
+            memcpy(copy, &steps[at], n * STEP);
             make_room(steps, count, to, n);
-            memcpy(&steps[to], again, n * STEP);
+            memcpy(&steps[to], copy, n * STEP);
             count += n;
         }
         break;
-    case 5:                     /* another machine */
+    case 5:                     /* change the setting */
         data[0] = rand();
         break;
-    case 6:                     /* a field as another step has it */
+    case 6:                     /* copy a field from another step */
         n = rand() % STEP;
         ((uint8_t *)&steps[at])[n] = ((uint8_t *)&steps[rand() % count])[n];
         break;
-    case 7:                     /* a field */
+    case 7:                     /* randomise a field */
         ((uint8_t *)&steps[at])[rand() % STEP] = rand();
         break;
     default:
@@ -92,22 +92,22 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     return 1 + count * STEP;
 }
 
-/* The beginning of one, then the end of another. */
+/* Concatenate the beginning of one input and the end of another. */
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size,
                                  uint8_t *out, size_t max_size, unsigned int seed)
 {
-    size_t most = steps_in(max_size), head, from, tail;
+    size_t max_steps = steps_in(max_size), head, from, tail;
 
     if ( !a_size || !max_size )
         return 0;
     srand(seed);
     head = rand() % (steps_in(a_size) + 1);
     from = rand() % (steps_in(b_size) + 1);
-    if ( head > most )
-        head = most;
+    if ( head > max_steps )
+        head = max_steps;
     tail = steps_in(b_size) - from;
-    if ( tail > most - head )
-        tail = most - head;
+    if ( tail > max_steps - head )
+        tail = max_steps - head;
     out[0] = a[0];
     if ( head )
         memcpy(out + 1, a + 1, head * STEP);

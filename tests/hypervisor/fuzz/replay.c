@@ -1,4 +1,4 @@
-/* Plays inputs of the fuzzer without libFuzzer: FILE... */
+/* Runs inputs of the fuzzer, without libFuzzer: replay FILE... */
 #include <stdint.h>
 #include <stdio.h>
 

@@ -1,14 +1,14 @@
 /*
- * The differential as a target for libFuzzer: a byte that says which machines there are, then steps.
+ * libFuzzer target for the differential test.  An input is a byte with the setting, then steps.
  *
- * With TRACE in the environment, what an input means is written to stdout, as fuzz/inputs.py reads it,
- * with what was asked and answered as comments.
+ * With TRACE in the environment, the text form of the input (see fuzz/inputs.py) is written to
+ * stdout, with requests and statuses as comments.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../differ/differ.h"
+#include "../differential/differential.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,7 +19,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     if ( getenv("TRACE") )
     {
         differ_trace = stdout;
-        /* What is written last may be what explains an abort. */
+        /* Line buffering, so that the last lines before an abort are written. */
         setvbuf(stdout, NULL, _IOLBF, 0);
     }
     return 0;
@@ -28,8 +28,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void write_step(const struct step *s)
 {
     if ( differ_trace )
-        fprintf(differ_trace, "%s %u %u %u %u %u %u %u\n", differ_names[s->what % NR_WHAT], s->actor,
-                s->other, s->ref, s->flags, s->place, s->mapping, s->more);
+        fprintf(differ_trace, "%s %u %u %u %u %u %u %u\n", differ_names[s->kind % NR_STEP_KINDS],
+                s->actor, s->other, s->ref, s->flags, s->place, s->mapping, s->more);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     differ_end();
     if ( outcome.differs )
     {
-        fprintf(differ_trace ? differ_trace : stderr, "# %s\n", outcome.what);
+        fprintf(differ_trace ? differ_trace : stderr, "# %s\n", outcome.message);
         abort();
     }
     return 0;

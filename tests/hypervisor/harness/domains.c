@@ -1,15 +1,15 @@
-/* Domains: how they are found, how they end, and what waits for readers to be done with them. */
+/* Domains: lookup, creation, destruction and RCU. */
 
 static struct {
     spinlock_t lock;
     struct domain *by_id[DOMID_FIRST_RESERVED];
-    struct domain *by_slot[MAX_DOMAINS];    /* the same ones, for who looks at all */
+    struct domain *by_slot[MAX_DOMAINS];    /* the same domains, for for_each_domain() */
     bool slot_used[MAX_DOMAINS];
     unsigned long alive;
-    struct domain *gone;            /* nothing of theirs is in use; to be freed */
+    struct domain *to_free;         /* to be freed after an RCU grace period */
 } domains;
 
-/* Odd while the CPU is in the hypervisor, and may have found a domain. */
+/* Odd while the CPU is in the hypervisor and may use a domain. */
 static struct { _Alignas(64) unsigned long entered; } cpus[MAX_CPUS];
 static unsigned int preempt_every;
 static __thread unsigned int preempt_left;
@@ -69,10 +69,10 @@ static bool hypercall_preempt_check(void)
     return true;
 }
 
-static void note_flush(unsigned long mask)
+static void count_flush(unsigned long mask)
 {
     flushes++;
-    happens("flush TLB", mask);
+    report_event("flush TLB", mask);
 }
 
 static unsigned int next_random(void)
@@ -81,34 +81,34 @@ static unsigned int next_random(void)
     return random_state >> 8;
 }
 
-/* A page whose last reference has gone; the last page takes its domain along. */
-static void page_is_free(struct page_info *page)
+/* A page lost its last reference; with its last page, a domain is freed. */
+static void last_reference_dropped(struct page_info *page)
 {
     struct domain *d = page->owner;
 
     if ( page - frame_table >= GUEST_FRAMES )
-        broken("a page of Xen's lost its last reference", __FILE__, __LINE__);
+        crash_host("one of Xen's pages lost its last reference", __FILE__, __LINE__);
     if ( !d->is_dying )
-        broken("a page of a living domain lost its last reference", __FILE__, __LINE__);
+        crash_host("a page of a living domain lost its last reference", __FILE__, __LINE__);
     page->owner = NULL;
     if ( __atomic_sub_fetch(&d->pages, 1, __ATOMIC_SEQ_CST) )
         return;
 
-    take_ticket(&domains.lock);
-    d->next_in_list = domains.gone;
-    __atomic_store_n(&domains.gone, d, __ATOMIC_RELAXED);
+    acquire_ticket(&domains.lock);
+    d->next_in_list = domains.to_free;
+    __atomic_store_n(&domains.to_free, d, __ATOMIC_RELAXED);
     spin_unlock(&domains.lock);
 }
 
-/* Wait until whoever is in the hypervisor now, has left it once. */
+/* Wait until every CPU that is in the hypervisor now has left it once. */
 static void wait_for_readers(void)
 {
     for ( unsigned int cpu = 0; cpu < MAX_CPUS; cpu++ )
     {
-        unsigned long seen = __atomic_load_n(&cpus[cpu].entered, __ATOMIC_SEQ_CST);
+        unsigned long entered = __atomic_load_n(&cpus[cpu].entered, __ATOMIC_SEQ_CST);
 
-        while ( (seen & 1) && cpu != this_cpu &&
-                __atomic_load_n(&cpus[cpu].entered, __ATOMIC_SEQ_CST) == seen )
+        while ( (entered & 1) && cpu != this_cpu &&
+                __atomic_load_n(&cpus[cpu].entered, __ATOMIC_SEQ_CST) == entered )
             cpu_relax();
     }
 }
@@ -122,8 +122,8 @@ static void free_domain(struct domain *d)
     free(d->p2m);
     if ( d->iommu )
         munmap(d->iommu, NR_FRAMES);
-    end_bus(d);
-    take_ticket(&domains.lock);
+    destroy_bus(d);
+    acquire_ticket(&domains.lock);
     domains.slot_used[d->slot] = false;
     __atomic_sub_fetch(&domains.alive, 1, __ATOMIC_SEQ_CST);
     spin_unlock(&domains.lock);
@@ -137,30 +137,30 @@ static void enter_hypervisor(void)
 
 static void leave_hypervisor(void)
 {
-    struct domain *gone, *next;
+    struct domain *to_free, *next;
 
     if ( locks_held )
-        broken("a lock is still held at the end of a hypercall", __FILE__, __LINE__);
+        crash_host("a lock is still held at the end of a hypercall", __FILE__, __LINE__);
     if ( domains_locked )
-        broken("a domain is still locked at the end of a hypercall", __FILE__, __LINE__);
+        crash_host("a domain is still locked at the end of a hypercall", __FILE__, __LINE__);
     __atomic_fetch_add(&cpus[this_cpu].entered, 1, __ATOMIC_SEQ_CST);
 
-    if ( likely(!__atomic_load_n(&domains.gone, __ATOMIC_RELAXED)) )
+    if ( likely(!__atomic_load_n(&domains.to_free, __ATOMIC_RELAXED)) )
         return;
-    take_ticket(&domains.lock);
-    gone = domains.gone;
-    __atomic_store_n(&domains.gone, NULL, __ATOMIC_RELAXED);
-    for ( struct domain *d = gone; d; d = d->next_in_list )
+    acquire_ticket(&domains.lock);
+    to_free = domains.to_free;
+    __atomic_store_n(&domains.to_free, NULL, __ATOMIC_RELAXED);
+    for ( struct domain *d = to_free; d; d = d->next_in_list )
     {
         __atomic_store_n(&domains.by_slot[d->slot], NULL, __ATOMIC_SEQ_CST);
         __atomic_store_n(&domains.by_id[d->domain_id], NULL, __ATOMIC_SEQ_CST);
     }
     spin_unlock(&domains.lock);
     wait_for_readers();
-    for ( ; gone; gone = next )
+    for ( ; to_free; to_free = next )
     {
-        next = gone->next_in_list;
-        free_domain(gone);
+        next = to_free->next_in_list;
+        free_domain(to_free);
     }
 }
 
@@ -171,20 +171,20 @@ static void reset_domains(void)
         {
             struct domain *d = domains.by_id[domid];
 
-            /* Its mappings and pages go with the world they are of. */
+            /* Its mappings and pages are reset by reset_memory(). */
             if ( d->grant_table )
                 forget_mappings(d->grant_table);
             domains.by_id[domid] = NULL;
             free_domain(d);
         }
-    /* Not by_id, which is large, and empty now: a world is short for some. */
+    /* by_id is empty by now; clearing it would dominate short runs. */
     memset(domains.by_slot, 0, sizeof(domains.by_slot));
     memset(domains.slot_used, 0, sizeof(domains.slot_used));
     domains.alive = 0;
-    domains.gone = NULL;
+    domains.to_free = NULL;
     spin_lock_init(&domains.lock);
     memset(cpus, 0, sizeof(cpus));
-    implicitly_unmapped = false;
+    mappings_overwritten = false;
     preempt_every = 0;
     current = NULL;
 }
@@ -199,7 +199,7 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
         return -EEXIST;
     if ( !(d = calloc(1, sizeof(*d))) )
         return -ENOMEM;
-    take_ticket(&domains.lock);
+    acquire_ticket(&domains.lock);
     for ( slot = 0; slot < MAX_DOMAINS && domains.slot_used[slot]; slot++ )
         ;
     if ( slot < MAX_DOMAINS )
@@ -220,7 +220,7 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
     d->vcpu = calloc(d->max_vcpus, sizeof(*d->vcpu));
     d->p2m = d->translated ? calloc(P2M_ENTRIES, sizeof(*d->p2m)) : NULL;
     d->iommu = d->need_iommu ? map_zeroes(NR_FRAMES) : NULL;
-    begin_bus(d);
+    create_bus(d);
     rc = grant_table_init(d, config->grant_frames, config->maptrack_frames, config->max_version);
     if ( rc )
     {
@@ -254,8 +254,8 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
     return 0;
 }
 
-/* As domain_kill(): first the mappings it made, then its page tables, then its memory. */
-static bool kill_domain(struct domain *d)
+/* As domain_kill(): release its mappings, then its page tables, then its memory. */
+static bool destroy_domain_step(struct domain *d)
 {
     switch ( d->stage )
     {
@@ -266,7 +266,7 @@ static bool kill_domain(struct domain *d)
     case RELEASING:
         if ( gnttab_release_mappings(d) )
             return false;
-        bus_is_clear(d);
+        assert_bus_empty(d);
         d->stage = FREEING;
         return false;
 

@@ -1,4 +1,4 @@
-/* What a guest does: its hypercalls, and what it writes into its own grant table. */
+/* Actions of guests: hypercalls and writes to their own grant tables. */
 
 static __thread struct {
     bool pending;
@@ -48,7 +48,7 @@ static void leave(void)
     current = NULL;
 }
 
-static bool kill_by_id(unsigned int domid)
+static bool destroy_step(unsigned int domid)
 {
     struct domain *d = find_domain(domid);
     bool done;
@@ -56,7 +56,7 @@ static bool kill_by_id(unsigned int domid)
     if ( !d )
         return true;
     enter_hypervisor();
-    done = kill_domain(d);
+    done = destroy_domain_step(d);
     leave_hypervisor();
     return done;
 }
@@ -80,7 +80,7 @@ static void *page_of(unsigned int domid, unsigned int page)
     return frame_of(page_to_mfn(own_page(find_domain(domid), page)));
 }
 
-/* What a guest does to its own memory is its own matter: no race detector is to look at it. */
+/* A guest's accesses to its own memory are not checked for races. */
 #define unchecked __attribute__((no_sanitize("thread")))
 
 static unchecked bool has_entry(struct grant_table *gt, uint32_t ref)
@@ -90,7 +90,7 @@ static unchecked bool has_entry(struct grant_table *gt, uint32_t ref)
     return ref < (uint64_t)gt->nr_grant_frames * per_page;
 }
 
-/* As Linux: the rest of the entry first, then the flags. */
+/* As in Linux: the flags are written last. */
 static unchecked bool grant(unsigned int domid, uint32_t ref, unsigned int flags, unsigned int to,
                             uint64_t gfn)
 {
@@ -145,7 +145,7 @@ static unchecked bool revoke(unsigned int domid, uint32_t ref)
     }
 }
 
-/* The guest gives a frame of its grant table a place: as XENMEM_add_to_physmap, and then holds it. */
+/* Map a grant table frame as XENMEM_add_to_physmap does, and hold a reference to it. */
 static int hold_frame(unsigned int domid, unsigned long index, uint64_t *frame)
 {
     struct domain *d = domains.by_id[domid];
@@ -157,7 +157,7 @@ static int hold_frame(unsigned int domid, unsigned long index, uint64_t *frame)
     if ( !rc )
     {
         *frame = mfn_x(mfn);
-        happens("place frame", *frame);
+        report_event("map table frame", *frame);
         BUG_ON(!get_page(mfn_to_page(mfn), d));
         gnttab_map_frame_end(d, mfn);
     }
@@ -171,34 +171,34 @@ static void drop_frame(uint64_t frame)
 }
 
 #ifdef EVENTS
-static int (*watcher)(const char *what, uint64_t about);
+static int (*event_handler)(const char *name, uint64_t subject);
 
-/* The watcher may do what another CPU would: this one is as before then. */
-static int happens(const char *what, uint64_t about)
+/* The handler may act as another CPU; the state of this one is restored afterwards. */
+static int report_event(const char *name, uint64_t subject)
 {
     struct vcpu *v = current;
     unsigned int cpu = this_cpu;
-    int held = locks_held, found = domains_locked, rc;
+    int locks = locks_held, domains_found = domains_locked, rc;
 
-    if ( !watcher )
+    if ( !event_handler )
         return 0;
     locks_held = 0;
     domains_locked = 0;
-    rc = watcher(what, about);
+    rc = event_handler(name, subject);
     current = v;
     this_cpu = cpu;
-    locks_held = held;
-    domains_locked = found;
+    locks_held = locks;
+    domains_locked = domains_found;
     return rc;
 }
 
-static void watch(int (*with)(const char *what, uint64_t about))
+static void set_event_handler(int (*handler)(const char *name, uint64_t subject))
 {
-    watcher = with;
+    event_handler = handler;
 }
 #endif
 
-/* What goes with a world is not released one by one. */
+/* Free a domain's records of mappings without releasing the mappings. */
 static void forget_mappings(struct grant_table *gt)
 {
     for ( ; gt->maptrack_limit; gt->maptrack_limit -= MAPTRACK_PER_PAGE )

@@ -1,22 +1,22 @@
 /*
- * One hypervisor, in one piece: nothing of it but the constant at the end is seen from outside.
- * SOURCES, which the build puts in the include path, holds Xen's files without their includes.
+ * One hypervisor as a single translation unit, which exports only the constant at its end.  xen/ in
+ * the include path holds Xen's files with their #include lines removed (userspace.prepare()).
  */
 #include "xen.h"
 
-/* Used before they are defined, below and in Xen's files. */
-static void page_is_free(struct page_info *page);
+/* Forward declarations of functions defined below and in Xen's files. */
+static void last_reference_dropped(struct page_info *page);
 static void grant_table_destroy(struct domain *d);
 static int gnttab_release_mappings(struct domain *d);
 static int grant_table_init(struct domain *d, int max_grant_frames, int max_maptrack_frames,
                             unsigned int options);
 static void grant_table_init_vcpu(struct vcpu *v);
-static void begin_bus(struct domain *d);
-static void bus_is_clear(const struct domain *d);
-static void end_bus(struct domain *d);
+static void create_bus(struct domain *d);
+static void assert_bus_empty(const struct domain *d);
+static void destroy_bus(struct domain *d);
 static void set_bus_region(bool enabled);
-static inline void still_held(const struct page_info *page, unsigned long references,
-                              unsigned long types);
+static inline void check_still_referenced(const struct page_info *page, unsigned long references,
+                                          unsigned long types);
 static void forget_mappings(struct grant_table *gt);
 static int create_grant_pv_mapping(uint64_t addr, mfn_t frame, unsigned int flags,
                                    unsigned int cache_flags);
@@ -28,10 +28,10 @@ static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_ad
                                      unsigned int flags);
 
 #include "memory.c"
-#include "tables.c"
+#include "page_tables.c"
 #include "domains.c"
 
-/* What Xen's own build does not warn of, nor does this one. */
+/* Warnings that Xen's own build does not enable. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wextra"
 #pragma GCC diagnostic ignored "-Wsign-compare"
@@ -44,7 +44,7 @@ static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_ad
 #include "xen/asm-grant_table.h"
 #include "xen/grant_table.c"
 #ifndef HANDLE_fast
-/* Stock asserts that a guest's address is aligned, which it may not be: the first patch's matter. */
+/* Stock asserts that the guest's address is aligned; patch 1 removes the assertions. */
 #undef ASSERT_UNREACHABLE
 #define ASSERT_UNREACHABLE() do { } while (0)
 #endif
@@ -54,9 +54,9 @@ static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_ad
 
 #include "iommu.c"
 #include "guest.c"
-#include "seen.c"
-#include "locks.c"
-#include "places.c"
+#include "inspect.c"
+#include "lock_counts.c"
+#include "memory_owners.c"
 
 const struct hypervisor HYPERVISOR = {
     .name = NAME,
@@ -67,7 +67,7 @@ const struct hypervisor HYPERVISOR = {
     .fail_allocations = fail_allocations,
     .preempt_every = set_preempt_every,
     .create = create_domain,
-    .kill = kill_by_id,
+    .destroy_step = destroy_step,
     .enter = enter,
     .operate = operate,
     .leave = leave,
@@ -79,15 +79,15 @@ const struct hypervisor HYPERVISOR = {
     .hold_frame = hold_frame,
     .drop_frame = drop_frame,
 #ifdef EVENTS
-    .watch = watch,
+    .set_event_handler = set_event_handler,
 #endif
-    .see_entry = see_entry,
-    .see_page = see_page,
-    .see_domain = see_domain,
-    .see_machine = see_machine,
-    .see_host = see_host,
-    .see_iommu = see_iommu,
-    .see_locks = see_locks,
-    .see_places = see_places,
-    .at_rest = at_rest,
+    .read_entry = read_entry,
+    .read_page = read_page,
+    .read_domain = read_domain,
+    .read_machine = read_machine,
+    .read_host_entry = read_host_entry,
+    .read_iommu = read_iommu,
+    .take_lock_counts = take_lock_counts,
+    .list_memory = list_memory,
+    .is_consistent = is_consistent,
 };

@@ -1,11 +1,11 @@
 /*
- * What can be asked of a hypervisor in user space: Xen's own grant_table.c, stock or patched, with
- * the rest of Xen played by the other files here.  One constant of type `struct hypervisor` is all
- * that such a build exports, so that two of them fit into one program.
+ * Interface to a hypervisor in user space: Xen's grant_table.c, stock or patched, with the rest of
+ * Xen emulated by the other files in this directory.  Each build exports only one constant of type
+ * `struct hypervisor`, so that two builds can be linked into one program.
  *
- * Guests are played by the caller: it enters a vCPU, asks for operations with Xen's public
- * structures, and writes grant entries.  What must never happen aborts the program, as it would
- * crash the host.
+ * The caller acts as the guests: it enters a vCPU, makes hypercalls with Xen's public structures
+ * and writes grant entries.  A BUG() or failed assertion, which would crash the host, aborts the
+ * program.
  */
 #ifndef HYPERVISOR_H
 #define HYPERVISOR_H
@@ -15,125 +15,130 @@
 
 enum {
     MAX_DOMAINS = 128,  /* alive at once */
-    MAX_CPUS = 8,       /* threads that may be in the hypervisor at once */
-    RAM_PAGES = 64,     /* of each domain, to be granted */
-    L1_PAGES = 8,       /* of each domain, whose entries are where a PV domain maps */
+    MAX_CPUS = 8,       /* threads in the hypervisor at once */
+    RAM_PAGES = 64,     /* grantable pages of each domain */
+    L1_PAGES = 8,       /* L1 page tables of each PV domain, in which it maps grants */
     ENTRIES = L1_PAGES * 512,
 };
 
-/* Where the PTEs of L1 page n are, as a guest's linear address; entry by entry, a page each. */
+/* Linear address that L1 entry 0 maps; entry n maps the n-th page from there. */
 #define LINEAR_BASE 0xffff880000000000ULL
 
 struct domain_config {
-    bool translated;            /* HVM or PVH: a p2m, and no page tables of its own */
-    bool iommu;                 /* strict mode: what it maps, its devices reach */
+    bool translated;            /* HVM or PVH: with a p2m, without PV page tables */
+    bool iommu;                 /* IOMMU in strict mode */
     unsigned int vcpus;
     unsigned int max_version;   /* of its grant table */
     int grant_frames;           /* limits; -1: Xen's defaults */
     int maptrack_frames;
 };
 
-/* A reference, as the granter and Xen see it. */
-struct entry_seen {
+/* State of a reference: its shared entry and its active entry. */
+struct entry_state {
     uint32_t pin;
     uint16_t flags, status, domid;
-    uint16_t mapper;            /* whose pins they are; only meaningful if there are any */
-    uint64_t frame;             /* what they pin; likewise */
+    uint16_t mapper;            /* domid of the active entry; 0 if there are no pins */
+    uint64_t frame;             /* frame of the active entry; 0 if there are no pins */
 };
 
-/* A page of a domain's. */
-struct page_seen {
+/* Reference and type counts of a page. */
+struct page_state {
     uint64_t references, type, types, frame;
 };
 
-/* What a domain holds of Xen's. */
-struct domain_seen {
+/* State of a domain and sizes of its tables. */
+struct domain_state {
     bool crashed, dying;
     unsigned int version, grant_frames, maptrack_frames, status_frames;
     unsigned int iommu_mappings;
-    unsigned long fast, slow;   /* mappings, live: as the hypervisor counts them; 0 on stock */
+    unsigned long fast, slow;   /* live mappings as counted by the patched hypervisor; 0 on stock */
 };
 
-/* Of the whole machine. */
-struct machine_seen {
-    unsigned long xen_pages;    /* allocated for Xen's own use */
-    unsigned long domains;      /* not yet gone, the dying included */
+/* Totals over all domains. */
+struct machine_state {
+    unsigned long xen_pages;    /* pages allocated by Xen */
+    unsigned long domains;      /* not yet freed, including dying ones */
 };
 
-/* What Xen's locks are of: an entry, the table of either side, or the maptrack table. */
+/* Kinds of Xen's locks. */
 enum lock_kind {
     LOCK_ENTRY, LOCK_GRANTER_READ, LOCK_GRANTER_WRITE, LOCK_MAPPER_READ, LOCK_MAPPER_WRITE,
     LOCK_FREE_LIST, LOCK_MAPTRACK, LOCK_OTHER, NR_LOCK_KINDS,
 };
 
-/* Is told what is at an address, and whose; @domid is -1 of what is no domain's. */
-typedef void (*place_teller)(const char *what, int domid, const void *from, unsigned long size);
+/* Reports a memory range and its owner; @domid is -1 if it belongs to no domain. */
+typedef void (*memory_callback)(const char *what, int domid, const void *start,
+                                unsigned long size);
 
 struct hypervisor {
     const char *name;
     unsigned int active_entry_size;
 
-    /* A new world, in which nothing is left of the old one. */
+    /* Free all domains and memory and restore the defaults. */
     void (*reset)(void);
-    /* Whether fast mappings are made: the boot option.  Before any domain is created. */
+    /* Set the boot option gnttab=fast-maptrack.  Call it before any domain is created. */
     void (*fast_maptrack)(bool enabled);
-    /* Whether each mapping has a bus address of its own, in strict mode: likewise. */
+    /* Set the boot option gnttab=bus-region, likewise. */
     void (*bus_region)(bool enabled);
-    /* Have Xen's own allocations fail after this many; -1: never. */
+    /* Make allocations fail after @after successful ones; -1: never. */
     void (*fail_allocations)(long after);
-    /* Have a batch be interrupted every so many requests; 0: never. */
-    void (*preempt_every)(unsigned int requests);
+    /* Make every @checks-th preemption check ask for a continuation; 0: none. */
+    void (*preempt_every)(unsigned int checks);
 
     int (*create)(unsigned int domid, const struct domain_config *config);
-    /* One step of a domain's end, on the CPU of the caller; whether that was the last. */
-    bool (*kill)(unsigned int domid);
+    /* Do one step of a domain's destruction; return whether it was the last. */
+    bool (*destroy_step)(unsigned int domid);
 
-    /* This thread is vCPU @vcpu of a domain from now on, on CPU @cpu, which no other thread is. */
+    /* Make this thread vCPU @vcpu of a domain, on CPU @cpu, which no other thread may use. */
     void (*enter)(unsigned int domid, unsigned int vcpu, unsigned int cpu);
-    /* grant_table_op: Xen's commands and structures, continued until it is done. */
+    /* Make a grant_table_op hypercall, with its continuations; return its result. */
     long (*operate)(unsigned int command, void *requests, unsigned int count);
-    /* This thread is in no hypercall for a while. */
+    /* Undo enter(): this thread runs no vCPU. */
     void (*leave)(void);
 
-    /* What a guest says of its page @page: a frame number for grant entries. */
+    /* Guest frame number of page @page of a domain, as in its grant entries. */
     uint64_t (*gfn)(unsigned int domid, unsigned int page);
-    /* Where a PV guest's entry @entry is: a machine address, for GNTMAP_contains_pte. */
+    /* Machine address of L1 entry @entry of a PV domain, for GNTMAP_contains_pte. */
     uint64_t (*pte_address)(unsigned int domid, unsigned int entry);
-    /* The contents of a page: what is written there, is read by who has it mapped. */
+    /* Contents of page @page of a domain. */
     void *(*page)(unsigned int domid, unsigned int page);
-    /* Write a grant entry as the granter's kernel does, in the table's present version. */
+    /* Write a grant entry as the granter's kernel does; false: the reference is out of bounds. */
     bool (*grant)(unsigned int domid, uint32_t ref, unsigned int flags, unsigned int to,
                   uint64_t gfn);
-    /* Take it back as that does: not while it is in use. */
+    /* Revoke a grant as the granter's kernel does; false: the reference is in use. */
     bool (*revoke)(unsigned int domid, uint32_t ref);
 
     /*
-     * Have frame @index of the table (with XENMAPIDX_grant_table_status, of its statuses) used by
-     * the domain until it is dropped.
+     * Map frame @index of the grant table (with XENMAPIDX_grant_table_status: of the status frames)
+     * into the domain and hold a reference to it until drop_frame().
      */
     int (*hold_frame)(unsigned int domid, unsigned long index, uint64_t *frame);
     void (*drop_frame)(uint64_t frame);
     /*
-     * Be told what goes on inside, by name, and of what: a frame, an index, a lock.  Of what can
-     * fail, other than 0 has it fail.  The watcher may enter as another vCPU, on another CPU, and
-     * operate.  NULL: no more.  Only there if compiled with EVENTS.
+     * Call @handler for each event inside the hypervisor, with its name and subject (a frame, an
+     * index or a lock).  A result other than 0 makes an operation that can fail do so.  The handler
+     * may enter as another vCPU on another CPU and make hypercalls.  NULL removes the handler.
+     * Only available if compiled with EVENTS.
      */
-    void (*watch)(int (*with)(const char *what, uint64_t about));
+    void (*set_event_handler)(int (*handler)(const char *name, uint64_t subject));
 
-    bool (*see_entry)(unsigned int domid, uint32_t ref, struct entry_seen *seen);
-    bool (*see_page)(unsigned int domid, unsigned int page, struct page_seen *seen);
-    bool (*see_domain)(unsigned int domid, struct domain_seen *seen);
-    void (*see_machine)(struct machine_seen *seen);
-    /* What is at entry @entry, or gfn, of a mapper's: a PTE, or frame and type; 0: nothing. */
-    uint64_t (*see_host)(unsigned int domid, unsigned int entry);
-    /* What a domain's devices may do to page @page of another's: 1 read, 2 write. */
-    unsigned int (*see_iommu)(unsigned int domid, unsigned int of, unsigned int page);
-    /* The locks this thread has taken since it last asked; false: built without COUNT. */
-    bool (*see_locks)(unsigned long taken[NR_LOCK_KINDS]);
-    /* What of the hypervisor's is where, now. */
-    void (*see_places)(place_teller tell);
-    /* Whether everything that was left at rest fits together; says on stderr what does not. */
-    bool (*at_rest)(void);
+    bool (*read_entry)(unsigned int domid, uint32_t ref, struct entry_state *seen);
+    bool (*read_page)(unsigned int domid, unsigned int page, struct page_state *seen);
+    bool (*read_domain)(unsigned int domid, struct domain_state *seen);
+    void (*read_machine)(struct machine_state *seen);
+    /* Entry @entry of a mapper: a PTE, or for a translated domain frame and type; 0: empty. */
+    uint64_t (*read_host_entry)(unsigned int domid, unsigned int entry);
+    /* IOMMU permissions of a domain for page @page of domain @of: 1 read, 2 write. */
+    unsigned int (*read_iommu)(unsigned int domid, unsigned int of, unsigned int page);
+    /* Return and reset this thread's counts of acquired locks; false: built without COUNT. */
+    bool (*take_lock_counts)(unsigned long taken[NR_LOCK_KINDS]);
+    /* Report all memory ranges of the hypervisor. */
+    void (*list_memory)(memory_callback callback);
+    /*
+     * Check pins, reference counts, host and IOMMU mappings and handles against the records of live
+     * mappings, while no hypercall is in progress.  Mismatches are written to stderr.
+     */
+    bool (*is_consistent)(void);
 };
 
 #endif

@@ -1,67 +1,67 @@
 /*
- * What a domain's devices reach where each mapping has a bus address of its own: by address, what is
- * mapped there, and what an IOTLB may still hold.  The lock is the one that a driver has.
+ * IOMMU with a bus address per mapping: current target of each bus address, and the target that an
+ * IOTLB may still hold.  The lock is that of the IOMMU driver.
  */
 #ifdef BUS_REGION_FRAMES
 
-enum { BUS_ENTRIES = 1 << 17, MOST_CACHED = 1024 };
+enum { BUS_ENTRIES = 1 << 17, MAX_CACHED = 1024 };
 
-/* flags 0: nothing */
-struct reach {
+/* flags 0: not mapped */
+struct bus_target {
     unsigned long mfn;
     unsigned int flags;
 };
 
 struct bus_entry {
     uint64_t dfn;                   /* 0: unused */
-    struct reach now, cached;
+    struct bus_target now, cached;
 };
 
-/* By frame: how many mappings of one domain reach it. */
-struct reached {
+/* Number of bus addresses of one domain that lead to a frame. */
+struct frame_users {
     uint16_t reading, writing;
 };
 
 struct bus {
     spinlock_t lock;
     struct bus_entry *entries;
-    struct reached *frames;
-    struct bus_entry *cached[MOST_CACHED];
+    struct frame_users *frames;
+    struct bus_entry *cached[MAX_CACHED];
     unsigned int nr, nr_cached;
     unsigned long flushes;
 };
 
-/* By frame, of all domains: how many bus addresses lead there, those not flushed included. */
-static unsigned int *led_to, *led_to_writing;
+/* By frame, over all domains: number of bus addresses that lead there, including cached ones. */
+static unsigned int *bus_refs, *bus_write_refs;
 
-static void begin_bus(struct domain *d)
+static void create_bus(struct domain *d)
 {
     if ( !has_bus_region(d) )
         return;
     d->bus = calloc(1, sizeof(*d->bus));
     d->bus->entries = map_zeroes(BUS_ENTRIES * sizeof(*d->bus->entries));
     d->bus->frames = map_zeroes(NR_FRAMES * sizeof(*d->bus->frames));
-    if ( !led_to )
+    if ( !bus_refs )
     {
-        led_to = map_zeroes(NR_FRAMES * sizeof(*led_to));
-        led_to_writing = map_zeroes(NR_FRAMES * sizeof(*led_to_writing));
+        bus_refs = map_zeroes(NR_FRAMES * sizeof(*bus_refs));
+        bus_write_refs = map_zeroes(NR_FRAMES * sizeof(*bus_write_refs));
     }
 }
 
-static void lead(const struct reach *reach, int by)
+static void count_bus_refs(const struct bus_target *target, int by)
 {
-    __atomic_fetch_add(&led_to[reach->mfn - FIRST_MFN], by, __ATOMIC_SEQ_CST);
-    if ( reach->flags & IOMMUF_writable )
-        __atomic_fetch_add(&led_to_writing[reach->mfn - FIRST_MFN], by, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&bus_refs[target->mfn - FIRST_MFN], by, __ATOMIC_SEQ_CST);
+    if ( target->flags & IOMMUF_writable )
+        __atomic_fetch_add(&bus_write_refs[target->mfn - FIRST_MFN], by, __ATOMIC_SEQ_CST);
 }
 
-/* Of who has let go of all its mappings, nothing is left, nor may any device remember anything. */
-static void bus_is_clear(const struct domain *d)
+/* A domain without mappings has no bus addresses, neither mapped nor cached. */
+static void assert_bus_empty(const struct domain *d)
 {
     BUG_ON(d->bus && (d->bus->nr || d->bus->nr_cached));
 }
 
-static void end_bus(struct domain *d)
+static void destroy_bus(struct domain *d)
 {
     if ( !d->bus )
         return;
@@ -69,10 +69,10 @@ static void end_bus(struct domain *d)
         if ( d->bus->entries[i].now.flags )
         {
             d->bus->nr--;
-            lead(&d->bus->entries[i].now, -1);
+            count_bus_refs(&d->bus->entries[i].now, -1);
         }
     while ( d->bus->nr_cached )
-        lead(&d->bus->cached[--d->bus->nr_cached]->cached, -1);
+        count_bus_refs(&d->bus->cached[--d->bus->nr_cached]->cached, -1);
     munmap(d->bus->entries, BUS_ENTRIES * sizeof(*d->bus->entries));
     munmap(d->bus->frames, NR_FRAMES * sizeof(*d->bus->frames));
     free(d->bus);
@@ -80,7 +80,7 @@ static void end_bus(struct domain *d)
 
 static struct bus_entry *bus_entry(struct bus *bus, dfn_t dfn)
 {
-    /* Nothing but grant mappings is there: CPUs do not get as far. */
+    /* The bus region is above the CPUs' address width. */
     BUG_ON(!(dfn_x(dfn) >> (paddr_bits - PAGE_SHIFT)));
     for ( uint32_t i = dfn_x(dfn) * 0x9e3779b97f4a7c15UL >> 40;; i++ )
     {
@@ -96,19 +96,19 @@ static struct bus_entry *bus_entry(struct bus *bus, dfn_t dfn)
     }
 }
 
-/* Note that a mapping more, or less, lets devices reach a frame. */
-static void reach(struct domain *d, const struct reach *reach, int by)
+/* Count a bus address that leads to a frame (@by 1), or no longer does (-1). */
+static void count_bus_target(struct domain *d, const struct bus_target *target, int by)
 {
-    unsigned int frame = reach->mfn - FIRST_MFN;
-    struct reached *reached = &d->bus->frames[frame];
+    unsigned int frame = target->mfn - FIRST_MFN;
+    struct frame_users *users = &d->bus->frames[frame];
 
-    if ( reach->flags & IOMMUF_writable )
-        reached->writing += by;
+    if ( target->flags & IOMMUF_writable )
+        users->writing += by;
     else
-        reached->reading += by;
+        users->reading += by;
     d->iommu_mappings -= !!d->iommu[frame];
-    d->iommu[frame] = reached->writing ? IOMMUF_readable | IOMMUF_writable
-                                       : reached->reading ? IOMMUF_readable : 0;
+    d->iommu[frame] = users->writing ? IOMMUF_readable | IOMMUF_writable
+                                       : users->reading ? IOMMUF_readable : 0;
     d->iommu_mappings += !!d->iommu[frame];
     d->bus->nr += by;
 }
@@ -118,18 +118,20 @@ static inline int iommu_map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bo
     struct bus_entry *entry;
 
     BUG_ON(!mfn_valid(mfn));
-    /* It may need a page table, and does not say when. */
-    if ( happens("map for devices", mfn_x(mfn)) || !may_allocate() )
+    /* The driver may have to allocate a page table. */
+    if ( report_event("IOMMU map", mfn_x(mfn)) || !allocation_allowed() )
         return -ENOMEM;
-    take_ticket(&d->bus->lock);
+    acquire_ticket(&d->bus->lock);
     entry = bus_entry(d->bus, dfn);
     if ( entry->now.flags )
-        broken("a bus address was given to two mappings", __FILE__, __LINE__);
+        crash_host("a bus address was given to two mappings", __FILE__, __LINE__);
     if ( entry->cached.flags )
-        broken("a bus address was used again before it was flushed", __FILE__, __LINE__);
-    entry->now = (struct reach){ mfn_x(mfn), IOMMUF_readable | (writable ? IOMMUF_writable : 0) };
-    lead(&entry->now, 1);
-    reach(d, &entry->now, 1);
+        crash_host("a bus address was used again before it was flushed", __FILE__, __LINE__);
+    entry->now = (struct bus_target){
+        mfn_x(mfn), IOMMUF_readable | (writable ? IOMMUF_writable : 0),
+    };
+    count_bus_refs(&entry->now, 1);
+    count_bus_target(d, &entry->now, 1);
     spin_unlock(&d->bus->lock);
     return 0;
 }
@@ -141,17 +143,17 @@ static inline unsigned int iommu_unmap_transient(struct domain *d, const dfn_t *
     {
         struct bus_entry *entry;
 
-        take_ticket(&d->bus->lock);
+        acquire_ticket(&d->bus->lock);
         entry = bus_entry(d->bus, dfns[i]);
         spin_unlock(&d->bus->lock);
-        happens("unmap from devices", entry->now.mfn);
-        take_ticket(&d->bus->lock);
+        report_event("IOMMU unmap", entry->now.mfn);
+        acquire_ticket(&d->bus->lock);
         if ( entry->now.flags )
         {
-            BUG_ON(entry->cached.flags || d->bus->nr_cached == MOST_CACHED);
-            reach(d, &entry->now, -1);
+            BUG_ON(entry->cached.flags || d->bus->nr_cached == MAX_CACHED);
+            count_bus_target(d, &entry->now, -1);
             entry->cached = entry->now;
-            entry->now = (struct reach){ 0 };
+            entry->now = (struct bus_target){ 0 };
             d->bus->cached[d->bus->nr_cached++] = entry;
         }
         spin_unlock(&d->bus->lock);
@@ -163,12 +165,12 @@ static int flush_bus(struct domain *d, uint64_t first, uint64_t last, unsigned i
 {
     unsigned int left = 0;
 
-    /* As what was not there is not held, there is nothing to flush of it. */
+    /* IOTLBs hold no non-present entries, so new mappings need no flush. */
     if ( !(flush_flags & IOMMU_FLUSHF_modified) )
         return 0;
-    if ( happens("flush IOTLB", first) )
+    if ( report_event("flush IOTLB", first) )
         return -EIO;
-    take_ticket(&d->bus->lock);
+    acquire_ticket(&d->bus->lock);
     d->bus->flushes++;
     for ( unsigned int i = 0; i < d->bus->nr_cached; i++ )
     {
@@ -178,8 +180,8 @@ static int flush_bus(struct domain *d, uint64_t first, uint64_t last, unsigned i
             d->bus->cached[left++] = entry;
         else
         {
-            lead(&entry->cached, -1);
-            entry->cached = (struct reach){ 0 };
+            count_bus_refs(&entry->cached, -1);
+            entry->cached = (struct bus_target){ 0 };
         }
     }
     d->bus->nr_cached = left;
@@ -190,7 +192,7 @@ static int flush_bus(struct domain *d, uint64_t first, uint64_t last, unsigned i
 static inline int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr,
                                     unsigned int flush_flags)
 {
-    /* Drivers flush no more than they have to if it is a power of 2, and aligned. */
+    /* Drivers flush exactly the range only if it is a power of 2 and aligned. */
     BUG_ON(!nr || (nr & (nr - 1)) || (dfn_x(dfn) & (nr - 1)));
     return flush_bus(d, dfn_x(dfn), dfn_x(dfn) + nr - 1, flush_flags);
 }
@@ -201,25 +203,25 @@ static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_fla
 }
 
 /*
- * With a reference or type less, it still has one for each bus address that leads there, on top of
- * the one that comes with its being allocated.
+ * A page must keep a reference (and a writable type) for each bus address that leads to it, besides
+ * the reference of its allocation.
  */
-static inline void still_held(const struct page_info *page, unsigned long references,
-                              unsigned long types)
+static inline void check_still_referenced(const struct page_info *page, unsigned long references,
+                                          unsigned long types)
 {
     unsigned int frame = page - frame_table;
 
-    if ( !led_to )
+    if ( !bus_refs )
         return;
     if ( (references & PGC_count_mask) <
-         __atomic_load_n(&led_to[frame], __ATOMIC_SEQ_CST) + !!(references & PGC_allocated) )
-        broken("a page is let go of which devices reach", __FILE__, __LINE__);
+         __atomic_load_n(&bus_refs[frame], __ATOMIC_SEQ_CST) + !!(references & PGC_allocated) )
+        crash_host("reference dropped of a page that devices can access", __FILE__, __LINE__);
     if ( page->owner && !page->owner->translated &&
-         (types & PGT_count_mask) < __atomic_load_n(&led_to_writing[frame], __ATOMIC_SEQ_CST) )
-        broken("a page is not writable which devices write", __FILE__, __LINE__);
+         (types & PGT_count_mask) < __atomic_load_n(&bus_write_refs[frame], __ATOMIC_SEQ_CST) )
+        crash_host("writable type dropped of a page that devices can write", __FILE__, __LINE__);
 }
 
-/* Off and on, before there are domains. */
+/* Called before there are domains. */
 static void set_bus_region(bool enabled)
 {
     opt_bus_region = enabled;
@@ -229,7 +231,7 @@ static void set_bus_region(bool enabled)
 
 #else
 
-/* Stock knows machine addresses only. */
+/* Stock has no bus addresses of mappings. */
 static inline int iommu_map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bool writable)
 {
     BUG();
@@ -252,12 +254,12 @@ static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_fla
     BUG();
 }
 
-static void begin_bus(struct domain *d) {}
-static void bus_is_clear(const struct domain *d) {}
-static void end_bus(struct domain *d) {}
+static void create_bus(struct domain *d) {}
+static void assert_bus_empty(const struct domain *d) {}
+static void destroy_bus(struct domain *d) {}
 static void set_bus_region(bool enabled) {}
-static inline void still_held(const struct page_info *page, unsigned long references,
-                              unsigned long types)
+static inline void check_still_referenced(const struct page_info *page, unsigned long references,
+                                          unsigned long types)
 {
 }
 

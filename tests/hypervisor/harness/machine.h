@@ -1,25 +1,25 @@
 /*
- * The machine around grant_table.c: frames with their reference and type counts, domains and vCPUs,
- * page tables, p2m and IOMMU.  One of each, the same at each reset, so that what two hypervisors make
- * of the same operations can be compared frame by frame.
+ * The machine around grant_table.c: frames with reference and type counts, domains and vCPUs, page
+ * tables, p2m and IOMMU.  Frame numbers are the same after each reset, so that two hypervisors can
+ * be compared frame by frame after the same operations.
  */
 #ifndef MACHINE_H
 #define MACHINE_H
 
-/* Frames: first each domain's own, always at the same place, then Xen's, as it allocates. */
+/* Frames: first those of each domain slot, then those that Xen allocates. */
 #define DOMAIN_PAGES ((unsigned int)(RAM_PAGES + L1_PAGES))
 #define GUEST_FRAMES (MAX_DOMAINS * DOMAIN_PAGES)
 #define XEN_FRAMES 131072U
 #define NR_FRAMES (GUEST_FRAMES + XEN_FRAMES)
 #define FIRST_MFN 0x1000UL
 
-/* 32 bytes, two to a cache line, as Xen's. */
+/* 32 bytes, two per cache line, as in Xen. */
 struct page_info {
     unsigned long list;
     unsigned long count_info;
     struct { struct { unsigned long type_info; } inuse; } u;
     struct domain *owner;
-    spinlock_t lock;                /* of a page table; Xen has it in type_info */
+    spinlock_t lock;                /* of a page table; part of type_info in Xen */
 };
 
 #define PGC_count_mask 0xffffffUL
@@ -32,7 +32,7 @@ struct page_info {
 #define PGT_writable_page (7UL << 60)
 #define PGT_type_mask (15UL << 60)
 
-/* What a PTE says. */
+/* PTE flags */
 #define _PAGE_PRESENT 0x001U
 #define _PAGE_RW 0x002U
 #define _PAGE_USER 0x004U
@@ -57,11 +57,11 @@ typedef enum {
 #define PAGE_ORDER_4K 0
 
 struct vcpu {
-    _Alignas(64) struct domain *domain;     /* no two CPUs' in one cache line */
+    _Alignas(64) struct domain *domain;     /* one vCPU per cache line */
     unsigned int vcpu_id;
     spinlock_t maptrack_freelist_lock;
     unsigned int maptrack_head, maptrack_tail;
-    /* Only the patched hypervisor counts. */
+    /* used by the patched hypervisor only */
     struct { unsigned long fast_maps, fast_unmaps, slow_maps, slow_unmaps; } gnttab_count;
 };
 
@@ -69,31 +69,31 @@ struct grant_table;
 
 struct domain {
     domid_t domain_id;
-    unsigned int slot;              /* which of the machine's domains: where its frames are */
+    unsigned int slot;              /* index of the domain, which determines its frames */
     bool translated, need_iommu, is_shutting_down;
     _Atomic int is_dying;
-    int pages;                      /* that it owns and are not freed */
+    int pages;                      /* owned and not freed */
     unsigned int max_pages, tot_pages, extra_pages, max_vcpus;
     spinlock_t page_alloc_lock;
     _Atomic unsigned long dirty_cpumask;
     struct vcpu **vcpu;
     struct grant_table *grant_table;
     struct domain *next_in_list;
-    /* Destruction so far. */
+    /* Progress of destruction. */
     enum { ALIVE, RELEASING, FREEING, GONE } stage;
     uint64_t *p2m;                  /* by gfn: mfn and type */
     uint8_t *iommu;                 /* by frame: IOMMUF_* */
-    unsigned int iommu_mappings;    /* frames that are reached */
-    struct bus *bus;                /* by bus address, if mappings have their own */
+    unsigned int iommu_mappings;    /* number of mapped frames */
+    struct bus *bus;                /* if mappings have bus addresses */
 };
 
 /* Domains and vCPUs. */
 static __thread struct vcpu *current;
-/* The owner of memory that is not RAM, of which there is none here. */
+/* Owner of I/O memory, of which there is none here. */
 static struct domain domain_io;
 #define dom_io (&domain_io)
 #define dom_cow ((struct domain *)NULL)
-/* What a hypercall has found stays until its end here, but it has to say that it is done with it. */
+/* A domain cannot be freed during a hypercall here; the balance of its RCU locks is checked. */
 static __thread int domains_locked;
 #define rcu_lock_domain(d) ((void)(d), (void)domains_locked++)
 #define rcu_unlock_domain(d) ((void)(d), (void)domains_locked--)
@@ -110,8 +110,8 @@ static bool hypercall_preempt_check(void);
 #define is_pv_32bit_domain(d) ((void)(d), false)
 #define is_pv_domain(d) (!(d)->translated)
 #define is_hardware_domain(d) ((d)->domain_id == 0)
-#define arch_flush_tlb_mask(mask) note_flush(mask)
-static void note_flush(unsigned long mask);
+#define arch_flush_tlb_mask(mask) count_flush(mask)
+static void count_flush(unsigned long mask);
 static struct domain *next_domain(unsigned int *slot);
 #define for_each_domain(d) \
     for ( unsigned int next_ = 0; ((d) = next_domain(&next_)) != NULL; next_++ )
@@ -130,7 +130,8 @@ static unsigned char *frames;
 #define mfn_to_page(mfn) (&frame_table[mfn_x(mfn) - FIRST_MFN])
 #define page_to_mfn(page) _mfn((unsigned long)((page) - frame_table) + FIRST_MFN)
 #define frame_of(mfn) ((void *)(frames + ((mfn_x(mfn) - FIRST_MFN) << PAGE_SHIFT)))
-#define __virt_to_mfn(p) (((unsigned long)((unsigned char *)(p) - frames) >> PAGE_SHIFT) + FIRST_MFN)
+#define __virt_to_mfn(p) \
+    (((unsigned long)((unsigned char *)(p) - frames) >> PAGE_SHIFT) + FIRST_MFN)
 #define virt_to_mfn(p) __virt_to_mfn(p)
 #define virt_to_page(p) mfn_to_page(_mfn(__virt_to_mfn(p)))
 #define map_domain_page(mfn) frame_of(mfn)
@@ -159,7 +160,7 @@ static struct domain *page_get_owner_and_reference(struct page_info *page);
 #define page_get_owner(page) ((page)->owner)
 #define page_set_owner(page, d) ((void)((page)->owner = (d)))
 
-/* What a domain's addresses mean. */
+/* Address translation. */
 static int check_get_page_from_gfn(struct domain *d, gfn_t gfn, bool readonly, p2m_type_t *type,
                                    struct page_info **page);
 static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type);
@@ -169,7 +170,7 @@ static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int ord
                         p2m_type_t type);
 static int p2m_remove_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order);
 #define mfn_to_gfn(d, mfn) _gfn(mfn_x(mfn))
-/* Grant and status frames are reached from outside: no guest has them in its p2m. */
+/* No guest has grant or status frames in its p2m. */
 #define get_gpfn_from_mfn(mfn) ((void)(mfn), ~0UL)
 #define SHARED_M2P(gpfn) ((void)(gpfn), false)
 #define VALID_M2P(gpfn) ((gpfn) != ~0UL)
@@ -194,7 +195,7 @@ static void put_page_from_l1e(l1_pgentry_t l1e, struct domain *owner);
         __atomic_compare_exchange_n(&(p)->l1, &was_, (new).l1, false, \
                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
     })
-/* A PV guest's kernel runs in user mode, and global entries are its user's. */
+/* A PV guest's kernel runs in user mode; global entries are those of its user space. */
 static inline l1_pgentry_t adjust_guest_l1e(l1_pgentry_t e, const struct domain *d)
 {
     e.l1 |= l1e_get_flags(e) & _PAGE_USER ? pte_bits(_PAGE_GLOBAL)
@@ -207,7 +208,7 @@ static inline l1_pgentry_t adjust_guest_l1e(l1_pgentry_t e, const struct domain 
 #define IOMMU_FLUSHF_added 1U
 #define IOMMU_FLUSHF_modified 2U
 #define need_iommu_pt_sync(d) ((d)->need_iommu)
-/* As many bits as a server's: its CPUs' addresses have less than those of its IOMMUs. */
+/* Address widths of a server, whose IOMMUs translate more bits than its CPUs address. */
 #ifndef CPU_BITS
 #define CPU_BITS 46
 #define IOMMU_BITS 48
@@ -227,7 +228,7 @@ static inline int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long n
                                     unsigned int flush_flags);
 static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_flags);
 
-/* For operations that move pages between domains, which are no part of what is tested here. */
+/* For GNTTABOP_transfer and cache_flush, which are not tested. */
 #define MEMF_no_owner 0
 #define MEMF_no_refcount 0
 #define MEMF_bits(n) 0
@@ -254,7 +255,7 @@ static long hypercall_create_continuation(unsigned int op, const char *format, u
 #define XSM_HOOK 0
 #define XSM_TARGET 0
 
-/* rcupdate.h, as the radix tree uses it: always with a lock held here. */
+/* rcupdate.h for the radix tree, which is used with a lock held. */
 struct rcu_head { char unused; };
 #define __rcu
 #define rcu_dereference(p) (p)

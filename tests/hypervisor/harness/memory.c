@@ -1,4 +1,4 @@
-/* Frames: to whom they belong, and how many use them. */
+/* Frames, their owners and their reference and type counts. */
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)
@@ -7,14 +7,14 @@
 #endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
-#define forbid(p) ASAN_POISON_MEMORY_REGION(p, PAGE_SIZE)
-#define allow(p) ASAN_UNPOISON_MEMORY_REGION(p, PAGE_SIZE)
-#define untouched(p) ((void)(p), true)
+#define poison_page(p) ASAN_POISON_MEMORY_REGION(p, PAGE_SIZE)
+#define unpoison_page(p) ASAN_UNPOISON_MEMORY_REGION(p, PAGE_SIZE)
+#define is_untouched(p) ((void)(p), true)
 #else
-/* Whoever still reads it, reads this; whoever still writes it, is found out. */
-#define forbid(p) ((void)memset(p, 0xdb, PAGE_SIZE))
-#define allow(p) ((void)(p))
-static bool untouched(const unsigned char *p)
+/* A freed page has a pattern, so that reads after free get wrong data and writes are detected. */
+#define poison_page(p) ((void)memset(p, 0xdb, PAGE_SIZE))
+#define unpoison_page(p) ((void)(p))
+static bool is_untouched(const unsigned char *p)
 {
     return *p == 0xdb && !memcmp(p, p + 1, PAGE_SIZE - 1);
 }
@@ -22,12 +22,12 @@ static bool untouched(const unsigned char *p)
 
 #include <sys/mman.h>
 
-/* Xen's own frames: those given back, and those never used. */
+/* Allocator of Xen's own frames: freed frames first, then unused ones. */
 static struct {
     spinlock_t lock;
     unsigned int *free, nr_free, used;
     unsigned long allocated;
-    long allocations_left;          /* -1: no end */
+    long allocations_left;          /* -1: unlimited */
 } xen_pages;
 
 static void *map_zeroes(size_t size)
@@ -36,7 +36,7 @@ static void *map_zeroes(size_t size)
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if ( p == MAP_FAILED )
-        broken("no memory for the machine", __FILE__, __LINE__);
+        crash_host("mmap failed", __FILE__, __LINE__);
     return p;
 }
 
@@ -50,23 +50,23 @@ static void reset_memory(void)
     }
     memset(&frame_table[GUEST_FRAMES], 0, xen_pages.used * sizeof(*frame_table));
     for ( unsigned int i = 0; i < xen_pages.nr_free; i++ )
-        allow(frames + (((size_t)GUEST_FRAMES + xen_pages.free[i]) << PAGE_SHIFT));
+        unpoison_page(frames + (((size_t)GUEST_FRAMES + xen_pages.free[i]) << PAGE_SHIFT));
     xen_pages.nr_free = xen_pages.used = 0;
     xen_pages.allocated = 0;
     xen_pages.allocations_left = -1;
     spin_lock_init(&xen_pages.lock);
 }
 
-/* Of those given back, from the given one on: nobody has written there since. */
-static bool free_pages_at_rest(unsigned int from)
+/* Whether freed pages, starting with number @from, still have the pattern. */
+static bool free_pages_untouched(unsigned int from)
 {
     for ( ; from < xen_pages.nr_free; from++ )
-        if ( !untouched(frames + (((size_t)GUEST_FRAMES + xen_pages.free[from]) << PAGE_SHIFT)) )
+        if ( !is_untouched(frames + (((size_t)GUEST_FRAMES + xen_pages.free[from]) << PAGE_SHIFT)) )
             return false;
     return true;
 }
 
-static bool may_allocate(void)
+static bool allocation_allowed(void)
 {
     if ( xen_pages.allocations_left < 0 )
         return true;
@@ -78,13 +78,13 @@ static void *alloc_xenheap_page(void)
     unsigned int n = XEN_FRAMES;
     void *p = NULL;
 
-    take_ticket(&xen_pages.lock);
-    if ( !may_allocate() )
+    acquire_ticket(&xen_pages.lock);
+    if ( !allocation_allowed() )
         ;
     else if ( xen_pages.nr_free )
     {
-        if ( !free_pages_at_rest(xen_pages.nr_free - 1) )
-            broken("a page was written after it was freed", __FILE__, __LINE__);
+        if ( !free_pages_untouched(xen_pages.nr_free - 1) )
+            crash_host("a page was written to after it was freed", __FILE__, __LINE__);
         n = xen_pages.free[--xen_pages.nr_free];
     }
     else if ( xen_pages.used < XEN_FRAMES )
@@ -97,7 +97,7 @@ static void *alloc_xenheap_page(void)
         page->count_info = PGC_xen_heap;
         page->u.inuse.type_info = 0;
         p = frame_of(page_to_mfn(page));
-        allow(p);
+        unpoison_page(p);
     }
     spin_unlock(&xen_pages.lock);
     return p;
@@ -111,12 +111,12 @@ static void free_xenheap_page(void *p)
         return;
     page = virt_to_page(p);
     BUG_ON(page - frame_table < GUEST_FRAMES);
-    take_ticket(&xen_pages.lock);
+    acquire_ticket(&xen_pages.lock);
     BUG_ON(!page->count_info);
     page->count_info = 0;
     page->owner = NULL;
-    happens("free page", mfn_x(page_to_mfn(page)));
-    forbid(p);
+    report_event("free page", mfn_x(page_to_mfn(page)));
+    poison_page(p);
     xen_pages.free[xen_pages.nr_free++] = page - frame_table - GUEST_FRAMES;
     xen_pages.allocated--;
     spin_unlock(&xen_pages.lock);
@@ -124,7 +124,7 @@ static void free_xenheap_page(void *p)
 
 static void *heap_zalloc(size_t size)
 {
-    return may_allocate() ? calloc(1, size) : NULL;
+    return allocation_allowed() ? calloc(1, size) : NULL;
 }
 
 static void share_xen_page_with_guest(struct page_info *page, struct domain *d, int flags)
@@ -142,7 +142,7 @@ static bool get_reference(struct page_info *page)
     unsigned long count = __atomic_load_n(&page->count_info, __ATOMIC_RELAXED);
 
     do {
-        /* Not allocated, or so often that one more would be none. */
+        /* Not allocated, or the count would overflow. */
         if ( ((count + 2) & PGC_count_mask) <= 2 )
             return false;
     } while ( !__atomic_compare_exchange_n(&page->count_info, &count, count + 1, false,
@@ -169,15 +169,15 @@ static void put_page(struct page_info *page)
 {
     unsigned long left;
 
-    happens("put page", mfn_x(page_to_mfn(page)));
+    report_event("put page", mfn_x(page_to_mfn(page)));
     left = __atomic_sub_fetch(&page->count_info, 1, __ATOMIC_SEQ_CST);
     if ( (left & PGC_count_mask) == PGC_count_mask )
-        broken("page reference count below 0", __FILE__, __LINE__);
-#if !defined(NDEBUG) && !defined(LINGER) && !defined(TSAN)
-    still_held(page, left, ~0UL);
+        crash_host("page reference count below 0", __FILE__, __LINE__);
+#if !defined(NDEBUG) && !defined(RANDOM_DELAY) && !defined(TSAN)
+    check_still_referenced(page, left, ~0UL);
 #endif
     if ( !(left & PGC_count_mask) )
-        page_is_free(page);
+        last_reference_dropped(page);
 }
 
 static bool get_page_type(struct page_info *page, unsigned long type)
@@ -201,9 +201,9 @@ static void put_page_type(struct page_info *page)
     unsigned long left = __atomic_sub_fetch(&page->u.inuse.type_info, 1, __ATOMIC_SEQ_CST);
 
     if ( (left & PGT_count_mask) == PGT_count_mask )
-        broken("page type count below 0", __FILE__, __LINE__);
-#if !defined(NDEBUG) && !defined(LINGER) && !defined(TSAN)
-    still_held(page, ~0UL, left);
+        crash_host("page type count below 0", __FILE__, __LINE__);
+#if !defined(NDEBUG) && !defined(RANDOM_DELAY) && !defined(TSAN)
+    check_still_referenced(page, ~0UL, left);
 #endif
 }
 
@@ -217,7 +217,7 @@ static void put_page_alloc_ref(struct page_info *page)
 {
     unsigned long was = __atomic_fetch_and(&page->count_info, ~PGC_allocated, __ATOMIC_SEQ_CST);
 
-    /* Xen's own pages outlive the reference that comes with their being shared. */
+    /* Xen's own pages are not freed with the reference of share_xen_page_with_guest(). */
     if ( was & PGC_allocated )
     {
         if ( was & PGC_xen_heap )

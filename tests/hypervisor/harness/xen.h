@@ -1,7 +1,6 @@
 /*
- * In front of Xen's files, whose own includes are taken out: the types, macros and functions they
- * use, with the meaning Xen gives them.  What is a matter of the whole machine, memory above all, is
- * in the other files here.
+ * Types, macros and functions that Xen's files get from their #include lines, which are removed.
+ * Domains, memory and page tables are in the other files of this directory.
  */
 #ifndef XEN_H
 #define XEN_H
@@ -21,7 +20,7 @@
 #define CONFIG_HVM 1
 #define CONFIG_GRANT_TABLE 1
 
-/* Xen's public headers, as a program outside of Xen sees them. */
+/* Xen's public headers, as for the tools. */
 #define __XEN_TOOLS__ 1
 #include <public/xen.h>
 #include <public/domctl.h>
@@ -41,21 +40,21 @@
 #define __read_mostly
 #define __ro_after_init
 
-/* What crashes the host crashes the program. */
-static __attribute__((noreturn, cold)) void broken(const char *what, const char *file, int line)
+/* A crash of the host aborts the program. */
+static __attribute__((noreturn, cold)) void crash_host(const char *what, const char *file, int line)
 {
     fprintf(stderr, "%s:%d: %s\n", file, line, what);
     abort();
 }
-#define BUG() broken("BUG", __FILE__, __LINE__)
-#define BUG_ON(p) do { if ( unlikely(p) ) broken("BUG_ON: " #p, __FILE__, __LINE__); } while (0)
+#define BUG() crash_host("BUG", __FILE__, __LINE__)
+#define BUG_ON(p) do { if ( unlikely(p) ) crash_host("BUG_ON: " #p, __FILE__, __LINE__); } while (0)
 #ifdef NDEBUG
 #define ASSERT(p) do { if ( 0 && (p) ) {} } while (0)
 #define ASSERT_UNREACHABLE() do { } while (0)
 #else
 #define ASSERT(p) \
-    do { if ( unlikely(!(p)) ) broken("ASSERT: " #p, __FILE__, __LINE__); } while (0)
-#define ASSERT_UNREACHABLE() broken("reached", __FILE__, __LINE__)
+    do { if ( unlikely(!(p)) ) crash_host("ASSERT: " #p, __FILE__, __LINE__); } while (0)
+#define ASSERT_UNREACHABLE() crash_host("ASSERT_UNREACHABLE", __FILE__, __LINE__)
 #endif
 #define BUILD_BUG_ON(c) ({ _Static_assert(!(c), #c); })
 
@@ -94,7 +93,7 @@ static inline unsigned int find_first_bit(const unsigned long *map, unsigned int
     return bits;
 }
 
-/* Printing is not tested; its arguments are compiled. */
+/* Messages are discarded; their arguments are compiled. */
 #define XENLOG_ERR ""
 #define XENLOG_WARNING ""
 #define XENLOG_INFO ""
@@ -103,14 +102,14 @@ static inline unsigned int find_first_bit(const unsigned long *map, unsigned int
 #define PRI_dfn PRIx64
 #define PRIpaddr "016lx"
 #define PRIpte "016lx"
-static inline void quiet(const char *format, ...) {}
-#define printk(...) quiet(__VA_ARGS__)
-#define gprintk(level, ...) quiet(level __VA_ARGS__)
-#define dprintk(level, ...) quiet(level __VA_ARGS__)
-#define gdprintk(level, ...) quiet(level __VA_ARGS__)
+static inline void discard_message(const char *format, ...) {}
+#define printk(...) discard_message(__VA_ARGS__)
+#define gprintk(level, ...) discard_message(level __VA_ARGS__)
+#define dprintk(level, ...) discard_message(level __VA_ARGS__)
+#define gdprintk(level, ...) discard_message(level __VA_ARGS__)
 #define TRACE_TIME(...) do { } while (0)
 
-/* The boot options are set by the caller of the harness, not parsed. */
+/* Boot options are set through struct hypervisor, not parsed. */
 struct param_hypfs;
 #define custom_param(name, function) \
     static int __attribute__((unused)) (*const option_##function)(const char *) = function
@@ -125,7 +124,7 @@ static inline int parse_boolean(const char *name, const char *s, const char *e) 
 #define EXPORT_SYMBOL(name) _Static_assert(true, #name)
 #define register_keyhandler(key, function, what, diagnostic) ((void)(function))
 
-/* typesafe.h: frame numbers are not to be mixed up */
+/* typesafe.h */
 #define TYPE_SAFE(name) \
     typedef struct { unsigned long frame; } name##_t; \
     static inline name##_t _##name(unsigned long n) { return (name##_t){ n }; } \
@@ -143,17 +142,17 @@ TYPE_SAFE(dfn)
 #define maddr_to_mfn(maddr) _mfn((maddr) >> PAGE_SHIFT)
 typedef uint64_t paddr_t;
 
-/* guest_access.h: a guest's memory is the caller's, but for the page at NULL */
+/* guest_access.h: guest memory is the caller's memory; the page at NULL is inaccessible */
 #define guest_handle_cast(handle, type) ((XEN_GUEST_HANDLE(type)){ (void *)(handle).p })
 #define guest_handle_okay(handle, nr) (((void)(nr)), true)
 #define guest_handle_add_offset(handle, nr) ((handle).p += (nr))
-/* Asked before there is any arithmetic on it: of a null pointer there is to be none. */
-#define unreadable(p) ((unsigned long)(p) < PAGE_SIZE)
+/* Checked before pointer arithmetic, which is undefined on NULL. */
+#define is_unreadable(p) ((unsigned long)(p) < PAGE_SIZE)
 #define copy_from_guest_offset(to, handle, offset, nr) \
-    (unreadable((handle).p) \
+    (is_unreadable((handle).p) \
      ? (nr) : (memcpy(to, (handle).p + (offset), sizeof(*(to)) * (nr)), 0))
 #define copy_to_guest_offset(handle, offset, from, nr) \
-    (unreadable((handle).p) \
+    (is_unreadable((handle).p) \
      ? (nr) : (memcpy((handle).p + (offset), from, sizeof(*(from)) * (nr)), 0))
 #define copy_from_guest(to, handle, nr) copy_from_guest_offset(to, handle, 0, nr)
 #define copy_to_guest(handle, from, nr) copy_to_guest_offset(handle, 0, from, nr)
@@ -162,25 +161,25 @@ typedef uint64_t paddr_t;
 #define __copy_from_guest copy_from_guest
 #define __copy_to_guest copy_to_guest
 #define __copy_field_to_guest(handle, from, field) \
-    (unreadable((handle).p) ? 1 : ((handle).p->field = (from)->field, 0))
+    (is_unreadable((handle).p) ? 1 : ((handle).p->field = (from)->field, 0))
 #define guest_cmpxchg(d, ptr, old, new) \
     ({ \
         __typeof__(*(ptr)) was_ = (old); \
-        happens("compare and exchange", (uintptr_t)(ptr)); \
+        report_event("compare and exchange", (uintptr_t)(ptr)); \
         __atomic_compare_exchange_n(ptr, &was_, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
         was_; \
     })
 
-/* xsm.h: everything is permitted, unless the watcher objects */
-#define xsm_grant_mapref(...) happens("permit to map", 0)
-#define xsm_grant_unmapref(...) happens("permit to unmap", 0)
+/* xsm.h: permitted unless the event handler returns an error */
+#define xsm_grant_mapref(...) report_event("XSM map", 0)
+#define xsm_grant_unmapref(...) report_event("XSM unmap", 0)
 #define xsm_grant_setup(...) 0
 #define xsm_grant_query_size(...) 0
 #define xsm_grant_copy(...) 0
 #define xsm_grant_transfer(...) 0
 
 #include "hypervisor.h"
-#include "order.h"
+#include "sync.h"
 #include "machine.h"
 
 #endif

@@ -1,31 +1,31 @@
 /*
- * release_fast_page(), which looks at slots before it takes the entry's lock, for a mapper that has
- * mapped, and unmapped or not, while another domain maps the entry when it is not pinned; and then
- * a new domain of the dead one's domid, that has the handle.
+ * release_fast_page(), which reads slots before it takes the entry's lock, for a dying mapper that
+ * has mapped the entry and may have unmapped it, while another domain maps the entry when it is not
+ * pinned; then a new domain with the mapper's domid uses the old handle.
  *
- * One entry; one vCPU each of the dying mapper and the other domain.  The mapper's hypercalls are
- * finished, or not begun, when it has stopped.  Left out: granters (granters.pml), versions.
- * Fails if a slot is taken by whose it is not, if a slot in use has no pin or the status says
- * otherwise than pins do, or if a slot is left under the domid that is used again.
+ * One entry; one vCPU each of the dying mapper and of the other domain.  The mapper has no
+ * hypercall in progress once it has stopped.  Not modelled: granters (granters.pml), versions.
+ * Fails if a slot is released for a domain that does not own it, if a slot in use has no pin or the
+ * status does not match the pins, or if a slot is left when the domid is reused.
  *
- * Variants, each of them not enough:
- *   NO_PAUSE, PEEK_FIRST   the mapper runs on; runs on while slots are looked at without the lock
- *   NO_DOMID, DOMID_EARLY   act->domid is not looked at; is, before the lock is held
- *   NO_LOCK   nor is the lock ever
- *   STOPPED_EARLY   the mapper counts as stopped before its mapping is seen
- *   FIRST_ONLY   the second slot is not looked at when the first is empty
+ * Variants, each of which must fail:
+ *   NO_PAUSE, PEEK_FIRST   the mapper is not stopped; stopped only after the first read of slots
+ *   NO_DOMID, DOMID_EARLY   act->domid is not checked; is read before the lock is held
+ *   NO_LOCK   the lock is not taken
+ *   STOPPED_EARLY   the mapper counts as stopped before its mapping is visible
+ *   FIRST_ONLY   the second slot is not checked when the first is empty
  */
 #define CPUS 3
 #define MAPPER 0 /* vCPUs, and domids */
 #define OTHER 1
 #define DESTROYER 2
 
-#define SLOT 0 /* and 1; live when not 0: the vCPU that reserves does not stop before that */
+#define SLOT 0 /* and 1; not 0: live, as the mapper is not stopped between reserving and live */
 #define PIN 2
 #define DOMID 3
 #define STOPPED 4
 #define ENTRY 5 /* and 6: act->lock */
-#define STATUS 7 /* what the granter sees: whether the entry is pinned */
+#define STATUS 7 /* status word: whether the entry is in use */
 #define WORDS 8
 
 byte done;
@@ -35,7 +35,7 @@ byte done;
     assert(word != ENTRY || memory[PIN] >= slots() && memory[STATUS] == (memory[PIN] != 0))
 #include "tso.h"
 
-/* By a locked operation, as the granter may write there too. */
+/* A locked operation, as the granter may write there too. */
 inline set_status(me, value)
 {
     atomic { drained(me) -> memory[STATUS] = value }
@@ -59,7 +59,7 @@ inline map(me, mapped, pin, ticket)
     spin_unlock(me, ENTRY, ticket)
 }
 
-/* unmap_common() and unmap_common_complete() at once: that they are not is for unmap_race.pml. */
+/* unmap_common() and unmap_common_complete() in one step; unmap_race.pml models them separately. */
 inline unmap(me, mapped, pin, ticket)
 {
     spin_lock(me, ENTRY, ticket);
@@ -91,7 +91,7 @@ proctype vcpu(byte me)
 #else
     if :: me == MAPPER -> store(me, STOPPED, 1) :: else fi;
 #endif
-    /* What the other domain still has is its own. */
+    /* The other domain unmaps its remaining mappings. */
     if
     :: me == OTHER ->
         do
@@ -114,7 +114,7 @@ proctype destroyer()
 #ifdef DOMID_EARLY
     domid = load(DESTROYER, DOMID);
 #endif
-    first = load(DESTROYER, SLOT) + load(DESTROYER, SLOT + 1); /* at once, as act->slots */
+    first = load(DESTROYER, SLOT) + load(DESTROYER, SLOT + 1); /* one read, of act->slots */
 #ifdef FIRST_ONLY
     first = load(DESTROYER, SLOT);
 #endif
@@ -151,7 +151,7 @@ proctype destroyer()
     :: else
     fi;
 
-    /* The domid is used again, and the handle guessed. */
+    /* A new domain with this domid uses the handle. */
     spin_lock(DESTROYER, ENTRY, ticket);
     assert(load(DESTROYER, DOMID) != MAPPER || !(load(DESTROYER, SLOT) || load(DESTROYER, SLOT + 1)));
     spin_unlock(DESTROYER, ENTRY, ticket);

@@ -1,24 +1,26 @@
 /*
- * note_granter() and alloc_granters() on two vCPUs of a mapper, that then put a mapping into a slot,
- * and release_fast_mappings(), once they have stopped.
+ * note_granter() and alloc_granters() on two vCPUs of a mapper, each of which then puts a mapping
+ * into a slot, and release_fast_mappings() once they have stopped.
  *
- * Two granters, an entry of each with a slot for either vCPU, and a page of bits that whoever comes
- * first allocates; there may be no memory.  Left out: locks of entries (destruction.pml).
- * Fails if a slot is left in use after the destruction, or a page.
+ * Two granters with one entry each, which has a slot for either vCPU, and a page with the bitmap,
+ * which the first vCPU allocates; the allocation may fail.  Not modelled: locks of entries
+ * (destruction.pml).
  *
- * Variants, each of them not enough:
- *   NO_LOCK, NO_RECHECK   the page is allocated without the lock; not looked for with it held
- *   POINTER_FIRST   others find the page before it is cleared
+ * Fails if a slot is still in use after the destruction, or if a page is leaked.
+ *
+ * Variants, each of which must fail:
+ *   NO_LOCK, NO_RECHECK   the page is allocated without the lock; without a second check under it
+ *   POINTER_FIRST   the page is published before it is cleared
  *   PLAIN_BIT   the bit is not set by a locked operation
- *   BIT_LAST   the bit is set once the slot is in use, for which there may be no page then
- *   NO_PAUSE, STOPPED_EARLY   the vCPUs run on; one counts as stopped before its slot is seen
+ *   BIT_LAST   the bit is set after the slot is in use, when the allocation may still fail
+ *   NO_PAUSE, STOPPED_EARLY   the vCPUs are not stopped; count as stopped before a slot is visible
  */
 #define CPUS 3
 #define DESTROYER 2
 
-#define POINTER 0 /* gt->granters: the vCPU that allocated it, and one; 0: none */
-#define BITS 1 /* and 2: the page that each vCPU would allocate */
-#define SLOT 3 /* and 4, those of vCPU 0 in the granters' entries; 5 and 6, those of vCPU 1 */
+#define POINTER 0 /* gt->granters: number of the vCPU that allocated it, plus 1; 0: NULL */
+#define BITS 1 /* and 2: the pages that the vCPUs allocate */
+#define SLOT 3 /* and 4: slots of vCPU 0 in the granters' entries; 5 and 6: slots of vCPU 1 */
 #define STOPPED 7 /* and 8 */
 #define LOCK 9 /* and 10: maptrack_lock */
 #define WORDS 11
@@ -50,7 +52,7 @@ inline note_granter(me, granter, page, ticket)
 #ifndef POINTER_FIRST
             store(me, POINTER, page)
 #endif
-        :: true /* there already, or no memory */
+        :: true /* already allocated, or no memory */
         fi;
 #ifndef NO_LOCK
         spin_unlock(me, LOCK, ticket)
@@ -129,7 +131,7 @@ proctype destroyer()
 
 init {
     atomic {
-        memory[BITS] = 3; /* whatever was there */
+        memory[BITS] = 3; /* uninitialised memory */
         memory[BITS + 1] = 3;
         run mapper(0); run mapper(1); run destroyer()
     };

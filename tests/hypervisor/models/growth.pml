@@ -1,18 +1,19 @@
 /*
- * gnttab_grow_table(), with the table lock held, against map_grant_ref() and unmap_common() that check
- * a reference against the table's bounds without.
+ * gnttab_grow_table(), with the table lock held, against map_grant_ref() and unmap_common(), which
+ * check the bounds of a reference without it.
  *
- * A version 2 table grows by a frame; at first there may be no memory for one of the pages.  What
- * is in the new frame is used by one who maps a reference there, and another who unmaps one by a
- * guessed handle.  Half of a frame's active entries are beyond the shared entries that version 2
- * has in it, and have one in the next.  Left out: other growth meanwhile, which the table lock
- * excludes, and reserved entries.
- * Fails if a page is used that is not there or not cleared.
+ * A version 2 table grows by a frame; the first attempt may run out of memory.  One CPU maps a
+ * reference in the new frame, another unmaps one there by a guessed handle.  Active entries are as
+ * many as version 1 has references, so half of a frame's active entries have their shared entries
+ * in the next frame. Not modelled: concurrent growth, which the table lock excludes, and reserved
+ * entries.
  *
- * Variants, each of them not enough:
- *   BOUND_FIRST, BOUND_SECOND   before there is anything the bound is raised; before status pages
- *   CLEARED_LAST   the page of active entries is cleared, and its locks made, after that
- *   PAGE_FIRST   pages are looked up before the bound
+ * Fails if a page is used that does not exist or is not cleared.
+ *
+ * Variants, each of which must fail:
+ *   BOUND_FIRST, BOUND_SECOND   the bound is raised before all pages; before the status pages
+ *   CLEARED_LAST   the page of active entries is cleared and its locks initialised after the bound
+ *   PAGE_FIRST   pages are looked up before the bound is checked
  *   SPARSE_BOUND   shared and status pages are used without the bound of version 2
  */
 #define CPUS 3
@@ -20,7 +21,7 @@
 
 #define BOUND 0 /* nr_grant_frames; 1 at first */
 #define ACTIVE 1 /* pages beyond those of the first frame; 0: none */
-#define LOCKS 2 /* of the active page, made */
+#define LOCKS 2 /* locks of the active page are initialised */
 #define SHARED 3
 #define STATUS 4
 #define WORDS 5
@@ -30,12 +31,12 @@ byte done;
 #define STORED(word, value) skip
 #include "tso.h"
 
-/* Active entries are as many as version 1 has references in so many frames. */
+/* Number of active entries: that of version 1 references. */
 #define REFS(frames) (2 * (frames))
-/* And version 2, whose shared entries are twice as large. */
+/* Number of version 2 references, whose shared entries are twice as large. */
 #define REFS_V2(frames) (frames)
 
-/* A reference of the second frame's active entries, or the second half of the first's. */
+/* Uses a reference of the second frame or of the second half of the first frame. */
 proctype user(byte me; bool maps)
 {
     byte ref, bound, entries, shared, round;
@@ -98,7 +99,7 @@ again:
     store(GROWER, BOUND, 2);
 #endif
     if
-    :: !failed -> /* a status page is not to be had */
+    :: !failed -> /* allocation of a status page fails */
         store(GROWER, SHARED, 0);
         store(GROWER, ACTIVE, 0);
         store(GROWER, LOCKS, 0);

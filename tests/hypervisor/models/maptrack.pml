@@ -1,40 +1,42 @@
 /*
- * A maptrack entry: map_grant_ref(), which fills it in with no lock held and its flags last;
- * unmap_common(), which looks at it first without a lock, and again with that of the active entry it
- * read there; and the handle, that goes to the free list and to another mapping meanwhile.
+ * A maptrack entry: map_grant_ref() fills it in without a lock, its flags last; unmap_common()
+ * reads it first without a lock, and again with the lock of the active entry that it names;
+ * meanwhile the handle may return to the free list and be used for another mapping.
  *
- * Two references of one granter, two handles, a vCPU for each reference that maps it and unmaps what
- * it got, or gives up, and one that unmaps a handle, whatever it is by then.  The free list is a
- * set, whose lock makes it one step to take from it or put there.  Left out: the granter in an
- * entry, which is looked at as the reference is; host mappings; versions.
- * Fails if a mapping is undone under another entry's lock than its own, or before it is made, or
- * with other flags than it has, if a handle is put on the list that is there already, if more is
- * unpinned than was pinned, or if pins are not those of the handles in use, after all is done.
+ * Two references of one granter and two handles.  For each reference a vCPU maps it and unmaps its
+ * handle, or fails to map; a third vCPU unmaps a handle, whatever its state.  The free list is a
+ * set; taking and returning a handle is one step, as the list's lock makes it.  Not modelled: the
+ * granter in an entry, which is checked like the reference; host mappings; versions.
  *
- * Variants, each of them not enough:
- *   LINK_IN_REF   the free list's link, a handle, is in the field of the reference, and may be the
- *     same number.  It is: grant_table.c does this, stock as well as patched.  Flags are those of
- *     a mapping of another reference, it ends, and what is then taken for the reference is a link.
+ * Fails if a
+ * mapping is undone with the wrong entry locked, before it is made or with wrong flags, if a handle
+ * is freed twice, if more is unpinned than was pinned, or if at the end the pins do not match the
+ * handles in use.
+ *
+ * Variants, each of which must fail:
+ *   LINK_IN_REF   the free list's link, a handle, is stored in the field of the reference and may be the
+ *     same number.  grant_table.c does this, stock and patched: the flags are read from a mapping of
+ *     another reference, that mapping ends, and the link is then taken for the reference.
  *   FLAGS_FIRST   the flags are stored before the reference
- *   NO_FLAGS, NO_REF   with the lock held, flags or reference are not looked at again
- *   REF_FIRST   they are, but in the other order
- *   FLAGS_KEPT, FLAGS_LATE   the handle is free before its flags are cleared; cleared after the lock
- *   NO_LOCK   the lock is not taken to look and clear
+ *   NO_FLAGS, NO_REF   flags or reference are not rechecked with the lock held
+ *   REF_FIRST   they are rechecked in the other order
+ *   FLAGS_KEPT, FLAGS_LATE   flags are cleared after the handle is freed; after the lock is released
+ *   NO_LOCK   the lock is not taken for the recheck and clearing the flags
  */
 #define CPUS 3
 
-#define FLAGS 0 /* of handle 0 and 1 */
-#define REF 2 /* and 3, of the same */
-#define PIN 4 /* and 5, of reference 0 and 1 */
-#define ENTRY 6 /* to 9: their act->lock */
+#define FLAGS 0 /* and 1: of the handles */
+#define REF 2 /* and 3: of the handles */
+#define PIN 4 /* and 5: of the references */
+#define ENTRY 6 /* to 9: act->lock of the references */
 #define WORDS 10
 
-#define RO 1 /* pinned this many times, so that what is undone tells what it was */
+#define RO 1 /* amount added to PIN, which differs by kind */
 #define RW 2
 #define NONE 2 /* MAPTRACK_TAIL: no reference */
 
 bool unused[2] = { true, true };
-byte whose[2], kind[2]; /* what a handle was given for: reference, and flags once made */
+byte whose[2], kind[2]; /* reference of a handle, and its flags once the mapping is made */
 byte done;
 
 #define STORED(word, value) skip
@@ -43,7 +45,7 @@ byte done;
 inline put_handle(me, handle)
 {
 #ifdef LINK_IN_REF
-    /* A tail, then whichever handle is next in the list. */
+    /* First the tail marker, then the next handle in the list. */
     store(me, REF + handle, NONE);
     if :: link = 0 :: link = 1 fi;
     store(me, REF + handle, link);

@@ -1,25 +1,27 @@
 /*
- * map_grant_ref(), which reserves a slot with the entry's lock held, and makes it live without;
- * unmap_common() and unmap_common_complete() by the handle, which can be guessed while a mapping is
- * still being made.
+ * map_grant_ref(), which reserves a slot with the entry's lock held and makes it live without the
+ * lock; unmap_common() and unmap_common_complete() with the handle, which can be guessed while a
+ * mapping is still being made.
  *
- * One entry, two vCPUs of a mapper that map it and then unmap, one that but unmaps, and each at
- * whichever address.  The two mappings have the same flags: either slot will do for both.  Left
- * out: tags, versions, the maptrack table, undoing what has a host mapping already.
- * Fails if a slot is taken whose mapping is not made, if an entry without its lock held has fewer
- * pins than slots in use, if more is unpinned than was pinned, or if in the end pins, slots and
- * host mappings are not as many.
+ * One entry; two vCPUs of a mapper that map and then unmap it, and one that only unmaps, each at
+ * any address.  Both mappings have the same flags, so either slot fits both.  Not modelled: tags,
+ * versions, the maptrack table, undoing a mapping whose host mapping exists.
  *
- * Variants, each of them not enough:
- *   LIVE_AT_ONCE, LIVE_EARLY   live when reserved; before the host mapping is there
- *   RESERVED_TAKEN   to unmap, a slot in use is enough
- *   NOT_RESERVED     the slot is written when live, and not before
- *   WIDE_STORE       both slots are read and written, to make one live
- *   UNDO_KEEPS, UNDO_UNLOCKED   undoing leaves the slot; gives it back after the lock
+ * Fails if a slot is
+ * unmapped before its mapping is made, if an unlocked entry has fewer pins than slots in use, if
+ * more is unpinned than was pinned, or if at the end the numbers of pins, slots in use and host
+ * mappings differ.
+ *
+ * Variants, each of which must fail:
+ *   LIVE_AT_ONCE, LIVE_EARLY   live when reserved; live before the host mapping exists
+ *   RESERVED_TAKEN   unmapping takes a slot that is only reserved
+ *   NOT_RESERVED     the slot is written only when live
+ *   WIDE_STORE       making a slot live reads and writes both slots
+ *   UNDO_KEEPS, UNDO_UNLOCKED   undoing does not free the slot; frees it after the lock is released
  */
 #define CPUS 3
 
-#define SLOT 0 /* and 1: they share a word of 32 bits, but are stored by themselves */
+#define SLOT 0 /* and 1: they share a 32-bit word, but are stored separately */
 #define PIN 2
 #define ENTRY 3 /* and 4: act->lock */
 #define WORDS 5
@@ -28,8 +30,8 @@
 #define LIVE 2
 #define NONE 2 /* no slot */
 
-bool host[CPUS]; /* the mapping that a vCPU made, at an address of its own */
-bool made[2]; /* all there is to the mapping of a slot */
+bool host[CPUS]; /* host mapping of each vCPU, at its own address */
+bool made[2]; /* whether the mapping of a slot is complete */
 byte done;
 
 #define used(slot) (memory[SLOT + slot] != 0)
@@ -72,7 +74,7 @@ inline map(me, slot, pin, ticket)
 #ifdef WIDE_STORE
         d_step { ticket = load(me, SLOT + 1 - slot); pin = USED | LIVE };
         atomic {
-            drained(me); /* so that both are stored at once, and seen one soon after the other */
+            drained(me); /* both stores become visible together */
             store(me, SLOT + 1 - slot, ticket);
             store(me, SLOT + slot, pin)
         }
@@ -103,18 +105,18 @@ inline map(me, slot, pin, ticket)
 inline unmap(me, slot, pin, ticket)
 {
     spin_lock(me, ENTRY, ticket);
-    if /* fast_slot_find(): what is seen to be live stays so with the lock held */
+    if /* fast_slot_find(): a live slot stays live with the lock held */
     :: !live(me, 1) -> if :: live(me, 0) -> slot = 0 :: else -> slot = NONE fi
     :: else -> if :: live(me, 0) -> slot = 0 :: slot = 1 fi
     fi;
     if
     :: slot != NONE ->
-        d_step { /* replace_grant_host_mapping(), by the PTE's own means */
+        d_step { /* replace_grant_host_mapping(): an atomic PTE update */
             assert(made[slot]);
             if
             :: host[0] && pin == 0 -> host[0] = false
             :: host[1] && pin == 1 -> host[1] = false
-            :: else -> slot = NONE /* nothing at this address */
+            :: else -> slot = NONE /* not mapped at this address */
             fi
         }
     :: else

@@ -1,12 +1,11 @@
 /*
- * Memory as x86 has it: a CPU's stores wait in a buffer of its own, in their order, and only that
- * CPU sees them meanwhile.  Loads are in order.  A locked operation, and a fence, wait until the
- * buffer is empty.  Hence smp_wmb() and smp_rmb() are nothing but the order that a model has its
- * steps in: a variant swaps the steps.  smp_mb() is fence().
+ * x86 memory model (TSO): each CPU has a buffer of stores, in order, which only that CPU sees.
+ * Loads are in order.  Locked operations and fences wait until the buffer is empty.  smp_wmb() and
+ * smp_rmb() are therefore the order of a model's steps, which variants swap; smp_mb() is fence().
  *
- * To be defined before: CPUS, WORDS, and STORED(word, value), done when a store becomes visible.
+ * Define before including: CPUS, WORDS, and STORED(word, value), run when a store becomes visible.
  */
-#define DEPTH 2 /* of a buffer: a third store waits for the first */
+#define DEPTH 2 /* size of a buffer; a third store waits */
 
 byte memory[WORDS];
 byte waiting[CPUS];
@@ -35,7 +34,7 @@ inline fence(cpu)
     drained(cpu)
 }
 
-/* The first processes, so that a CPU's is the one with its number. */
+/* The first processes, so that the process number is the CPU number. */
 active [CPUS] proctype buffer()
 {
 end:
@@ -53,7 +52,7 @@ end:
     od
 }
 
-/* spinlock.c: tickets.  Taking one is a locked operation, giving the lock back a store. */
+/* spinlock.c: a ticket lock.  Taking a ticket is a locked operation, releasing the lock a store. */
 #define HEAD(lock) (lock)
 #define TAIL(lock) ((lock) + 1)
 

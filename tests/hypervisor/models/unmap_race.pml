@@ -1,19 +1,20 @@
 /*
- * Two vCPUs of a mapper that unmap by one handle, and at the same addresses or others, and a domain
- * that maps the entry once it is not pinned: unmap_common() and unmap_common_complete(), and of
- * map_grant_ref() what has the entry's lock held.
+ * Two vCPUs of a mapper that unmap with the same handle, at the same address or different ones, and
+ * a domain that maps the entry once it is not pinned: unmap_common(), unmap_common_complete(), and
+ * the part of map_grant_ref() that holds the entry's lock.
  *
- * One mapping or two, of the host with the same flags or others, or both of a device, for which
- * nothing but the slot tells what there is to unmap.
- * Fails if a slot is taken by whose it is not, if more is unpinned than was pinned, if a mapping is
- * pinned that has no slot, or a slot in use has no pin, or the pin count of a kind is wrong, after
- * all is done.
+ * One mapping or two: host mappings with equal or different flags, or device mappings, for which
+ * only the slot determines what to unmap.
  *
- * Variants, each of them not enough:
+ * Fails if a slot is taken by a domain that does not own
+ * it, if more is unpinned than was pinned, if a pinned mapping has no slot or a slot in use has no
+ * pin, or if at the end a pin count is wrong.
+ *
+ * Variants, each of which must fail:
  *   NO_LOCK, LOOK_EARLY   the slot is found and cleared without the lock; found before it is held
- *   CLEARED_LATE   the slot is cleared with the lock no longer held
- *   UNPIN_UNLOCKED   unmap_common_complete() does without the lock
- *   NO_DOMID, DOMID_EARLY   act->domid is not looked at; is, before the lock is held
+ *   CLEARED_LATE   the slot is cleared after the lock is released
+ *   UNPIN_UNLOCKED   unmap_common_complete() does not take the lock
+ *   NO_DOMID, DOMID_EARLY   act->domid is not checked; is read before the lock is held
  */
 #define CPUS 3
 #define MAPPER 0 /* the domain of vCPUs 0 and 1 */
@@ -25,13 +26,13 @@
 #define ENTRY 4 /* and 5: act->lock */
 #define WORDS 6
 
-#define RW 1 /* pinned once for writing; a slot in use has this bit or the next */
-#define RO 4 /* the same for reading */
+#define RW 1 /* pinned once for writing; a slot in use has the bit of its kind */
+#define RO 4 /* pinned once for reading */
 #define TAG 16
 #define KIND (RW | RO)
 #define NONE 2
 
-bool device; /* no host mappings: nothing to check against */
+bool device; /* device mappings, without PTEs to check */
 bool alike; /* the addresses have the same tag */
 byte host[2]; /* at address 0 and 1, its kind */
 byte done;
@@ -79,7 +80,7 @@ inline unmap(me, domid, address, slot, kind, pin, ticket)
     :: slot != NONE ->
         d_step {
             assert(memory[DOMID] == domid);
-            if /* replace_grant_host_mapping(), by the PTE's own means */
+            if /* replace_grant_host_mapping(): an atomic PTE update */
             :: device || domid == OTHER
             :: !device && domid == MAPPER && host[address] == kind -> host[address] = 0
             :: else -> slot = NONE

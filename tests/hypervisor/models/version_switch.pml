@@ -1,19 +1,23 @@
 /*
- * gnttab_set_version() against map_grant_ref() with its undo_out, and unmap_common_complete(), which
- * hold the lock of the entry and not that of the table.
+ * gnttab_set_version() against map_grant_ref(), with its undo_out path, and
+ * unmap_common_complete(), which hold the entry's lock but not the table lock.
  *
- * One entry that is not reserved, two vCPUs that map it and give it back, one that switches there
- * and back.  Left out: the reserved entries (their users hold the table lock), page references,
- * several entries in the pass (one that is done with stays so, as version_changing remains set).
- * Fails if a status word or a shared entry is used that is not of the version in force, if an
- * entry is pinned during a switch, or if pin or status are left over.
+ * One entry that is not reserved, two vCPUs that map and unmap it, and one that switches the
+ * version back and forth.  Not modelled: reserved entries, whose users hold the table lock; page
+ * references; the walk over several entries, as an entry that was checked stays unpinned while
+ * version_changing is set.
  *
- * Variants, each of them not enough:
- *   WAIT_FIRST    waits for a holder of the lock, then looks at pin: who unmaps may take the lock in
- *                 between, and has still to clear the status word when pin is seen to be 0
- *   NO_LOCK       looks at pin
- *   NO_FLAG       who maps does not look at version_changing
- *   FLAG_BEFORE_LOCK, CLEARED_EARLY, STATUS_UNLOCKED   an order is another
+ * Fails if a status word or a shared entry of another version than the
+ * current one is used, if an entry is pinned during a switch, or if at the end the pin count or the
+ * status is not 0.
+ *
+ * Variants, each of which must fail:
+ *   WAIT_FIRST    waits for a holder of the lock, then reads the pin count: an unmap may take the lock in
+ *                 between and has yet to clear the status word when the pin count is read as 0
+ *   NO_LOCK       reads the pin count without the lock
+ *   NO_FLAG       mapping does not check version_changing
+ *   FLAG_BEFORE_LOCK, CLEARED_EARLY, STATUS_UNLOCKED   the flag is read before the lock is held; is
+ *                 cleared before the switch is complete; the status is cleared without the lock
  */
 #define CPUS 3
 #define SWITCHER 2
@@ -24,10 +28,10 @@
 #define STATUS 3 /* the version it was set under; 0: neither reading nor writing */
 #define ENTRY 4 /* and 5: act->lock */
 #define WRITER 6
-#define READER 7 /* and 8: a CPU that has the table lock */
+#define READER 7 /* and 8: CPUs that hold the table lock */
 #define WORDS 9
 
-/* The version that shared and status pages are laid out for; 0 while they are neither. */
+/* The version of the shared and status pages; 0 during a switch. */
 byte layout = 2;
 byte done;
 
@@ -36,7 +40,7 @@ byte done;
     assert(word != PIN || layout)
 #include "tso.h"
 
-/* percpu_read_lock(): its smp_mb() is what drained() stands for; the way of waiting is left out */
+/* percpu_read_lock(): drained() models its smp_mb(); waiting is abstracted */
 inline read_lock(me)
 {
     atomic { drained(me) && !memory[WRITER] -> memory[READER + me] = 1 }
@@ -88,13 +92,13 @@ again:
     :: else
     fi;
 
-    /* Mapped; unmap_common() does nothing to the entry that a version matters for. */
+    /* Mapped; unmap_common() does nothing that depends on the version. */
     if
     :: true -> /* unmap_common_complete() */
         table = false
     :: table -> /* undo_out */
         read_lock(me)
-    :: true -> /* undo_out with the version from above */
+    :: true -> /* undo_out with the version read before */
         table = false;
         goto undo
     fi;
@@ -147,7 +151,7 @@ proctype switcher()
     byte head, tail, round;
 
     do
-    :: round < 2 -> /* there and back */
+    :: round < 2 -> /* back and forth */
         atomic { drained(SWITCHER) && !memory[WRITER] -> memory[WRITER] = 1 };
         !memory[READER] && !memory[READER + 1];
         store(SWITCHER, CHANGING, 1);
@@ -164,7 +168,7 @@ proctype switcher()
 #endif
         if :: tail != 0 -> goto out :: else fi;
         d_step { assert(memory[PIN] == 0); layout = 0 };
-        /* Status frames come or go, shared pages are cleared. */
+        /* Status frames are allocated or freed, shared pages are cleared. */
 #ifdef CLEARED_EARLY
         store(SWITCHER, CHANGING, 0);
 #endif

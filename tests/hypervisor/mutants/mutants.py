@@ -1,4 +1,4 @@
-"""Small faults of the patched hypervisor."""
+"""Planted faults of the patched hypervisor."""
 
 import dataclasses
 import tomllib
@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 @dataclasses.dataclass(frozen=True)
 class Mutant:
-    """A fault: what the fields mean, slots.toml says."""
+    """A fault; slots.toml describes the fields."""
 
     name: str
     harm: str
@@ -19,16 +19,17 @@ class Mutant:
     new: str
     file: str = "grant_table.c"
     function: str = ""
-    by: str = "differ"
+    by: str = "differential"
     why: str = ""
 
     @property
     def change(self) -> Change:
-        """What makes it."""
+        """The change of Xen's source that plants the fault."""
         return Change(self.old, self.new, self.file, self.function)
 
 
-def mutants() -> list[Mutant]:
+def load_mutants() -> list[Mutant]:
+    """Return the faults of all *.toml files in this directory."""
     found = []
     for file in sorted(HERE.glob("*.toml")):
         found += [

@@ -1,4 +1,4 @@
-/* AMD-Vi's page tables; amd.h is cut out of Xen. */
+/* AMD-Vi page tables; test_page_tables.py extracts amd.h from Xen. */
 #include "machine.h"
 
 static int amd_iommu_alloc_root(struct domain *d);

@@ -1,4 +1,4 @@
-/* The part that both drivers share, which is cut out of Xen as well. */
+/* Functions that both drivers share, also extracted from Xen. */
 int map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bool writable)
 {
     return iommu_map_transient(d, dfn, mfn, writable);

@@ -1,7 +1,6 @@
 /*
- * Around a driver's code for page tables: frames that can become tables, and those of one domain.
- * What is used of them is what Xen means by it; a table that is queued to be freed is so with the
- * next flush.
+ * Environment of a driver's page table code: the frames that tables are allocated from, and one
+ * domain. Functions behave as in Xen; a table queued for freeing is freed by the next flush.
  */
 #ifndef MACHINE_H
 #define MACHINE_H
@@ -16,18 +15,18 @@
 #include <string.h>
 
 typedef uint64_t u64, paddr_t;
-#define daddr_t uint64_t            /* the C library has another */
+#define daddr_t uint64_t            /* the C library has a type of this name */
 #define cf_check
 #define __must_check
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-static __attribute__((noreturn, cold)) void broken(const char *what, int line)
+static __attribute__((noreturn, cold)) void fail(const char *what, int line)
 {
     fprintf(stderr, "%d: %s\n", line, what);
     abort();
 }
-#define BUG() broken("BUG", __LINE__)
-#define BUG_ON(p) do { if ( p ) broken(#p, __LINE__); } while (0)
+#define BUG() fail("BUG", __LINE__)
+#define BUG_ON(p) do { if ( p ) fail(#p, __LINE__); } while (0)
 #define ASSERT(p) BUG_ON(!(p))
 #define ASSERT_UNREACHABLE() BUG()
 #define PAGE_SHIFT 12
@@ -70,20 +69,20 @@ static inline bool dfn_eq(dfn_t a, dfn_t b) { return a.frame == b.frame; }
 #define IOMMU_FLUSHF_modified 2u
 #define IOMMU_FLUSHF_all 4u
 
-/* Frames that tables are made of; those of data are beyond. */
+/* Frames for page tables; data frames have higher numbers. */
 enum { FIRST_FRAME = 16, FRAMES = 1 << 15 };
 
 struct page_info {
     enum { UNUSED, TABLE, QUEUED } use;
-    bool reached;
+    bool visited;
     union {
         struct { uint32_t nr, used; } leaf_table;
     } u;
 };
 
 extern struct page_info pages[FRAMES];
-/* `written` is what is in memory where caches are not looked at. */
-extern unsigned char *memory, *written;
+/* Contents of the frames, and as seen by a non-coherent IOMMU. */
+extern unsigned char *memory, *iommu_view;
 
 static inline void *map_domain_page(mfn_t mfn)
 {
@@ -106,15 +105,15 @@ static inline void iommu_sync_cache(const void *p, size_t size)
     size_t first = ((const unsigned char *)p - memory) & ~63UL;
     size_t end = ((const unsigned char *)p - memory + size + 63) & ~63UL;
 
-    memcpy(written + first, memory + first, end - first);
+    memcpy(iommu_view + first, memory + first, end - first);
 }
 
-/* The lists that tables are in are `use` here. */
+/* Page lists are represented by page_info.use. */
 struct page_list_head { char unused; };
 #define page_list_add(page, list) ((void)(page), (void)(list))
 #define page_list_del(page, list) ((void)(page), (void)(list))
 #define page_list_add_tail(page, list) queue_table(page)
-#define page_list_remove_head(list) any_table()
+#define page_list_remove_head(list) next_table()
 #define smp_processor_id() 0
 #define per_cpu(what, cpu) (cpu)
 #define tasklet_schedule(tasklet) ((void)(tasklet))
@@ -167,7 +166,7 @@ struct domain {
 struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags);
 void free_domheap_page(struct page_info *page);
 void queue_table(struct page_info *page);
-struct page_info *any_table(void);
+struct page_info *next_table(void);
 int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flush_flags);
 #define xzalloc_array(type, nr) ((type *)zalloc(sizeof(type) * (nr)))
 void *zalloc(size_t size);
@@ -181,12 +180,12 @@ int map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bool writable);
 unsigned int unmap_transient(struct domain *d, const dfn_t *dfns, unsigned int nr);
 int free_tables(struct domain *d);
 void begin_tables(struct domain *d);
-/* Whether its IOMMUs look into caches. */
+/* Whether the IOMMU is coherent. */
 extern const bool coherent;
-/* Of an entry of a table of @level: whether there is anything, and if it is a table, which. */
+/* Whether an entry is present; and the table it points to, NULL if it maps a frame. */
 bool entry_used(uint64_t entry);
 struct page_info *entry_table(uint64_t entry, unsigned int level);
-/* What is mapped by an entry that is no table; flags as for mapping. */
+/* Frame and IOMMUF_* flags of an entry that maps a frame. */
 mfn_t entry_frame(uint64_t entry, unsigned int *flags);
 struct page_info *root_table(const struct domain *d);
 enum { LEVELS = 4 };

@@ -1,34 +1,35 @@
 /*
- * Map and unmap at random, and look at the tables:
+ * Random mappings and unmappings with checks of the page tables:
  *
  *     pagetables SEED BATCHES
  *
- * There are two kinds of mappings, as for a PV domain in strict mode: of its own pages, at their
- * machine address, contiguous and so superpages now and then; and transient ones far beyond.  Of the
- * latter, unmapping never fails; of tables without a mapping no more than KEPT are left; and a table
- * that is freed is flushed before.  With an odd seed IOMMUs have to be told of what was not there.  In
- * the end the domain dies with mappings left.  On stdout, how many of the tables there were at most, and how
- * often one was allocated for a transient mapping.
+ * As for a PV domain in strict mode, there are two kinds of mappings: of the domain's own pages at
+ * their machine addresses, which are contiguous and sometimes become superpages; and transient
+ * mappings in a region far above.  Checked are: unmapping a transient mapping never fails; at most
+ * KEPT tables without mappings remain; a table is flushed before it is freed.  With an odd seed,
+ * IOMMUs need flushes of new mappings.  At the end the domain is destroyed with mappings left.  The
+ * program prints the maximum number of tables and the number of tables allocated for transient
+ * mappings.
  */
 #include <sys/mman.h>
 
 #include "machine.h"
 
-enum { KEPT = 256, OWN = 4 * 512, SPOTS = 6000, BATCH = 32, GRANTERS = 40 };
+enum { KEPT = 256, OWN = 4 * 512, TARGETS = 6000, BATCH = 32, GRANTERS = 40 };
 #define REGION (1ULL << 28)
 #define OWN_FIRST 0x100000UL
 
 struct page_info pages[FRAMES];
-unsigned char *memory, *written;
+unsigned char *memory, *iommu_view;
 
 static uint64_t state;
 static bool no_memory;
 static unsigned long allocations;
-static unsigned int in_use, most, nr_queued;
+static unsigned int in_use, max_in_use, nr_queued;
 static struct page_info *queued[FRAMES];
-static unsigned int told;           /* what the last mapping has flushed */
+static unsigned int last_flush;     /* flags of the last IOTLB flush */
 
-static unsigned int any(unsigned int below)
+static unsigned int random_below(unsigned int below)
 {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     return (state >> 33) % below;
@@ -49,14 +50,14 @@ struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags)
         page->use = TABLE;
         memset(&page->u, 0, sizeof(page->u));
         allocations++;
-        if ( ++in_use > most )
-            most = in_use;
+        if ( ++in_use > max_in_use )
+            max_in_use = in_use;
         return page;
     }
     return NULL;
 }
 
-/* Not the first few times: without a list of them, no table is kept. */
+/* Fails at first: without the array of kept tables, no table is kept. */
 void *zalloc(size_t size)
 {
     static unsigned int times;
@@ -72,7 +73,7 @@ void free_domheap_page(struct page_info *page)
     in_use--;
 }
 
-struct page_info *any_table(void)
+struct page_info *next_table(void)
 {
     static unsigned int next;
 
@@ -85,8 +86,8 @@ struct page_info *any_table(void)
 int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flush_flags)
 {
     BUG_ON(d->iommu.arch.mapping_lock.held || nr != 1);
-    told = flush_flags;
-    return -!any(8);
+    last_flush = flush_flags;
+    return -!random_below(8);
 }
 
 void queue_table(struct page_info *page)
@@ -98,17 +99,24 @@ void queue_table(struct page_info *page)
 
 static void flush(unsigned int flush_flags)
 {
-    /* What IOMMUs hold of tables goes with all only. */
+    /* Cached tables require a full flush. */
     BUG_ON(nr_queued && !(flush_flags & IOMMU_FLUSHF_all));
     while ( nr_queued )
         free_domheap_page(queued[--nr_queued]);
 }
 
-/* What is to be mapped where, and is.  The first ones of each fill a table. */
-static struct spot { uint64_t dfn; unsigned long mfn; unsigned int flags; } spots[SPOTS], own[OWN];
-enum { FULL = 512 };
+/*
+ * Transient mappings and mappings of the domain's own pages; flags 0: not mapped at present.  The
+ * first TABLE_ENTRIES of each fill a table.
+ */
+static struct target {
+    uint64_t dfn;
+    unsigned long mfn;
+    unsigned int flags;
+} targets[TARGETS], own[OWN];
+enum { TABLE_ENTRIES = 512 };
 
-static void look_up(const struct domain *d, const struct spot *spot)
+static void check_mapping(const struct domain *d, const struct target *target)
 {
     struct page_info *table = root_table(d);
     unsigned int level = LEVELS, flags = 0;
@@ -117,26 +125,27 @@ static void look_up(const struct domain *d, const struct spot *spot)
     for ( ; table; level-- )
     {
         const unsigned char *page = __map_domain_page(table);
-        const uint64_t *entries = (const void *)(coherent ? page : written + (page - memory));
-        uint64_t entry = entries[spot->dfn >> 9 * (level - 1) & 511];
+        const uint64_t *entries = (const void *)(coherent ? page : iommu_view + (page - memory));
+        uint64_t entry = entries[target->dfn >> 9 * (level - 1) & 511];
 
         BUG_ON(!level || table->use != TABLE);
         table = NULL;
         if ( entry_used(entry) && !(table = entry_table(entry, level)) )
-            mfn = mfn_x(entry_frame(entry, &flags)) + (spot->dfn & ((1UL << 9 * (level - 1)) - 1));
+            mfn = mfn_x(entry_frame(entry, &flags)) +
+                  (target->dfn & ((1UL << 9 * (level - 1)) - 1));
     }
-    BUG_ON(flags != spot->flags);
-    BUG_ON(flags && mfn != spot->mfn);
+    BUG_ON(flags != target->flags);
+    BUG_ON(flags && mfn != target->mfn);
 }
 
-/* Tables from one on: all are there; and how many of the lowest level have nothing in them. */
+/* Mark all tables below @table as visited; return how many of the lowest level are empty. */
 static unsigned int empty_tables(struct page_info *table, unsigned int level)
 {
     const uint64_t *entries = __map_domain_page(table);
     unsigned int used = 0, empty = 0;
 
-    BUG_ON(table->use != TABLE || table->reached);
-    table->reached = true;
+    BUG_ON(table->use != TABLE || table->visited);
+    table->visited = true;
     for ( unsigned int i = 0; i < 512; i++ )
     {
         struct page_info *next;
@@ -147,12 +156,12 @@ static unsigned int empty_tables(struct page_info *table, unsigned int level)
         if ( (next = entry_table(entries[i], level)) )
             empty += empty_tables(next, level - 1);
     }
-    /* The drivers leave those right below the root, of which there are few. */
+    /* The drivers keep empty tables right below the root. */
     BUG_ON(!used && level > 1 && level < LEVELS - 1);
     return empty + (!used && level == 1);
 }
 
-static void look(const struct domain *d)
+static void check_tables(const struct domain *d)
 {
     unsigned int tables = 0;
 
@@ -161,55 +170,55 @@ static void look(const struct domain *d)
     for ( unsigned int i = 0; i < FRAMES; i++ )
     {
         tables += pages[i].use == TABLE;
-        BUG_ON((pages[i].use == TABLE) != pages[i].reached);
-        pages[i].reached = false;
+        BUG_ON((pages[i].use == TABLE) != pages[i].visited);
+        pages[i].visited = false;
     }
     BUG_ON(tables != in_use);
 }
 
-/* One of the domain's own pages. */
-static void change_own(struct domain *d, struct spot *spot, unsigned int *flush_flags)
+/* Map or unmap one of the domain's own pages. */
+static void change_own(struct domain *d, struct target *target, unsigned int *flush_flags)
 {
-    unsigned int wanted = spot->flags ? 0 : IOMMUF_readable | IOMMUF_writable, done = 0;
+    unsigned int flags = target->flags ? 0 : IOMMUF_readable | IOMMUF_writable, flushed = 0;
 
-    if ( !wanted )
+    if ( !flags )
     {
-        int rc = unmap_page(d, _dfn(spot->dfn), 0, &done);
+        int rc = unmap_page(d, _dfn(target->dfn), 0, &flushed);
 
         BUG_ON(rc && !no_memory);
-        BUG_ON(!rc && !(done & IOMMU_FLUSHF_modified));
+        BUG_ON(!rc && !(flushed & IOMMU_FLUSHF_modified));
         if ( !rc )
-            spot->flags = 0;
+            target->flags = 0;
     }
-    else if ( !map_page(d, _dfn(spot->dfn), _mfn(spot->mfn), wanted, &done) )
-        spot->flags = wanted;
+    else if ( !map_page(d, _dfn(target->dfn), _mfn(target->mfn), flags, &flushed) )
+        target->flags = flags;
     else
         BUG_ON(!no_memory);
-    *flush_flags |= done;
-    look_up(d, spot);
+    *flush_flags |= flushed;
+    check_mapping(d, target);
 }
 
-/* Now and then what is mapped already, to be on the safe side. */
-static void map_spot(struct domain *d, struct spot *spot)
+/* Map a target, which may be mapped already. */
+static void map_target(struct domain *d, struct target *target)
 {
-    unsigned int before = spot->flags;
-    bool writable = spot < spots + FULL || any(2);
+    unsigned int before = target->flags;
+    bool writable = target < targets + TABLE_ENTRIES || random_below(2);
 
-    told = 0;
-    if ( map_transient(d, _dfn(spot->dfn), _mfn(spot->mfn), writable) )
-        BUG_ON(!no_memory || before || told);
+    last_flush = 0;
+    if ( map_transient(d, _dfn(target->dfn), _mfn(target->mfn), writable) )
+        BUG_ON(!no_memory || before || last_flush);
     else
     {
-        spot->flags = IOMMUF_readable | (writable ? IOMMUF_writable : 0);
-        BUG_ON(told != (before ? IOMMU_FLUSHF_added | IOMMU_FLUSHF_modified
+        target->flags = IOMMUF_readable | (writable ? IOMMUF_writable : 0);
+        BUG_ON(last_flush != (before ? IOMMU_FLUSHF_added | IOMMU_FLUSHF_modified
                                : iommu_ops.flush_non_present ? IOMMU_FLUSHF_added : 0));
     }
-    look_up(d, spot);
+    check_mapping(d, target);
 }
 
-/* Some of them may not be mapped. */
-static void unmap_spots(struct domain *d, struct spot *const *which, unsigned int nr,
-                        unsigned int *flush_flags)
+/* Unmap targets, some of which may not be mapped. */
+static void unmap_targets(struct domain *d, struct target *const *which, unsigned int nr,
+                          unsigned int *flush_flags)
 {
     dfn_t dfns[BATCH] = { 0 };
 
@@ -220,30 +229,30 @@ static void unmap_spots(struct domain *d, struct spot *const *which, unsigned in
     for ( unsigned int i = 0; i < nr; i++ )
     {
         which[i]->flags = 0;
-        look_up(d, which[i]);
+        check_mapping(d, which[i]);
     }
 }
 
-static void change(struct domain *d, struct spot *spot, unsigned int *flush_flags)
+static void change(struct domain *d, struct target *target, unsigned int *flush_flags)
 {
-    if ( !spot->flags || !any(64) )
-        map_spot(d, spot);
+    if ( !target->flags || !random_below(64) )
+        map_target(d, target);
     else
-        unmap_spots(d, &spot, 1, flush_flags);
+        unmap_targets(d, &target, 1, flush_flags);
 }
 
-/* Tables go, whatever is in them; and there are no others after. */
-static void die(struct domain *d)
+/* All tables are freed, and a dying domain gets no new ones. */
+static void destroy_domain(struct domain *d)
 {
     unsigned int flush_flags = 0;
 
     d->is_dying = true;
     BUG_ON(free_tables(d) || in_use || root_table(d));
-    for ( unsigned int i = 0; i < SPOTS; i++ )
+    for ( unsigned int i = 0; i < TARGETS; i++ )
     {
-        dfn_t dfn = _dfn(spots[i].dfn);
+        dfn_t dfn = _dfn(targets[i].dfn);
 
-        BUG_ON(map_transient(d, dfn, _mfn(spots[i].mfn), true));
+        BUG_ON(map_transient(d, dfn, _mfn(targets[i].mfn), true));
         flush_flags |= unmap_transient(d, &dfn, 1);
     }
     BUG_ON(in_use || nr_queued || (flush_flags & IOMMU_FLUSHF_all));
@@ -260,84 +269,86 @@ int main(int argc, char **argv)
     batches = strtoul(argv[2], NULL, 0);
     memory = mmap(NULL, 2 * FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    written = memory + FRAMES * PAGE_SIZE;
+    iommu_view = memory + FRAMES * PAGE_SIZE;
     begin_tables(&d);
     iommu_ops.flush_non_present = state & 1;
     for ( unsigned int i = 0; i < OWN; i++ )
-        own[i] = (struct spot){ OWN_FIRST + i, OWN_FIRST + i, 0 };
-    /* A few granters' first references, most of them; and any of anybody's. */
-    for ( unsigned int i = 0; i < SPOTS; i++ )
+        own[i] = (struct target){ OWN_FIRST + i, OWN_FIRST + i, 0 };
+    /* Mostly low references of a few granters, otherwise any reference of any domain. */
+    for ( unsigned int i = 0; i < TARGETS; i++ )
     {
-        uint64_t part = 1 + any(2);
-        unsigned int domid = 1 + any(i % 4 ? GRANTERS : 32000), ref = any(i % 4 ? 1200 : 65536);
+        uint64_t part = 1 + random_below(2);
+        unsigned int domid = 1 + random_below(i % 4 ? GRANTERS : 32000);
+        unsigned int ref = random_below(i % 4 ? 1200 : 65536);
 
-        if ( i < FULL )
-            part = domid = 1, ref = FULL + i;
-        /* Contiguous, and as aligned as they can be: as if to become a superpage. */
-        spots[i].dfn = REGION + (part << 31) + (uint64_t)domid * 65536 + ref;
-        spots[i].mfn = (1UL << 33) + (spots[i].dfn & 0xfffff);
+        if ( i < TABLE_ENTRIES )
+            part = domid = 1, ref = TABLE_ENTRIES + i;
+        /* Contiguous and aligned, as for a superpage. */
+        targets[i].dfn = REGION + (part << 31) + (uint64_t)domid * 65536 + ref;
+        targets[i].mfn = (1UL << 33) + (targets[i].dfn & 0xfffff);
         for ( unsigned int j = 0; j < i; j++ )
-            if ( spots[j].dfn == spots[i].dfn )
-                spots[i--].dfn = 0, j = SPOTS;
+            if ( targets[j].dfn == targets[i].dfn )
+                targets[i--].dfn = 0, j = TARGETS;
     }
 
     for ( unsigned long batch = 0; batch < batches; batch++ )
     {
-        unsigned int n = 1 + any(BATCH), flush_flags = 0;
-        bool transient = any(4);
-        unsigned int first = any(transient ? SPOTS : OWN);
-        struct spot *mapped[BATCH];
+        unsigned int n = 1 + random_below(BATCH), flush_flags = 0;
+        bool transient = random_below(4);
+        unsigned int first = random_below(transient ? TARGETS : OWN);
+        struct target *mapped[BATCH];
         unsigned int nr_mapped = 0;
-        bool at_once = any(2);
+        bool at_once = random_below(2);
         unsigned long before = allocations;
-        enum { ANY, NEAR, SAME } which = any(3);
+        enum { ANY, NEAR, SAME } pattern = random_below(3);
 
-        no_memory = !any(8) && batch > 10;
-        /* Now and then all of a table, or nothing. */
-        for ( unsigned int i = 0; i < FULL && !(batch % 512); i++ )
-            if ( !(transient ? spots : own)[i].flags != !(batch & 512) )
+        no_memory = !random_below(8) && batch > 10;
+        /* At times map or unmap a whole table. */
+        for ( unsigned int i = 0; i < TABLE_ENTRIES && !(batch % 512); i++ )
+            if ( !(transient ? targets : own)[i].flags != !(batch & 512) )
             {
                 if ( transient )
-                    change(&d, &spots[i], &flush_flags);
+                    change(&d, &targets[i], &flush_flags);
                 else
                     change_own(&d, &own[i], &flush_flags);
             }
         while ( n-- )
         {
-            struct spot *spot = &spots[which == ANY ? any(SPOTS)
-                                       : which == NEAR ? first++ % SPOTS : first % SPOTS];
+            unsigned int index = pattern == ANY ? random_below(TARGETS)
+                                 : pattern == NEAR ? first++ % TARGETS : first % TARGETS;
+            struct target *target = &targets[index];
 
             if ( !transient )
                 change_own(&d, &own[first++ % OWN], &flush_flags);
-            else if ( at_once && (spot->flags || !any(16)) )
-                mapped[nr_mapped++] = spot;
+            else if ( at_once && (target->flags || !random_below(16)) )
+                mapped[nr_mapped++] = target;
             else
-                change(&d, spot, &flush_flags);
+                change(&d, target, &flush_flags);
         }
         if ( nr_mapped )
-            unmap_spots(&d, mapped, nr_mapped, &flush_flags);
+            unmap_targets(&d, mapped, nr_mapped, &flush_flags);
         if ( transient )
             for_transient += allocations - before;
         flush(flush_flags);
-        look_up(&d, &spots[any(SPOTS)]);
-        look_up(&d, &own[any(OWN)]);
+        check_mapping(&d, &targets[random_below(TARGETS)]);
+        check_mapping(&d, &own[random_below(OWN)]);
         if ( !(batch % 64) )
-            look(&d);
+            check_tables(&d);
     }
-    /* In the end nothing is mapped, and a few tables are left. */
+    /* Unmap everything; few tables may remain. */
     no_memory = false;
-    for ( unsigned int i = 0; i < SPOTS; i++ )
+    for ( unsigned int i = 0; i < TARGETS; i++ )
     {
         unsigned int flush_flags = 0;
 
-        while ( spots[i].flags )
-            change(&d, &spots[i], &flush_flags);
+        while ( targets[i].flags )
+            change(&d, &targets[i], &flush_flags);
         flush(flush_flags);
     }
-    look(&d);
-    for ( unsigned int i = 0; i < SPOTS; i += 3 )
-        map_spot(&d, &spots[i]);
-    die(&d);
-    printf("%u tables at most, %lu for transient mappings\n", most, for_transient);
+    check_tables(&d);
+    for ( unsigned int i = 0; i < TARGETS; i += 3 )
+        map_target(&d, &targets[i]);
+    destroy_domain(&d);
+    printf("%u tables at most, %lu for transient mappings\n", max_in_use, for_transient);
     return 0;
 }

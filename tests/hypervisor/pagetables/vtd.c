@@ -1,4 +1,4 @@
-/* VT-d's page tables; vtd.h is cut out of Xen. */
+/* VT-d page tables; test_page_tables.py extracts vtd.h from Xen. */
 #include "machine.h"
 
 #include "vtd.h"

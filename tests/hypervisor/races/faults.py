@@ -1,4 +1,4 @@
-"""Faults put into the series, to see that the races find such; where marks.py has been before."""
+"""Faults planted into the annotated series (annotations.py), which the stress test must detect."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,14 @@ from tests.hypervisor.changes import Change
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, the mix that finds it, and whether it takes ThreadSanitizer."""
+    """A planted fault.
+
+    Attributes:
+        name: description, also in the `why` of mutants/*.toml.
+        mix: name of the mix in mixes.h that detects it.
+        sanitized: whether detection needs ThreadSanitizer.
+        changes: of the annotated sources.
+    """
 
     name: str
     mix: str
@@ -17,7 +24,7 @@ class Fault:
 
 FAULTS = (
     Fault(
-        "a version switch looks at pins without the entry's lock",
+        "a version switch reads pins without the entry lock",
         "versions",
         True,
         (
@@ -29,7 +36,7 @@ FAULTS = (
         ),
     ),
     Fault(
-        "a version switch is not announced",
+        "a version switch does not set version_changing",
         "versions",
         True,
         (
@@ -41,13 +48,13 @@ FAULTS = (
     ),
     Fault(
         "a slot is live as soon as it is reserved",
-        "wrong",
+        "invalid",
         False,
         (Change("write_atomic(slot, record);", "write_atomic(slot, record | FAST_live);"),),
     ),
     Fault(
-        "unmapping looks for a slot without the entry's lock",
-        "wrong",
+        "unmapping finds its slot without the entry lock",
+        "invalid",
         True,
         (
             Change(
@@ -65,8 +72,8 @@ FAULTS = (
         ),
     ),
     Fault(
-        "a table grows before what it grows by is there",
-        "orderly",
+        "the bound of a table is raised before its new frames are stored",
+        "valid",
         True,
         (
             Change(
@@ -76,7 +83,7 @@ FAULTS = (
         ),
     ),
     Fault(
-        "a reserved reference is unmapped without the table's lock",
+        "a reserved reference is unmapped without the table lock",
         "reserved",
         True,
         (

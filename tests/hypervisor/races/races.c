@@ -1,14 +1,16 @@
 /*
- * Threads as vCPUs of several domains, all at once, bounded by a number of operations:
+ * Threads act as vCPUs of several domains at once:
  *
  *     races MIX SEED OPERATIONS
  *
- * Thread t is vCPU t, on CPU t, of whichever domain it acts for, and alone administers domain t: its
- * grants, its table's version, its life.  Every so often all of them stop, and what is at rest has to
- * fit together; at the end nothing may be left.  What each thread asks follows from SEED; how they
- * meet does not.  On stdout, how often each kind of operation had each answer.  Exit codes: 0 all
- * right, 1 something does not fit, 2 usage.
+ * Thread t is vCPU t, on CPU t, of the domain it currently acts for, and the only administrator of
+ * domain t: its grants, its version switches, its creation and destruction.  At regular intervals
+ * all threads stop and the state must be consistent; at the end nothing may be leaked.  SEED
+ * determines the requests of each thread, but not how threads interleave.  The program prints how
+ * often each kind of operation had each status.  Exit codes: 0 success, 1 inconsistent state, 2
+ * usage error.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -27,49 +29,52 @@
 extern const struct hypervisor SIDE;
 
 enum {
-    THREADS = 4, DOMAINS = THREADS, PLACES = 48, PAGES = 6, GRANT_FRAMES = 3,
-    /* Operations of a thread between two looks at what is at rest. */
+    THREADS = 4, DOMAINS = THREADS, MAPPINGS = 48, PAGES = 6, GRANT_FRAMES = 3,
+    /* Operations of a thread between two consistency checks. */
     ROUND = 1000,
 };
 
 static const unsigned int domids[DOMAINS] = { 0, 1, 2, 0x7fef };
-/* Reserved and usual ones, and such as are there only once a table has grown. */
+/* Ordinary references, ones that exist only after the table has grown, and reserved ones. */
 static const uint32_t refs[] = { 8, 9, 10, 11, 600, 1300, 3, 7, 12 };
 
 /*
- * Where domains map, and what is there.  Relaxed throughout, as are all atomic operations here that
- * threads meet in: what the hypervisor does not order is not to be ordered by its test.
+ * Mappings of each domain, by address.  All atomic operations that threads meet in are relaxed: the
+ * test must not order what the hypervisor does not order.
  */
 enum { FREE, BUSY, LIVE };
-static struct place { atomic_uint state, flags, handle; atomic_ulong bus; } places[DOMAINS][PLACES];
+static struct mapping {
+    atomic_uint state, flags, handle;
+    atomic_ulong bus;
+} mappings[DOMAINS][MAPPINGS];
 
-/* Whose vCPU each thread is; a domain that ends waits until none is its. */
+/* The domain each thread acts for, plus 1; destruction of a domain waits for these threads. */
 static struct { _Alignas(64) atomic_uint domain; } running[THREADS];
 static atomic_bool paused[DOMAINS];
 
 static const struct mix *mix;
 static unsigned long rounds;
 static atomic_bool failed;
-/* All threads stop after the same round. */
-static bool over;
-static pthread_barrier_t stop;
+/* Set between rounds, so that all threads stop after the same one. */
+static bool stopped;
+static pthread_barrier_t barrier;
 static unsigned long tallies[THREADS][NR_OPERATIONS][32];
 static __thread unsigned int self;
-static __thread uint64_t dice;
+static __thread uint64_t random_state;
 
-static unsigned int pick(unsigned int below)
+static unsigned int random_below(unsigned int below)
 {
     /* splitmix64 */
-    uint64_t z = dice += 0x9e3779b97f4a7c15ULL;
+    uint64_t z = random_state += 0x9e3779b97f4a7c15ULL;
 
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
     z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
     return (uint32_t)(z >> 32) % below;
 }
 
-static void tell(const char *what, unsigned int domain, long is)
+static void report_failure(const char *what, unsigned int domain, long is)
 {
-    fprintf(stderr, "thread %u: %s of d%u: %ld\n", self, what, domids[domain], is);
+    fprintf(stderr, "thread %u: %s of d%u returned %ld\n", self, what, domids[domain], is);
     atomic_store(&failed, true);
 }
 
@@ -78,8 +83,8 @@ static void count(enum operation what, long status)
     tallies[self][what][status <= 0 && status > -31 ? -status : 31]++;
 }
 
-/* This thread runs a vCPU of a domain's, unless the domain is ending or gone. */
-static bool run(unsigned int domain)
+/* Make this thread a vCPU of a domain; false: the domain is being destroyed or does not exist. */
+static bool enter_domain(unsigned int domain)
 {
     atomic_store(&running[self].domain, domain + 1);
     if ( atomic_load(&paused[domain]) )
@@ -91,20 +96,20 @@ static bool run(unsigned int domain)
     return true;
 }
 
-static void rest(void)
+static void leave(void)
 {
     SIDE.leave();
     atomic_store(&running[self].domain, 0);
 }
 
-static bool claim(struct place *place, unsigned int state)
+static bool claim(struct mapping *mapping, unsigned int state)
 {
-    return atomic_compare_exchange_strong_explicit(&place->state, &state, BUSY,
+    return atomic_compare_exchange_strong_explicit(&mapping->state, &state, BUSY,
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-#define get(x) atomic_load_explicit(&(x), memory_order_relaxed)
-#define set(x, value) atomic_store_explicit(&(x), value, memory_order_relaxed)
+#define load_relaxed(x) atomic_load_explicit(&(x), memory_order_relaxed)
+#define store_relaxed(x, value) atomic_store_explicit(&(x), value, memory_order_relaxed)
 
 #include "requests.c"
 
@@ -122,27 +127,27 @@ static int create(unsigned int d)
     return SIDE.create(domids[d], &config);
 }
 
-static void end(unsigned int d)
+static void destroy(unsigned int d)
 {
     atomic_store(&paused[d], true);
     for ( unsigned int t = 0; t < THREADS; t++ )
         while ( atomic_load(&running[t].domain) == d + 1 )
             sched_yield();
-    while ( !SIDE.kill(domids[d]) )
+    while ( !SIDE.destroy_step(domids[d]) )
         ;
-    for ( unsigned int n = 0; n < PLACES; n++ )
-        set(places[d][n].state, FREE);
-    count(END, 0);
+    for ( unsigned int n = 0; n < MAPPINGS; n++ )
+        store_relaxed(mappings[d][n].state, FREE);
+    count(DESTROY, 0);
 }
 
-/* A domain whose pages others still have mapped keeps its domid. */
-static void begin(unsigned int d)
+/* Create a domain again; its domid stays in use while others have its pages mapped. */
+static void create_again(unsigned int d)
 {
     int rc = create(d);
 
-    if ( rc && rc != -17 )
-        tell("creation", d, rc);
-    count(BEGIN, rc);
+    if ( rc && rc != -EEXIST )
+        report_failure("creation", d, rc);
+    count(CREATE, rc);
     if ( !rc )
         atomic_store(&paused[d], false);
 }
@@ -150,8 +155,8 @@ static void begin(unsigned int d)
 static void administer(enum operation what)
 {
     if ( atomic_load(&paused[self]) )
-        begin(self);
-    if ( !run(self) )
+        create_again(self);
+    if ( !enter_domain(self) )
         return;
     switch ( what )
     {
@@ -159,23 +164,23 @@ static void administer(enum operation what)
     case REVOKE: revoke(self, false); break;
     case VERSION: version(self); break;
     case SWAP: swap(self); break;
-    case END:
-        rest();
-        end(self);
+    case DESTROY:
+        leave();
+        destroy(self);
         return;
     default: break;
     }
-    rest();
+    leave();
 }
 
-static void take(void)
+static void do_operation(void)
 {
-    unsigned int total = 0, n, domain = pick(DOMAINS);
+    unsigned int total = 0, n, domain = random_below(DOMAINS);
     enum operation what;
 
     for ( what = 0; what < NR_OPERATIONS; what++ )
         total += mix->weights[what];
-    n = pick(total);
+    n = random_below(total);
     for ( what = 0; n >= mix->weights[what]; what++ )
         n -= mix->weights[what];
     if ( what >= FIRST_ADMINISTERED )
@@ -183,49 +188,49 @@ static void take(void)
         administer(what);
         return;
     }
-    if ( !run(domain) )
+    if ( !enter_domain(domain) )
         return;
     switch ( what )
     {
     case MAP: map(domain); break;
     case UNMAP: unmap(domain); break;
-    case WRONG: wrong(domain); break;
+    case INVALID_UNMAP: unmap_invalid(domain); break;
     case COPY: copy(domain); break;
     case GROW: grow(domain); break;
     default: break;
     }
-    rest();
+    leave();
 }
 
-/* Who asked for too much ends, and all others fit together. */
-static void look(void)
+/* Destroy crashed domains and check the consistency of all others. */
+static void check_round(void)
 {
-    struct domain_seen seen;
+    struct domain_state state;
 
     for ( unsigned int d = 0; d < DOMAINS; d++ )
-        if ( !atomic_load(&paused[d]) && SIDE.see_domain(domids[d], &seen) && seen.crashed )
+        if ( !atomic_load(&paused[d]) && SIDE.read_domain(domids[d], &state) && state.crashed )
         {
             fprintf(stderr, "d%u crashed\n", domids[d]);
-            end(d);
+            destroy(d);
         }
-    if ( !SIDE.at_rest() )
+    if ( !SIDE.is_consistent() )
         atomic_store(&failed, true);
-    over = failed;
+    stopped = failed;
 }
 
-static void *live(void *seed)
+static void *thread_main(void *seed)
 {
     self = (uintptr_t)seed % THREADS;
-    dice = (uintptr_t)seed;
+    random_state = (uintptr_t)seed;
     for ( unsigned long round = 0; round < rounds; round++ )
     {
         for ( unsigned int i = 0; i < ROUND; i++ )
-            take();
-        pthread_barrier_wait(&stop);
+            do_operation();
+        pthread_barrier_wait(&barrier);
         if ( !self )
-            look();
-        pthread_barrier_wait(&stop);
-        if ( over )
+            check_round();
+        pthread_barrier_wait(&barrier);
+        if ( stopped )
             break;
     }
     return NULL;
@@ -234,7 +239,7 @@ static void *live(void *seed)
 int main(int argc, char **argv)
 {
     pthread_t threads[THREADS];
-    struct machine_seen seen;
+    struct machine_state state;
     unsigned long seed;
 
     if ( argc != 4 || !(mix = mix_named(argv[1])) )
@@ -245,23 +250,23 @@ int main(int argc, char **argv)
     SIDE.fast_maptrack(mix->fast);
     SIDE.bus_region(mix->bus);
     SIDE.preempt_every(mix->preempt);
-    pthread_barrier_init(&stop, NULL, THREADS);
+    pthread_barrier_init(&barrier, NULL, THREADS);
     for ( unsigned int d = 0; d < DOMAINS; d++ )
         create(d);
     for ( uintptr_t t = 0; t < THREADS; t++ )
-        pthread_create(&threads[t], NULL, live, (void *)(seed * THREADS + t));
+        pthread_create(&threads[t], NULL, thread_main, (void *)(seed * THREADS + t));
     for ( unsigned int t = 0; t < THREADS; t++ )
         pthread_join(threads[t], NULL);
 
     for ( unsigned int d = 0; d < DOMAINS; d++ )
         if ( !paused[d] )
-            end(d);
-    if ( !SIDE.at_rest() )
+            destroy(d);
+    if ( !SIDE.is_consistent() )
         failed = true;
-    SIDE.see_machine(&seen);
-    if ( seen.domains || seen.xen_pages )
+    SIDE.read_machine(&state);
+    if ( state.domains || state.xen_pages )
     {
-        fprintf(stderr, "left: %lu domains, %lu of Xen's pages\n", seen.domains, seen.xen_pages);
+        fprintf(stderr, "leaked: %lu domains, %lu pages of Xen\n", state.domains, state.xen_pages);
         failed = true;
     }
     for ( unsigned int what = 0; what < NR_OPERATIONS; what++ )

@@ -1,4 +1,4 @@
-/* What a vCPU asks for, at random: included by races.c, whose state it is about. */
+/* Random requests of a vCPU; included by races.c. */
 
 static unsigned int entry_of(unsigned int n)
 {
@@ -16,7 +16,7 @@ static uint64_t address_of(unsigned int domain, unsigned int n, unsigned int fla
 
 static uint32_t some_ref(void)
 {
-    return refs[mix->first + pick(mix->refs)];
+    return refs[mix->first + random_below(mix->refs)];
 }
 
 static unsigned int some_flags(unsigned int domain)
@@ -27,69 +27,69 @@ static unsigned int some_flags(unsigned int domain)
         GNTMAP_host_map | GNTMAP_device_map, GNTMAP_device_map | GNTMAP_readonly,
     };
 
-    return usual[pick(mix->translated && domain == 1 ? 4 : 8)];
+    return usual[random_below(mix->translated && domain == 1 ? 4 : 8)];
 }
 
 static void map(unsigned int ld)
 {
     struct gnttab_map_grant_ref requests[MAX_BATCH];
-    struct place *claimed[MAX_BATCH];
-    unsigned int n = 0, batch = 1 + pick(mix->batch);
+    struct mapping *claimed[MAX_BATCH];
+    unsigned int n = 0, batch = 1 + random_below(mix->batch);
 
     for ( unsigned int i = 0; i < batch; i++ )
     {
-        unsigned int at = pick(PLACES);
-        struct place *place = &places[ld][at];
+        unsigned int at = random_below(MAPPINGS);
+        struct mapping *mapping = &mappings[ld][at];
 
-        if ( !claim(place, FREE) )
+        if ( !claim(mapping, FREE) )
             continue;
-        /* Not over what a wrong request left: nobody but the guest would be to blame for that. */
-        if ( SIDE.see_host(domids[ld], entry_of(at)) )
+        /* Do not overwrite a mapping that an invalid request left behind. */
+        if ( SIDE.read_host_entry(domids[ld], entry_of(at)) )
         {
-            set(place->state, FREE);
+            store_relaxed(mapping->state, FREE);
             continue;
         }
-        claimed[n] = place;
+        claimed[n] = mapping;
         requests[n].flags = some_flags(ld);
         requests[n].host_addr = address_of(ld, at, requests[n].flags);
         requests[n].ref = some_ref();
-        requests[n++].dom = domids[pick(4) ? (ld + 1) % DOMAINS : pick(DOMAINS)];
+        requests[n++].dom = domids[random_below(4) ? (ld + 1) % DOMAINS : random_below(DOMAINS)];
     }
     if ( !n )
         return;
     if ( SIDE.operate(GNTTABOP_map_grant_ref, requests, n) )
-        tell("mapping", ld, -1);
+        report_failure("mapping", ld, -1);
     for ( unsigned int i = 0; i < n; i++ )
     {
-        struct place *place = claimed[i];
+        struct mapping *mapping = claimed[i];
 
         count(MAP, requests[i].status);
-        set(place->flags, requests[i].flags);
-        set(place->handle, requests[i].handle);
-        set(place->bus, requests[i].dev_bus_addr);
-        set(place->state, requests[i].status ? FREE : LIVE);
+        store_relaxed(mapping->flags, requests[i].flags);
+        store_relaxed(mapping->handle, requests[i].handle);
+        store_relaxed(mapping->bus, requests[i].dev_bus_addr);
+        store_relaxed(mapping->state, requests[i].status ? FREE : LIVE);
     }
 }
 
 static void unmap(unsigned int ld)
 {
     struct gnttab_unmap_grant_ref requests[MAX_BATCH];
-    struct place *claimed[MAX_BATCH];
-    unsigned int n = 0, first = pick(PLACES), batch = 1 + pick(mix->batch);
+    struct mapping *claimed[MAX_BATCH];
+    unsigned int n = 0, first = random_below(MAPPINGS), batch = 1 + random_below(mix->batch);
 
-    for ( unsigned int i = 0; i < PLACES && n < batch; i++ )
+    for ( unsigned int i = 0; i < MAPPINGS && n < batch; i++ )
     {
-        unsigned int at = (first + i) % PLACES, flags;
-        struct place *place = &places[ld][at];
+        unsigned int at = (first + i) % MAPPINGS, flags;
+        struct mapping *mapping = &mappings[ld][at];
 
-        if ( !claim(place, LIVE) )
+        if ( !claim(mapping, LIVE) )
             continue;
-        claimed[n] = place;
-        flags = get(place->flags);
+        claimed[n] = mapping;
+        flags = load_relaxed(mapping->flags);
         requests[n++] = (struct gnttab_unmap_grant_ref){
             .host_addr = flags & GNTMAP_host_map ? address_of(ld, at, flags) : 0,
-            .dev_bus_addr = flags & GNTMAP_device_map ? get(place->bus) : 0,
-            .handle = get(place->handle),
+            .dev_bus_addr = flags & GNTMAP_device_map ? load_relaxed(mapping->bus) : 0,
+            .handle = load_relaxed(mapping->handle),
         };
     }
     if ( !n )
@@ -98,42 +98,43 @@ static void unmap(unsigned int ld)
     for ( unsigned int i = 0; i < n; i++ )
     {
         count(UNMAP, requests[i].status);
-        /* Who asks for nothing wrong, nor has anyone beside who does, is not refused. */
-        if ( requests[i].status && !mix->weights[WRONG] )
-            tell("unmapping", ld, requests[i].status);
-        set(claimed[i]->state, FREE);
+        /* Without invalid requests, no unmap may be refused. */
+        if ( requests[i].status && !mix->weights[INVALID_UNMAP] )
+            report_failure("unmapping", ld, requests[i].status);
+        store_relaxed(claimed[i]->state, FREE);
     }
 }
 
-/* Requests that are wrong, or would be: of nobody's, another's, or one that is just taken away. */
-static void wrong(unsigned int ld)
+/* Unmap a handle that is invalid, another domain's, or being unmapped by another thread. */
+static void unmap_invalid(unsigned int ld)
 {
     struct gnttab_unmap_grant_ref request = { 0 };
-    unsigned int at = pick(PLACES), flags = get(places[ld][at].flags);
-    unsigned int of = pick(4) ? ld : pick(DOMAINS);
+    unsigned int at = random_below(MAPPINGS), flags = load_relaxed(mappings[ld][at].flags);
+    unsigned int of = random_below(4) ? ld : random_below(DOMAINS);
 
-    request.handle = get(places[of][pick(4) ? at : pick(PLACES)].handle);
-    if ( !pick(3) )
-        request.handle = 0x80000000U | domids[pick(DOMAINS)] << 16 | some_ref();
-    if ( pick(4) )
-        request.host_addr = address_of(ld, at, pick(4) ? flags : 0);
-    if ( !pick(3) )
-        request.dev_bus_addr = get(places[ld][at].bus);
+    request.handle =
+        load_relaxed(mappings[of][random_below(4) ? at : random_below(MAPPINGS)].handle);
+    if ( !random_below(3) )
+        request.handle = 0x80000000U | domids[random_below(DOMAINS)] << 16 | some_ref();
+    if ( random_below(4) )
+        request.host_addr = address_of(ld, at, random_below(4) ? flags : 0);
+    if ( !random_below(3) )
+        request.dev_bus_addr = load_relaxed(mappings[ld][at].bus);
     SIDE.operate(GNTTABOP_unmap_grant_ref, &request, 1);
-    count(WRONG, request.status);
+    count(INVALID_UNMAP, request.status);
 }
 
 static void copy(unsigned int ld)
 {
     struct gnttab_copy request = {
-        .source.domid = domids[pick(DOMAINS)], .source.u.ref = some_ref(),
-        .dest.domid = DOMID_SELF, .dest.u.gmfn = SIDE.gfn(domids[ld], pick(PAGES)),
-        /* What two of them write into one place is their own matter. */
+        .source.domid = domids[random_below(DOMAINS)], .source.u.ref = some_ref(),
+        .dest.domid = DOMID_SELF, .dest.u.gmfn = SIDE.gfn(domids[ld], random_below(PAGES)),
+        /* Each thread copies its own part of a page, as guests' own races are not tested. */
         .source.offset = self * 256, .dest.offset = self * 256,
         .len = 64, .flags = GNTCOPY_source_gref,
     };
 
-    if ( pick(2) )
+    if ( random_below(2) )
     {
         __typeof__(request.source) swapped = request.source;
 
@@ -149,7 +150,7 @@ static void grow(unsigned int d)
 {
     xen_pfn_t pfns[GRANT_FRAMES];
     struct gnttab_setup_table request = {
-        .dom = DOMID_SELF, .nr_frames = 1 + pick(GRANT_FRAMES), .frame_list = { pfns },
+        .dom = DOMID_SELF, .nr_frames = 1 + random_below(GRANT_FRAMES), .frame_list = { pfns },
     };
 
     SIDE.operate(GNTTABOP_setup_table, &request, 1);
@@ -158,7 +159,7 @@ static void grow(unsigned int d)
 
 static void version(unsigned int d)
 {
-    struct gnttab_set_version request = { 1 + pick(2) };
+    struct gnttab_set_version request = { 1 + random_below(2) };
 
     count(VERSION, SIDE.operate(GNTTABOP_set_version, &request, 1));
 }
@@ -176,14 +177,14 @@ static void swap(unsigned int d)
 static void revoke(unsigned int d, bool grant)
 {
     uint32_t ref = some_ref();
-    bool taken = SIDE.revoke(domids[d], ref);
+    bool revoked = SIDE.revoke(domids[d], ref);
 
-    count(REVOKE, taken ? 0 : -1);
-    if ( taken && grant )
+    count(REVOKE, revoked ? 0 : -1);
+    if ( revoked && grant )
     {
-        SIDE.grant(domids[d], ref, GTF_permit_access | (pick(4) ? 0 : GTF_readonly),
-                   domids[pick(8) ? (d + DOMAINS - 1) % DOMAINS : pick(DOMAINS)],
-                   SIDE.gfn(domids[d], pick(PAGES)));
+        SIDE.grant(domids[d], ref, GTF_permit_access | (random_below(4) ? 0 : GTF_readonly),
+                   domids[random_below(8) ? (d + DOMAINS - 1) % DOMAINS : random_below(DOMAINS)],
+                   SIDE.gfn(domids[d], random_below(PAGES)));
         count(GRANT, 0);
     }
 }

@@ -1,4 +1,0 @@
-/* The two that are compared: each a build of ../harness/hypervisor.c. */
-#include "../harness/hypervisor.h"
-
-extern const struct hypervisor stock, patched;
