@@ -70,8 +70,8 @@ def prepare(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FI
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin / "xen" / name, tree / name)
         for patch in series:
-            if found := first_problem(apply(patch, tree), offsets=source.offsets):
-                raise LabError(f"{patch.name} does not apply: {found}", "see ./tests/run series")
+            if problem := flaw(apply(patch, tree), offsets=source.offsets):
+                raise LabError(f"{patch.name} does not apply: {problem}", "run ./tests/run series")
         (entry / "xen").mkdir()
         for name, short in files.items():
             # Lines are emptied, not removed, so that line numbers in messages are Xen's.
