@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.patience import patient
 from tests.unit import stand_in
-from tests.unit.waiting import waits_until
+from tests.unit.waiting import wait_until
 from tests.unit.xenstored import FakeXenstored
 from xengt import cli
 from xengt.errors import FailedError, UnmetError
@@ -195,7 +195,7 @@ def test_a_killed_sharer_leaves_no_publication(daemon):
     with process, XenStore() as store:
         assert read_publication(store, 7, 0).grefs == (8, 9)
         process.kill()
-    assert waits_until(lambda: not published_nodes(daemon))
+    assert wait_until(lambda: not published_nodes(daemon))
 
 
 @pytest.mark.usefixtures("withdrawer_place")
@@ -257,7 +257,7 @@ def test_the_withdrawer_waits_for_its_parent_to_end(daemon, monkeypatch):
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_ends_well_at_a_signal(daemon, ending):
     def end():
-        waits_until(lambda: f"{publication_directory(7, 3)}/state" in daemon.nodes)
+        wait_until(lambda: f"{publication_directory(7, 3)}/state" in daemon.nodes)
         time.sleep(0.05)
         os.kill(os.getpid(), ending)
 

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 
 import xengt
+from tests.unit.fake_hypervisor import NAMES, failed, xen
 from tests.unit.schemas import undescribed
-from tests.unit.usage_stand_ins import NAMES, failed, xen
 from xengt.usage import COUNTS, DomainUsage, document, hypfs, read_usage
 from xenlib_cffi.errors import XenLibraryError
 

@@ -15,7 +15,7 @@ from lablib.record import birth
 
 from tests.patience import patient
 from tests.unit.made_documents import document
-from tests.unit.waiting import waits_until
+from tests.unit.waiting import wait_until
 from xengt.compare import compare_runs
 from xengt.documents.write import write_json
 
@@ -152,11 +152,11 @@ def test_a_lab_ends_with_the_demo_that_was_killed(tmp_path):
         [sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment
     ) as parent:
         log = tmp_path / "log"
-        assert waits_until(lambda: log.exists() and log.read_text().endswith("\n"))
+        assert wait_until(lambda: log.exists() and log.read_text().endswith("\n"))
         pid = int(log.read_text())
         assert birth(pid) is not None
         parent.kill()
-    assert waits_until(lambda: birth(pid) is None)
+    assert wait_until(lambda: birth(pid) is None)
 
 
 def test_wall_clock_boots_by_turns(run, tmp_path):

@@ -17,7 +17,7 @@ from lablib.qemu import Machine, start, usable
 from lablib.record import Record, birth, directory, load
 from lablib.remote import line
 
-from tests.unit.waiting import waits_until
+from tests.unit.waiting import wait_until
 
 
 def command(**options):
@@ -145,7 +145,7 @@ def test_qemu_dies_with_what_started_it(tmp_path):
         time.sleep(0.2)
         assert birth(pid) is not None
         parent.kill()
-    assert waits_until(lambda: birth(pid) is None)
+    assert wait_until(lambda: birth(pid) is None)
 
 
 def test_a_lab_whose_qemu_died_is_forgotten(tmp_path, monkeypatch):
