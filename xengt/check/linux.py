@@ -23,11 +23,13 @@ class Device(NamedTuple):
         name: of the file.
         module: kernel module that creates it.
         use: what uses it, as the end of a sentence about the device.
+        optional: whether its absence is a warning, because most commands do without it.
     """
 
     name: str
     module: str
     use: str
+    optional: bool = False
 
 
 DEVICES = (
@@ -38,8 +40,8 @@ DEVICES = (
         "gntalloc",
         "xen-gntalloc",
         "used only by `xengt share` and `xengt bench --granter self`",
+        optional=True,
     ),
-    Device("evtchn", "xen-evtchn", "used by event channels"),
     Device("xenbus", "xenfs", "used by `xengt share` in a guest, to reach XenStore"),
 )
 
@@ -133,16 +135,17 @@ def _device(device: Device, root: Path) -> Check:
     refused = refusal(path)
     if refused is None:
         return ok(name, f"{file} can be opened")
+    outcome = warning if device.optional else missing
     if refused.errno == errno.ENOENT:
-        return missing(
+        return outcome(
             name,
             f"{file} does not exist; it is {device.use}",
             f"Load its module: `modprobe {device.module}`.",
         )
     what = f"{file} cannot be opened: {refused.strerror}; it is {device.use}"
     if refused.errno in {errno.EACCES, errno.EPERM}:
-        return missing(name, what, "Run xengt as root.")
-    return missing(name, what, "See the messages of its driver in `dmesg`.")
+        return outcome(name, what, "Run xengt as root.")
+    return outcome(name, what, "See the messages of its driver in `dmesg`.")
 
 
 def gntalloc_limit(root: Path) -> Iterator[Check]:
