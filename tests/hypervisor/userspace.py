@@ -70,7 +70,7 @@ def prepare(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FI
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(origin / "xen" / name, tree / name)
         for patch in series:
-            if problem := flaw(apply(patch, tree), offsets=source.offsets):
+            if problem := first_problem(apply(patch, tree), offsets=source.offsets):
                 raise LabError(f"{patch.name} does not apply: {problem}", "run ./tests/run series")
         (entry / "xen").mkdir()
         for name, short in files.items():

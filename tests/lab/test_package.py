@@ -134,7 +134,7 @@ def test_where_there_is_no_dom0_it_installs_and_waits(without, deb):
             "Result": "exec-condition",
             "UnitFileState": "enabled",
         }
-        assert "not started: this is no dom0" in dom0.run("xengt", "check").stdout
+        assert "not started, because this is not a dom0" in dom0.run("xengt", "check").stdout
         assert dom0.succeeds("systemctl list-units --failed --no-legend").strip() == ""
     finally:
         dom0.succeeds("umount /proc/xen/capabilities")

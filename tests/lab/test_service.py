@@ -57,7 +57,7 @@ def test_it_measures_reloads_and_stops(dom0, service):
     service.configure("[probe]\nbatches = [0]\n")
     assert service.control("reload") == 0
     (record,) = [each for each in service.journal() if each["PRIORITY"] == "3"]
-    assert "probe.batches = [0] cannot be" in record["MESSAGE"]
+    assert "probe.batches[0] must be an integer from 1" in record["MESSAGE"]
     service.configure(f"{BUSY}batches = [1]\n")
     assert service.control("reload") == 0
     assert 'batch="1"' in str(service.scraped())

@@ -8,9 +8,9 @@ import pytest
 
 from tests.prometheus.debian_package import promtool
 from tests.prometheus.server import DEPLOY, RULES, prometheus, waits_until
-from tests.unit.serving import blocked, running, told, xen
+from tests.unit.agent_fixtures import host_samples, run_agent, signals_blocked, xen
 
-__all__ = ["blocked", "running", "told", "xen"]  # fixtures
+__all__ = ["host_samples", "run_agent", "signals_blocked", "xen"]  # fixtures
 
 
 @pytest.fixture
@@ -70,11 +70,11 @@ def test_promtool_accepts_the_configuration_with_tls(installed, checked, tmp_pat
     assert result.returncode == 0, result.stdout
 
 
-def test_an_agent_is_scraped_over_tls(installed, running, tmp_path):
+def test_an_agent_is_scraped_by_tls(installed, run_agent, tmp_path):
     tls = tmp_path / "xengt" / "tls"
     certificate(tls)
     crt, key = tls / "prometheus.crt", tls / "prometheus.key"
-    instance = running(
+    instance = run_agent(
         f"certificate = '{crt}'\nkey = '{key}'\nclient_ca = '{crt}'\n[probe]\nenabled = false"
     )
     targets = f'[{{"targets": ["{instance}"], "labels": {{"__scheme__": "https", "site": "a"}}}}]'

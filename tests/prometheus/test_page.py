@@ -10,10 +10,16 @@ from boardlib.board import interpolate
 from tests.patience import patient
 from tests.prometheus.debian_package import promtool
 from tests.prometheus.server import DEPLOY, RULES
-from tests.unit.serving import blocked, probing, running, told, xen
-from tests.unit.waiting import waits_until
+from tests.unit.agent_fixtures import (
+    fake_probes,
+    host_samples,
+    run_agent,
+    signals_blocked,
+    xen,
+)
+from tests.unit.waiting import wait_until
 
-__all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
+__all__ = ["fake_probes", "host_samples", "run_agent", "signals_blocked", "xen"]  # fixtures
 
 #: Metrics that Prometheus itself adds.
 SCRAPED = {"up", "scrape_duration_seconds"}
@@ -26,16 +32,16 @@ _NAME = re.compile(r"\b(?:(?:xengt|process|scrape|case:|domain:)[\w:]+|up\b)")
 
 
 @pytest.fixture
-def page(running, probing):
-    """A page of metrics with latencies."""
-    assert not probing.made
-    address = running("[probe]\ninterval_s = 0.05")
+def page(run_agent, fake_probes):
+    """One with latencies."""
+    assert not fake_probes.created
+    address = run_agent("[probe]\ninterval_s = 0.05")
 
     def fetch():
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=patient(10)) as answer:
             return answer.read().decode()
 
-    assert waits_until(lambda: "xengt_probe_rounds_total 0.0" not in fetch())
+    assert wait_until(lambda: "xengt_probe_rounds_total 0.0" not in fetch())
     return fetch()
 
 

@@ -8,17 +8,23 @@ from boardlib.page import render_page
 from boardlib.prometheus_api import instances
 
 from tests.prometheus.server import RULES, config, prometheus, waits_until
+from tests.unit.agent_fixtures import (
+    fake_probes,
+    host_samples,
+    run_agent,
+    signals_blocked,
+    xen,
+)
 from tests.unit.browser import needs_chromium, render_in_browser
-from tests.unit.serving import blocked, probing, running, told, xen
 
-__all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
+__all__ = ["fake_probes", "host_samples", "run_agent", "signals_blocked", "xen"]  # fixtures
 
 
 @pytest.fixture
-def page(running, probing, tmp_path):
-    """The page of some seconds, without a baseline and without kernel metrics."""
-    assert not probing.made
-    instance = running("[probe]\nengines = ['hypercall']\ninterval_s = 0.2\ncpu_budget = 1.0")
+def page(run_agent, fake_probes, tmp_path):
+    """One of some seconds, without a baseline and without a kernel's calls."""
+    assert not fake_probes.created
+    instance = run_agent("[probe]\nengines = ['hypercall']\ninterval_s = 0.2\ncpu_budget = 1.0")
     job = {"job_name": "xengt", "static_configs": [{"targets": [instance]}]}
     rules = {rule.name: rule.read_text().replace("interval: 2m", "interval: 1s") for rule in RULES}
     where = tmp_path / "server"

@@ -1,11 +1,12 @@
-"""Wait for what another thread or process does."""
+"""Wait for another thread or process."""
 
 import time
 
 from tests.patience import patient
 
 
-def waits_until(condition, seconds=20):
+def wait_until(condition, seconds=20):
+    """Wait until a condition holds, or for some time; return its last value."""
     end = time.monotonic() + patient(seconds)
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)

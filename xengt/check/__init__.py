@@ -1,4 +1,11 @@
-"""Whether this machine can run and measure grants, and what to do where it cannot."""
+"""Checks of this machine: prerequisites of xengt, and sources of measurement noise.
+
+- `linux`: Xen below Linux, privileges, devices, libraries, clock, XenStore
+- `hypervisor`: version, IOMMU, limits, vCPUs, build, CPU, console
+- `recovery`: domains, mappings and trace objects of killed runs
+- `service`: the systemd unit of the Debian package
+- `outcome`: the outcome of a check
+"""
 
 from collections.abc import Iterator
 
@@ -9,7 +16,7 @@ __all__ = ["Check", "State", "run_all"]
 
 
 def run_all() -> Iterator[Check]:
-    """Check everything, from the ground up."""
+    """Yield all checks; later ones assume what earlier ones have found."""
     yield from linux.run()
     yield from hypervisor.run()
     yield from recovery.run()

@@ -1,4 +1,4 @@
-"""What the hypervisor says of itself: version, IOMMU, grant limits, and what makes noise."""
+"""Checks of the hypervisor: version, IOMMU, grant limits, and sources of measurement noise."""
 
 import errno
 from collections.abc import Iterator
@@ -7,25 +7,25 @@ from typing import Self
 
 from xengt.check.linux import loaded_libraries
 from xengt.check.outcome import Check, missing, ok, warning
-from xengt.xen import command_line, grant_table, host, kernel, limits, maptrack
+from xengt.xen import grant_table, host, kernel, limits, maptrack
 from xenlib_cffi.ctrl import Ctrl, DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
 
-#: From this part of its limit on, a grant table is as good as full.
+#: fraction of its limit from which on a grant table counts as nearly full
 NEARLY_FULL = 0.9
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What Xen answered, all at one time.
+class HypervisorState:
+    """Everything that the checks need from Xen.
 
     Args:
-        version: `xc_version`.
-        machine: `xc_physinfo`.
-        console: what the console ring holds.
-        domains: every domain.
-        grants: grant frames and their limit, by domid.
+        version: of Xen (`xc_version`).
+        machine: the host (`xc_physinfo`).
+        console: content of the console ring.
+        domains: all domains.
+        grants: current size and limit of the grant table in frames, by domid.
     """
 
     version: XenVersion
@@ -35,12 +35,12 @@ class Answers:
     grants: dict[int, tuple[int, int]]
 
     @classmethod
-    def ask(cls) -> Self:
-        """Ask Xen.
+    def read(cls) -> Self:
+        """Read the state from Xen.
 
         Raises:
-            MissingLibraryError: Xen's libraries are not here.
-            XenLibraryError: Xen does not answer, or not to this user.
+            MissingLibraryError: Xen's libraries cannot be loaded.
+            XenLibraryError: Xen rejects a call, for example because of this user's privileges.
         """
         with Ctrl() as ctrl:
             domains = tuple(ctrl.domains())
@@ -54,167 +54,190 @@ class Answers:
 
 
 def run() -> Iterator[Check]:
-    """Check all of it; nothing where there is no Xen to ask, which other checks say."""
+    """Yield the checks; none if other checks have found that Xen cannot be queried."""
     if not kernel.is_control_domain():
         return
     try:
-        answers = Answers.ask()
+        state = HypervisorState.read()
     except MissingLibraryError:
         return
-    except XenLibraryError as refused:
-        yield _refusal(refused)
+    except XenLibraryError as error:
+        yield _unreadable(error)
         return
     kind = kernel.dom0_kind()
-    yield version(answers)
-    yield bound_library(answers.version, loaded_libraries().get("xenctrl"))
+    yield version(state)
+    yield bound_library(state.version, loaded_libraries().get("xenctrl"))
     yield dom0(kind)
-    yield iommu(answers, kind, bus_addresses=kernel.has_bus_addresses())
-    yield grant_frames(answers)
-    words = answers.version.commandline
-    yield limit(limits.MAX_FRAMES, words, ENTRIES_A_FRAME, "references")
-    yield limit(limits.MAX_MAPTRACK_FRAMES, words, grant_table.HANDLES_PER_FRAME, "mappings")
-    yield ok("maptrack", maptrack.DESCRIPTIONS[maptrack.detect(words)])
-    yield vcpus(answers, kernel.online_vcpus())
-    yield build(host.is_debug(answers.console))
+    yield iommu(state, kind, bus_addresses=kernel.has_bus_addresses())
+    yield grant_frames(state)
+    commandline = state.version.commandline
+    yield limit(limits.MAX_FRAMES, commandline, ENTRIES_A_FRAME, "references")
+    yield limit(limits.MAX_MAPTRACK_FRAMES, commandline, grant_table.HANDLES_PER_FRAME, "mappings")
+    yield ok("maptrack", maptrack.DESCRIPTIONS[maptrack.detect(commandline)])
+    yield vcpus(state, kernel.online_vcpus())
+    yield build(host.is_debug(state.console))
     yield cpu(kernel.cpu_model())
-    yield console(answers.version.commandline)
+    yield console(state.version.commandline)
 
 
-def _refusal(refused: XenLibraryError) -> Check:
-    """Say why Xen does not answer: EACCES is its word for another interface's version."""
-    answered = refused.call != "xc_interface_open"
+def _unreadable(error: XenLibraryError) -> Check:
+    """Report why Xen cannot be queried; EACCES stands for another version of its interface."""
+    opened = error.call != "xc_interface_open"
     remedy = (
-        "libxenctrl serves one version of Xen only: install the one of the running hypervisor."
-        if answered and refused.errno == errno.EACCES
-        else "Run this as root in dom0."
+        "Install the libxenctrl of the running hypervisor's version; it works with one version "
+        "of Xen only."
+        if opened and error.errno == errno.EACCES
+        else "Run xengt as root in dom0."
     )
-    return missing("hypervisor", f"Xen does not answer: {refused}", remedy)
+    return missing("hypervisor", f"the hypervisor cannot be queried: {error}", remedy)
 
 
-def version(answers: Answers) -> Check:
-    """Say which Xen this is."""
-    build_id = answers.version.build_id or "none"
-    return ok("hypervisor", f"Xen {answers.version}, build id {build_id}")
+def version(state: HypervisorState) -> Check:
+    """Report the version and the build ID of Xen."""
+    build_id = state.version.build_id or "none"
+    return ok("hypervisor", f"Xen {state.version}, build ID {build_id}")
 
 
 def bound_library(version: XenVersion, library: str | None) -> Check:
-    """Check that libxenctrl is of the running Xen's version."""
+    """Check that libxenctrl has the version of the running Xen.
+
+    Args:
+        version: of Xen.
+        library: version of libxenctrl; None if it is unknown.
+    """
     running = f"{version.major}.{version.minor}"
     if library is None or f"{library}.".startswith(f"{running}."):
-        return ok("libxenctrl", f"of the running Xen's version, {running}")
+        return ok("libxenctrl", f"libxenctrl has the version of the running Xen, {running}")
     return warning(
         "libxenctrl",
-        f"it is of Xen {library}, and Xen {running} runs; Xen may refuse its calls",
+        f"Xen {running} may reject the calls of libxenctrl, which has version {library}",
         f"Install the libraries of Xen {running} (Debian: libxenmisc{running}).",
     )
 
 
 def dom0(kind: kernel.Dom0 | None) -> Check:
-    """Check how dom0 runs, on which the hypercall engine depends."""
+    """Check that dom0 is PV, which the hypercall engine requires."""
     if kind == "PV":
-        return ok("dom0 kind", "PV")
+        return ok("dom0 kind", "dom0 is PV")
     return warning(
         "dom0 kind",
-        f"{kind or 'unknown'}: Xen refuses the device map that the hypercall engine makes",
+        f"dom0 is {kind or 'of unknown kind'}; Xen accepts the device mappings of the hypercall "
+        "engine only in a PV dom0",
         "Use `xengt bench --engine gntdev`, or boot a PV dom0 (Xen's command line: dom0=pv).",
     )
 
 
-def iommu(answers: Answers, kind: kernel.Dom0 | None, *, bus_addresses: bool) -> Check:
-    """Say how the IOMMU is used: the path of a map depends on it."""
+def iommu(state: HypervisorState, kind: kernel.Dom0 | None, *, bus_addresses: bool) -> Check:
+    """Report the mode of the IOMMU, on which the cost of a map depends."""
     if bus_addresses:
-        return ok("IOMMU", "strict: each map of a grant has a bus address of its own there")
-    mode = host.iommu_mode(
-        answers.machine.directio, kind, answers.version.commandline, answers.console
-    )
-    words = {
-        "none": "not in use",
-        "relaxed": "relaxed: mapping a grant does not touch it",
-        "strict": "strict: each map and unmap of a grant updates it",
-        "passthrough": "passthrough: dom0's devices go around it",
-        "unknown": "in use; Xen does not say any more how",
+        return ok("IOMMU", "strict: each grant mapping has a bus address of its own in the IOMMU")
+    mode = host.iommu_mode(state.machine.directio, kind, state.version.commandline, state.console)
+    meanings = {
+        "none": "Xen uses no IOMMU",
+        "relaxed": "relaxed: grant operations do not update the IOMMU",
+        "strict": "strict: each map and unmap of a grant updates the IOMMU",
+        "passthrough": "passthrough: dom0's devices bypass the IOMMU",
+        "unknown": "Xen uses an IOMMU in an unknown mode; the boot messages are no longer in the "
+        "console ring",
     }
-    return ok("IOMMU", words[mode])
+    return ok("IOMMU", meanings[mode])
 
 
-def grant_frames(answers: Answers) -> Check:
-    """Check how full the domains' grant tables are."""
+def grant_frames(state: HypervisorState) -> Check:
+    """Check that no domain's grant table is nearly full."""
     sizes = [
-        f"domain {domid}: {frames} of {most}" for domid, (frames, most) in answers.grants.items()
+        f"domain {domid}: {frames} of {most}" for domid, (frames, most) in state.grants.items()
     ]
     full = [
         size
-        for size, (frames, most) in zip(sizes, answers.grants.values(), strict=True)
+        for size, (frames, most) in zip(sizes, state.grants.values(), strict=True)
         if frames >= NEARLY_FULL * most
     ]
     if full:
         return warning(
             "grant frames",
-            f"nearly full: {'; '.join(full)}",
-            "Give the domain more (xl.cfg: max_grant_frames), or gnttab_max_frames=N on Xen's "
-            "command line.",
+            f"grant tables nearly full, in frames: {'; '.join(full)}",
+            "Raise the limit of the domain (xl.cfg: max_grant_frames) or of all domains "
+            "(Xen's command line: gnttab_max_frames=N).",
         )
-    return ok("grant frames", "; ".join(sizes))
+    return ok("grant frames", f"frames of grant tables: {'; '.join(sizes)}")
 
 
-def limit(option: str, commandline: str, entries: int, of: str) -> Check:
-    """Say a limit on every domain's table, in frames and in what they hold."""
+def limit(option: str, commandline: str, entries: int, contents: str) -> Check:
+    """Report the default limit on a table of each domain, in frames and in entries.
+
+    Args:
+        option: of Xen's command line, which names the limit.
+        commandline: of Xen.
+        entries: in a frame.
+        contents: what an entry is for, in the plural.
+    """
     found = limits.limit(option, commandline)
     return ok(
-        option, f"{found.frames} frames, {found.frames * entries} {of} a domain ({found.source})"
+        option,
+        f"{found.frames} frames, {found.frames * entries} {contents} per domain ({found.source})",
     )
 
 
-def vcpus(answers: Answers, own: int) -> Check:
-    """Check that vCPUs need not wait for one another."""
-    pcpus = answers.machine.cpus
-    running = [d for d in answers.domains if not (d.dying or d.paused or d.shutdown)]
+def vcpus(state: HypervisorState, own: int) -> Check:
+    """Check that there are enough pCPUs for all vCPUs.
+
+    Args:
+        state: of the hypervisor.
+        own: number of dom0's online vCPUs.
+    """
+    pcpus = state.machine.cpus
+    running = [d for d in state.domains if not (d.dying or d.paused or d.shutdown)]
     total = sum(domain.vcpus for domain in running)
-    what = f"dom0 has {own} vCPUs, all domains {total}, on {pcpus} pCPUs"
+    what = f"dom0 has {own} vCPUs and all running domains have {total}, on {pcpus} pCPUs"
     if own > pcpus or total > pcpus:
         return warning(
             "vCPUs",
-            f"{what}: they wait for one another",
-            "Give dom0 fewer (Xen's command line: dom0_max_vcpus=N dom0_vcpus_pin), and shut "
-            "other domains down while measuring.",
+            f"{what}: vCPUs compete for pCPUs",
+            "Reduce dom0's vCPUs (Xen's command line: dom0_max_vcpus=N dom0_vcpus_pin), and shut "
+            "down other domains while measuring.",
         )
     return ok("vCPUs", what)
 
 
 def build(debug: bool | None) -> Check:
-    """Check that Xen is not a debug build, whose locks and checks cost time."""
+    """Check that Xen is not a debug build, whose locks and assertions cost time.
+
+    Args:
+        debug: whether it is one; None if unknown.
+    """
     if debug is None:
         return warning(
             "Xen's build",
-            "neither the console ring nor hypfs says whether it is a debug build",
-            "See the banner in the log of Xen's console: debug=y or debug=n.",
+            "unknown: neither the console ring nor hypfs shows whether Xen is a debug build",
+            "See the banner in the log of Xen's console (debug=y or debug=n).",
         )
     if debug:
         return warning(
             "Xen's build",
-            "a debug build: its figures are not a release build's",
-            "Build Xen with CONFIG_DEBUG off to measure.",
+            "Xen is a debug build; its results do not apply to a release build",
+            "Measure with a Xen built without CONFIG_DEBUG.",
         )
-    return ok("Xen's build", "a release build")
+    return ok("Xen's build", "Xen is a release build")
 
 
 def cpu(model: str) -> Check:
-    """Check that the CPU is real."""
+    """Check that the CPU is not emulated."""
     if kernel.is_emulated(model):
         return warning(
             "CPU",
-            f"{model}: emulated, so times are the emulator's",
-            "Compare instruction counts (the lab's --exact) or measure on a real host.",
+            f"{model} is an emulated CPU; times are those of the emulator",
+            "Compare instruction counts (the lab's --exact), or measure on a real host.",
         )
     return ok("CPU", model)
 
 
 def console(commandline: str) -> Check:
-    """Check that Xen does not wait for its console."""
-    if command_line.has_word(commandline, "sync_console"):
+    """Check that Xen's console is not synchronous."""
+    if "sync_console" in commandline.split():
         return warning(
             "Xen's console",
-            "sync_console: Xen stops while it prints",
-            "Take sync_console off Xen's command line.",
+            "synchronous: Xen stops while it prints (sync_console)",
+            "Remove sync_console from Xen's command line.",
         )
-    return ok("Xen's console", "not synchronous")
+    return ok("Xen's console", "not synchronous: Xen does not stop while it prints")

@@ -1,12 +1,13 @@
-"""What Linux offers: Xen under it, devices, libraries, XenStore, privileges."""
+"""Checks of Linux: Xen below it, privileges, libraries, devices, clock, XenStore."""
 
 import errno
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from xengt.check.outcome import Check, missing, ok, warning
+from xengt.check.outcome import Check, missing, ok, sentence, warning
 from xengt.errors import XengtError
 from xengt.sharing.gntalloc import page_limit
 from xengt.xen.device_access import open_error
@@ -16,24 +17,44 @@ from xenlib_cffi import device_paths
 from xenlib_cffi.errors import MissingLibraryError
 from xenlib_cffi.library import load
 
-#: Each device, the module that makes it, and what needs it.
+
+class Device(NamedTuple):
+    """A device in /dev/xen.
+
+    Attributes:
+        file: path of the device.
+        module: kernel module that creates it.
+        use: what uses it, as the end of a sentence about the device.
+        optional: whether its absence is a warning, because most commands do without it.
+    """
+
+    file: str
+    module: str
+    use: str
+    optional: bool = False
+
+
 DEVICES = (
-    (device_paths.PRIVCMD, "xen-privcmd", "every call into Xen"),
-    (device_paths.HYPERCALL, "xen-privcmd", "the hypercall engine"),
-    (device_paths.GNTDEV, "xen-gntdev", "the gntdev engine"),
-    (device_paths.GNTALLOC, "xen-gntalloc", "`xengt share` and the self granter"),
-    (device_paths.EVTCHN, "xen-evtchn", "event channels"),
-    (device_paths.XENBUS, "xenfs", "XenStore in a guest"),
+    Device(device_paths.PRIVCMD, "xen-privcmd", "used by all commands that call Xen"),
+    Device(device_paths.HYPERCALL, "xen-privcmd", "used for the buffers of hypercalls"),
+    Device(device_paths.GNTDEV, "xen-gntdev", "used by the gntdev engine and `xengt map`"),
+    Device(
+        device_paths.GNTALLOC,
+        "xen-gntalloc",
+        "used only by `xengt share` and `xengt bench --granter self`",
+        optional=True,
+    ),
+    Device(device_paths.XENBUS, "xenfs", "used by `xengt share` in a guest, to reach XenStore"),
 )
 
 _LIBRARY = re.compile(r"/lib(xen\w+)\.so\.([\d.]+)$", re.MULTILINE)
 
 
 def run(root: Path = ROOT) -> Iterator[Check]:
-    """Check all of it.
+    """Yield the checks; without Xen, only those that do not depend on it.
 
     Args:
-        root: where /dev, /proc and /sys are.
+        root: directory with /dev, /proc and /sys.
     """
     on_xen = first_line("sys/hypervisor/type", root) == "xen"
     yield xen(on_xen=on_xen, root=root)
@@ -42,64 +63,66 @@ def run(root: Path = ROOT) -> Iterator[Check]:
     yield privileges(root)
     yield libraries()
     if on_xen:
-        for device, module, need in DEVICES:
-            yield _device(root, device, module, need)
+        for each in DEVICES:
+            yield _device(each, root)
         yield from gntalloc_limit(root)
         yield clock(root)
         yield xenstore()
 
 
 def xen(*, on_xen: bool, root: Path) -> Check:
-    """Check that Linux runs on Xen at all."""
+    """Check that Linux runs on Xen."""
     if on_xen:
-        return ok("Xen", f"Linux runs on Xen ({dom0_kind(root) or 'it does not say as what'})")
+        return ok("Xen", f"Linux runs on Xen ({dom0_kind(root) or 'unknown guest type'})")
     return missing(
         "Xen",
-        "this Linux does not run on Xen: /sys/hypervisor/type does not say so",
+        "Linux does not run on Xen: /sys/hypervisor/type is absent or is not `xen`",
         "Boot Xen with this Linux as its dom0 (Debian: apt install xen-system-amd64), "
         "or use the lab: ./deploy/lab/demo.",
     )
 
 
 def control_domain(root: Path) -> Check:
-    """Check that this is the domain that may create and map others."""
+    """Check that this is the control domain, which may create domains and map their pages."""
     if is_control_domain(root):
         return ok("dom0", "this is the control domain")
     if first_line("proc/xen/capabilities", root) is None:
         return missing(
             "dom0",
-            "/proc/xen is not there, so Linux does not tell whether this is dom0",
-            "Mount it: `mount -t xenfs xenfs /proc/xen`.",
+            "/proc/xen/capabilities does not exist, so it is unknown whether this is dom0",
+            "Mount xenfs: `mount -t xenfs xenfs /proc/xen`.",
         )
     return missing(
         "dom0",
-        "this is a guest: `xengt share` runs here, everything else in dom0",
+        "this is a guest, where only `xengt share` and `xengt map` run",
         "Run `xengt share --to 0` here, and `xengt bench --granter guest` in dom0.",
     )
 
 
 def privileges(root: Path) -> Check:
-    """Check that this user may open Xen's devices."""
+    """Check that this user can open Xen's devices."""
     if os.geteuid() == 0:
-        return ok("privileges", "root")
+        return ok("privileges", "this user is root")
     if open_error(below(root, device_paths.PRIVCMD)) is None:
-        return ok("privileges", "not root, and Xen's devices open")
-    return missing("privileges", "not root, and Xen's devices are root's", "Run this with sudo.")
+        return ok("privileges", "this user is not root, but can open Xen's devices")
+    return missing(
+        "privileges", "this user is not root and cannot open Xen's devices", "Run xengt with sudo."
+    )
 
 
 def libraries() -> Check:
-    """Check that Xen's libraries are here, and which."""
+    """Check that Xen's libraries can be loaded, and report their versions."""
     try:
         load()
     except MissingLibraryError as absent:
         what, _, remedy = str(absent).rpartition("; ")
-        return missing("libraries", what or str(absent), remedy[:1].upper() + remedy[1:] + ".")
+        return missing("libraries", what or str(absent), sentence(remedy))
     loaded = loaded_libraries()
     return ok("libraries", ", ".join(f"{name} {loaded[name]}" for name in sorted(loaded)))
 
 
 def loaded_libraries() -> dict[str, str]:
-    """Read which of Xen's libraries this process has loaded, and their versions."""
+    """Return the versions of Xen's libraries that this process has loaded, by name."""
     try:
         maps = Path("/proc/self/maps").read_text(errors="replace")
     except OSError:
@@ -107,45 +130,43 @@ def loaded_libraries() -> dict[str, str]:
     return dict(_LIBRARY.findall(maps))
 
 
-def _device(root: Path, device: str, module: str, need: str) -> Check:
-    """Check that a device is there and opens for this user."""
-    name = f"device {device.rpartition('/')[2]}"
-    refused = open_error(below(root, device))
+def _device(device: Device, root: Path) -> Check:
+    """Check that this user can open a device."""
+    name, file = f"device {Path(device.file).name}", device.file
+    refused = open_error(below(root, file))
     if refused is None:
-        return ok(name, device)
+        return ok(name, f"{file} can be opened")
+    outcome = warning if device.optional else missing
     if refused.errno == errno.ENOENT:
-        return missing(
+        return outcome(
             name,
-            f"{device} is not there, which is for {need}",
-            f"Load its module: `modprobe {module}`.",
+            f"{file} does not exist; it is {device.use}",
+            f"Load its module: `modprobe {device.module}`.",
         )
+    what = f"{file} cannot be opened: {refused.strerror}; it is {device.use}"
     if refused.errno in {errno.EACCES, errno.EPERM}:
-        return missing(name, f"{device} is not this user's to open", "Run this as root.")
-    return missing(
-        name,
-        f"{device} does not open: {refused.strerror}",
-        "See `dmesg` for what its driver says.",
-    )
+        return outcome(name, what, "Run xengt as root.")
+    return outcome(name, what, "See the messages of its driver in `dmesg`.")
 
 
 def gntalloc_limit(root: Path) -> Iterator[Check]:
-    """Say how many pages gntalloc shares; its device tells when it is not there."""
+    """Report how many pages gntalloc can share; nothing if its module is not loaded."""
     limit = page_limit(root)
     if limit is not None:
-        yield ok("gntalloc limit", f"{limit} pages may be shared from this domain at once")
+        yield ok("gntalloc limit", f"{limit} pages can be shared by this domain at once")
 
 
 def clock(root: Path) -> Check:
-    """Check that Linux reads the time straight from the TSC."""
+    """Check that Linux reads the time directly from the TSC."""
     source = clocksource(root)
     if source == "tsc":
-        return ok("clock", "tsc")
+        return ok("clock", "the clock source of Linux is tsc")
     return warning(
         "clock",
-        f"Linux takes the time from {source}: slower to read, and on some hosts it stands still "
-        "for longer than a grant operation takes",
-        "If the host's TSC is sound (`xl dmesg`), add clocksource=tsc tsc=reliable to dom0's "
-        "kernel command line.",
+        f"the clock source of Linux is {source}, which is slower to read than tsc and on some "
+        "hosts stands still for longer than a grant operation takes",
+        "If the host's TSC is reliable (see `xl dmesg`), add clocksource=tsc tsc=reliable to "
+        "dom0's kernel command line.",
     )
 
 
@@ -153,6 +174,6 @@ def xenstore() -> Check:
     """Check that XenStore answers."""
     try:
         with XenStore() as store:
-            return ok("XenStore", f"it answers: this is domain {store.own_domid()}")
+            return ok("XenStore", f"XenStore answers; this is domain {store.own_domid()}")
     except XengtError as error:
-        return missing("XenStore", error.what, error.remedy)
+        return missing("XenStore", error.what, sentence(error.remedy))

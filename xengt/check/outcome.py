@@ -1,11 +1,11 @@
-"""One line of `xengt check`."""
+"""The outcome of a check: one line of `xengt check`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """What a check found."""
+    """The state of what was checked."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,13 +14,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what is there, and what to do about it.
+    """The outcome of one check.
 
     Args:
-        name: what was looked at, always the same words.
-        state: MISSING keeps some command from running, a WARNING does not.
-        what: what is there.
-        remedy: what the user can do; "" where there is nothing to do.
+        name: what was checked; the same in every run.
+        state: MISSING if a command cannot run, WARNING if results may be unreliable or only part
+            of a command cannot run.
+        what: the finding.
+        remedy: what the user can do, as a sentence; empty if there is nothing to do.
     """
 
     name: str
@@ -30,15 +31,20 @@ class Check:
 
 
 def ok(name: str, what: str) -> Check:
-    """Say that something is as it should be."""
+    """Return the outcome of a check without objections."""
     return Check(name, State.OK, what)
 
 
 def warning(name: str, what: str, remedy: str) -> Check:
-    """Say that something stands in the way of good figures."""
+    """Return the outcome of a check that questions results, or part of a command."""
     return Check(name, State.WARNING, what, remedy)
 
 
 def missing(name: str, what: str, remedy: str) -> Check:
-    """Say that something needed is not there."""
+    """Return the outcome of a check that found a prerequisite missing."""
     return Check(name, State.MISSING, what, remedy)
+
+
+def sentence(remedy: str) -> str:
+    """Return the remedy of an error, which may begin in lower case, as a sentence."""
+    return f"{remedy[:1].upper()}{remedy[1:].removesuffix('.')}." if remedy else ""

@@ -1,4 +1,4 @@
-"""What a killed benchmark or agent left behind, that the next one will take back."""
+"""Checks for domains, mappings and trace objects that a killed run has left."""
 
 from collections.abc import Iterator
 
@@ -14,50 +14,50 @@ NAME = "leftovers"
 
 
 def run() -> Iterator[Check]:
-    """Check for mappings, empty domains and probes; nothing where there is no Xen to ask."""
+    """Yield the checks; none if this is not a dom0 or Xen cannot be queried."""
     if not kernel.is_control_domain():
         return
     try:
         with Ctrl() as ctrl:
             domids = sweep.abandoned_domains(ctrl)
-        with journal.open_journal() as book:
-            mapped = book.read().mapped
-        left = guard.abandoned()
+        with journal.open_journal() as open_journal:
+            mapped = open_journal.read().mapped
+        trace_objects = guard.abandoned_trace_objects()
     except UnmetError as busy:
-        yield ok(NAME, busy.what)
+        yield ok(NAME, f"not checked: {busy.what}")
     except (MissingLibraryError, XenLibraryError):
-        return  # the checks of the hypervisor say why
+        return  # the checks of the libraries and the hypervisor report this
     else:
-        yield found(domids, mapped)
-        if left:
-            yield traced(left)
+        yield benchmark_leftovers(domids, mapped)
+        if trace_objects:
+            yield agent_leftovers(trace_objects)
 
 
-def found(domids: list[int], mapped: bool) -> Check:
-    """Say what is there.
+def benchmark_leftovers(domids: list[int], mapped: bool) -> Check:
+    """Check for empty domains and mappings of a killed benchmark or probe.
 
     Args:
-        domids: of empty domains whose maker is dead.
-        mapped: whether a dead run's journal tells of mappings.
+        domids: of empty domains whose creator is dead.
+        mapped: whether the journal of a dead run has mappings.
     """
     if not domids and not mapped:
-        return ok(NAME, "no killed benchmark has left anything")
-    left = [f"empty domain {domid}" for domid in domids] + ["mappings"] * mapped
+        return ok(NAME, "no killed benchmark has left a domain or a mapping")
+    leftovers = [f"empty domain {domid}" for domid in domids] + ["mappings"] * mapped
     return warning(
         NAME,
-        f"a killed benchmark has left {', '.join(left)}",
-        "The next one takes it all back: `xengt bench --samples 1`.",
+        f"a killed benchmark has left {', '.join(leftovers)}",
+        "The next benchmark cleans up: run `xengt bench --samples 1`.",
     )
 
 
-def traced(left: list[str]) -> Check:
-    """Say what is there of a dead agent that had the kernel time its grant calls.
+def agent_leftovers(trace_objects: list[str]) -> Check:
+    """Warn of trace objects of a killed agent with passive latencies.
 
     Args:
-        left: its names in tracefs.
+        trace_objects: their names in tracefs.
     """
     return warning(
         NAME,
-        f"a killed agent has left {', '.join(left)} in tracefs",
-        "The next one takes it all back: `xengt serve`.",
+        f"a killed agent has left {', '.join(trace_objects)} in tracefs",
+        "The next agent cleans up: run `xengt serve`.",
     )

@@ -1,4 +1,4 @@
-"""The service that the Debian package brings: whether it runs, and what it lacks."""
+"""Checks of the service in the Debian package: its unit, its configuration and its port."""
 
 import http.client
 import socket
@@ -6,44 +6,44 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from xengt.check.outcome import Check, missing, ok, warning
+from xengt.check.outcome import Check, missing, ok, sentence, warning
 from xengt.errors import UnmetError
 from xengt.serve.config import Listen, load
 
 UNIT = "xengt.service"
 CONFIG = Path("/etc/xengt/serve.toml")
 NAME = "service"
-HELP = "xengt-serve.toml(5) shows every key."
-_PATIENCE_S = 10.0
-_WANTED = "LoadState,UnitFileState,ActiveState,Result,ExecMainStatus,StatusText"
+#: longest wait for the agent to accept a connection or to answer, in seconds
+_TIMEOUT_S = 10.0
+_PROPERTIES = "LoadState,UnitFileState,ActiveState,Result,ExecMainStatus,StatusText"
 
 
 def run(config: Path = CONFIG) -> Iterator[Check]:
-    """Check the unit, its configuration and its port; one line where there is no unit.
+    """Yield the checks; only one if the unit is not installed.
 
     Args:
-        config: what the unit is configured with.
+        config: configuration file of the unit.
     """
-    told = properties()
-    if told.get("LoadState") in {None, "not-found"}:
-        yield ok(NAME, f"there is no {UNIT} here: `xengt serve` is for whoever starts it")
+    properties = read_properties()
+    if properties.get("LoadState") in {None, "not-found"}:
+        yield ok(NAME, f"{UNIT} is not installed; `xengt serve` can be run by hand")
         return
-    yield unit(told)
+    yield unit(properties)
     try:
         listen = load(config).listen
     except UnmetError as error:
-        yield missing(f"{NAME} configuration", error.what, error.remedy or HELP)
+        yield missing(f"{NAME} configuration", error.what, sentence(error.remedy))
         return
-    yield ok(f"{NAME} configuration", str(config))
-    if told["ActiveState"] == "active" and listen.port:
+    yield ok(f"{NAME} configuration", f"{config} is valid")
+    if properties["ActiveState"] == "active" and listen.port:
         yield port(listen)
 
 
-def properties() -> dict[str, str]:
-    """Ask systemd for the unit's properties; none where systemd does not run."""
-    command = ["systemctl", "show", UNIT, f"--property={_WANTED}"]
+def read_properties() -> dict[str, str]:
+    """Return properties of the unit (systemctl(1), show); empty if systemd does not run."""
+    command = ["systemctl", "show", UNIT, f"--property={_PROPERTIES}"]
     try:
-        done = subprocess.run(  # noqa: S603 (every word is ours)
+        done = subprocess.run(  # noqa: S603 (constant words)
             command, capture_output=True, text=True, timeout=60, check=True
         )
     except (OSError, subprocess.SubprocessError):
@@ -51,54 +51,62 @@ def properties() -> dict[str, str]:
     return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
-def unit(told: dict[str, str]) -> Check:
-    """Say how the unit is.
+def unit(properties: dict[str, str]) -> Check:
+    """Check that the unit runs, unless it is disabled or this is not a dom0.
 
     Args:
-        told: its properties (systemctl(1), show).
+        properties: of the unit.
     """
-    state, result, enabled = told["ActiveState"], told["Result"], told["UnitFileState"]
+    state, enabled = properties["ActiveState"], properties["UnitFileState"]
+    result = properties["Result"]
     if state == "active":
-        return ok(NAME, f"active, {enabled}: {told['StatusText'] or 'it does not say how it is'}")
+        return ok(NAME, f"active, {enabled}: {properties['StatusText'] or 'no status reported'}")
     if result == "exec-condition":
-        return ok(NAME, "not started: this is no dom0")
+        return ok(NAME, "not started, because this is not a dom0")
     if state == "inactive" and enabled != "enabled":
-        return ok(NAME, f"{enabled}: `systemctl enable --now {UNIT}` starts it, now and at boot")
-    why = f" ({result}, exit code {told['ExecMainStatus']})" if result != "success" else ""
+        return ok(
+            NAME, f"{enabled}: `systemctl enable --now {UNIT}` starts it now and at every boot"
+        )
+    reason = f" ({result}, exit code {properties['ExecMainStatus']})" if result != "success" else ""
     return warning(
         NAME,
-        f"{state}{why}, {enabled}",
-        f"See `journalctl --unit {UNIT} --lines 20`, then `systemctl restart {UNIT}`.",
+        f"{state}{reason}, {enabled}",
+        f"See `journalctl --unit {UNIT} --lines 20`, then run `systemctl restart {UNIT}`.",
     )
 
 
 def port(listen: Listen) -> Check:
-    """Check that it answers where Prometheus looks for it.
+    """Check that the agent answers at its configured address.
 
     Args:
-        listen: where that is.
+        listen: address, port and TLS files.
     """
-    name, where = f"{NAME} port", f"{listen.address}:{listen.port}"
+    name, address = f"{NAME} port", f"{listen.address}:{listen.port}"
     try:
         if listen.certificate:
-            # What lies behind is for who has the certificates.
-            socket.create_connection((listen.address, listen.port), _PATIENCE_S).close()
-            return ok(name, f"{where} is listened on, with TLS")
-        status, length = _scraped(listen)
+            # A scrape may need a client certificate, which is not here.
+            socket.create_connection((listen.address, listen.port), _TIMEOUT_S).close()
+            return ok(name, f"{address} accepts connections; TLS is not checked")
+        status, length = _scrape(listen)
     except (OSError, http.client.HTTPException) as error:
         return warning(
             name,
-            f"{where} does not answer: {error}",
-            f"The configuration may have changed since: `systemctl reload {UNIT}`.",
+            f"the agent does not answer at {address}: {error}",
+            "If the configuration has changed since the agent started, run "
+            f"`systemctl reload {UNIT}`.",
         )
     if status != http.client.OK:
-        return warning(name, f"{where} answers {status}", f"See `journalctl --unit {UNIT}`.")
-    return ok(name, f"{where} answers, with {length} bytes")
+        return warning(
+            name,
+            f"the agent at {address} answers with HTTP status {status}",
+            f"See `journalctl --unit {UNIT}`.",
+        )
+    return ok(name, f"the agent at {address} answers with a page of {length} bytes")
 
 
-def _scraped(listen: Listen) -> tuple[int, int]:
-    """What a scrape is answered: the status of HTTP, and the bytes of the page."""
-    connection = http.client.HTTPConnection(listen.address, listen.port, timeout=_PATIENCE_S)
+def _scrape(listen: Listen) -> tuple[int, int]:
+    """Scrape the agent; return the HTTP status and the size of the page in bytes."""
+    connection = http.client.HTTPConnection(listen.address, listen.port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", "/metrics")
         answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""`xengt check`: what this machine has, and what it lacks."""
+"""`xengt check`: prerequisites of xengt, and sources of measurement noise."""
 
 import json
 import sys
@@ -17,44 +17,48 @@ from xengt.errors import Exit
 SCHEMA = "xengt.check/1"
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.MISSING: "red"}
 _STATE_WIDTH = max(len(state) for state in State) + 2
+#: narrowest column for the text of a check on a terminal, in characters
+_TEXT_WIDTH = 40
 
 
 def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check whether this machine can run and measure grants, and say what to do where not.
+    """Check the prerequisites of xengt on this machine, and sources of measurement noise.
 
-    Every line is ok, a warning (it runs, and the figures deserve doubt) or
-    missing. Exits with 2 if anything is missing, with 0 otherwise.
+    The state of a check is ok, warning (all commands or most of them run, but
+    results may be unreliable) or missing (a command cannot run). Warnings and
+    missing prerequisites come with a remedy. The exit code is 2 if a
+    prerequisite is missing, otherwise 0.
 
     Example: xengt check
     """
-    found = list(run_all())
+    checks = list(run_all())
     if as_json:
-        print(json.dumps({"schema": SCHEMA, "checks": [asdict(each) for each in found]}, indent=2))
+        print(json.dumps({"schema": SCHEMA, "checks": [asdict(each) for each in checks]}, indent=2))
     else:
-        _show(found)
-    if any(each.state is State.MISSING for each in found):
+        _print_table(checks)
+    if any(each.state is State.MISSING for each in checks):
         raise typer.Exit(Exit.UNMET)
 
 
-def _show(found: Sequence[Check]) -> None:
-    """Print the checks in columns: folded on a terminal, one line each elsewhere."""
+def _print_table(checks: Sequence[Check]) -> None:
+    """Print the checks in columns, with long texts wrapped on a terminal only."""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    indent = _STATE_WIDTH + max(len(each.name) for each in found) + 2
-    width = max(console.width, indent + 40) if console.is_terminal else sys.maxsize
-    for each in found:
-        head = f"{each.state:<{_STATE_WIDTH}}"
+    indent = _STATE_WIDTH + max(len(each.name) for each in checks) + 2
+    width = max(console.width, indent + _TEXT_WIDTH) if console.is_terminal else sys.maxsize
+    for each in checks:
+        state = f"{each.state:<{_STATE_WIDTH}}"
         name = f"{each.name:<{indent - _STATE_WIDTH}}"
-        what = _fold(each.what, width, indent)
-        console.print(Text.assemble((head, _STYLES[each.state]), name, what))
+        what = _wrap(each.what, width, indent)
+        console.print(Text.assemble((state, _STYLES[each.state]), name, what))
         if each.remedy:
-            console.print(Text(" " * indent + _fold(each.remedy, width, indent), style="dim"))
-    counts = [f"{sum(e.state is s for e in found)} {s}" for s in State]
+            console.print(Text(" " * indent + _wrap(each.remedy, width, indent), style="dim"))
+    counts = [f"{sum(each.state is state for each in checks)} {state}" for state in State]
     console.print(f"\n{', '.join(counts)}")
 
 
-def _fold(text: str, width: int, indent: int) -> str:
-    """Fold a text into the column from `indent` on."""
+def _wrap(text: str, width: int, indent: int) -> str:
+    """Wrap a text into the column that begins at `indent`."""
     lines = textwrap.wrap(text, width - indent, break_on_hyphens=False) or [""]
     return ("\n" + " " * indent).join(lines)

@@ -1,4 +1,4 @@
-"""`xengt serve`: the agent that a Prometheus scrapes."""
+"""`xengt serve`: the agent that Prometheus scrapes."""
 
 import json
 from pathlib import Path
@@ -15,41 +15,45 @@ SCHEMA = "xengt.serve/1"
 def serve(
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", show_default=False, help="The configuration, TOML."),
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="TOML configuration file (default: built-in defaults).",
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Say where it listens as JSON, on one line.")
+        bool, typer.Option("--json", help="Print the listening address as one line of JSON.")
     ] = False,
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only say what is wrong with the configuration, if it is."),
+        bool, typer.Option("--dry-run", help="Validate the configuration and exit.")
     ] = False,
 ) -> None:
-    """Serve what the host tells, and what a small probe measures, to a Prometheus.
+    """Serve metrics of grant tables and of a latency probe to Prometheus.
 
-    Listens on 127.0.0.1:9805, path /metrics, if the configuration says nothing
-    else; xengt-serve.toml(5) shows every key of it. The probe maps and unmaps
-    a few references of a domain of its own, within a budget of CPU time. SIGHUP
-    has the configuration read again; Ctrl-C and SIGTERM end it, and nothing stays.
-    --dry-run serves nothing and needs no Xen: a configuration that is to replace
-    another can be tried on any machine.
+    By default the agent listens on 127.0.0.1:9805, path /metrics;
+    xengt-serve.toml(5) describes all configuration keys. Each scrape reads the
+    state of all domains' grant tables from Xen. A probe maps and unmaps
+    references of an empty domain that it creates, within a CPU budget. SIGHUP
+    reloads the configuration. SIGINT (Ctrl-C) and SIGTERM stop the agent, which
+    removes the domain and all mappings. With --dry-run the command does not
+    need Xen, so that a configuration can be validated on any machine.
 
     Example: xengt serve --config /etc/xengt/serve.toml
     """
     if dry_run:
         load(config)
         return
-    # Here, so that no other command waits for prometheus_client.
+    # Imported here, so that no other command waits for prometheus_client.
     from xengt.serve import logs, service  # noqa: PLC0415
 
-    logs.start()
+    logs.configure()
 
-    def told(address: str) -> None:
+    def announce(address: str) -> None:
         if as_json:
             print(json.dumps({"schema": SCHEMA, "address": address}), flush=True)
         else:
-            print(f"listening: {address}", flush=True)
+            print(f"listening on {address}", flush=True)
 
     with logs.errors_logged(), preflight.library_errors_explained():
         preflight.require_dom0([])
-        service.serve(config, told)
+        service.serve(config, announce)

@@ -1,27 +1,28 @@
-"""The agent's configuration: a TOML file, every key of which may be left out.
+"""The agent's configuration: a TOML file in which every key is optional.
 
 [listen]
 address = "127.0.0.1"
 port = 9805
-certificate = "/etc/xengt/tls.crt"      # with `key`: TLS
+certificate = "/etc/xengt/tls.crt"      # with `key`: serve TLS
 key = "/etc/xengt/tls.key"
-client_ca = "/etc/xengt/clients.crt"    # then clients have to show a certificate of it
+client_ca = "/etc/xengt/clients.crt"    # require client certificates signed by this CA
 
 [probe]
 enabled = true
-interval_s = 15.0       # between the beginnings of two rounds, at least
-cpu_budget = 0.01       # of one vCPU, on the average: rounds are fewer where they cost more
+interval_s = 15.0       # shortest time between the starts of two rounds
+cpu_budget = 0.01       # highest average CPU time, as a fraction of one vCPU
 engines = ["hypercall", "gntdev"]
-batches = [1, 32]
-mappings = [1, 3]       # of each reference at once; the last one is timed
-calls = 32              # timed in a round, of each case
+batches = [1, 32]       # references per call
+mappings = [1, 3]       # mappings of each reference at once; the last one is timed
+calls = 32              # timed calls of each case in a round
 
 [passive]
-enabled = false         # dom0's kernel times its own grant calls, for some 8,000 instructions
-                        # a call that maps and 10,000 one that unmaps (see xengt/serve/passive)
+enabled = false         # have dom0's kernel time its own grant calls, which adds about 8,000
+                        # instructions to a map call and 10,000 to an unmap call
+                        # (see xengt/serve/passive)
 
 [host]
-domains = 1000          # shown, by domid; the rest is counted
+domains = 1000          # domains with per-domain series, lowest domids first
 """
 
 import tomllib
@@ -36,20 +37,24 @@ from xengt.errors import UnmetError
 from xenlib_cffi.call import MAX_BATCH
 
 PORT = 9805
+#: remedy of every error in the configuration that has no closer one
+MANUAL = "see xengt-serve.toml(5)"
 _MAX_PORT = 65_535
 _MAX_CALLS = 10_000
+_MAX_INTERVAL_S = 86_400
+_MAX_DOMAINS = 1 << 15
 
 
 @dataclass(frozen=True)
 class Listen:
-    """Where Prometheus finds the agent.
+    """The [listen] table: where the agent serves its metrics.
 
     Attributes:
-        address: to bind.
-        port: TCP; 0 takes any that is free.
-        certificate: a file, for TLS; with `key`.
-        key: of the certificate, a file.
-        client_ca: certificates that a client's has to be signed by, a file.
+        address: IP address or host name to bind.
+        port: TCP port; 0 selects a free one.
+        certificate: PEM file with the server certificate, for TLS; requires `key`.
+        key: PEM file with the private key of the certificate.
+        client_ca: PEM file with the CA certificates that must have signed a client's.
     """
 
     address: str = "127.0.0.1"
@@ -61,16 +66,16 @@ class Listen:
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What the probe does, and what it may cost.
+    """The [probe] table: what the probe measures, and its CPU budget.
 
     Attributes:
-        enabled: whether there is one.
-        interval_s: seconds between the beginnings of two rounds, at least.
-        cpu_budget: what it may take of one vCPU, on the average, 0 to 1.
+        enabled: whether the agent has a probe.
+        interval_s: shortest time between the starts of two rounds in seconds.
+        cpu_budget: highest average CPU time, as a fraction of one vCPU, 0 to 1.
         engines: `hypercall`, `gntdev`.
-        batches: references a call.
+        batches: references per call.
         mappings: of each reference at once; the last one is timed.
-        calls: timed in a round, of each case.
+        calls: timed calls of each case in a round.
     """
 
     enabled: bool = True
@@ -84,10 +89,10 @@ class ProbeOptions:
 
 @dataclass(frozen=True)
 class PassiveOptions:
-    """What is told of the grants that dom0's kernel maps for its own.
+    """The [passive] table: passive latencies, of grant calls that dom0's kernel makes anyway.
 
     Attributes:
-        enabled: whether the kernel times them.
+        enabled: whether the kernel times its grant calls.
     """
 
     enabled: bool = False
@@ -95,10 +100,10 @@ class PassiveOptions:
 
 @dataclass(frozen=True)
 class HostOptions:
-    """What is told of the host.
+    """The [host] table: metrics of the host.
 
     Attributes:
-        domains: how many, the lowest domids first.
+        domains: how many domains have per-domain series, the lowest domids first.
     """
 
     domains: int = 1000
@@ -106,7 +111,7 @@ class HostOptions:
 
 @dataclass(frozen=True)
 class Config:
-    """All of it."""
+    """The whole configuration."""
 
     listen: Listen = field(default_factory=Listen)
     probe: ProbeOptions = field(default_factory=ProbeOptions)
@@ -114,130 +119,148 @@ class Config:
     host: HostOptions = field(default_factory=HostOptions)
 
 
-Check = Callable[[Any], Any]
+#: Takes the name of a key and its value, and returns the value as the program uses it. Raises
+#: ValueError with a sentence that names the key.
+Validator = Callable[[str, object], Any]
 
 
-def _text(value: object) -> str:
+def _invalid(key: str, requirement: str, value: object) -> ValueError:
+    return ValueError(f"{key} must be {requirement}, not {value!r}")
+
+
+def _string(key: str, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError("a text is wanted")
+        raise _invalid(key, "a non-empty string", value)
     return value
 
 
-def _file(value: object) -> str:
-    path = Path(_text(value))
+def _readable_file(key: str, value: object) -> str:
+    path = Path(_string(key, value))
     try:
         path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        raise ValueError(f"{key}: {path} cannot be read: {error.strerror}") from error
     return str(path)
 
 
-def _flag(value: object) -> bool:
+def _boolean(key: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("true or false is wanted")  # noqa: TRY004 (one kind of error for all)
+        raise _invalid(key, "true or false", value)
     return value
 
 
-def _whole(low: int, high: int) -> Check:
-    def check(value: object) -> int:
+def _integer(low: int, high: int) -> Validator:
+    def validate(key: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"a whole number from {low} to {high} is wanted")
+            raise _invalid(key, f"an integer from {low} to {high}", value)
         return value
 
-    return check
+    return validate
 
 
-def _number(above: float, most: float) -> Check:
-    def check(value: object) -> float:
+def _number(above: float, most: float) -> Validator:
+    def validate(key: str, value: object) -> float:
         wrong = isinstance(value, bool) or not isinstance(value, int | float)
         if wrong or not above < float(value) <= most:  # type: ignore[arg-type]
-            raise ValueError(f"a number above {above:g}, {most:g} at most, is wanted")
+            raise _invalid(key, f"a number greater than {above:g} and at most {most:g}", value)
         return float(value)  # type: ignore[arg-type]
 
-    return check
+    return validate
 
 
-def _each(check: Check) -> Check:
-    def all_of(value: object) -> tuple[Any, ...]:
+def _engine(key: str, value: object) -> EngineName:
+    try:
+        return EngineName(str(value))
+    except ValueError:
+        raise _invalid(key, f"one of {', '.join(EngineName)}", value) from None
+
+
+def _list_of(element: Validator) -> Validator:
+    def validate(key: str, value: object) -> tuple[Any, ...]:
         if not isinstance(value, list) or not value:
-            raise ValueError("a list that is not empty is wanted")
-        return tuple(dict.fromkeys(check(each) for each in value))
+            raise _invalid(key, "a non-empty list", value)
+        elements = (element(f"{key}[{index}]", each) for index, each in enumerate(value))
+        return tuple(dict.fromkeys(elements))
 
-    return all_of
-
-
-def _engine(value: object) -> EngineName:
-    return EngineName.parse(str(value))
+    return validate
 
 
-_CHECKS: dict[str, tuple[type, dict[str, Check]]] = {
+_TABLES: dict[str, tuple[type, dict[str, Validator]]] = {
     "listen": (
         Listen,
         {
-            "address": _text,
-            "port": _whole(0, _MAX_PORT),
-            "certificate": _file,
-            "key": _file,
-            "client_ca": _file,
+            "address": _string,
+            "port": _integer(0, _MAX_PORT),
+            "certificate": _readable_file,
+            "key": _readable_file,
+            "client_ca": _readable_file,
         },
     ),
     "probe": (
         ProbeOptions,
         {
-            "enabled": _flag,
-            "interval_s": _number(0, 86_400),
+            "enabled": _boolean,
+            "interval_s": _number(0, _MAX_INTERVAL_S),
             "cpu_budget": _number(0, 1),
-            "engines": _each(_engine),
-            "batches": _each(_whole(1, MAX_BATCH)),
-            "mappings": _each(_whole(1, MAX_MAPPINGS)),
-            "calls": _whole(1, _MAX_CALLS),
+            "engines": _list_of(_engine),
+            "batches": _list_of(_integer(1, MAX_BATCH)),
+            "mappings": _list_of(_integer(1, MAX_MAPPINGS)),
+            "calls": _integer(1, _MAX_CALLS),
         },
     ),
-    "passive": (PassiveOptions, {"enabled": _flag}),
-    "host": (HostOptions, {"domains": _whole(0, 1 << 15)}),
+    "passive": (PassiveOptions, {"enabled": _boolean}),
+    "host": (HostOptions, {"domains": _integer(0, _MAX_DOMAINS)}),
 }
 
 
 def load(path: Path | None) -> Config:
-    """Read a configuration.
+    """Read and validate a configuration.
 
     Args:
-        path: the file; None for what holds without one.
+        path: the file; None for the defaults.
 
     Raises:
-        UnmetError: it cannot be read, or a key of it is not known or not what it should be.
+        UnmetError: the file cannot be read or is not TOML, or one of its keys is unknown or has
+            an invalid value; names the key.
     """
     if path is None:
         return Config()
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UnmetError(f"{path} cannot be read: {error.strerror}") from error
+        raise UnmetError(f"{path} cannot be read: {error.strerror}", MANUAL) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UnmetError(f"{path} is not TOML: {error}") from error
+        raise UnmetError(f"{path} is not TOML: {error}", MANUAL) from error
     config = Config(**{name: _table(path, name, content) for name, content in tables.items()})
     if (config.listen.certificate is None) != (config.listen.key is None):
-        raise _wrong(path, "listen.certificate and listen.key", "one does not go without the other")
+        raise UnmetError(
+            f"{path}: listen.certificate and listen.key require each other",
+            "set both keys, or neither",
+        )
     if config.listen.client_ca and not config.listen.certificate:
-        raise _wrong(path, "listen.client_ca", "it goes with listen.certificate and listen.key")
+        raise UnmetError(
+            f"{path}: listen.client_ca requires listen.certificate and listen.key",
+            "set all three keys, or remove listen.client_ca",
+        )
     return config
 
 
 def _table(path: Path, name: str, content: object) -> Any:  # noqa: ANN401 (one of four)
-    if name not in _CHECKS or not isinstance(content, dict):
-        raise _wrong(path, name, f"tables are {', '.join(_CHECKS)}")
-    kind, checks = _CHECKS[name]
-    found = {}
+    if name not in _TABLES or not isinstance(content, dict):
+        raise UnmetError(
+            f"{path}: {name} is not a table of the configuration",
+            f"the tables are {', '.join(f'[{each}]' for each in _TABLES)}",
+        )
+    kind, validators = _TABLES[name]
+    values = {}
     for key, value in content.items():
-        if key not in checks:
+        if key not in validators:
             known = ", ".join(each.name for each in fields(kind))
-            raise _wrong(path, f"{name}.{key}", f"keys of {name} are {known}")
+            raise UnmetError(
+                f"{path}: {name}.{key} is not a known key", f"the keys of [{name}] are {known}"
+            )
         try:
-            found[key] = checks[key](value)
+            values[key] = validators[key](f"{name}.{key}", value)
         except ValueError as error:
-            raise _wrong(path, f"{name}.{key} = {value!r}", str(error)) from error
-    return kind(**found)
-
-
-def _wrong(path: Path, what: str, remedy: str) -> UnmetError:
-    return UnmetError(f"{path}: {what} cannot be", remedy)
+            raise UnmetError(f"{path}: {error}", MANUAL) from error
+    return kind(**values)

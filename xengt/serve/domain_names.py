@@ -1,7 +1,8 @@
-"""The agent and XenStore: the names of domains, followed by watches, and its own status.
+"""The agent's connection to XenStore: names of domains, and the agent's own status.
 
-A thread keeps one connection, makes it again when it is lost, and then begins anew:
-a xenstored that was restarted knows neither the watches nor what was written.
+A thread follows the names by watches and publishes the status. It reconnects when the
+connection is lost, and then sets all watches and writes the status again: a restarted
+xenstored has neither.
 """
 
 import logging
@@ -13,37 +14,40 @@ from contextlib import suppress
 from queue import Empty
 
 from xengt.errors import FailedError, XengtError
-from xengt.serve.metrics.metric_families import MetricFamily, counter, one
+from xengt.serve.metrics import definitions
+from xengt.serve.metrics.metric_families import MetricFamily, family, single
 from xengt.xen.xenstore import CHECK_DAEMON, Events, XenStore
 
 log = logging.getLogger(__name__)
 
-#: Where the status is, in this domain's own directory: readable by every domain.
+#: directory of the status below this domain's own directory; every domain can read it
 STATUS = "data/xengt/serve"
-_DOMAINS = ("@introduceDomain", "@releaseDomain")
+_SPECIAL_WATCHES = ("@introduceDomain", "@releaseDomain")
 _NAME = re.compile(r"/local/domain/(\d+)/name")
+#: longest wait for an answer of xenstored, in seconds
 _DEADLINE_S = 2.0
-#: between two looks at the status
+#: time between two checks whether the status has changed, in seconds
 _TICK_S = 1.0
-#: between two tries to connect
+#: time between two attempts to connect, in seconds
 _RETRY_S = 2.0
-#: for a last answer: what is not taken back by then, the next agent takes back
-_FAREWELL_S = 0.5
+#: longest wait for the removal of the status when the agent stops, in seconds; the next agent
+#: removes what remains
+_STOP_S = 0.5
 
 
 class DomainNames(threading.Thread):
-    """Follows XenStore until it is told to stop.
+    """The thread that follows XenStore until it is stopped, and a source of metrics.
 
     Attributes:
-        up: whether XenStore answers.
-        changes: domains that came (`introduced`) and went (`released`) meanwhile.
+        up: whether there is a working connection.
+        changes: domains introduced and released since the first connection.
 
     Args:
-        status: what to leave below `STATUS`, by name; asked again and again.
+        status: returns what to write below `STATUS`, by name; called repeatedly.
     """
 
     def __init__(self, status: Callable[[], Mapping[str, str]]) -> None:
-        """Prepare; `start` begins."""
+        """Prepare the thread; `start` starts it."""
         super().__init__(name="xengt-xenstore", daemon=True)
         self._status = status
         self._stopping = threading.Event()
@@ -54,80 +58,79 @@ class DomainNames(threading.Thread):
         self.changes = Counter(introduced=0, released=0)
 
     def name_of(self, domid: int) -> str | None:
-        """Return a domain's name, the last one known while XenStore is away."""
+        """Return a domain's name; without a connection, the last known one."""
         return self._names.get(domid)
 
     def families(self) -> Iterable[MetricFamily]:
-        """Yield how XenStore is, and how many domains came and went."""
-        yield one("xengt_xenstore_up", "Whether XenStore answers.", int(self.up))
-        yield counter(
-            "xengt_domain_changes",
-            "Domains that came into XenStore, and went, as its watches showed.",
-            ("change",),
+        """Yield the state of the connection and the counts of introduced and released domains."""
+        yield single(definitions.XENSTORE_UP, int(self.up))
+        yield family(
+            definitions.DOMAIN_CHANGES,
             [((change,), count) for change, count in sorted(self.changes.items())],
         )
 
     def stop(self) -> None:
-        """Take the status back, if XenStore answers, and end."""
+        """Remove the status if xenstored answers, and end the thread."""
         self._stopping.set()
         self._events.put("")
         if self.is_alive():
-            self.join(_FAREWELL_S)
+            self.join(_STOP_S)
 
     def run(self) -> None:
-        """Follow; what fails is told once, and tried again."""
-        told = False
+        """Follow XenStore; log the first of several failures in a row, and retry."""
+        logged = False
         while not self._stopping.is_set():
             try:
                 with XenStore(deadline_s=_DEADLINE_S) as store:
                     self._follow(store)
             except XengtError as error:
-                if self.up or not told:
+                if self.up or not logged:
                     log.warning("%s; %s", error.what, error.remedy)
-                self.up, told = False, True
+                self.up, logged = False, True
                 self._stopping.wait(_RETRY_S)
 
     def _follow(self, store: XenStore) -> None:
-        """Follow one connection, until it is lost or this is to stop."""
+        """Follow one connection until it is lost or the thread is stopped."""
         events = self._events = Events()
-        for each in _DOMAINS:
+        for each in _SPECIAL_WATCHES:
             store.watch(each, events)
-        store.remove(STATUS)  # of one that was killed
+        store.remove(STATUS)  # of an agent that was killed
         watched: set[int] = set()
         written: dict[str, str] = {}
         while not self._stopping.is_set():
-            self._write(store, written)
+            self._write_status(store, written)
             if not self.up:
-                log.info("XenStore answers")
+                log.info("connected to XenStore")
                 self.up = True
             with suppress(Empty):
-                self._see(store, events.get(timeout=_TICK_S), watched)
+                self._handle_event(store, events.get(timeout=_TICK_S), watched)
         store.remove(STATUS)
 
-    def _see(self, store: XenStore, path: str | None, watched: set[int]) -> None:
-        """See what a watch is about."""
+    def _handle_event(self, store: XenStore, path: str | None, watched: set[int]) -> None:
+        """Handle the event of a watch; None stands for a lost connection."""
         if path is None:
             raise FailedError("the connection to XenStore is lost", CHECK_DAEMON)
-        if path in _DOMAINS:
-            self._list(store, watched)
-        elif (named := _NAME.fullmatch(path)) is not None:
-            self._read_name(store, int(named[1]))
+        if path in _SPECIAL_WATCHES:
+            self._list_domains(store, watched)
+        elif (match := _NAME.fullmatch(path)) is not None:
+            self._read_name(store, int(match[1]))
 
-    def _list(self, store: XenStore, watched: set[int]) -> None:
-        """See which domains there are, and watch the names of just these."""
-        now = set(store.domids())
+    def _list_domains(self, store: XenStore, watched: set[int]) -> None:
+        """List the domains, count the changes, and watch the names of exactly these domains."""
+        domids = set(store.domids())
         if self._domids is not None:
-            self.changes["introduced"] += len(now - self._domids)
-            self.changes["released"] += len(self._domids - now)
-        self._domids = now
-        for domid in watched - now:
-            store.unwatch(_name_of(domid))
-        for domid in now - watched:
-            store.watch(_name_of(domid), self._events)  # which tells of it at once
-        for domid in self._names.keys() - now:
+            self.changes["introduced"] += len(domids - self._domids)
+            self.changes["released"] += len(self._domids - domids)
+        self._domids = domids
+        for domid in watched - domids:
+            store.unwatch(_name_path(domid))
+        for domid in domids - watched:
+            # A new watch has an event at once, which reads the name.
+            store.watch(_name_path(domid), self._events)
+        for domid in self._names.keys() - domids:
             del self._names[domid]
         watched.clear()
-        watched.update(now)
+        watched.update(domids)
 
     def _read_name(self, store: XenStore, domid: int) -> None:
         name = store.name_of(domid)
@@ -136,13 +139,13 @@ class DomainNames(threading.Thread):
         else:
             self._names[domid] = name
 
-    def _write(self, store: XenStore, written: dict[str, str]) -> None:
-        """Write what of the status is not there yet, or has changed."""
+    def _write_status(self, store: XenStore, written: dict[str, str]) -> None:
+        """Write the parts of the status that are new or have changed."""
         for name, value in self._status().items():
             if written.get(name) != value:
                 store.write(f"{STATUS}/{name}", value)
                 written[name] = value
 
 
-def _name_of(domid: int) -> str:
+def _name_path(domid: int) -> str:
     return f"/local/domain/{domid}/name"

@@ -1,7 +1,7 @@
-"""The page over HTTP: one thread a connection, and TLS if wanted.
+"""The HTTP server of the agent: one thread for each connection, with optional TLS.
 
-Not prometheus_client's server: that one shakes hands with a TLS client in the thread that
-accepts all others, packs the page at zlib's slowest level, and has only its own registry.
+It replaces prometheus_client's server, which does TLS handshakes in the thread that accepts
+all connections, compresses at zlib's slowest level, and serves only registries of its own.
 """
 
 import gzip
@@ -22,32 +22,32 @@ from xengt.serve.config import Listen
 
 log = logging.getLogger(__name__)
 
-#: from what a client accepts to the page and its type
-Answer = Callable[[str], tuple[bytes, str]]
-#: seconds that a client may stay silent, in the middle of a request or between two
-_PATIENCE_S = 60.0
-#: Half as long as zlib's default, and the page hardly longer.
-_LEVEL = 1
+#: Takes the Accept header of a request; returns a page and its content type.
+RenderPage = Callable[[str], tuple[bytes, str]]
+#: timeout for a client that sends nothing, within a request or between two, in seconds
+_SILENCE_TIMEOUT_S = 60.0
+#: takes half the time of zlib's default level, and the page is hardly larger
+_COMPRESSION_LEVEL = 1
 PATH = "/metrics"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """A connection: pages, for as long as the client asks."""
+    """A connection, which may request any number of pages."""
 
     protocol_version = "HTTP/1.1"
-    timeout = _PATIENCE_S
+    timeout = _SILENCE_TIMEOUT_S
     server: "_Server"
 
     def do_GET(self) -> None:
-        """Give the page."""
+        """Send a page."""
         if self.path.partition("?")[0] != PATH:
-            self.send_error(HTTPStatus.NOT_FOUND, f"what is told is at {PATH}")
+            self.send_error(HTTPStatus.NOT_FOUND, f"metrics are served at {PATH}")
             return
-        content, kind = self.server.page(self.headers.get("Accept", ""))
+        content, content_type = self.server.render_page(self.headers.get("Accept", ""))
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", content_type)
         if "gzip" in self.headers.get("Accept-Encoding", ""):
-            content = gzip.compress(content, _LEVEL)
+            content = gzip.compress(content, _COMPRESSION_LEVEL)
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         if self.server.ended:
@@ -55,35 +55,35 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base's word)
-        """Say it where it does not fill a log: a scrape is nothing special."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (as in the base)
+        """Log a request at debug level only, because every scrape is one."""
         log.debug(format, *args)
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, listen: Listen, page: Answer) -> None:
-        self.page = page
-        self.tls = _tls(listen)
+    def __init__(self, listen: Listen, render_page: RenderPage) -> None:
+        self.render_page = render_page
+        self.tls = _tls_context(listen)
         self.ended = False
         self._open: set[socket.socket] = set()
-        self._lock = Lock()  # of the two above
-        found = socket.getaddrinfo(listen.address, listen.port, type=socket.SOCK_STREAM)
-        self.address_family, *_, address = found[0]
-        super().__init__(address[:2], _Handler)  # type: ignore[arg-type]  # a text and a number
+        self._lock = Lock()  # protects the two above
+        addresses = socket.getaddrinfo(listen.address, listen.port, type=socket.SOCK_STREAM)
+        self.address_family, *_, address = addresses[0]
+        super().__init__(address[:2], _Handler)  # type: ignore[arg-type]  # host and port
 
     def server_bind(self) -> None:
-        """Bind, without the base's question to the DNS for this machine's name."""
+        """Bind without the DNS query of the base class for this machine's name."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
-    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (the base's)
-        """Serve a connection, in its own thread: a client that is slow is slow for itself."""
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (as in the base)
+        """Serve a connection in its own thread, so that a slow client delays no other."""
         if self.tls is None:
             self._serve(request, client_address)
             return
-        request.settimeout(_PATIENCE_S)
+        request.settimeout(_SILENCE_TIMEOUT_S)
         with self.tls.wrap_socket(request, server_side=True) as secure:
             self._serve(secure, client_address)
 
@@ -99,43 +99,44 @@ class _Server(ThreadingHTTPServer):
                 self._open.remove(connection)
 
     def hang_up(self) -> None:
-        """Close the connections of clients, each after the page that it is being sent.
+        """Close the clients' connections, each after the page that is being sent on it.
 
-        Prometheus keeps its connection for as long as it can: after a reload it would be given the
-        page of the old configuration for ever.
+        Prometheus reuses its connection as long as it can: without this it would still get pages
+        of the old configuration after a reload.
         """
         with self._lock:
             self.ended = True
             for connection in self._open:
-                with suppress(OSError):  # the client was faster
-                    # Not SSLSocket's own: that one would go on in plain text.
+                with suppress(OSError):  # the client has closed it
+                    # SSLSocket.shutdown() would continue in plain text.
                     socket.socket.shutdown(connection, socket.SHUT_RD)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
-        """Say that a client went away or was no client, or what was wrong here."""
-        log.info("a scrape from %s failed: %r", client_address[0], sys.exc_info()[1])
+        """Log why a connection failed."""
+        log.info("scrape from %s failed: %r", client_address[0], sys.exc_info()[1])
 
 
 @contextmanager
-def http_server(listen: Listen, page: Answer) -> Iterator[str]:
-    """Serve the page for as long as the context lasts.
+def http_server(listen: Listen, render_page: RenderPage) -> Iterator[str]:
+    """Serve pages while the context lasts.
 
     Args:
-        listen: where.
-        page: makes it; called in the thread of a connection.
+        listen: address, port and TLS files.
+        render_page: returns a page; called in the thread of a connection.
 
     Yields:
-        The address and port, as a URL has them.
+        The address and port, as in a URL.
 
     Raises:
-        UnmetError: the address cannot be had, or the certificate is none.
+        UnmetError: the address cannot be bound, or a TLS file is invalid.
     """
     try:
-        server = _Server(listen, page)
+        server = _Server(listen, render_page)
     except OSError as error:
         raise UnmetError(
             f"cannot listen on {listen.address}:{listen.port}: {error.strerror or error}",
-            "see who does (`ss -ltnp`), or change listen in the configuration",
+            "find the process that uses the port (`ss -ltnp`), or change listen.address or "
+            "listen.port in the configuration",
         ) from error
     thread = Thread(target=server.serve_forever, name="xengt-http", daemon=True)
     thread.start()
@@ -149,7 +150,7 @@ def http_server(listen: Listen, page: Answer) -> Iterator[str]:
         thread.join()
 
 
-def _tls(listen: Listen) -> ssl.SSLContext | None:
+def _tls_context(listen: Listen) -> ssl.SSLContext | None:
     if listen.certificate is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -161,7 +162,8 @@ def _tls(listen: Listen) -> ssl.SSLContext | None:
     except OSError as error:  # ssl.SSLError is one
         files = ", ".join(filter(None, (listen.certificate, listen.key, listen.client_ca)))
         raise UnmetError(
-            f"TLS cannot be had with {files}: {error.strerror or error}",
-            "give a PEM certificate, its own key without a passphrase, and the clients' CA",
+            f"cannot set up TLS with {files}: {error.strerror or error}",
+            "provide a PEM certificate, its private key without a passphrase, and a PEM file with "
+            "the CA certificates of the clients",
         ) from error
     return context

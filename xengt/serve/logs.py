@@ -1,7 +1,7 @@
-"""Where log records go: to journald with their fields, where it reads standard error; else lines.
+"""Logging: structured records if journald reads standard error, otherwise lines there.
 
-Stands on journald's native protocol (systemd's docs/JOURNAL_NATIVE_PROTOCOL.md).
-A record's own fields are given as `extra={"XENGT_STATUS": ...}`.
+Uses journald's native protocol (systemd's docs/JOURNAL_NATIVE_PROTOCOL.md). Additional
+fields of a record are given as `extra={"XENGT_STATUS": ...}`.
 """
 
 import logging
@@ -20,38 +20,39 @@ from xengt.errors import XengtError
 log = logging.getLogger(__name__)
 
 SOCKET = Path("/run/systemd/journal/socket")
-#: what the names of a record's own fields begin with
-OWN = "XENGT_"
+#: beginning of the names of additional fields
+FIELD_PREFIX = "XENGT_"
 _LENGTH = struct.Struct("<Q")
 #: level → syslog's priority
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 _CRITICAL = 2
 
 
-def start(place: Path = SOCKET) -> None:
-    """Have records of all loggers told.
+def configure(journal_socket: Path = SOCKET) -> None:
+    """Configure the root logger, at level INFO.
 
     Args:
-        place: journald's socket.
+        journal_socket: journald's socket.
     """
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(logging.Formatter("xengt: %(levelname)s: %(message)s"))
-    handler = JournalHandler(lines, place) if is_journal() else lines
+    handler = JournalHandler(lines, journal_socket) if is_journal() else lines
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def is_journal() -> bool:
-    """Whether journald reads standard error (JOURNAL_STREAM, systemd.exec(5))."""
-    error = os.fstat(2)
-    return os.environ.get("JOURNAL_STREAM") == f"{error.st_dev}:{error.st_ino}"
+    """Return whether journald reads standard error (JOURNAL_STREAM, systemd.exec(5))."""
+    stderr = os.fstat(2)
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
 @contextmanager
 def errors_logged() -> Iterator[None]:
-    """Make what ends the command one record of the journal; elsewhere it is told as ever.
+    """Log an error that ends the command as one record if journald reads standard error.
 
     Raises:
-        typer.Exit: in place of an error that has been told, with its exit code.
+        XengtError: without journald, unchanged.
+        typer.Exit: in place of an error that has been logged, with its exit code.
     """
     try:
         yield
@@ -63,28 +64,28 @@ def errors_logged() -> Iterator[None]:
 
 
 class JournalHandler(logging.Handler):
-    """Sends records to journald.
+    """A handler that sends records to journald.
 
     Args:
-        otherwise: gets those that journald does not take.
-        place: its socket.
+        fallback: gets the records that cannot be sent.
+        journal_socket: journald's socket.
     """
 
-    def __init__(self, otherwise: logging.Handler, place: Path) -> None:
-        """Make the socket; journald may start and go as it likes."""
+    def __init__(self, fallback: logging.Handler, journal_socket: Path) -> None:
+        """Create a socket, without connecting it: journald may restart at any time."""
         super().__init__()
-        # Its level, its time and whose it is are fields of their own.
+        # The journal has fields for the level, the time and the program.
         self.setFormatter(logging.Formatter("%(message)s"))
-        self._otherwise = otherwise
-        self._place = str(place)
+        self._fallback = fallback
+        self._journal_socket = str(journal_socket)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a record, or give it to the other handler."""
+        """Send a record, or pass it to the fallback."""
         try:
-            self._socket.sendto(datagram(self.format(record), record), self._place)
+            self._socket.sendto(datagram(self.format(record), record), self._journal_socket)
         except OSError:
-            self._otherwise.emit(record)
+            self._fallback.emit(record)
 
     def close(self) -> None:
         """Close the socket."""
@@ -93,13 +94,15 @@ class JournalHandler(logging.Handler):
 
 
 def datagram(message: str, record: logging.LogRecord) -> bytes:
-    """A record as journald reads it.
+    """Return a record in journald's native format.
 
     Args:
-        message: the record's, with its traceback.
-        record: whose level, place and own fields go along.
+        message: of the record, with its traceback.
+        record: gives the level, the place in the code and the additional fields.
     """
-    own = {key: str(value) for key, value in vars(record).items() if key.startswith(OWN)}
+    additional = {
+        key: str(value) for key, value in vars(record).items() if key.startswith(FIELD_PREFIX)
+    }
     fields = {
         "MESSAGE": message,
         "PRIORITY": str(_PRIORITIES.get(record.levelno, _CRITICAL)),
@@ -108,13 +111,13 @@ def datagram(message: str, record: logging.LogRecord) -> bytes:
         "CODE_LINE": str(record.lineno),
         "CODE_FUNC": record.funcName or "",
         "LOGGER": record.name,
-        **own,
+        **additional,
     }
     return b"".join(_field(name, value.encode()) for name, value in fields.items())
 
 
 def _field(name: str, value: bytes) -> bytes:
-    # By its length where a newline would end it.
+    # A value with a newline is preceded by its length.
     if b"\n" in value:
         return name.encode() + b"\n" + _LENGTH.pack(len(value)) + value + b"\n"
     return name.encode() + b"=" + value + b"\n"

@@ -1,8 +1,8 @@
-"""The page that a scrape is given: what prometheus_client writes, of which only the numbers change.
+"""The page of a scrape: formatted by prometheus_client once, then with new numbers only.
 
-The library takes some 25,000 instructions to write a sample of a histogram, and a page has
-2,000 of them at every scrape. Here it writes a family once, and again when its series change;
-in between, numbers are put into the lines it has written.
+The library takes about 25,000 instructions to format a sample of a histogram, and a page has
+2,000 of them at every scrape. Here the library formats a family once, and again when its
+label values change; otherwise numbers are put into the lines that it has formatted.
 """
 
 import threading
@@ -20,34 +20,34 @@ from xengt.serve.metrics.metric_families import MetricFamily, MetricSource
 
 
 @dataclass(frozen=True)
-class _Written:
-    """A family as the library has written it.
+class _FormattedFamily:
+    """A family as the library has formatted it, without the numbers.
 
     Attributes:
-        shape: it had then.
-        beginnings: of its lines, up to their numbers, with the comments above and the end of the
-            line before.
-        end: of the last line; or comments, of a family without a series.
+        label_values: of the family when it was formatted.
+        beginnings: of its lines, up to their numbers, each with the comments above it and the
+            end of the line before.
+        end: of the last line; or the comments, if the family has no series.
     """
 
-    shape: object
+    label_values: object
     beginnings: tuple[str, ...]
     end: str
 
     def text(self, numbers: Sequence[float]) -> str:
-        """Return it with other numbers, one a line."""
-        # In C but for the look at each number: these are most of a page.
-        written = [str(number) if type(number) is int else _text(number) for number in numbers]
-        return "".join([*chain.from_iterable(zip(self.beginnings, written, strict=True)), self.end])
+        """Return the text of the family with these numbers, one for each line."""
+        # Everything but the choice for each number runs in C: numbers are most of a page.
+        texts = [str(number) if type(number) is int else _text(number) for number in numbers]
+        return "".join([*chain.from_iterable(zip(self.beginnings, texts, strict=True)), self.end])
 
 
 def _text(number: float) -> str:
-    """Write a number that is no whole one, which the library knows how to."""
+    """Format a floating-point number as the library does."""
     return str(floatToGoString(number))  # type: ignore[no-untyped-call]
 
 
-class _Just(Collector):
-    """One metric, or those of some sources, for the library to write."""
+class _FixedCollector(Collector):
+    """A collector of given metrics, for the library to format."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
@@ -57,66 +57,68 @@ class _Just(Collector):
 
 
 class Page:
-    """All that is told.
+    """The page with all metrics of the agent.
 
     Args:
-        sources: in the order in which they are told.
-        others: collectors of the library's own; written by it each time.
+        sources: of metrics, in the order in which a page has them.
+        collectors: of prometheus_client, which formats theirs for every page.
     """
 
-    def __init__(self, sources: Sequence[MetricSource], others: Sequence[Collector] = ()) -> None:
-        """Write nothing yet."""
+    def __init__(
+        self, sources: Sequence[MetricSource], collectors: Sequence[Collector] = ()
+    ) -> None:
+        """Format nothing yet."""
         self._sources = sources
-        self._others = CollectorRegistry()
-        for each in others:
-            self._others.register(each)
-        self._written: dict[str, _Written] = {}
+        self._collectors = CollectorRegistry()
+        for each in collectors:
+            self._collectors.register(each)
+        self._formatted: dict[str, _FormattedFamily] = {}
         self._lock = threading.Lock()
 
     def answer(self, accept: str) -> tuple[bytes, str]:
-        """Write it as it is asked for.
+        """Return a page in a format that the client accepts.
 
         Args:
-            accept: the header of the request; whatever it says, text can be had.
+            accept: the Accept header of the request; text is the default.
 
         Returns:
-            The page, and its type.
+            The page and its content type.
         """
-        if native_histogram.asked_for(accept):
+        if native_histogram.is_requested(accept):
             return self._openmetrics(), native_histogram.content_type()
         return self.text(), CONTENT_TYPE_LATEST
 
     def _openmetrics(self) -> bytes:
-        """Write all of it by the library, native histograms included."""
+        """Return a page with native histograms, all of which the library formats."""
         with self._lock:
             families = [family for source in self._sources for family in source.families()]
             metrics = [(family.native or family.metric)() for family in families]
-        return native_histogram.write(_Just([*metrics, *self._others.collect()]))
+        return native_histogram.render(_FixedCollector([*metrics, *self._collectors.collect()]))
 
     def text(self) -> bytes:
-        """Write it, in Prometheus' text format, as everything is now."""
+        """Return a page in Prometheus' text format."""
         with self._lock:
             parts = list(self._parts())
-        return "".join(parts).encode() + generate_latest(self._others)
+        return "".join(parts).encode() + generate_latest(self._collectors)
 
     def _parts(self) -> Iterator[str]:
         for source in self._sources:
             for family in source.families():
-                written = self._written.get(family.name)
-                if written is None or written.shape != family.shape:
-                    written = self._written[family.name] = _write(family)
-                yield written.text(family.numbers)
+                formatted = self._formatted.get(family.name)
+                if formatted is None or formatted.label_values != family.label_values:
+                    formatted = self._formatted[family.name] = _format(family)
+                yield formatted.text(family.numbers)
 
 
-def _write(family: MetricFamily) -> _Written:
+def _format(family: MetricFamily) -> _FormattedFamily:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Just([family.metric()]))
+    registry.register(_FixedCollector([family.metric()]))
     beginnings, above = [], ""
-    # Not splitlines(): a domain's name may have what only Python takes for the end of a line.
+    # Not splitlines(), which also splits at characters that a domain's name may contain.
     for line in generate_latest(registry).decode().split("\n")[:-1]:
         if line.startswith("#"):
             above += f"{line}\n"
         else:
             beginnings.append(above + line[: line.rindex(" ") + 1])
             above = "\n"
-    return _Written(family.shape, tuple(beginnings), above)
+    return _FormattedFamily(family.label_values, tuple(beginnings), above)

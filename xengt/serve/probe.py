@@ -1,7 +1,7 @@
-"""The probe: a few references of a domain of its own, mapped and unmapped now and then.
+"""The probe: a thread that regularly maps and unmaps a few references and times that.
 
-A thread takes a round, of every case in turn, and then waits: for the interval,
-and for as long as the budget wants after what the round has cost.
+The granter is an empty domain that the probe creates. A round measures every case once.
+The thread then waits until the next interval, or longer if the CPU budget requires it.
 """
 
 import logging
@@ -35,20 +35,22 @@ from xenlib_cffi.loop import Loop
 log = logging.getLogger(__name__)
 
 OPERATIONS = ("map", "unmap")
-#: rounds of the loop before any is recorded
+#: calls of the loop before the first that is recorded
 _WARMUP = 4
-#: mappings of a reference that have a fast entry
-_FAST = 2
+#: fast slots of an active entry: further mappings of the reference are recorded in maptrack
+_FAST_SLOTS = 2
+#: longest wait between two heartbeats, in seconds
+_HEARTBEAT_S = 1.0
 
 
 @dataclass(frozen=True)
 class ProbeCase:
-    """What is measured, of all that a round measures.
+    """One case of a round.
 
     Attributes:
-        engine: `hypercall`, `gntdev`.
-        batch: references a call.
-        mappings: of each reference, the timed one included.
+        engine: `hypercall` or `gntdev`.
+        batch: references per call.
+        mappings: of each reference at once, the timed one included.
     """
 
     engine: EngineName
@@ -57,206 +59,211 @@ class ProbeCase:
 
     @property
     def setup(self) -> Setup:
-        """The case as `bench` has it: a batch of references, one thread."""
+        """The same case for `bench`: one batch of references, one thread."""
         return Setup(
-            granter="empty",
-            granters=1,
             engine=self.engine,
-            references=self.batch,
+            granter="empty",
             batch=self.batch,
-            threads=1,
+            references=self.batch,
             mappings=self.mappings,
-            readonly=False,
-            hold=0,
-            rate=None,
         )
 
-    def path(self, kind: Maptrack, gntdev_entries: int) -> str:
-        """Which way the timed mapping takes: `fast`, `slow`, or `unknown`.
+    def path(self, maptrack: Maptrack, gntdev_entries: int) -> str:
+        """Return where the hypervisor records the timed mapping: `fast`, `slow` or `unknown`.
 
         Args:
-            kind: the maptrack that the hypervisor keeps.
+            maptrack: variant of the running hypervisor.
             gntdev_entries: as of a `Probe`.
         """
-        if kind == "unknown":
-            return kind
+        if maptrack == "unknown":
+            return maptrack
         entries = self.mappings * (gntdev_entries if self.engine == "gntdev" else 1)
-        return "fast" if kind == "fast" and entries <= _FAST else "slow"
+        return "fast" if maptrack == "fast" and entries <= _FAST_SLOTS else "slow"
 
 
-def _name(status: int) -> str:
-    """Xen's name of a status, without which a label would be a number."""
+def _status_name(status: int) -> str:
+    """Return Xen's name of a grant status, or the number if it has none."""
     try:
         return f"GNTST_{GrantStatus(status).name.lower()}"
     except ValueError:
         return str(status)
 
 
-class Measured:
-    """What is known of a case."""
+class CaseLatencies:
+    """The latencies of one case, by operation.
+
+    Attributes:
+        buckets: of all rounds.
+        overheads_s: measurement overhead in seconds per operation, of the last round.
+    """
 
     def __init__(self) -> None:
-        """Begin with nothing."""
-        self.operations = {name: Buckets() for name in OPERATIONS}
-        self.floors_s = dict.fromkeys(OPERATIONS, 0.0)
+        """Begin without any."""
+        self.buckets = {name: Buckets() for name in OPERATIONS}
+        self.overheads_s = dict.fromkeys(OPERATIONS, 0.0)
 
 
 class Probe(threading.Thread):
-    """Probes until it is told to stop.
+    """The thread that takes rounds until it is stopped.
 
     Attributes:
-        engines: of the options, and whether this dom0 has each; without any it takes no round.
-        errors: how often it failed, by Xen's status; `none` where it was not Xen that refused.
-        busy: rounds not taken because a benchmark was running.
-        rounds: taken.
-        cpu_s: seconds of CPU time that all rounds took.
-        took_s: seconds that the last one took.
-        failing: whether the last one failed.
-        last_success: when one ended well, in seconds since the epoch; 0: none has.
-        beaten: time.monotonic() of the last sign of life.
+        engines: configured engines, and whether this dom0 can run each; without a usable one
+            there are no rounds.
+        latencies: by case.
+        errors: failed rounds by Xen's name of the grant status; `none`: not a grant status.
+        rounds: completed rounds.
+        rounds_skipped: rounds skipped because a benchmark was running.
+        cpu_s: CPU time of all rounds in seconds.
+        round_s: duration of the last round in seconds.
+        failing: whether the last round failed.
+        last_success: Unix time at which the last successful round ended; 0 before the first.
+        last_heartbeat: time.monotonic() of the last sign of life.
+        lock: protects all of these.
 
     Args:
-        options: what to do.
-        engines: those of the options, and whether this dom0 has each.
-        kind: the maptrack that the hypervisor keeps.
-        gntdev_entries: mappings of a reference that gntdev makes: 2 in a PV dom0, else 1.
+        options: of the configuration.
+        engines: configured engines, and whether this dom0 can run each.
+        maptrack: variant of the running hypervisor.
+        gntdev_entries: mappings that Xen records for one of gntdev's: 2 in a PV dom0, else 1.
     """
 
     def __init__(
         self,
         options: ProbeOptions,
         engines: Mapping[EngineName, bool],
-        kind: Maptrack,
+        maptrack: Maptrack,
         *,
         gntdev_entries: int,
     ) -> None:
-        """Prepare; `start` begins."""
+        """Prepare the thread; `start` starts it."""
         super().__init__(name="xengt-probe", daemon=True)
         self._options = options
         self._stopping = threading.Event()
-        self._kind = kind
+        self._maptrack = maptrack
         self._gntdev_entries = gntdev_entries
         self.engines = dict(engines)
-        able = [name for name, up in engines.items() if up]
-        self.measured = {
-            ProbeCase(*each): Measured()
-            for each in product(able, options.batches, options.mappings)
+        usable = [name for name, up in engines.items() if up]
+        self.latencies = {
+            ProbeCase(*each): CaseLatencies()
+            for each in product(usable, options.batches, options.mappings)
         }
         self.lock = threading.Lock()
         self.errors: Counter[str] = Counter()
-        self.busy = self.rounds = 0
+        self.rounds = self.rounds_skipped = 0
         self.failing = False
-        self.cpu_s = self.took_s = self.last_success = 0.0
-        self.beaten = time.monotonic()
+        self.cpu_s = self.round_s = self.last_success = 0.0
+        self.last_heartbeat = time.monotonic()
         self._pause_s = options.interval_s
 
     @property
     def cpu_budget(self) -> float:
-        """What it may take of one vCPU, on the average."""
+        """Highest average CPU time of the probe, as a fraction of one vCPU."""
         return self._options.cpu_budget
 
     @property
-    def able(self) -> bool:
-        """Whether there is anything that it can measure."""
-        return bool(self.measured)
+    def has_cases(self) -> bool:
+        """Whether there is a case that this dom0 can measure."""
+        return bool(self.latencies)
 
     def path(self, case: ProbeCase) -> str:
-        """Which way a case's timed mapping takes: `fast`, `slow`, or `unknown`."""
-        return case.path(self._kind, self._gntdev_entries)
+        """Return where the hypervisor records a case's timed mapping: see `ProbeCase.path`."""
+        return case.path(self._maptrack, self._gntdev_entries)
 
     def stop(self) -> None:
-        """End after the case that is being measured, and wait for that."""
+        """Stop after the case that is being measured, and wait for the thread to end."""
         self._stopping.set()
         if self.is_alive():
             self.join()
 
     def run(self) -> None:
-        """Probe; what fails is counted, and tried again after an interval."""
-        while self.able and not self._stopping.is_set():
+        """Take rounds; after a failure, try again at the next interval with a new granter."""
+        while self.has_cases and not self._stopping.is_set():
             try:
-                self._probe()
+                self._take_rounds()
             except (XengtError, GrantError, XenLibraryError, MissingLibraryError) as error:
-                self._failed(error)
+                self._record_failure(error)
                 self._wait(self._pause_s)
 
-    def _probe(self) -> None:
-        """Take rounds on one granter, until it is to stop or something fails."""
+    def _take_rounds(self) -> None:
+        """Take rounds on one granter, until the probe is stopped or a round fails."""
         with EmptyDomains(1) as granter:
             references = granter.references(max(self._options.batches))
             while not self._stopping.is_set():
-                self._account(lambda: self._round(references))
+                self._account(lambda: self._take_round(references))
                 self._wait(self._pause_s)
 
     def _account(self, work: Callable[[], None]) -> None:
-        """Do it, and see what it cost and how long that wants to be waited for."""
-        began, before = time.monotonic(), time.process_time()
+        """Do the work of a round, add its CPU time, and set the pause that the budget requires."""
+        began, cpu_before = time.monotonic(), time.process_time()
         try:
             work()
         finally:
-            cost, took = time.process_time() - before, time.monotonic() - began
-            self._pause_s = max(self._options.interval_s, cost / self.cpu_budget) - took
+            cpu_s, round_s = time.process_time() - cpu_before, time.monotonic() - began
+            self._pause_s = max(self._options.interval_s, cpu_s / self.cpu_budget) - round_s
             with self.lock:
-                self.cpu_s += cost
-                self.took_s = took
+                self.cpu_s += cpu_s
+                self.round_s = round_s
 
-    def _round(self, references: Sequence[Reference]) -> None:
+    def _take_round(self, references: Sequence[Reference]) -> None:
         with ExitStack() as stack:
             try:
-                book = stack.enter_context(journal.open_journal())
+                open_journal = stack.enter_context(journal.open_journal())
             except UnmetError as error:
-                # A benchmark has it: two at once would measure each other.
-                log.info("no round: %s", error)
+                # A benchmark has the journal: two at once would measure each other.
+                log.info("probe round skipped: %s", error)
                 with self.lock:
-                    self.busy += 1
+                    self.rounds_skipped += 1
                 return
-            sweep.clean_up(book)
-            stack.callback(sweep.clean_up, book)
-            for case in self.measured:
+            sweep.clean_up(open_journal)
+            stack.callback(sweep.clean_up, open_journal)
+            for case in self.latencies:
                 if self._stopping.is_set():
                     return
-                self._measure(case, references, book)
+                self._measure(case, references, open_journal)
         with self.lock:
             self.rounds += 1
             self.failing = False
             self.last_success = time.time()
 
-    def _measure(self, case: ProbeCase, references: Sequence[Reference], book: Journal) -> None:
-        self.beaten = time.monotonic()
+    def _measure(
+        self, case: ProbeCase, references: Sequence[Reference], open_journal: Journal
+    ) -> None:
+        self.last_heartbeat = time.monotonic()
         setup = case.setup
         engine = create_engine(case.engine, readonly=False)
-        with run.holding(engine, book, setup, references[: case.batch]) as shares:
-            floor, loop = (
+        with run.holding(engine, open_journal, setup, references[: case.batch]) as shares:
+            overhead, loop = (
                 Loop(kind, shares, batch=case.batch, warmup=_WARMUP, rounds=self._options.calls)
                 for kind in (engine.overhead_loop, engine.loop)
             )
-            floor.run()
+            overhead.run()
             loop.run()
-        self._note(case, floor, loop)
+        self._record(case, overhead, loop)
 
-    def _note(self, case: ProbeCase, floor: Loop, loop: Loop) -> None:
-        both = zip(OPERATIONS, (loop.maps, loop.unmaps), (floor.maps, floor.unmaps), strict=True)
+    def _record(self, case: ProbeCase, overhead: Loop, loop: Loop) -> None:
+        histograms = ((loop.maps, overhead.maps), (loop.unmaps, overhead.unmaps))
         with self.lock:
-            measured = self.measured[case]
-            for operation, calls, refused in both:
-                measured.operations[operation].add(calls, case.batch)
-                measured.floors_s[operation] = refused.percentile(50) * 1e-9 / case.batch
+            latencies = self.latencies[case]
+            for operation, (calls, rejected) in zip(OPERATIONS, histograms, strict=True):
+                latencies.buckets[operation].add(calls, case.batch)
+                latencies.overheads_s[operation] = rejected.percentile(50) * 1e-9 / case.batch
 
-    def _failed(self, error: Exception) -> None:
-        refused = error if isinstance(error, GrantError) else error.__cause__
-        status = refused.status if isinstance(refused, GrantError) else None
-        word = "none" if status is None else _name(status)
-        fields = {"XENGT_STATUS": word}
-        if isinstance(refused, GrantError):
-            fields |= {"XENGT_DOMID": str(refused.domid), "XENGT_GREF": str(refused.gref)}
-        log.warning("the probe failed: %s", error, extra=fields)
+    def _record_failure(self, error: Exception) -> None:
+        grant_error = error if isinstance(error, GrantError) else error.__cause__
+        status = grant_error.status if isinstance(grant_error, GrantError) else None
+        status_name = "none" if status is None else _status_name(status)
+        fields = {"XENGT_STATUS": status_name}
+        if isinstance(grant_error, GrantError):
+            fields |= {"XENGT_DOMID": str(grant_error.domid), "XENGT_GREF": str(grant_error.gref)}
+        log.warning("probe round failed: %s", error, extra=fields)
         with self.lock:
             self.failing = True
-            self.errors[word] += 1
+            self.errors[status_name] += 1
 
     def _wait(self, seconds: float) -> None:
-        """Wait, with a sign of life now and then."""
+        """Wait, and update the heartbeat meanwhile."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self.beaten = time.monotonic()
-            if self._stopping.wait(min(left, 1.0)):
+        while (remaining := end - time.monotonic()) > 0:
+            self.last_heartbeat = time.monotonic()
+            if self._stopping.wait(min(remaining, _HEARTBEAT_S)):
                 return

@@ -1,4 +1,4 @@
-"""Telling systemd how the service is (sd_notify(3))."""
+"""Notifications to systemd about the state of the service (sd_notify(3))."""
 
 import os
 import socket
@@ -7,28 +7,28 @@ from contextlib import suppress
 
 
 def notify(state: str) -> None:
-    """Send a state; nothing where systemd has not asked for any.
+    """Send a state to systemd; does nothing without NOTIFY_SOCKET.
 
     Args:
-        state: `READY=1`, `WATCHDOG=1`, ..., several with newlines between.
+        state: `READY=1`, `WATCHDOG=1`, ..., several separated by newlines.
     """
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
-    sending = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-    # It is no reason to end that systemd is not there to be told.
-    with sending, suppress(OSError):
-        sending.connect("\0" + path[1:] if path.startswith("@") else path)
-        sending.sendall(state.encode())
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    # The agent runs on if systemd does not listen.
+    with sender, suppress(OSError):
+        sender.connect("\0" + path[1:] if path.startswith("@") else path)
+        sender.sendall(state.encode())
 
 
-def reloading() -> None:
-    """Say that the configuration is being read again (`Type=notify-reload`)."""
+def notify_reloading() -> None:
+    """Announce that the configuration is being reloaded (`Type=notify-reload`)."""
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
-def watchdog_s() -> float | None:
-    """How often systemd wants a sign of life, in seconds; None: never."""
+def watchdog_timeout_s() -> float | None:
+    """Return the watchdog timeout that systemd has set, in seconds; None without a watchdog."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     pid = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     return int(microseconds) / 1e6 if microseconds.isdigit() and pid == str(os.getpid()) else None

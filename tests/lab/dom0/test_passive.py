@@ -103,7 +103,7 @@ def test_what_killed_ones_leave_is_taken_back(agent, config):
     assert [each for each in said if "instances/xengt" in each and "killed agent" in each], said
     second = agent()  # takes it back, there being no guard any more
     assert second.scraped()["xengt_passive_up",] == 1
-    assert guard.abandoned() == []  # it is the second one's now
+    assert guard.abandoned_trace_objects() == []  # it is the second one's now
     config.write_text(CONFIG.format("false"))
     second.process.send_signal(signal.SIGHUP)
     second.listens()

@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.patience import patient
-from tests.unit.usage_stand_ins import xen
+from tests.unit.fake_hypervisor import xen
 from xengt import cli
 from xengt.cli import usage
 from xengt.report.terminal import usage_table

@@ -1,10 +1,11 @@
-"""The agent's configuration: every key, and what is wrong with one."""
+"""The agent's configuration: every key, and the errors for invalid ones."""
 
 import pytest
 
-from tests.unit.serving import written
+from tests.unit.agent_fixtures import write_config
 from xengt.errors import UnmetError
 from xengt.serve.config import (
+    MANUAL,
     Config,
     HostOptions,
     Listen,
@@ -13,17 +14,20 @@ from xengt.serve.config import (
     load,
 )
 
+TABLES = "the tables are [listen], [probe], [passive], [host]"
+LISTEN = "the keys of [listen] are address, port, certificate, key, client_ca"
 
-def test_without_a_file_it_is_what_holds(tmp_path):
-    assert load(None) == load(written(tmp_path, "")) == Config()
+
+def test_without_a_file_all_keys_have_their_defaults(tmp_path):
+    assert load(None) == load(write_config(tmp_path, "")) == Config()
     assert (Config().listen.address, Config().listen.port) == ("127.0.0.1", 9805)
 
 
-def test_every_key_is_taken(tmp_path):
+def test_every_key_is_loaded(tmp_path):
     for name in ("crt", "key", "ca"):
         (tmp_path / name).write_text("x")
     found = load(
-        written(
+        write_config(
             tmp_path,
             f"""
             [listen]
@@ -59,39 +63,85 @@ def test_every_key_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("text", "what", "remedy"),
     [
-        ("[nowhere]", "nowhere", "listen, probe, passive, host"),
-        ("listen = 3", "listen", "listen, probe, passive, host"),
-        ("[listen]\nport = 1\nprot = 2", "listen.prot", "port"),
-        ("[listen]\naddress = 5", "listen.address", "text"),
-        ("[listen]\nport = 65536", "listen.port", "65535"),
-        ("[listen]\nport = true", "listen.port", "whole number"),
-        ('[listen]\ncertificate = "/none"', "listen.certificate", "No such file"),
-        ('[listen]\nkey = "/none"', "listen.key", "No such file"),
-        ('[listen]\nclient_ca = "/none"', "listen.client_ca", "No such file"),
-        ('[listen]\ncertificate = "/dev/null"', "listen.certificate and listen.key", "one"),
-        ('[listen]\nclient_ca = "/dev/null"', "listen.client_ca", "certificate"),
-        ("[probe]\nenabled = 1", "probe.enabled", "true or false"),
-        ("[probe]\ninterval_s = 0", "probe.interval_s", "above 0"),
-        ("[probe]\ncpu_budget = 1.5", "probe.cpu_budget", "1 at most"),
-        ("[probe]\ncpu_budget = nan", "probe.cpu_budget", "1 at most"),
-        ('[probe]\nengines = ["privcmd"]', "probe.engines", "hypercall, gntdev"),
-        ("[probe]\nbatches = []", "probe.batches", "not empty"),
-        ("[probe]\nbatches = [0]", "probe.batches", "from 1"),
-        ("[probe]\nmappings = [4]", "probe.mappings", "to 3"),
-        ("[probe]\ncalls = 1.5", "probe.calls", "whole number"),
-        ("[passive]\nenabled = 'no'", "passive.enabled", "true or false"),
-        ("[host]\ndomains = -1", "host.domains", "from 0"),
+        ("[nowhere]", "nowhere is not a table of the configuration", TABLES),
+        ("listen = 3", "listen is not a table of the configuration", TABLES),
+        ("[listen]\nport = 1\nprot = 2", "listen.prot is not a known key", LISTEN),
+        ("[listen]\naddress = 5", "listen.address must be a non-empty string, not 5", MANUAL),
+        ("[listen]\naddress = ''", "listen.address must be a non-empty string, not ''", MANUAL),
+        (
+            "[listen]\nport = 65536",
+            "listen.port must be an integer from 0 to 65535, not 65536",
+            MANUAL,
+        ),
+        (
+            "[listen]\nport = true",
+            "listen.port must be an integer from 0 to 65535, not True",
+            MANUAL,
+        ),
+        *(
+            (
+                f'[listen]\n{key} = "/none"',
+                f"listen.{key}: /none cannot be read: No such file or directory",
+                MANUAL,
+            )
+            for key in ("certificate", "key", "client_ca")
+        ),
+        (
+            '[listen]\ncertificate = "/dev/null"',
+            "listen.certificate and listen.key require each other",
+            "set both keys, or neither",
+        ),
+        (
+            '[listen]\nclient_ca = "/dev/null"',
+            "listen.client_ca requires listen.certificate and listen.key",
+            "set all three keys, or remove listen.client_ca",
+        ),
+        ("[probe]\nenabled = 1", "probe.enabled must be true or false, not 1", MANUAL),
+        (
+            "[probe]\ninterval_s = 0",
+            "probe.interval_s must be a number greater than 0 and at most 86400, not 0",
+            MANUAL,
+        ),
+        (
+            "[probe]\ncpu_budget = 1.5",
+            "probe.cpu_budget must be a number greater than 0 and at most 1, not 1.5",
+            MANUAL,
+        ),
+        (
+            "[probe]\ncpu_budget = nan",
+            "probe.cpu_budget must be a number greater than 0 and at most 1, not nan",
+            MANUAL,
+        ),
+        (
+            '[probe]\nengines = ["privcmd"]',
+            "probe.engines[0] must be one of hypercall, gntdev, not 'privcmd'",
+            MANUAL,
+        ),
+        ("[probe]\nbatches = []", "probe.batches must be a non-empty list, not []", MANUAL),
+        (
+            "[probe]\nbatches = [1, 0]",
+            "probe.batches[1] must be an integer from 1 to 512, not 0",
+            MANUAL,
+        ),
+        (
+            "[probe]\nmappings = [4]",
+            "probe.mappings[0] must be an integer from 1 to 3, not 4",
+            MANUAL,
+        ),
+        ("[probe]\ncalls = 1.5", "probe.calls must be an integer from 1 to 10000, not 1.5", MANUAL),
+        ("[passive]\nenabled = 'no'", "passive.enabled must be true or false, not 'no'", MANUAL),
+        ("[host]\ndomains = -1", "host.domains must be an integer from 0 to 32768, not -1", MANUAL),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, text, what, remedy):
+def test_an_error_names_the_key_and_what_it_must_be(tmp_path, text, what, remedy):
+    file = write_config(tmp_path, text)
     with pytest.raises(UnmetError) as caught:
-        load(written(tmp_path, text))
-    assert what in caught.value.what
-    assert remedy in caught.value.remedy
+        load(file)
+    assert (caught.value.what, caught.value.remedy) == (f"{file}: {what}", remedy)
 
 
-def test_what_cannot_be_read_is_told(tmp_path):
+def test_a_file_that_cannot_be_read_or_parsed_is_an_error(tmp_path):
     with pytest.raises(UnmetError, match="cannot be read"):
         load(tmp_path / "none")
     with pytest.raises(UnmetError, match="not TOML"):
-        load(written(tmp_path, "[listen"))
+        load(write_config(tmp_path, "[listen"))

@@ -1,4 +1,4 @@
-"""The agent in XenStore: it follows names by watches, and leaves its status."""
+"""The agent and XenStore: names followed by watches, and the published status."""
 
 import logging
 import time
@@ -6,16 +6,16 @@ import time
 import pytest
 
 from tests.patience import patient
-from tests.unit.waiting import waits_until
+from tests.unit.waiting import wait_until
 from tests.unit.xenstored import FakeXenstored
 from xengt.serve import domain_names
 from xengt.serve.domain_names import DomainNames
 
-HOME = "/local/domain/0/data/xengt/serve"
+STATUS = "/local/domain/0/data/xengt/serve"
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def socket_path(tmp_path, monkeypatch):
     monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "socket",))
     monkeypatch.setattr(domain_names, "_DEADLINE_S", patient(0.5))
     monkeypatch.setattr(domain_names, "_TICK_S", 0.05)
@@ -24,8 +24,8 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def daemon(place):
-    made = FakeXenstored(place)
+def daemon(socket_path):
+    made = FakeXenstored(socket_path)
     made.nodes["/local/domain/0/name"] = b"Domain-0"
     yield made
     made.stop()
@@ -40,100 +40,102 @@ def following():
     made.stop()
 
 
-def come(daemon, domid, name):
+def introduce(daemon, domid, name):
     daemon.nodes[f"/local/domain/{domid}/name"] = name
     daemon.changed("@introduceDomain")
 
 
-def go(daemon, domid):
+def release(daemon, domid):
     del daemon.nodes[f"/local/domain/{domid}/name"]
     daemon.changed("@releaseDomain")
 
 
-def figures(following):
+def samples_of(following):
     return {
-        (family.name, *words): number
+        (family.name, *label_values): number
         for family in following.families()
-        for words, number in zip(family.shape, family.numbers, strict=True)
+        for label_values, number in zip(family.label_values, family.numbers, strict=True)
     }
 
 
-def test_names_come_change_and_go(daemon, following):
+def test_names_appear_change_and_disappear(daemon, following):
     following.start()
-    assert waits_until(lambda: following.name_of(0) == "Domain-0")
-    come(daemon, 7, "wéb".encode())
-    assert waits_until(lambda: following.name_of(7) == "wéb")
+    assert wait_until(lambda: following.name_of(0) == "Domain-0")
+    introduce(daemon, 7, "wéb".encode())
+    assert wait_until(lambda: following.name_of(7) == "wéb")
     daemon.nodes["/local/domain/7/name"] = b"db"
     daemon.changed("/local/domain/7/name")
-    assert waits_until(lambda: following.name_of(7) == "db")
-    go(daemon, 7)
-    assert waits_until(lambda: following.name_of(7) is None)
-    assert figures(following) == {
+    assert wait_until(lambda: following.name_of(7) == "db")
+    release(daemon, 7)
+    assert wait_until(lambda: following.name_of(7) is None)
+    assert samples_of(following) == {
         ("xengt_xenstore_up",): 1,
-        ("xengt_domain_changes", "introduced"): 1,
-        ("xengt_domain_changes", "released"): 1,
+        ("xengt_domain_changes_total", "introduced"): 1,
+        ("xengt_domain_changes_total", "released"): 1,
     }
     assert len([path for _, path, _ in daemon.watches if b"/7/" in path]) == 0
 
 
-def test_a_domain_whose_domid_is_used_again_has_its_own_name(daemon, following):
+def test_a_reused_domid_has_the_name_of_the_new_domain(daemon, following):
     following.start()
-    come(daemon, 7, b"first")
-    assert waits_until(lambda: following.name_of(7) == "first")
-    go(daemon, 7)
-    assert waits_until(lambda: following.name_of(7) is None)
-    come(daemon, 7, b"second")
-    assert waits_until(lambda: following.name_of(7) == "second")
+    introduce(daemon, 7, b"first")
+    assert wait_until(lambda: following.name_of(7) == "first")
+    release(daemon, 7)
+    assert wait_until(lambda: following.name_of(7) is None)
+    introduce(daemon, 7, b"second")
+    assert wait_until(lambda: following.name_of(7) == "second")
 
 
-def test_the_status_is_written_kept_and_removed(daemon, following):
-    daemon.nodes[f"{HOME}/left"] = b"of one that was killed"
+def test_the_status_is_written_updated_and_removed(daemon, following):
+    daemon.nodes[f"{STATUS}/stale"] = b"of an agent that was killed"
     following.start()
-    assert waits_until(lambda: daemon.nodes.get(f"{HOME}/state") == b"probing")
-    assert waits_until(lambda: daemon.nodes.get(f"{HOME}/pid") == b"7")
-    assert f"{HOME}/left" not in daemon.nodes
+    assert wait_until(lambda: daemon.nodes.get(f"{STATUS}/state") == b"probing")
+    assert wait_until(lambda: daemon.nodes.get(f"{STATUS}/pid") == b"7")
+    assert f"{STATUS}/stale" not in daemon.nodes
     following.status["state"] = "failing"
-    assert waits_until(lambda: daemon.nodes[f"{HOME}/state"] == b"failing")
+    assert wait_until(lambda: daemon.nodes[f"{STATUS}/state"] == b"failing")
     following.stop()
-    assert waits_until(lambda: not [path for path in list(daemon.nodes) if path.startswith(HOME)])
+    assert wait_until(lambda: not [path for path in list(daemon.nodes) if path.startswith(STATUS)])
 
 
-def test_a_daemon_that_was_restarted_is_told_all_anew(daemon, place, following, caplog):
+def test_after_a_restart_of_xenstored_watches_and_status_are_set_again(
+    daemon, socket_path, following, caplog
+):
     caplog.set_level(logging.INFO)
     following.start()
-    assert waits_until(lambda: following.name_of(0) == "Domain-0")
+    assert wait_until(lambda: following.name_of(0) == "Domain-0")
     daemon.stop()
-    assert waits_until(lambda: not following.up)
-    assert following.name_of(0) == "Domain-0"  # the last that is known
+    assert wait_until(lambda: not following.up)
+    assert following.name_of(0) == "Domain-0"  # the last known name
     time.sleep(0.3)
-    again = FakeXenstored(place)
+    restarted = FakeXenstored(socket_path)
     try:
-        again.nodes["/local/domain/0/name"] = b"Domain-0"
-        assert waits_until(lambda: again.nodes.get(f"{HOME}/state") == b"probing")
-        come(again, 9, b"new")
-        assert waits_until(lambda: following.name_of(9) == "new")
+        restarted.nodes["/local/domain/0/name"] = b"Domain-0"
+        assert wait_until(lambda: restarted.nodes.get(f"{STATUS}/state") == b"probing")
+        introduce(restarted, 9, b"new")
+        assert wait_until(lambda: following.name_of(9) == "new")
         following.stop()
-        assert waits_until(lambda: f"{HOME}/state" not in again.nodes)
+        assert wait_until(lambda: f"{STATUS}/state" not in restarted.nodes)
     finally:
-        again.stop()
-    # once, however often it was tried
+        restarted.stop()
+    # one warning for several attempts to connect
     assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
 
 
-def test_where_there_is_no_xenstore_it_is_down(place, following, caplog):
-    assert not place.exists()
+def test_without_xenstore_the_metric_is_0(socket_path, following, caplog):
+    assert not socket_path.exists()
     following.start()
-    assert waits_until(lambda: "XenStore does not exist here" in caplog.text)
-    assert figures(following)["xengt_xenstore_up",] == 0
+    assert wait_until(lambda: "no XenStore here" in caplog.text)
+    assert samples_of(following)["xengt_xenstore_up",] == 0
     began = time.monotonic()
     following.stop()
     assert time.monotonic() - began < patient(2)
     assert not following.is_alive()
 
 
-def test_a_daemon_that_does_not_answer_keeps_nobody_from_ending(daemon, following):
+def test_the_agent_stops_even_if_xenstored_does_not_answer(daemon, following):
     following.start()
-    assert waits_until(lambda: following.up)
+    assert wait_until(lambda: following.up)
     daemon.fault = "silent"
     began = time.monotonic()
     following.stop()

@@ -1,4 +1,4 @@
-"""The page over HTTP and TLS, to who asks and who does not."""
+"""The HTTP server: TLS, compression, persistent connections, silent clients."""
 
 import gzip
 import socket
@@ -13,19 +13,18 @@ from threading import Event
 import pytest
 
 from tests.patience import patient
-from tests.unit.serving import blocked, running, told
-from tests.unit.usage_stand_ins import xen
+from tests.unit.agent_fixtures import host_samples, run_agent, signals_blocked, xen
 from xengt.errors import UnmetError
 from xengt.serve import http
 from xengt.serve.config import Listen
 from xengt.serve.http import http_server
 
-__all__ = ["blocked", "running", "told", "xen"]  # fixtures
+__all__ = ["host_samples", "run_agent", "signals_blocked", "xen"]  # fixtures
 
 
 @pytest.fixture
 def certificates(tmp_path):
-    """A certificate and key of 127.0.0.1's own making."""
+    """A directory with a self-signed certificate of 127.0.0.1, `crt`, and its key, `key`."""
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "crt")]
@@ -33,31 +32,31 @@ def certificates(tmp_path):
     return tmp_path
 
 
-def test_with_a_certificate_it_speaks_tls(running, certificates):
+def test_with_a_client_ca_only_clients_with_a_certificate_get_a_page(run_agent, certificates):
     crt, key = (certificates / name for name in ("crt", "key"))
-    address = running(
+    address = run_agent(
         f"certificate = '{crt}'\nkey = '{key}'\nclient_ca = '{crt}'\n[probe]\nenabled = false"
     )
     curl = ["curl", "--silent", "--show-error", "--cacert", str(crt), f"https://{address}/metrics"]
     without = subprocess.run(curl, capture_output=True, text=True, check=False)
     assert without.returncode != 0
-    shown = [*curl, "--cert", str(crt), "--key", str(key)]
-    done = subprocess.run(shown, capture_output=True, text=True, check=False)
+    with_certificate = [*curl, "--cert", str(crt), "--key", str(key)]
+    done = subprocess.run(with_certificate, capture_output=True, text=True, check=False)
     assert "xengt_domains 2\n" in done.stdout, done.stderr
 
 
-def test_what_is_no_certificate_is_told(tmp_path):
+def test_an_invalid_certificate_is_an_error(tmp_path):
     for name in ("crt", "key"):
         (tmp_path / name).write_text("none")
     listen = Listen("127.0.0.1", 0, str(tmp_path / "crt"), str(tmp_path / "key"))
-    with pytest.raises(UnmetError, match="TLS cannot be had") as caught, http_server(listen, str):
+    with pytest.raises(UnmetError, match="cannot set up TLS") as caught, http_server(listen, str):
         pass
     assert str(tmp_path / "crt") in caught.value.what
     assert "PEM" in caught.value.remedy
 
 
-def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
-    """With TLS as well: the handshake is the connection's own business."""
+def test_a_silent_client_does_not_delay_others(certificates):
+    """Even with TLS, whose handshake each connection does in its own thread."""
     files = (str(certificates / "crt"), str(certificates / "key"))
     with http_server(
         Listen("127.0.0.1", 0, *files), lambda _accept: (b"x 1\n", "text/plain")
@@ -71,51 +70,51 @@ def test_who_connects_and_says_nothing_keeps_nobody_waiting(certificates):
                 assert answer.read() == b"x 1\n"
 
 
-def kept(address: str, cafile: str | None = None) -> HTTPConnection:
-    """A connection as Prometheus keeps it, over which one page has come."""
+def persistent_connection(address: str, cafile: str | None = None) -> HTTPConnection:
+    """Return an open connection, as Prometheus has one, after one request."""
     host_name, _, port = address.partition(":")
-    soon = http._PATIENCE_S / 2  # when the agent would hang up on a silent client anyway
+    timeout = http._SILENCE_TIMEOUT_S / 2  # before the agent disconnects a silent client
     if cafile is None:
-        connection = HTTPConnection(host_name, int(port), timeout=soon)
+        connection = HTTPConnection(host_name, int(port), timeout=timeout)
     else:
         context = ssl.create_default_context(cafile=cafile)
-        connection = HTTPSConnection(host_name, int(port), timeout=soon, context=context)
+        connection = HTTPSConnection(host_name, int(port), timeout=timeout, context=context)
     connection.request("GET", "/metrics")
     connection.getresponse().read()
     return connection
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_a_connection_does_not_outlive_the_configuration_it_was_made_with(request, tls):
+def test_a_connection_does_not_outlive_its_configuration(request, tls):
     files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
     with http_server(Listen("127.0.0.1", 0, *files), lambda _: (b"x 1\n", "text/plain")) as address:
-        connection = kept(address, *files[:1])
-    with suppress(ssl.SSLError):  # it closes without TLS's own word for that
+        connection = persistent_connection(address, *files[:1])
+    with suppress(ssl.SSLError):  # it closes without a TLS close_notify
         assert connection.sock.recv(1) == b""
     connection.close()
 
 
-def test_a_page_that_is_being_made_is_sent_before_the_connection_ends():
-    asked, go_on = Event(), Event()
+def test_a_page_in_progress_is_sent_before_the_connection_is_closed():
+    requested, proceed = Event(), Event()
 
     def page(_accept: str) -> tuple[bytes, str]:
-        asked.set()
-        go_on.wait(patient(10))
+        requested.set()
+        proceed.wait(patient(10))
         return b"x 1\n", "text/plain"
 
     with http_server(Listen("127.0.0.1", 0), page) as address:
         host_name, _, port = address.partition(":")
         connection = HTTPConnection(host_name, int(port), timeout=patient(10))
         connection.request("GET", "/metrics")
-        assert asked.wait(patient(10))
-    go_on.set()
+        assert requested.wait(patient(10))
+    proceed.set()
     answer = connection.getresponse()
     assert (answer.read(), answer.headers["Connection"]) == (b"x 1\n", "close")
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_who_says_nothing_for_long_is_hung_up_on(request, monkeypatch, tls):
-    monkeypatch.setattr(http, "_PATIENCE_S", 0.3)
+def test_a_client_that_stays_silent_is_disconnected(request, monkeypatch, tls):
+    monkeypatch.setattr(http, "_SILENCE_TIMEOUT_S", 0.3)
     monkeypatch.setattr(http._Handler, "timeout", 0.3)
     files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
     with http_server(Listen("127.0.0.1", 0, *files), lambda _: (b"", "")) as address:
@@ -124,7 +123,7 @@ def test_who_says_nothing_for_long_is_hung_up_on(request, monkeypatch, tls):
             assert silent.recv(100) == b""
 
 
-def test_pages_come_packed_over_one_connection_and_nothing_else_does():
+def test_a_connection_serves_compressed_pages_and_404_for_other_paths():
     pages = iter([b"x 1\n", b"x 2\n"])
     with http_server(Listen("::1", 0), lambda accept: (next(pages), accept)) as address:
         host_name, _, port = address.rpartition(":")

@@ -1,4 +1,4 @@
-"""What journald is sent of a log record, and who gets it where there is none."""
+"""Log records: what is sent to journald, and what is written if there is no journald."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ log = logging.getLogger("xengt.test")
 
 
 def fields(datagram: bytes) -> dict[str, str]:
-    """Read as journald does: NAME=VALUE up to a newline, or NAME, a length and so many bytes."""
+    """Parse as journald does: NAME=VALUE up to a newline, or NAME, a length and so many bytes."""
     found = {}
     while datagram:
         line, _, rest = datagram.partition(b"\n")
@@ -35,7 +35,7 @@ def fields(datagram: bytes) -> dict[str, str]:
 
 @pytest.fixture
 def journald(tmp_path):
-    """A socket that takes what is sent to it; as many records as are asked for."""
+    """A function that returns the fields of the next record sent to a fake journald."""
     receiving = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiving.bind(str(tmp_path / "journal"))
     receiving.settimeout(10)
@@ -43,8 +43,8 @@ def journald(tmp_path):
     receiving.close()
 
 
-class Kept(logging.Handler):
-    """Keeps what it is given."""
+class RecordingHandler(logging.Handler):
+    """Appends the messages of its records to a list."""
 
     def __init__(self):
         super().__init__()
@@ -56,18 +56,18 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def unsent(tmp_path):
-    """A handler that sends there, in use; what it could not send."""
-    kept = Kept()
-    made = logs.JournalHandler(kept, tmp_path / "journal")
-    log.addHandler(made)
+    """Install a handler for the fake journald; the messages that it cannot send."""
+    fallback = RecordingHandler()
+    handler = logs.JournalHandler(fallback, tmp_path / "journal")
+    log.addHandler(handler)
     log.setLevel(logging.INFO)
-    yield kept.messages
+    yield fallback.messages
     log.setLevel(logging.NOTSET)
-    log.removeHandler(made)
-    made.close()
+    log.removeHandler(handler)
+    handler.close()
 
 
-def test_a_record_has_its_message_its_place_and_its_own_fields(journald, unsent):
+def test_a_record_has_message_place_and_additional_fields(journald, unsent):
     log.warning("it %s", "failed", extra={"XENGT_STATUS": "GNTST_no_space", "XENGT_DOMID": 7})
     found = journald()
     assert found.pop("CODE_FILE") == __file__
@@ -76,7 +76,7 @@ def test_a_record_has_its_message_its_place_and_its_own_fields(journald, unsent)
         "MESSAGE": "it failed",
         "PRIORITY": "4",
         "SYSLOG_IDENTIFIER": "xengt",
-        "CODE_FUNC": "test_a_record_has_its_message_its_place_and_its_own_fields",
+        "CODE_FUNC": "test_a_record_has_message_place_and_additional_fields",
         "LOGGER": "xengt.test",
         "XENGT_STATUS": "GNTST_no_space",
         "XENGT_DOMID": "7",
@@ -95,13 +95,13 @@ def test_a_record_has_its_message_its_place_and_its_own_fields(journald, unsent)
         (logging.CRITICAL + 5, "2"),
     ],
 )
-def test_a_level_is_a_priority(journald, level, priority):
+def test_a_level_becomes_a_priority(journald, level, priority):
     log.log(level, "x")
     assert journald()["PRIORITY"] == priority
 
 
 @pytest.mark.usefixtures("unsent")
-def test_a_newline_ends_no_field(journald):
+def test_a_newline_does_not_end_a_field(journald):
     text = "one\nPRIORITY=0\n\ntwo ä\n"
     log.error(text, extra={"XENGT_STATUS": "a\nb=c"})
     found = journald()
@@ -109,7 +109,7 @@ def test_a_newline_ends_no_field(journald):
 
 
 @pytest.mark.usefixtures("unsent")
-def test_a_traceback_is_one_record(journald):
+def test_a_traceback_is_part_of_its_record(journald):
     try:
         int("unheard of")
     except ValueError:
@@ -119,63 +119,64 @@ def test_a_traceback_is_one_record(journald):
     assert last.startswith("ValueError: ")
 
 
-def test_what_journald_does_not_take_is_not_lost(unsent, request):
-    log.warning("nobody is there")
-    take = request.getfixturevalue("journald")
+def test_records_that_cannot_be_sent_go_to_the_fallback(unsent, request):
+    log.warning("no one listens")
+    receive = request.getfixturevalue("journald")
     log.warning("x" * (1 << 22))  # more than a datagram holds
-    log.warning("it is back")
-    assert take()["MESSAGE"] == "it is back"
-    assert [len(message) for message in unsent] == [15, 1 << 22]
+    log.warning("journald is back")
+    assert receive()["MESSAGE"] == "journald is back"
+    assert [len(message) for message in unsent] == [14, 1 << 22]
 
 
-SAY = """
+#: logs a warning, and ends with an error
+PROGRAM = """
 import sys
 from xengt.errors import UnmetError
 from xengt.serve import logs
-logs.start(sys.argv[1])
-logs.log.warning("said")
+logs.configure(sys.argv[1])
+logs.log.warning("a warning")
 with logs.errors_logged():
-    raise UnmetError("this key cannot be", "another can")
+    raise UnmetError("the key is unknown", "remove it")
 """
 
 
-def said(place, error, stream):
-    """What a process says on a standard error that JOURNAL_STREAM names so."""
+def run_program(journal_socket, stderr, journal_stream):
+    """Run the program with this standard error and JOURNAL_STREAM."""
     return subprocess.run(
-        [sys.executable, "-c", SAY, place],
-        stderr=error,
-        env=os.environ | {"JOURNAL_STREAM": stream},
+        [sys.executable, "-c", PROGRAM, journal_socket],
+        stderr=stderr,
+        env=os.environ | {"JOURNAL_STREAM": journal_stream},
         check=False,
         timeout=patient(60),
     )
 
 
-def test_under_systemd_the_journal_is_told(journald, tmp_path):
-    with (tmp_path / "stderr").open("w+") as error:
-        status = os.fstat(error.fileno())
-        said(tmp_path / "journal", error, f"{status.st_dev}:{status.st_ino}")
-        assert journald()["MESSAGE"] == "said"
-        ending = journald()
-        assert (ending["MESSAGE"], ending["PRIORITY"]) == ("this key cannot be; another can", "3")
-        error.seek(0)
-        assert "said" not in error.read()
+def test_under_systemd_messages_go_to_the_journal(journald, tmp_path):
+    with (tmp_path / "stderr").open("w+") as stderr:
+        status = os.fstat(stderr.fileno())
+        run_program(tmp_path / "journal", stderr, f"{status.st_dev}:{status.st_ino}")
+        assert journald()["MESSAGE"] == "a warning"
+        error = journald()
+        assert (error["MESSAGE"], error["PRIORITY"]) == ("the key is unknown; remove it", "3")
+        stderr.seek(0)
+        assert "a warning" not in stderr.read()
 
 
-def test_elsewhere_there_are_lines(tmp_path):
-    with (tmp_path / "stderr").open("w+") as error:
-        said(tmp_path / "journal", error, "1:2")
-        error.seek(0)
-        first, *_, last = error.read().splitlines()
-    assert first == "xengt: WARNING: said"
-    assert last.endswith("UnmetError: this key cannot be")
+def test_without_systemd_messages_are_lines_on_stderr(tmp_path):
+    with (tmp_path / "stderr").open("w+") as stderr:
+        run_program(tmp_path / "journal", stderr, "1:2")
+        stderr.seek(0)
+        first, *_, last = stderr.read().splitlines()
+    assert first == "xengt: WARNING: a warning"
+    assert last.endswith("UnmetError: the key is unknown")
 
 
-def test_an_error_that_has_been_told_keeps_its_exit_code(monkeypatch, caplog):
+def test_an_error_that_has_been_logged_keeps_its_exit_code(monkeypatch, caplog):
     monkeypatch.setattr(logs, "is_journal", lambda: True)
     with pytest.raises(typer.Exit) as ended, logs.errors_logged():
-        raise UnmetError("nothing can be done")
+        raise UnmetError("there is no remedy")
     assert ended.value.exit_code == 2
-    assert caplog.messages == ["nothing can be done"]
+    assert caplog.messages == ["there is no remedy"]
     monkeypatch.setattr(logs, "is_journal", lambda: False)
     with pytest.raises(UnmetError), logs.errors_logged():
-        raise UnmetError("it is told elsewhere")
+        raise UnmetError("printed by the command")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.patience import patient
 from tests.unit import schemas, stand_in
-from tests.unit.waiting import waits_until
+from tests.unit.waiting import wait_until
 from tests.unit.xenstored import FakeXenstored
 from xengt import cli
 from xengt.errors import FailedError, UnmetError
@@ -197,7 +197,7 @@ def test_the_publication_of_a_killed_process_is_withdrawn(daemon):
     with process, XenStore() as store:
         assert read_publication(store, 7, 0).grefs == (8, 9)
         process.kill()
-    assert waits_until(lambda: not published_nodes(daemon))
+    assert wait_until(lambda: not published_nodes(daemon))
 
 
 @pytest.mark.usefixtures("withdrawer_place")
@@ -262,7 +262,7 @@ def test_the_withdrawer_waits_for_the_end_of_its_parent(daemon, monkeypatch):
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_command_with_exit_code_0(daemon, ending):
     def end():
-        waits_until(lambda: f"{publication_directory(7, 3)}/state" in daemon.nodes)
+        wait_until(lambda: f"{publication_directory(7, 3)}/state" in daemon.nodes)
         time.sleep(0.05)
         os.kill(os.getpid(), ending)
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.unit import schemas
-from tests.unit.usage_stand_ins import NAMES, failed, xen
+from tests.unit.fake_hypervisor import NAMES, failed, xen
 from xengt.usage import COUNTS, DomainUsage, document, hypfs, read_usage
 from xenlib_cffi.errors import XenLibraryError
 

@@ -1,4 +1,4 @@
-"""Latencies as Prometheus has them: counts below fixed bounds, that only ever grow."""
+"""Histograms of the probe's latencies: cumulative counters with fixed bucket bounds."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -9,9 +9,10 @@ from math import ceil, log2
 from xenlib_cffi.histogram import Histogram
 
 _FIRST_S, _LAST_S = 250e-9, 10e-3
-#: Eight to an octave, which native histograms call schema 3: a quantile is known to 9 %. So are
-#: the explicit buckets below some 23 µs, where a map or an unmap is without waiting; above, one
-#: to an octave tells how long the tail is, as bounds are most of what a scrape costs.
+#: Eight buckets per octave, which native histograms call schema 3, so that a quantile is known to
+#: 9 %. The explicit buckets are as fine up to about 23 µs, which includes a map or an unmap that
+#: does not wait. Above, one bucket per octave is enough to see how long the tail is: bounds are
+#: most of the cost of a scrape.
 SCHEMA = 3
 _STEP = 2**2**-SCHEMA
 _FINE = 53
@@ -25,16 +26,16 @@ def _bounds() -> tuple[float, ...]:
     return (*(float(f"{bound:.4g}") for bound in bounds), _LAST_S)
 
 
-#: Seconds, ascending; what is above the last is in none but the sum and the count.
+#: Upper bounds in seconds, ascending, without +Inf.
 BOUNDS_S = _bounds()
 _NAMES = (*map(repr, BOUNDS_S), "+Inf")
 
 
 class Buckets:
-    """How many operations took so long, at most."""
+    """A histogram of the latencies of operations."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin without observations."""
         self._counts = [0] * (len(BOUNDS_S) + 1)
         self._native: Counter[int] = Counter()
         self._sum_s = 0.0
@@ -43,30 +44,30 @@ class Buckets:
         """Add the operations of calls: each takes its call's time divided by the batch.
 
         Args:
-            calls: nanoseconds of each call.
-            batch: operations in a call.
+            calls: durations of calls in nanoseconds.
+            batch: operations per call.
         """
         for low, high, count in calls.buckets():
             seconds = (low + high) / 2 * _NS / batch
             self._counts[bisect_left(BOUNDS_S, seconds)] += count * batch
-            # What took no time at all is in the bucket of the least that can be measured.
+            # A duration of 0 has no logarithm: it counts as the shortest that can be measured.
             self._native[ceil(log2(max(seconds, _NS / batch)) * 2**SCHEMA)] += count * batch
         self._sum_s += calls.sum * _NS
 
     @property
     def sum_s(self) -> float:
-        """Seconds of all of them."""
+        """The sum of all latencies in seconds."""
         return self._sum_s
 
     @property
-    def native(self) -> Mapping[int, int]:
-        """How many took more than 2^((i - 1) / 8) seconds and at most 2^(i / 8), by i."""
+    def native_counts(self) -> Mapping[int, int]:
+        """Observations above 2^((i - 1) / 8) and up to 2^(i / 8) seconds, by i."""
         return self._native
 
-    def below(self) -> list[int]:
-        """Return how many took at most so long, for each bound and then for none."""
+    def cumulative_counts(self) -> list[int]:
+        """Return how many observations each bound includes, ending with +Inf."""
         return list(accumulate(self._counts))
 
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return the same beside each bound, as prometheus_client takes them."""
-        return list(zip(_NAMES, map(float, self.below()), strict=True))
+    def cumulative_buckets(self) -> list[tuple[str, float]]:
+        """Return (bound, cumulative count) pairs, as prometheus_client takes them."""
+        return list(zip(_NAMES, map(float, self.cumulative_counts()), strict=True))

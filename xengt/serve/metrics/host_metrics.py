@@ -1,4 +1,4 @@
-"""What the host tells, read anew for every scrape."""
+"""Metrics of the host: its hypervisor, and every domain's tables and mappings."""
 
 import logging
 import time
@@ -6,111 +6,91 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
 from xengt.errors import XengtError
-from xengt.serve.metrics.metric_families import MetricFamily, counter, gauge, one
+from xengt.serve.metrics import definitions
+from xengt.serve.metrics.metric_families import MetricFamily, family, single
 from xengt.usage import DomainUsage, Usage, read_usage
 from xenlib_cffi.ctrl import Ctrl, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 log = logging.getLogger(__name__)
 
-#: key of a domain's figures → name and meaning; there are as many series of each as domains
-_GAUGES = {
-    "grant_frames": ("xengt_grant_frames", "Frames of 4 KiB that the grant table has."),
-    "max_grant_frames": ("xengt_grant_frames_limit", "Frames that it may have."),
-    "maptrack_frames": ("xengt_maptrack_frames", "Frames of 4 KiB that the maptrack table has."),
-    "max_maptrack_frames": ("xengt_maptrack_frames_limit", "Frames that it may have."),
+#: attribute of `DomainUsage` → metric with one series for each domain
+_TABLE_SIZES = {
+    "grant_frames": definitions.GRANT_FRAMES,
+    "max_grant_frames": definitions.GRANT_FRAMES_LIMIT,
+    "maptrack_frames": definitions.MAPTRACK_FRAMES,
+    "max_maptrack_frames": definitions.MAPTRACK_FRAMES_LIMIT,
 }
+#: end of two attributes of `DomainUsage` → metric with one series for each domain and record
+_MAPPING_COUNTS = {"live": definitions.MAPPINGS, "maps": definitions.MAPPINGS_MADE}
 _RECORDS = ("fast", "slow")
-_MAPPINGS = (
-    (gauge, "xengt_mappings", "live", "Mappings that the domain has made of others' references."),
-    (counter, "xengt_mappings_made", "maps", "Mappings that it has ever made."),
-)
-_MISSING = "xengt_unavailable"
 
 
 class HostMetrics:
-    """Every domain's tables and mappings, and which hypervisor it is.
+    """Source of the host's metrics, which are read from Xen during every scrape.
 
-    A domain that goes takes its series along.
+    The series of a destroyed domain disappear.
 
     Args:
-        most: domains that are shown, the lowest domids first.
-        name: of a domain, by domid, where it has one.
+        max_domains: how many domains have series; those with the lowest domids do.
+        name_of: returns a domain's name by domid, or None.
     """
 
-    def __init__(self, most: int, name: Callable[[int], str | None]) -> None:
+    def __init__(self, max_domains: int, name_of: Callable[[int], str | None]) -> None:
         """Read nothing yet."""
-        self._most = most
-        self._name = name
+        self._max_domains = max_domains
+        self._name_of = name_of
         self._failures = 0
 
     def families(self) -> Iterator[MetricFamily]:
-        """Read, and yield what was found; what could not be read is counted, and left out."""
+        """Read Xen and yield what it reports; a failure is counted and logged."""
         began = time.perf_counter()
         try:
             with Ctrl() as xen:
                 version = xen.version()
             reading = read_usage(names=False)
         except (XengtError, XenLibraryError, MissingLibraryError) as error:
-            log.warning("the host cannot be read: %s", error)
+            log.warning("cannot read the host state from Xen: %s", error)
             self._failures += 1
         else:
-            yield _hypervisor(version, reading)
-            yield from self._told(reading)
-        yield counter(
-            "xengt_host_read_failures",
-            "Scrapes that could not read what the host tells.",
-            (),
-            [((), self._failures)],
-        )
-        took = time.perf_counter() - began
-        yield one("xengt_host_read_seconds", "What reading it took, of this scrape.", took)
+            yield _hypervisor_info(version, reading)
+            yield from self._domains(reading)
+        yield single(definitions.HOST_READ_FAILURES, self._failures)
+        yield single(definitions.HOST_READ_SECONDS, time.perf_counter() - began)
 
-    def _told(self, reading: Usage) -> Iterator[MetricFamily]:
-        shown = reading.domains[: self._most]
-        domids = [str(each.domid) for each in shown]
-        yield gauge(
-            "xengt_domain_info",
-            "A domain, and its name in XenStore.",
-            ("domid", "dying", "name"),
+    def _domains(self, reading: Usage) -> Iterator[MetricFamily]:
+        exported = reading.domains[: self._max_domains]
+        domids = [str(each.domid) for each in exported]
+        yield family(
+            definitions.DOMAIN_INFO,
             [
-                ((domid, "yes" if each.dying else "no", self._name(each.domid) or ""), 1)
-                for domid, each in zip(domids, shown, strict=True)
+                ((domid, "yes" if each.dying else "no", self._name_of(each.domid) or ""), 1)
+                for domid, each in zip(domids, exported, strict=True)
             ],
         )
-        yield one("xengt_domains", "Domains there are.", len(reading.domains))
-        yield one(
-            "xengt_domains_left_out",
-            "Domains that are not shown, there being more than host.domains.",
-            len(reading.domains) - len(shown),
-        )
-        words = [(domid,) for domid in domids]
-        for key, (name, meaning) in _GAUGES.items():
-            yield gauge(name, meaning, ("domid",), _numbers(words, shown, key))
-        recorded = {record: [(domid, record) for domid in domids] for record in _RECORDS}
-        for kind, name, key, meaning in _MAPPINGS:
+        yield single(definitions.DOMAINS, len(reading.domains))
+        yield single(definitions.DOMAINS_LEFT_OUT, len(reading.domains) - len(exported))
+        label_values = [(domid,) for domid in domids]
+        for attribute, definition in _TABLE_SIZES.items():
+            yield family(definition, _rows(label_values, exported, attribute))
+        by_record = {record: [(domid, record) for domid in domids] for record in _RECORDS}
+        for ending, definition in _MAPPING_COUNTS.items():
             rows = []
-            for record, both in recorded.items():
-                rows += _numbers(both, shown, f"{record}_{key}")
-            yield kind(name, meaning, ("domid", "record"), rows)
+            for record, both in by_record.items():
+                rows += _rows(both, exported, f"{record}_{ending}")
+            yield family(definition, rows)
         missing = sorted({key for each in reading.missing for key in each.keys})
-        meaning = "Figures of domains that this Xen does not tell."
-        yield gauge(_MISSING, meaning, ("figure",), [((key,), 1) for key in missing])
+        yield family(definitions.UNAVAILABLE, [((key,), 1) for key in missing])
 
 
-def _hypervisor(version: XenVersion, reading: Usage) -> MetricFamily:
-    words = (version.build_id, reading.maptrack, str(version))
-    return gauge(
-        "xengt_hypervisor_info",
-        "The hypervisor that runs, and which maptrack it keeps.",
-        ("build_id", "maptrack", "version"),
-        [(words, 1)],
-    )
+def _hypervisor_info(version: XenVersion, reading: Usage) -> MetricFamily:
+    label_values = (version.build_id, reading.maptrack, str(version))
+    return family(definitions.HYPERVISOR_INFO, [(label_values, 1)])
 
 
-def _numbers(
-    words: Sequence[tuple[str, ...]], domains: Sequence[DomainUsage], key: str
+def _rows(
+    label_values: Sequence[tuple[str, ...]], domains: Sequence[DomainUsage], attribute: str
 ) -> list[tuple[tuple[str, ...], int]]:
-    """Put a figure of domains beside the labels of each, where it is known."""
-    found = zip(words, map(attrgetter(key), domains), strict=True)
-    return [(labels, number) for labels, number in found if number is not None]
+    """Return the label values and the attribute of each domain that has one."""
+    found = zip(label_values, map(attrgetter(attribute), domains), strict=True)
+    return [(values, number) for values, number in found if number is not None]

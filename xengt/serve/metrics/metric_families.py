@@ -1,4 +1,8 @@
-"""A metric in two parts: its series, which seldom change, and its numbers, which always do."""
+"""The series of a metric at one scrape: label values, which seldom change, and numbers.
+
+`page` renders them. It needs the label values and the numbers apart, because it has
+prometheus_client format a family only when the label values have changed.
+"""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,118 +17,104 @@ from prometheus_client.core import (
 
 from xengt.serve.metrics import native_histogram
 from xengt.serve.metrics.buckets import Buckets
+from xengt.serve.metrics.definitions import MetricDefinition
 
-#: the labels of a series, and its number
+#: the label values of a series, and its number
 Row = tuple[Sequence[str], float]
 
 
 @dataclass(frozen=True)
 class MetricFamily:
-    """A metric as it is now.
+    """All series of one metric at one scrape.
 
     Attributes:
-        name: as prometheus_client has it, without `_total`.
-        shape: of its series; two of one name and shape differ in their numbers only.
-        numbers: one for each line that prometheus_client writes, in its order.
-        metric: makes what prometheus_client writes.
-        native: makes the same with native histograms; None where there are none.
+        name: of the metric.
+        label_values: of all series; two families of one name with the same label values differ
+            in their numbers only.
+        numbers: one for each sample line that prometheus_client writes, in its order.
+        metric: returns the family as an object of prometheus_client.
+        native: returns the same with native histograms; None if the metric is not a histogram.
     """
 
     name: str
-    shape: Hashable
+    label_values: Hashable
     numbers: Sequence[float]
     metric: Callable[[], Metric]
     native: Callable[[], Metric] | None = None
 
 
-class Latencies(Protocol):
-    """How many took at most so long."""
+class LatencyHistogram(Protocol):
+    """A histogram with fixed bucket bounds."""
 
     @property
     def sum_s(self) -> float:
-        """Seconds of all of them."""
+        """The sum of all observations in seconds."""
 
-    def below(self) -> Sequence[int]:
-        """Return how many took at most so long, for each bound and then for none."""
+    def cumulative_counts(self) -> Sequence[int]:
+        """Return how many observations each bound includes, ending with +Inf."""
 
-    def cumulative(self) -> Sequence[tuple[str, float]]:
-        """Return the same beside each bound, as prometheus_client takes them."""
+    def cumulative_buckets(self) -> Sequence[tuple[str, float]]:
+        """Return (bound, cumulative count) pairs, as prometheus_client takes them."""
 
 
 class MetricSource(Protocol):
-    """What has something to tell at a scrape."""
+    """An object that provides metric families for every scrape."""
 
     def families(self) -> Iterable[MetricFamily]:
-        """Yield all of it, as it is now."""
+        """Yield the current families."""
 
 
-def gauge(name: str, meaning: str, labels: Sequence[str], rows: Sequence[Row]) -> MetricFamily:
-    """Tell what goes up and down.
+def family(definition: MetricDefinition, rows: Sequence[Row]) -> MetricFamily:
+    """Return the family of a gauge or a counter.
 
     Args:
-        name: ends in its unit, if it has one.
-        meaning: one sentence.
-        labels: their names.
-        rows: a series each.
+        definition: of the metric.
+        rows: one for each series.
     """
-    return _simple(GaugeMetricFamily, name, meaning, labels, rows)
+    kind = CounterMetricFamily if definition.type == "counter" else GaugeMetricFamily
 
-
-def counter(name: str, meaning: str, labels: Sequence[str], rows: Sequence[Row]) -> MetricFamily:
-    """Tell what only grows; the arguments are those of `gauge`, the name without `_total`."""
-    return _simple(CounterMetricFamily, name, meaning, labels, rows)
-
-
-def one(name: str, meaning: str, number: float) -> MetricFamily:
-    """Tell a gauge of one series."""
-    return gauge(name, meaning, (), (((), number),))
-
-
-def _simple(
-    kind: type[GaugeMetricFamily | CounterMetricFamily],
-    name: str,
-    meaning: str,
-    labels: Sequence[str],
-    rows: Sequence[Row],
-) -> MetricFamily:
     def metric() -> Metric:
-        made = kind(name, meaning, labels=labels)
-        for words, number in rows:
-            made.add_metric(words, number)
+        made = kind(definition.name, definition.help, labels=definition.label_names)
+        for label_values, number in rows:
+            made.add_metric(label_values, number)
         return made
 
-    shape = tuple(tuple(words) for words, _ in rows)
-    return MetricFamily(name, shape, [number for _, number in rows], metric)
+    label_values = tuple(tuple(each) for each, _ in rows)
+    return MetricFamily(definition.name, label_values, [number for _, number in rows], metric)
+
+
+def single(definition: MetricDefinition, number: float) -> MetricFamily:
+    """Return the family of a gauge or a counter without labels."""
+    return family(definition, (((), number),))
 
 
 def histogram(
-    name: str, meaning: str, labels: Sequence[str], rows: Sequence[tuple[Sequence[str], Latencies]]
+    definition: MetricDefinition, rows: Sequence[tuple[Sequence[str], LatencyHistogram]]
 ) -> MetricFamily:
-    """Tell latencies, in seconds, as classic histograms, and as native ones where they can be.
+    """Return the family of a histogram; its native form has native histograms of `Buckets`.
 
     Args:
-        name: ends in `_seconds`.
-        meaning: one sentence.
-        labels: their names.
-        rows: labels and latencies.
+        definition: of the metric.
+        rows: label values and observations of each series.
     """
+    names = definition.label_names
 
     def metric() -> Metric:
-        made = HistogramMetricFamily(name, meaning, labels=labels)
-        for words, buckets in rows:
-            made.add_metric(words, buckets.cumulative(), buckets.sum_s)
+        made = HistogramMetricFamily(definition.name, definition.help, labels=names)
+        for label_values, observed in rows:
+            made.add_metric(label_values, observed.cumulative_buckets(), observed.sum_s)
         return made
 
     def with_native() -> Metric:
         made = metric()
-        for words, buckets in rows:
-            if isinstance(buckets, Buckets):
-                native_histogram.add(made, dict(zip(labels, words, strict=True)), buckets)
+        for label_values, observed in rows:
+            if isinstance(observed, Buckets):
+                native_histogram.add(made, dict(zip(names, label_values, strict=True)), observed)
         return made
 
     numbers: list[float] = []
-    for _, buckets in rows:
-        below = buckets.below()
-        numbers += [*below, below[-1], buckets.sum_s]
-    shape = tuple(tuple(words) for words, _ in rows)
-    return MetricFamily(name, shape, numbers, metric, with_native)
+    for _, observed in rows:
+        counts = observed.cumulative_counts()
+        numbers += [*counts, counts[-1], observed.sum_s]
+    label_values = tuple(tuple(each) for each, _ in rows)
+    return MetricFamily(definition.name, label_values, numbers, metric, with_native)

@@ -1,7 +1,8 @@
-"""Native histograms, for a Prometheus that asks for OpenMetrics 2 of a library that writes it.
+"""Native histograms, written for a Prometheus that accepts OpenMetrics 2.
 
-The newest prometheus_client does, and calls it experimental; Debian 13's does not, and then
-there is nothing of it. It stands beside the histogram of fixed bounds, under the same name.
+Only the newest prometheus_client can write them, and calls them experimental; Debian 13's
+cannot, and the page then has none. A native histogram accompanies the one with fixed bounds
+under the same name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,30 +17,31 @@ try:
     from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST_2_0
     from prometheus_client.samples import BucketSpan, NativeHistogram
 except ImportError:
-    CAN = False
+    SUPPORTED = False
 else:
-    CAN = True
+    SUPPORTED = True
 
 VERSION = "2.0.0"
 
 
-def asked_for(accept: str) -> bool:
-    """Whether who scrapes takes native histograms, and they can be had.
+def is_requested(accept: str) -> bool:
+    """Return whether the client prefers OpenMetrics 2 and the library can write it.
 
     Args:
-        accept: the header of the request.
+        accept: the Accept header of the request.
     """
-    words = accept.split(",", maxsplit=1)[0].replace(" ", "").split(";")
-    return CAN and words[0] == "application/openmetrics-text" and f"version={VERSION}" in words
+    kind, *parameters = accept.split(",", maxsplit=1)[0].replace(" ", "").split(";")
+    preferred = kind == "application/openmetrics-text" and f"version={VERSION}" in parameters
+    return SUPPORTED and preferred
 
 
 def content_type() -> str:
-    """Return what the page then is."""
+    """Return the content type of OpenMetrics 2."""
     return str(CONTENT_TYPE_LATEST_2_0)
 
 
-def write(collector: Collector) -> bytes:
-    """Return what a collector collects, as OpenMetrics 2."""
+def render(collector: Collector) -> bytes:
+    """Return a collector's metrics as OpenMetrics 2."""
     return bytes(generate_latest(collector, version=VERSION))  # type: ignore[no-untyped-call]
 
 
@@ -47,17 +49,17 @@ def add(metric: Metric, labels: Mapping[str, str], buckets: Buckets) -> None:
     """Add a native histogram to a metric.
 
     Args:
-        metric: a histogram of the library's.
+        metric: a histogram of prometheus_client.
         labels: of the series.
-        buckets: its latencies.
+        buckets: its observations.
     """
-    spans, deltas = _coded(buckets.native)
+    spans, deltas = _encode(buckets.native_counts)
     metric.add_sample(
         metric.name,
         dict(labels),
         0.0,
         native_histogram=NativeHistogram(
-            count_value=sum(buckets.native.values()),
+            count_value=sum(buckets.native_counts.values()),
             sum_value=buckets.sum_s,
             schema=SCHEMA,
             zero_threshold=0.0,
@@ -68,8 +70,8 @@ def add(metric: Metric, labels: Mapping[str, str], buckets: Buckets) -> None:
     )
 
 
-def _coded(counts: Mapping[int, int]) -> tuple[Sequence[tuple[int, int]], Sequence[int]]:
-    """Return runs of buckets, (gap before, length), and each count less the one before."""
+def _encode(counts: Mapping[int, int]) -> tuple[Sequence[tuple[int, int]], Sequence[int]]:
+    """Return spans of buckets, (gap before, length), and each count minus the one before."""
     spans: list[tuple[int, int]] = []
     deltas: list[int] = []
     end = before = 0

@@ -1,83 +1,64 @@
-"""What the probe has found, for a scrape."""
+"""Metrics of the probe: latencies of its operations, and how its rounds went."""
 
 from collections.abc import Iterable, Iterator
 
-from xengt.serve.metrics.metric_families import MetricFamily, counter, gauge, histogram, one
+from xengt.serve.metrics import definitions
+from xengt.serve.metrics.metric_families import MetricFamily, family, histogram, single
 from xengt.serve.probe import Probe
-
-_CASE = ("engine", "batch", "mappings", "path", "operation")
 
 
 class ProbeMetrics:
-    """A probe's histograms, and how it fares.
+    """Source of the probe's metrics.
 
-    As many histograms as there are cases, times two; each has the bounds of
+    There are two histograms, of map and of unmap, for each case; all have the bounds of
     `buckets.BOUNDS_S`.
 
     Args:
-        probe: whose.
+        probe: the probe to report on.
     """
 
     def __init__(self, probe: Probe) -> None:
-        """Only remember it."""
+        """Read nothing yet."""
         self._probe = probe
 
     def families(self) -> Iterable[MetricFamily]:
-        """Yield what is known now."""
+        """Return the current families."""
         with self._probe.lock:
-            return [*self._latencies(), *self._fares()]
+            return [*self._latencies(), *self._rounds()]
 
     def _latencies(self) -> Iterator[MetricFamily]:
-        found = [
+        rows = [
             (
                 (case.engine, str(case.batch), str(case.mappings), path, operation),
                 buckets,
-                measured.floors_s[operation],
+                latencies.overheads_s[operation],
             )
-            for case, measured in self._probe.measured.items()
+            for case, latencies in self._probe.latencies.items()
             for path in [self._probe.path(case)]
-            for operation, buckets in measured.operations.items()
+            for operation, buckets in latencies.buckets.items()
         ]
         yield histogram(
-            "xengt_probe_latency_seconds",
-            "Of one map or unmap: the time of a call divided by its batch.",
-            _CASE,
-            [(words, buckets) for words, buckets, _ in found],
+            definitions.PROBE_LATENCY_SECONDS,
+            [(label_values, buckets) for label_values, buckets, _ in rows],
         )
-        yield gauge(
-            "xengt_probe_floor_seconds",
-            "The same of operations that are refused at once: median of the last round.",
-            _CASE,
-            [(words, floor_s) for words, _, floor_s in found],
+        yield family(
+            definitions.PROBE_FLOOR_SECONDS,
+            [(label_values, overhead_s) for label_values, _, overhead_s in rows],
         )
 
-    def _fares(self) -> Iterator[MetricFamily]:
+    def _rounds(self) -> Iterator[MetricFamily]:
         probe = self._probe
-        yield gauge(
-            "xengt_probe_up",
-            "Whether this engine is probed; 0: this dom0 cannot, the log says why.",
-            ("engine",),
-            [((name,), int(up)) for name, up in probe.engines.items()],
+        yield family(
+            definitions.PROBE_UP,
+            [((engine,), int(usable)) for engine, usable in probe.engines.items()],
         )
-        yield counter(
-            "xengt_probe_errors",
-            "Rounds that failed, by Xen's status; none: it was not Xen that refused.",
-            ("status",),
+        yield family(
+            definitions.PROBE_ERRORS,
             [((status,), count) for status, count in {"none": 0, **probe.errors}.items()],
         )
-        for name, meaning, number in (
-            ("rounds", "Rounds taken.", probe.rounds),
-            ("rounds_skipped", "Rounds not taken because a benchmark was running.", probe.busy),
-            ("cpu_seconds", "CPU time that rounds took.", probe.cpu_s),
-        ):
-            yield counter(f"xengt_probe_{name}", meaning, (), (((), number),))
-        for name, meaning, number in (
-            ("cpu_budget_ratio", "What rounds may take of one vCPU.", probe.cpu_budget),
-            ("round_seconds", "What the last round took.", probe.took_s),
-            (
-                "last_success_timestamp_seconds",
-                "When a round last ended well; 0: none has.",
-                probe.last_success,
-            ),
-        ):
-            yield one(f"xengt_probe_{name}", meaning, number)
+        yield single(definitions.PROBE_ROUNDS, probe.rounds)
+        yield single(definitions.PROBE_ROUNDS_SKIPPED, probe.rounds_skipped)
+        yield single(definitions.PROBE_CPU_SECONDS, probe.cpu_s)
+        yield single(definitions.PROBE_CPU_BUDGET_RATIO, probe.cpu_budget)
+        yield single(definitions.PROBE_ROUND_SECONDS, probe.round_s)
+        yield single(definitions.PROBE_LAST_SUCCESS, probe.last_success)

@@ -1,10 +1,9 @@
-"""Who takes back what was written to tracefs: the agent, and where it is dead, its guard.
+"""Removal of the agent's trace objects: by the agent, or by its guard if the agent is killed.
 
-The guard is a shell that waits at a pipe. The signals that end the agent are
-blocked in it, as they were in the agent that made it. It reads a line when all
-is taken back; when the pipe closes without one, whoever had the other end is
-dead, and the shell becomes a Python that takes back what that one left. Where
-both are dead, the next agent does.
+The guard is a shell that reads from a pipe. The agent's signals are blocked in it, as they
+are in the agent that starts it. The agent writes a line once it has removed everything, and the
+guard exits. If the pipe closes without a line, the agent is dead, and the shell executes a
+Python that removes the trace objects. If both are killed, the next agent removes them.
 """
 
 import logging
@@ -20,60 +19,65 @@ from xengt.serve.passive import tracefs
 
 log = logging.getLogger(__name__)
 
-#: whoever has it locked owns what is ours in tracefs
+#: the process that has locked this file owns xengt's trace objects
 LOCK = Path("/run/xengt/passive")
 _BUSY = "another agent traces the kernel's grant calls"
-#: for a guard that takes back what another agent left
-_PATIENCE_S = 10.0
+#: longest wait for a guard that removes another agent's trace objects, in seconds
+_LOCK_TIMEOUT_S = 10.0
+#: longest wait of a guard for a dying agent to release the lock, in seconds
+_DYING_AGENT_S = 1.0
 _SHELL = 'read -r _ || exec "$@"'
 
 
 @contextmanager
 def tracing() -> Iterator[None]:
-    """Have the kernel time its grant calls for as long as the context lasts.
+    """Have the kernel time its grant calls while the context lasts.
 
     Raises:
-        UnmetError: another agent has it do so, or the kernel refuses.
-        FailedError: it cannot be taken back, now or by an agent before this one.
+        UnmetError: another agent does so, or the kernel rejects the trace objects.
+        FailedError: trace objects, of this agent or an earlier one, cannot be removed.
     """
-    with file_lock(LOCK, timeout_s=_PATIENCE_S, busy=_BUSY), _guarded():
-        tracefs.undo()
+    with file_lock(LOCK, timeout_s=_LOCK_TIMEOUT_S, busy=_BUSY), _guarded():
+        tracefs.remove()
         try:
-            tracefs.begin()
+            tracefs.install()
             yield
         finally:
-            tracefs.undo()
+            tracefs.remove()
 
 
-def clear(patience_s: float = 0.0) -> None:
-    """Take back what a dead agent left; what a live one has is left alone.
+def clean_up(timeout_s: float = 0.0) -> None:
+    """Remove the trace objects of a dead agent, but not those of a live one.
+
+    Args:
+        timeout_s: longest wait for the lock in seconds.
 
     Raises:
-        UnmetError: a live agent has it.
-        FailedError: it cannot be taken back.
+        UnmetError: a live agent owns them.
+        FailedError: they cannot be removed.
     """
-    if tracefs.leftover_instances():
-        with file_lock(LOCK, timeout_s=patience_s, busy=_BUSY):
-            tracefs.undo()
+    if tracefs.trace_objects():
+        with file_lock(LOCK, timeout_s=timeout_s, busy=_BUSY):
+            tracefs.remove()
 
 
-def abandoned() -> list[str]:
-    """Return what a dead agent left in tracefs, as it is named there."""
-    if not tracefs.leftover_instances():
+def abandoned_trace_objects() -> list[str]:
+    """Return the names in tracefs of the trace objects that a dead agent left."""
+    if not tracefs.trace_objects():
         return []
     try:
         with file_lock(LOCK, timeout_s=0, busy=_BUSY):
-            return tracefs.leftover_instances()
+            return tracefs.trace_objects()
     except UnmetError:
         return []
 
 
 @contextmanager
 def _guarded() -> Iterator[None]:
-    """Keep a guard; it is let off only when nothing is left."""
-    words = [sys.executable, "-P", "-m", "xengt.serve.passive.guard"]
-    guard = subprocess.Popen(  # noqa: S603 (words of ours alone)
-        ["/bin/sh", "-c", _SHELL, "xengt-guard", *words],
+    """Run a guard, and dismiss it once there are no trace objects."""
+    command = [sys.executable, "-P", "-m", "xengt.serve.passive.guard"]
+    guard = subprocess.Popen(  # noqa: S603 (constant words)
+        ["/bin/sh", "-c", _SHELL, "xengt-guard", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
@@ -81,21 +85,21 @@ def _guarded() -> Iterator[None]:
     try:
         yield
     finally:
-        if not tracefs.leftover_instances():
+        if not tracefs.trace_objects():
             guard.communicate(b"done\n")
         elif guard.stdin is not None:
-            # It tries again once the lock is free, so it cannot be waited for.
+            # The guard retries once the agent has released the lock: waiting here would deadlock.
             guard.stdin.close()
 
 
 def main() -> None:
-    """Take back what the agent left that has just died; whoever has the lock by now does so too."""
+    """Remove the trace objects of the agent that has died, unless a new agent has the lock."""
     logging.basicConfig(level=logging.INFO, format="xengt: %(levelname)s: %(message)s")
     try:
-        # The dying let go of one thing after the other.
-        clear(patience_s=1.0)
+        # A dying process closes its files one after another: the pipe may close before the lock.
+        clean_up(timeout_s=_DYING_AGENT_S)
     except UnmetError as error:
-        log.info("nothing to take back: %s", error.what)
+        log.info("the guard of the killed agent has nothing to clean up: %s", error.what)
     except XengtError as error:
         log.error("%s; %s", error.what, error.remedy)  # noqa: TRY400
 

@@ -1,6 +1,6 @@
-"""The kernel's histogram of calls, read: the file `hist` of an event in tracefs.
+"""Parser of the kernel's histograms: the file `hist` of an event in tracefs.
 
-A line of it, made by print_entries() of Linux's kernel/trace/trace_events_hist.c:
+print_entries() of Linux's kernel/trace/trace_events_hist.c writes lines such as:
 
 { caller: [ffffffffc0434a6c] xenvif_tx_action [xen_netback] , ns: ~ 2^17 } hitcount: 261 ns: ...
 """
@@ -17,16 +17,16 @@ _ENTRY = re.compile(
 
 
 class HistogramEntry(NamedTuple):
-    """Calls from one place, of about one length.
+    """Calls from one caller with similar durations.
 
     Attributes:
-        address: that they return to, or of the function called when they are done.
-        symbol: the function it is in; the address again where there is none.
-        module: that has the function; empty: the kernel itself.
-        power: the calls took at most 2 to this nanoseconds, and more than half of that.
+        address: return address of the calls; of asynchronous calls, their completion function.
+        symbol: function that contains the address; the address again if it is unknown.
+        module: kernel module of the function; empty for the kernel itself.
+        power: the calls took at most 2 to this power nanoseconds, and more than half of that.
         calls: how many.
-        ns: nanoseconds of all of them.
-        references: of all of them.
+        ns: total duration in nanoseconds.
+        references: total number of references.
     """
 
     address: int
@@ -39,13 +39,13 @@ class HistogramEntry(NamedTuple):
 
 
 def entries(text: str) -> Iterator[HistogramEntry]:
-    """Yield what the histogram has.
+    """Yield the entries of a histogram.
 
     Args:
-        text: of the file.
+        text: content of the file.
     """
-    for found in _ENTRY.finditer(text):
-        numbers = (int(found[name]) for name in ("power", "calls", "ns", "references"))
+    for match in _ENTRY.finditer(text):
+        numbers = (int(match[name]) for name in ("power", "calls", "ns", "references"))
         yield HistogramEntry(
-            int(found["address"], 16), found["symbol"], found["module"] or "", *numbers
+            int(match["address"], 16), match["symbol"], match["module"] or "", *numbers
         )

@@ -1,4 +1,4 @@
-"""The kernel's own grant calls, for a scrape."""
+"""Metrics of the grant calls that dom0's kernel times."""
 
 import logging
 import threading
@@ -8,18 +8,24 @@ from itertools import accumulate, product
 
 from xengt.errors import FailedError, UnmetError, XengtError
 from xengt.serve.config import PassiveOptions
-from xengt.serve.metrics.metric_families import MetricFamily, MetricSource, counter, histogram, one
+from xengt.serve.metrics import definitions
+from xengt.serve.metrics.metric_families import (
+    MetricFamily,
+    MetricSource,
+    family,
+    histogram,
+    single,
+)
 from xengt.serve.passive import guard, tracefs
 from xengt.serve.passive.kernel_histogram import HistogramEntry, entries
 
 log = logging.getLogger(__name__)
 
-_LABELS = ("caller", "operation")
 _OTHER = "other"
 CALLERS = ("blkback", "netback", "gntdev", _OTHER)
-#: what a function's module, or where it is none its name, begins with → whose it is. In all of
-#: Linux only blkback has its references unmapped while it waits, which unmap_refs_callback ends.
-_WHOSE = {
+#: beginning of a module's name, or of a function's name in the kernel itself → driver. In all of
+#: Linux only blkback unmaps while it waits, which unmap_refs_callback completes.
+_DRIVERS = {
     "xen_blkback": "blkback",
     "xen_netback": "netback",
     "xen_gntdev": "gntdev",
@@ -29,21 +35,21 @@ _WHOSE = {
     "gntdev_": "gntdev",
     "__unmap_grant_pages": "gntdev",
 }
-#: powers of two, of nanoseconds: 256 ns to 67 ms, which are the bounds
+#: powers of two in nanoseconds, 256 ns to 67 ms: the bucket bounds
 _FIRST, _LAST = 8, 26
 _NS = 1e-9
 BOUNDS_S = tuple(float(f"{2**power * _NS:.9g}") for power in range(_FIRST, _LAST + 1))
 _NAMES = (*map(repr, BOUNDS_S), "+Inf")
 
 
-def whose(entry: HistogramEntry) -> str:
-    """Return who made the calls of an entry."""
+def caller_of(entry: HistogramEntry) -> str:
+    """Return the driver that made the calls of an entry, one of `CALLERS`."""
     name = entry.module or entry.symbol
-    return next((caller for known, caller in _WHOSE.items() if name.startswith(known)), _OTHER)
+    return next((driver for known, driver in _DRIVERS.items() if name.startswith(known)), _OTHER)
 
 
 class _Calls:
-    """The calls of a caller."""
+    """The calls of one caller and operation."""
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS_S) + 1)
@@ -59,112 +65,97 @@ class _Calls:
     def sum_s(self) -> float:
         return self.ns * _NS
 
-    def below(self) -> list[int]:
+    def cumulative_counts(self) -> list[int]:
         return list(accumulate(self.counts))
 
-    def cumulative(self) -> list[tuple[str, float]]:
-        return list(zip(_NAMES, map(float, self.below()), strict=True))
+    def cumulative_buckets(self) -> list[tuple[str, float]]:
+        return list(zip(_NAMES, map(float, self.cumulative_counts()), strict=True))
 
 
 class KernelMetrics:
-    """A histogram of calls for each caller and operation, and how many references they had.
+    """Source of the kernel's histograms, by caller and operation.
 
-    A call is as long as its caller waits, for all of its references: the sum
-    divided by the references is what one of them takes, as the probe has it.
+    The duration of a call is what its caller waits, for all references of the call. Divided by
+    the number of references, the sum is comparable with the probe's latencies.
 
     Args:
-        up: whether the kernel times them.
+        up: whether the kernel times its calls.
     """
 
     def __init__(self, *, up: bool) -> None:
         """Read nothing yet."""
         self._up = up
         self._lock = threading.Lock()
-        #: by address: a module that is unloaded takes its names along, its calls remain
+        #: by address: the kernel forgets the names of an unloaded module, but not its calls
         self._callers: dict[int, str] = {}
 
     def close(self) -> None:
-        """Read no more; what is being read is waited for."""
+        """Stop reading; waits for a scrape that is reading."""
         with self._lock:
             self._up = False
 
     def families(self) -> Iterator[MetricFamily]:
-        """Yield what the kernel has counted by now."""
+        """Read the kernel's histograms and yield the metrics."""
         with self._lock:
             calls = self._read() if self._up else None
-        yield one(
-            "xengt_passive_up",
-            "Whether the kernel times its own grant calls, as it was asked to.",
-            int(calls is not None),
-        )
+        yield single(definitions.PASSIVE_UP, int(calls is not None))
         if calls is not None:
-            yield from _told(calls)
+            yield histogram(definitions.KERNEL_GRANT_SECONDS, list(calls.items()))
+            yield family(
+                definitions.KERNEL_GRANT_REFERENCES,
+                [(key, each.references) for key, each in calls.items()],
+            )
 
     def _read(self) -> dict[tuple[str, str], _Calls] | None:
-        found = {key: _Calls() for key in product(CALLERS, tracefs.OPERATIONS)}
+        calls = {key: _Calls() for key in product(CALLERS, tracefs.OPERATIONS)}
         for operation in tracefs.OPERATIONS:
             try:
-                text = tracefs.kept(operation).read_text()
+                text = tracefs.histogram_file(operation).read_text()
             except OSError as error:
-                log.warning("no passive latencies any more: %s", error)
+                log.warning("cannot read the kernel's histograms of grant calls: %s", error)
                 return None
             for entry in entries(text):
-                caller = self._callers.setdefault(entry.address, whose(entry))
-                found[caller, operation].add(entry)
-        return found
-
-
-def _told(calls: dict[tuple[str, str], _Calls]) -> Iterator[MetricFamily]:
-    yield histogram(
-        "xengt_kernel_grant_seconds",
-        "Of one call of dom0's kernel that maps or unmaps references, however many.",
-        _LABELS,
-        list(calls.items()),
-    )
-    yield counter(
-        "xengt_kernel_grant_references",
-        "References that these calls had.",
-        _LABELS,
-        [(key, each.references) for key, each in calls.items()],
-    )
+                caller = self._callers.setdefault(entry.address, caller_of(entry))
+                calls[caller, operation].add(entry)
+        return calls
 
 
 @contextmanager
 def collecting(options: PassiveOptions, add: Callable[[MetricSource], None]) -> Iterator[None]:
-    """Have the kernel time its grant calls, if that is wanted, and add what it tells.
+    """Have the kernel time its grant calls while the context lasts, if that is enabled.
 
-    Where it cannot be, that is logged, and told by `xengt_passive_up`. Where it is
-    not wanted, what a dead agent left is taken back, and there are no metrics of it.
+    If the kernel cannot do so, that is logged and `xengt_passive_up` is 0. If passive latencies
+    are not enabled, no metrics are added, and trace objects of a dead agent are removed.
 
     Args:
-        options: whether it is wanted.
-        add: called with who tells it, if that is wanted.
+        options: of the configuration.
+        add: called with the source of the metrics, if passive latencies are enabled.
 
     Raises:
-        FailedError: it cannot be taken back at the end; the guard tries again.
+        FailedError: the trace objects cannot be removed at the end; the guard tries again.
     """
     if not options.enabled:
-        _cleared()
+        _clean_up()
         yield
         return
     with ExitStack() as stack:
         try:
             stack.enter_context(guard.tracing())
         except XengtError as error:
-            log.warning("no passive latencies: %s; %s", error.what, error.remedy)
-            calls = KernelMetrics(up=False)
+            log.warning("passive latencies are not available: %s; %s", error.what, error.remedy)
+            metrics = KernelMetrics(up=False)
         else:
-            calls = KernelMetrics(up=True)
-            stack.callback(calls.close)
-        add(calls)
+            metrics = KernelMetrics(up=True)
+            stack.callback(metrics.close)
+        add(metrics)
         yield
 
 
-def _cleared() -> None:
-    """Take back what a dead agent left; it is no reason not to serve that it cannot be."""
+def _clean_up() -> None:
+    """Remove the trace objects of a dead agent; a failure does not keep the agent from serving."""
     try:
-        guard.clear()
+        guard.clean_up()
     except UnmetError:
-        pass  # it is another agent's, which lives
+        pass  # a live agent owns them
     except FailedError as error:
         log.warning("%s; %s", error.what, error.remedy)

@@ -1,20 +1,21 @@
-"""What is written to tracefs so that the kernel times its grant calls, and how it is undone.
+"""The trace objects, one instance and several events, by which the kernel times its grant calls.
 
-A probe at a function's beginning notes the time, one at its end makes an event
-of how long that was, and a histogram of these events is all that is kept
-(Documentation/trace/fprobetrace.rst and histogram.rst in Linux). The probes are
-of fprobe: a kprobe misses a call that interrupts another probe, as netback's
-softirq does; and one at the end knows the arguments since Linux 6.9.
+A probe at the beginning of a function records the time. A probe at its end triggers an event
+with the duration, and the kernel keeps only a histogram of these events
+(Documentation/trace/fprobetrace.rst and histogram.rst in Linux). The probes are fprobes: a
+kprobe misses a call that interrupts another probe, as netback's softirq does. A probe at the
+end of a function can read the arguments since Linux 6.9.
 
-Two ends belong together by the array of operations, `ops`, that no other call
-has at the time. The table they meet in is of a fixed size, so its key is the
-array's address modulo a prime, and who meets a stranger there is not counted.
+The beginning and the end of a call are matched by the address of `ops`, its array of
+operations, which no other call uses at the same time. The table that matches them has a fixed
+size, so its key is the address modulo a prime; calls that meet another call's entry there are
+not counted.
 
-gnttab_unmap_refs_async() makes its call itself or leaves it to a worker: then
-who wanted it is told by the function to call when it is `done`.
+gnttab_unmap_refs_async() calls gnttab_unmap_refs() itself or leaves that to a worker. The caller
+of such a call is identified by its completion function `done`.
 
-Not seen is what does not go this way: the rings that xenbus maps for a device,
-grants that are copied, and what user space does through privcmd.
+Not covered: ring pages that xenbus maps for a device, grant copies, and mappings made by user
+space through privcmd.
 """
 
 import os
@@ -24,7 +25,7 @@ from pathlib import Path
 from xengt.errors import FailedError, UnmetError
 
 ROOT = Path("/sys/kernel/tracing")
-#: of our instance and of our probes
+#: name of the instance, and group of the probes
 GROUP = "xengt"
 _SYNTHETIC = "synthetic"
 OPERATIONS = ("map", "unmap")
@@ -41,59 +42,71 @@ _EVENTS = (
         for operation in OPERATIONS
     ),
 )
-#: 1,021 slots, a prime: of pointers, which are multiples of 8; and as many as a table may have
+#: modulo 8 * 1,021, a prime, as pointers are multiples of 8; the table has 1,024 entries
 _SLOT, _SIZE = "ops-ops/8168*8168", "size=1024:clock=mono"
 
 
-def _begins(operation: str) -> tuple[str, str]:
-    noted = f"{operation}_began=common_timestamp:{operation}_ops=ops"
-    return f"{GROUP}/{operation}_in", f"hist:keys={_SLOT}:{noted}:{_SIZE}"
+def _entry_trigger(operation: str) -> tuple[str, str]:
+    """Return the trigger at the beginning of a function, which records time and `ops`."""
+    variables = f"{operation}_began=common_timestamp:{operation}_ops=ops"
+    return f"{GROUP}/{operation}_in", f"hist:keys={_SLOT}:{variables}:{_SIZE}"
 
 
-def _ends(operation: str, caller: str, way: str, condition: str = "") -> tuple[str, str]:
-    """An end: who called, of how many references, for how long; variables are named by the way."""
-    found = {
-        f"{way}_caller": caller,
-        f"{way}_refs": "refs",
-        f"{way}_ns": f"common_timestamp-${operation}_began",
-        f"{way}_stranger": f"ops-${operation}_ops",
+def _return_trigger(
+    operation: str, caller: str, prefix: str, condition: str = ""
+) -> tuple[str, str]:
+    """Return the trigger at the end of a function, which generates the synthetic event.
+
+    Args:
+        operation: `map` or `unmap`.
+        caller: field or variable with the caller's address.
+        prefix: of the variables, whose names must be unique in the instance.
+        condition: of the trigger.
+    """
+    values = {
+        f"{prefix}_caller": caller,
+        f"{prefix}_refs": "refs",
+        f"{prefix}_ns": f"common_timestamp-${operation}_began",
+        f"{prefix}_stranger": f"ops-${operation}_ops",
     }
-    noted = ":".join(f"{name}={value}" for name, value in found.items())
-    told = ",".join(f"${name}" for name in found)
-    event = f"onmatch({GROUP}.{operation}_in).{GROUP}_{operation}({told})"
-    return f"{GROUP}/{operation}_out", f"hist:keys={_SLOT}:{noted}:{_SIZE}:{event}{condition}"
+    variables = ":".join(f"{name}={value}" for name, value in values.items())
+    arguments = ",".join(f"${name}" for name in values)
+    event = f"onmatch({GROUP}.{operation}_in).{GROUP}_{operation}({arguments})"
+    return f"{GROUP}/{operation}_out", f"hist:keys={_SLOT}:{variables}:{_SIZE}:{event}{condition}"
 
 
-def _kept(operation: str) -> tuple[str, str]:
+def _histogram_trigger(operation: str) -> tuple[str, str]:
+    """Return the trigger of the synthetic event, which fills the histogram."""
     return (
         f"{_SYNTHETIC}/{GROUP}_{operation}",
         "hist:keys=caller.sym,ns.log2:vals=hitcount,ns,refs:size=1024 if stranger == 0",
     )
 
 
-#: event → what it sets off, in an order in which each finds what it needs
+#: event and trigger, in an order in which each trigger's variables are defined before it
 _TRIGGERS = (
-    _kept("map"),
-    _begins("map"),
-    _ends("map", "__probe_ret_ip", "map"),
-    _kept("unmap"),
-    _begins("unmap"),
+    _histogram_trigger("map"),
+    _entry_trigger("map"),
+    _return_trigger("map", "__probe_ret_ip", "map"),
+    _histogram_trigger("unmap"),
+    _entry_trigger("unmap"),
     (f"{GROUP}/async", f"hist:keys={_SLOT}:done=done:{_SIZE}"),
-    _ends("unmap", "__probe_ret_ip", "unmap", f" if __probe_ret_ip.function != {_ASYNC}"),
-    _ends("unmap", "$done", "async", f" if __probe_ret_ip.function == {_ASYNC}"),
+    _return_trigger("unmap", "__probe_ret_ip", "unmap", f" if __probe_ret_ip.function != {_ASYNC}"),
+    _return_trigger("unmap", "$done", "async", f" if __probe_ret_ip.function == {_ASYNC}"),
 )
 
 
-def kept(operation: str) -> Path:
-    """Return the kernel's histogram of an operation."""
+def histogram_file(operation: str) -> Path:
+    """Return the path of the kernel's histogram of an operation."""
     return _instance() / "events" / _SYNTHETIC / f"{GROUP}_{operation}" / "hist"
 
 
-def begin() -> None:
-    """Have the kernel time its grant calls.
+def install() -> None:
+    """Create the trace objects: the kernel then times its grant calls.
 
     Raises:
-        UnmetError: the kernel refuses something; what had been done before stays.
+        UnmetError: tracefs is not mounted, or the kernel rejects a trace object; those created
+            before remain.
     """
     if not (ROOT / "dynamic_events").exists():
         raise UnmetError(
@@ -104,42 +117,44 @@ def begin() -> None:
             _write(ROOT / "dynamic_events", event)
         instance = _instance()
         instance.mkdir()
-        # Nothing is recorded in it.
+        # The smallest size: no event is recorded in the buffer.
         _write(instance / "buffer_size_kb", "4")
         for event, trigger in _TRIGGERS:
             _write(instance / "events" / event / "trigger", trigger)
     except OSError as error:
         raise UnmetError(
-            f"the kernel refuses to trace its grant calls: {error}",
-            "it has to be Linux 6.9 or later with fprobe events and histogram triggers, not locked "
-            f"down, and {ROOT} writable: {ROOT}/error_log may tell more",
+            f"the kernel rejects the tracing of its grant calls: {error}",
+            "use Linux 6.9 or later with fprobe events and histogram triggers, not locked down, "
+            f"and make {ROOT} writable; {ROOT}/error_log may have details",
         ) from error
 
 
-def leftover_instances() -> list[str]:
-    """Return what of ours is in tracefs, as it is named there; nothing where there is none."""
+def trace_objects() -> list[str]:
+    """Return the names in tracefs of xengt's instance and events; empty without tracefs."""
     instance = _instance()
     return [f"instances/{GROUP}"] * instance.exists() + [*_events()]
 
 
-def undo() -> None:
-    """Take back all that is ours, by whichever agent it was left.
+def remove() -> None:
+    """Remove xengt's trace objects, whichever agent created them.
 
     Raises:
-        FailedError: something of it is in use, by someone who looks at it.
+        FailedError: a trace object cannot be removed, for example because a process has one of
+            its files open.
     """
     try:
         instance = _instance()
         if instance.exists():
-            while lines := list(_triggers(instance)):
-                _remove(lines)
+            while triggers := list(_triggers(instance)):
+                _remove_triggers(triggers)
             instance.rmdir()
         for event in reversed([*_events()]):
             _write(ROOT / "dynamic_events", f"-:{event}")
     except OSError as error:
         raise FailedError(
-            f"what traces the kernel's grant calls cannot be taken back: {error}",
-            f"see who has it open: fuser -v {_instance()}; the next `xengt serve` tries again",
+            f"cannot remove the tracing of the kernel's grant calls: {error}",
+            f"find the process that has it open: fuser -v {_instance()}; the next `xengt serve` "
+            "tries again",
         ) from error
 
 
@@ -159,7 +174,7 @@ def _events() -> Iterator[str]:
 
 
 def _triggers(instance: Path) -> Iterator[tuple[Path, str]]:
-    """Yield what is set off in the instance: those at a function's end come before the others."""
+    """Yield file and text of each trigger in the instance, those at a function's end first."""
     for group in (_SYNTHETIC, GROUP):
         for file in sorted((instance / "events" / group).glob("*/trigger"), reverse=True):
             for line in file.read_text().splitlines():
@@ -167,11 +182,11 @@ def _triggers(instance: Path) -> Iterator[tuple[Path, str]]:
                     yield file, line.removesuffix(" [active]")
 
 
-def _remove(triggers: list[tuple[Path, str]]) -> None:
-    """Remove those that no other one needs.
+def _remove_triggers(triggers: list[tuple[Path, str]]) -> None:
+    """Remove the triggers whose variables no other trigger uses.
 
     Raises:
-        OSError: there is none that can be removed.
+        OSError: none of them can be removed.
     """
     refused: OSError | None = None
     removed = 0
@@ -187,7 +202,7 @@ def _remove(triggers: list[tuple[Path, str]]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a line; never with O_TRUNC, which has the kernel forget what others have written."""
+    """Write a line, without O_TRUNC, by which the kernel would remove everybody's events."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
         os.write(descriptor, f"{text}\n".encode())

@@ -16,7 +16,7 @@ from lablib.record import process_start
 
 from tests.patience import patient
 from tests.unit.made_documents import document
-from tests.unit.waiting import waits_until
+from tests.unit.waiting import wait_until
 from xengt.compare import compare_runs
 from xengt.documents.write import write_json
 
@@ -157,11 +157,11 @@ def test_killing_the_demo_ends_its_lab(tmp_path):
         [sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment
     ) as parent:
         log = tmp_path / "log"
-        assert waits_until(lambda: log.exists() and log.read_text().endswith("\n"))
+        assert wait_until(lambda: log.exists() and log.read_text().endswith("\n"))
         pid = int(log.read_text())
         assert process_start(pid) is not None
         parent.kill()
-    assert waits_until(lambda: process_start(pid) is None)
+    assert wait_until(lambda: process_start(pid) is None)
 
 
 def test_wall_clock_alternates_boots_of_both_hypervisors(run, tmp_path):

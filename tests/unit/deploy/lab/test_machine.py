@@ -18,7 +18,7 @@ from lablib.qemu import Machine, prepare_image, start
 from lablib.record import Record, directory, load, process_start
 from lablib.remote import line
 
-from tests.unit.waiting import waits_until
+from tests.unit.waiting import wait_until
 
 
 def command(**options):
@@ -146,7 +146,7 @@ def test_qemu_ends_with_the_process_that_started_it(tmp_path):
         time.sleep(0.2)
         assert process_start(pid) is not None
         parent.kill()
-    assert waits_until(lambda: process_start(pid) is None)
+    assert wait_until(lambda: process_start(pid) is None)
 
 
 def test_the_directory_of_a_lab_that_has_ended_is_removed(tmp_path, monkeypatch):

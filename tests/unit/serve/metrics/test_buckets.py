@@ -1,4 +1,4 @@
-"""Latencies in buckets: each operation below its bound."""
+"""Buckets: the bounds, and the bucket of each operation."""
 
 from itertools import pairwise
 
@@ -19,26 +19,26 @@ def test_bounds_are_from_250_ns_to_10_ms():
 
 
 @given(st.lists(st.integers(0, 10**9), max_size=50), st.sampled_from([1, 32]))
-def test_each_operation_is_below_its_bound(nanoseconds, batch):
+def test_each_operation_counts_in_its_bucket(nanoseconds, batch):
     calls, buckets = Histogram(), Buckets()
     for value in nanoseconds:
         calls.record(value)
     buckets.add(calls, batch)
-    *bounded, (last, whole) = buckets.cumulative()
-    assert (last, whole) == ("+Inf", batch * len(nanoseconds))
+    *bounded, (last, total) = buckets.cumulative_buckets()
+    assert (last, total) == ("+Inf", batch * len(nanoseconds))
     assert buckets.sum_s == pytest.approx(sum(nanoseconds) * 1e-9)
     for bound, (name, count) in zip(BOUNDS_S, bounded, strict=True):
         assert float(name) == bound
-        # A value is known to a thousandth: what is nearer to a bound may be on either side.
-        below = sum(value * 1e-9 / batch <= bound * 0.998 for value in nanoseconds)
+        # A value is exact to 0.1 %: near a bound, it may count on either side.
+        least = sum(value * 1e-9 / batch <= bound * 0.998 for value in nanoseconds)
         most = sum(value * 1e-9 / batch <= bound * 1.002 for value in nanoseconds)
-        assert batch * below <= count <= batch * most
+        assert batch * least <= count <= batch * most
 
 
-def test_what_is_added_stays():
+def test_counts_accumulate():
     calls, buckets = Histogram(), Buckets()
     calls.record(3000, 2)
     buckets.add(calls, 1)
     buckets.add(calls, 1)
-    assert buckets.cumulative()[-1][1] == 4
+    assert buckets.cumulative_buckets()[-1][1] == 4
     assert buckets.sum_s == pytest.approx(12e-6)

@@ -1,13 +1,13 @@
-"""What the host tells: every domain's figures, patched and stock."""
+"""Metrics of the host: every domain's figures, on patched and stock Xen."""
 
-from tests.unit.serving import told
-from tests.unit.usage_stand_ins import failed, xen
+from tests.unit.agent_fixtures import host_samples
+from tests.unit.fake_hypervisor import failed, xen
 
-__all__ = ["told", "xen"]  # fixtures
+__all__ = ["host_samples", "xen"]  # fixtures
 
 
-def test_every_figure_of_a_domain_is_told(told):
-    found = told()
+def test_every_figure_of_a_domain_has_a_series(host_samples):
+    found = host_samples()
     zero, seven = ("domid", "0"), ("domid", "7")
     assert found["xengt_grant_frames", seven] == 2
     assert found["xengt_grant_frames_limit", zero] == 64
@@ -26,32 +26,32 @@ def test_every_figure_of_a_domain_is_told(told):
     assert not [key for key in found if key[0] == "xengt_unavailable"]
 
 
-def test_a_domain_that_goes_takes_its_series_along(told, xen):
-    assert any(("domid", "7") in key for key in told())
+def test_the_series_of_a_destroyed_domain_disappear(host_samples, xen):
+    assert any(("domid", "7") in key for key in host_samples())
     xen.lose(7)
-    assert not any(("domid", "7") in key for key in told())
+    assert not any(("domid", "7") in key for key in host_samples())
 
 
-def test_on_stock_it_says_what_is_not_told(told, xen):
+def test_stock_xen_names_the_figures_that_it_does_not_report(host_samples, xen):
     xen.tables = None
-    found = told()
+    found = host_samples()
     assert found["xengt_grant_frames", ("domid", "0")] == 1
     assert not [key for key in found if key[0] in {"xengt_mappings", "xengt_maptrack_frames"}]
     missing = {dict(key[1:])["figure"] for key in found if key[0] == "xengt_unavailable"}
     assert missing == {"maptrack_frames", "max_maptrack_frames"} | {
-        f"{record}_{what}" for record in ("fast", "slow") for what in ("live", "maps")
+        f"{record}_{count}" for record in ("fast", "slow") for count in ("live", "maps")
     }
 
 
-def test_more_domains_than_wanted_are_counted(told):
-    found = told(1)
+def test_domains_beyond_the_limit_are_counted(host_samples):
+    found = host_samples(1)
     assert (found["xengt_domains",], found["xengt_domains_left_out",]) == (2, 1)
     assert not any(("domid", "7") in key for key in found)
 
 
-def test_a_host_that_does_not_answer_is_told(told, xen):
-    def refuse(_what):
+def test_a_host_that_cannot_be_read_is_counted(host_samples, xen):
+    def refuse(_query):
         raise failed("xc_domain_getinfolist", "domains", 13)
 
     xen.before = refuse
-    assert told()["xengt_host_read_failures_total",] == 1
+    assert host_samples()["xengt_host_read_failures_total",] == 1

@@ -1,4 +1,4 @@
-"""The guard, which undoes what a killed agent cannot."""
+"""The guard, which cleans up after an agent that was killed."""
 
 import os
 import signal
@@ -8,26 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.tracing import undoing
-from tests.unit.waiting import waits_until
+from tests.unit.fake_tracefs import guard_output
+from tests.unit.waiting import wait_until
 from xengt.serve.passive import guard, tracefs
 
-__all__ = ["undoing"]  # fixtures
+__all__ = ["guard_output"]  # fixtures
 
 
 @pytest.fixture
-def guarded(tmp_path, monkeypatch):
-    """An agent of its own with a guard, and the guard; what it has open is in `has`."""
+def start_agent(tmp_path, monkeypatch):
+    """A function that starts an agent with a guard; returns the agent and the guard's PID."""
     monkeypatch.setattr(tracefs, "ROOT", tmp_path)
     code = (
         "import os, sys, socket, signal\n"
         "from xengt.serve import service\n"
         "from xengt.serve.passive import guard, tracefs\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, service.SIGNALS)\n"
-        "sys.executable, made = sys.argv[1], guard.subprocess.Popen\n"
-        "tracefs.leftover_instances = lambda: []\n"
+        "sys.executable, Popen = sys.argv[1], guard.subprocess.Popen\n"
+        "tracefs.trace_objects = lambda: []\n"
         "def popen(*words, **options):\n"
-        "    process = made(*words, **options)\n"
+        "    process = Popen(*words, **options)\n"
         "    print(process.pid, flush=True)\n"
         "    return process\n"
         "guard.subprocess.Popen = popen\n"
@@ -51,31 +51,31 @@ def guarded(tmp_path, monkeypatch):
         agent.wait()
 
 
-def gone(pid):
+def has_ended(pid):
     try:
         return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return True
 
 
-def test_a_guard_acts_when_the_agent_is_killed(guarded, undoing):
-    agent, pid = guarded(guard.sys.executable)
+def test_the_guard_cleans_up_when_the_agent_is_killed(start_agent, guard_output):
+    agent, pid = start_agent(guard.sys.executable)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(pid, number)
-    assert os.getsid(pid) == pid  # what is sent to the agent's group does not get there
+    assert os.getsid(pid) == pid  # signals to the agent's process group do not reach it
     opened = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
     assert not [each for each in opened if "socket" in each or "lock" in each]
     time.sleep(0.1)
-    assert not gone(pid)
-    assert not undoing.exists()
+    assert not has_ended(pid)
+    assert not guard_output.exists()
     agent.kill()
-    assert waits_until(undoing.exists)
-    assert waits_until(lambda: gone(pid))
+    assert wait_until(guard_output.exists)
+    assert wait_until(lambda: has_ended(pid))
 
 
-def test_a_guard_goes_when_all_is_taken_back(guarded, undoing):
-    agent, pid = guarded(guard.sys.executable)
+def test_the_guard_exits_when_nothing_is_left(start_agent, guard_output):
+    agent, pid = start_agent(guard.sys.executable)
     agent.stdin.close()
     assert agent.wait(10) == 0
-    assert gone(pid)
-    assert not undoing.exists()
+    assert has_ended(pid)
+    assert not guard_output.exists()

@@ -1,4 +1,4 @@
-"""Hypervisors for `xengt usage` to read, patched and stock, whose domains come and go."""
+"""A fake hypervisor, patched or stock, behind fakes of Xen's libraries."""
 
 import errno
 
@@ -11,7 +11,7 @@ from xengt.xen import limits, maptrack
 from xenlib_cffi.ctrl import DomainInfo, XenVersion
 from xenlib_cffi.errors import XenLibraryError
 
-#: hypfs' names of a domain's figures, and the document's
+#: name of a domain's figure in hypfs → key in the documents of `xengt usage`
 NAMES = {
     "frames": "grant_frames",
     "max-frames": "max_grant_frames",
@@ -28,15 +28,17 @@ def failed(call, subject, number=errno.ENOENT):
     return XenLibraryError(call, subject, number)
 
 
-class Xen:
-    """A hypervisor, as the libraries show it.
+class FakeHypervisor:
+    """The state of a hypervisor.
 
     Attributes:
-        tables: by domid, text by hypfs' name; None for a Xen without /gnttab.
-        hypfs: whether there is hypfs at all.
-        domains: by domid, a UUID.
-        sizes: by domid, what GNTTABOP_query_size tells; an error is raised.
-        before: called with every path or domid before it is answered.
+        tables: content of hypfs by domid and name; None for stock Xen, which has no /gnttab.
+        hypfs: whether there is a hypfs.
+        domains: UUID by domid.
+        sizes: result of GNTTABOP_query_size by domid; an exception is raised.
+        dying: domids.
+        commandline: of Xen.
+        before: called with the path or domid of every query before it is answered.
     """
 
     def __init__(self):
@@ -46,21 +48,21 @@ class Xen:
         self.sizes = {}
         self.dying = set()
         self.commandline = "console=com1"
-        self.before = lambda _what: None
+        self.before = lambda _query: None
 
     def have(self, domid, *figures):
-        """Add a domain with its eight figures."""
+        """Add a domain with its eight figures, in the order of `NAMES`."""
         self.domains[domid] = bytes([domid % 256]) * 16
         self.sizes[domid] = figures[:2]
         self.tables[domid] = dict(zip(NAMES, map(str, figures), strict=True))
 
     def lose(self, domid):
         """Remove a domain."""
-        for books in (self.domains, self.sizes, self.tables or {}):
-            books.pop(domid, None)
+        for table in (self.domains, self.sizes, self.tables or {}):
+            table.pop(domid, None)
 
 
-class HypFs(stand_in.Handle):
+class FakeHypFs(stand_in.Handle):
     def __init__(self, xen):
         self.xen = xen
 
@@ -87,8 +89,8 @@ class HypFs(stand_in.Handle):
         return self.xen.tables[int(domid)]
 
 
-class HypFsNumbers(stand_in.Handle):
-    """What stands on XEN_HYPFS_OP_read: no entry is None, whatever else is wrong is raised."""
+class FakeHypFsNumbers(stand_in.Handle):
+    """Stands in for XEN_HYPFS_OP_read: None for a missing entry; other errors are raised."""
 
     def __init__(self, xen, names):
         self.xen, self.names = xen, names
@@ -102,7 +104,7 @@ class HypFsNumbers(stand_in.Handle):
         return int(table[name]) if name in table else None
 
 
-class Ctrl(stand_in.Handle):
+class FakeCtrl(stand_in.Handle):
     def __init__(self, xen):
         self.xen = xen
 
@@ -129,18 +131,20 @@ class Ctrl(stand_in.Handle):
 
 @pytest.fixture
 def xen(monkeypatch, tmp_path):
-    """A hypervisor without domains, and its XenStore as `xen.store`."""
-    made = Xen()
+    """A hypervisor without domains; `xen.store` is its XenStore."""
+    made = FakeHypervisor()
 
     def hypfs():
         if not made.hypfs:
             raise failed("xenhypfs_open", "hypfs", errno.EOPNOTSUPP)
-        return HypFs(made)
+        return FakeHypFs(made)
 
     for module in (reading, limits, maptrack):
         monkeypatch.setattr(module, "HypFs", hypfs)
-    monkeypatch.setattr("xengt.usage.hypfs.HypFsNumbers", lambda names: HypFsNumbers(made, names))
-    monkeypatch.setattr(reading, "Ctrl", lambda: Ctrl(made))
+    monkeypatch.setattr(
+        "xengt.usage.hypfs.HypFsNumbers", lambda names: FakeHypFsNumbers(made, names)
+    )
+    monkeypatch.setattr(reading, "Ctrl", lambda: FakeCtrl(made))
     made.store = FakeXenstored(tmp_path / "socket")
     made.store.nodes["/local/domain/0/name"] = b"Domain-0"
     monkeypatch.setattr("xengt.xen.xenstore.PATHS", (made.store.path,))

@@ -1,0 +1,374 @@
+"""The agent's metrics: name, type, unit, labels and HELP text of each, declared once.
+
+The sources of series (`host_metrics`, `probe_metrics`, ...) take their metrics from here,
+and deploy/prometheus/metrics_reference writes METRICS.md from here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MetricType = Literal["gauge", "counter", "histogram"]
+#: unit of a metric whose value is always 1 and whose labels carry the information
+INFO = "constant 1"
+_RECORDED = (
+    "by where the hypervisor records them (fast: the granter's active entry, "
+    "slow: the domain's maptrack table)"
+)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label of a metric.
+
+    Args:
+        name: as in a query.
+        meaning: what its values are.
+    """
+
+    name: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class MetricDefinition:
+    """A metric, without its series.
+
+    Args:
+        name: as on the page; the name of a counter ends in `_total`.
+        type: of Prometheus.
+        unit: of its values.
+        help: the HELP text, which can be read without the name.
+        labels: in the order in which rows give their values.
+    """
+
+    name: str
+    type: MetricType
+    unit: str
+    help: str
+    labels: tuple[Label, ...] = ()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Return the names of the labels."""
+        return tuple(label.name for label in self.labels)
+
+
+@dataclass(frozen=True)
+class MetricGroup:
+    """The metrics of one source.
+
+    Args:
+        title: a heading of the reference.
+        presence: when a page has them, in one or two sentences.
+        metrics: in the order in which they are on a page.
+    """
+
+    title: str
+    presence: str
+    metrics: tuple[MetricDefinition, ...]
+
+
+_DOMID = Label("domid", "Domain ID.")
+_RECORD = Label(
+    "record",
+    "`fast`: mappings recorded in the granter's active entry, which only the patched hypervisor "
+    "has. `slow`: mappings recorded in the maptrack table of the domain that maps.",
+)
+_ENGINE = Label(
+    "engine",
+    "How the probe maps: `hypercall` (grant-table hypercalls of its own) or `gntdev` (the Linux "
+    "driver).",
+)
+_OPERATION = Label("operation", "`map` or `unmap`.")
+_PROBE_CASE = (
+    _ENGINE,
+    Label("batch", "References per call (probe.batches)."),
+    Label(
+        "mappings",
+        "Mappings of each reference while the call is timed, the timed one included "
+        "(probe.mappings).",
+    ),
+    Label(
+        "path",
+        "Where the hypervisor records the timed mapping: `fast` (active entry), `slow` (maptrack "
+        "table), or `unknown` without hypfs.",
+    ),
+    _OPERATION,
+)
+_KERNEL_CALL = (
+    Label("caller", "Driver in dom0 that made the call: `blkback`, `netback`, `gntdev`, `other`."),
+    _OPERATION,
+)
+
+BUILD_INFO = MetricDefinition(
+    "xengt_build_info",
+    "gauge",
+    INFO,
+    "Version of the xengt agent, as a label; the value is always 1.",
+    (Label("version", "Version of xengt."),),
+)
+
+HYPERVISOR_INFO = MetricDefinition(
+    "xengt_hypervisor_info",
+    "gauge",
+    INFO,
+    "Build ID, maptrack variant and version of the running hypervisor, as labels; the value is "
+    "always 1.",
+    (
+        Label("build_id", "Build ID of the hypervisor in hexadecimal."),
+        Label(
+            "maptrack",
+            "`stock`, `fast` (patched), `no-fast` (patched, booted with gnttab=no-fast-maptrack), "
+            "or `unknown` without hypfs.",
+        ),
+        Label("version", "Version of Xen."),
+    ),
+)
+DOMAIN_INFO = MetricDefinition(
+    "xengt_domain_info",
+    "gauge",
+    INFO,
+    "Name and dying state of a domain, as labels; the value is always 1.",
+    (
+        _DOMID,
+        Label("dying", "`yes`: the domain was destroyed but still exists. `no` otherwise."),
+        Label("name", "Name of the domain in XenStore; empty if it has none."),
+    ),
+)
+DOMAINS = MetricDefinition(
+    "xengt_domains",
+    "gauge",
+    "domains",
+    "Number of domains on the host, including dying ones.",
+)
+DOMAINS_LEFT_OUT = MetricDefinition(
+    "xengt_domains_left_out",
+    "gauge",
+    "domains",
+    "Number of domains without per-domain series, because the host has more domains than the "
+    "configured limit host.domains.",
+)
+GRANT_FRAMES = MetricDefinition(
+    "xengt_grant_frames",
+    "gauge",
+    "frames of 4 KiB",
+    "Current size of the domain's grant table in frames of 4 KiB.",
+    (_DOMID,),
+)
+GRANT_FRAMES_LIMIT = MetricDefinition(
+    "xengt_grant_frames_limit",
+    "gauge",
+    "frames of 4 KiB",
+    "Maximum size of the domain's grant table in frames of 4 KiB.",
+    (_DOMID,),
+)
+MAPTRACK_FRAMES = MetricDefinition(
+    "xengt_maptrack_frames",
+    "gauge",
+    "frames of 4 KiB",
+    "Current size of the domain's maptrack table in frames of 4 KiB.",
+    (_DOMID,),
+)
+MAPTRACK_FRAMES_LIMIT = MetricDefinition(
+    "xengt_maptrack_frames_limit",
+    "gauge",
+    "frames of 4 KiB",
+    "Maximum size of the domain's maptrack table in frames of 4 KiB.",
+    (_DOMID,),
+)
+MAPPINGS = MetricDefinition(
+    "xengt_mappings",
+    "gauge",
+    "mappings",
+    f"Grant mappings that the domain holds as the mapper, {_RECORDED}.",
+    (_DOMID, _RECORD),
+)
+MAPPINGS_MADE = MetricDefinition(
+    "xengt_mappings_made_total",
+    "counter",
+    "mappings",
+    f"Grant mappings that the domain has made as the mapper since its creation, {_RECORDED}.",
+    (_DOMID, _RECORD),
+)
+UNAVAILABLE = MetricDefinition(
+    "xengt_unavailable",
+    "gauge",
+    INFO,
+    "Per-domain figure that the running hypervisor does not report, named by a label; the value "
+    "is always 1.",
+    (Label("figure", "Key of the figure in the documents of `xengt usage --json`."),),
+)
+HOST_READ_FAILURES = MetricDefinition(
+    "xengt_host_read_failures_total",
+    "counter",
+    "scrapes",
+    "Scrapes during which the agent could not read the host state from Xen.",
+)
+HOST_READ_SECONDS = MetricDefinition(
+    "xengt_host_read_seconds",
+    "gauge",
+    "seconds",
+    "Time spent reading host state from Xen during this scrape, in seconds.",
+)
+
+XENSTORE_UP = MetricDefinition(
+    "xengt_xenstore_up",
+    "gauge",
+    "0 or 1",
+    "Whether the agent has a working connection to xenstored (1: yes, 0: no).",
+)
+DOMAIN_CHANGES = MetricDefinition(
+    "xengt_domain_changes_total",
+    "counter",
+    "domains",
+    "Domains introduced to and released from XenStore, as reported by the agent's watches.",
+    (Label("change", "`introduced` or `released`."),),
+)
+
+PROBE_LATENCY_SECONDS = MetricDefinition(
+    "xengt_probe_latency_seconds",
+    "histogram",
+    "seconds",
+    "Latency of one map or unmap operation of the probe in seconds: the duration of a call "
+    "divided by its batch size.",
+    _PROBE_CASE,
+)
+PROBE_FLOOR_SECONDS = MetricDefinition(
+    "xengt_probe_floor_seconds",
+    "gauge",
+    "seconds",
+    "Measurement overhead of the probe in seconds per operation: median latency of rejected "
+    "operations in the last round.",
+    _PROBE_CASE,
+)
+PROBE_UP = MetricDefinition(
+    "xengt_probe_up",
+    "gauge",
+    "0 or 1",
+    "Whether the probe uses the configured engine (1: yes, 0: this dom0 cannot run it, and the "
+    "agent's log says why).",
+    (_ENGINE,),
+)
+PROBE_ERRORS = MetricDefinition(
+    "xengt_probe_errors_total",
+    "counter",
+    "rounds",
+    "Probe rounds that failed, by the grant status that Xen returned.",
+    (
+        Label(
+            "status",
+            "Xen's name of the status, such as `GNTST_no_space`; `none` if the error was not a "
+            "grant status.",
+        ),
+    ),
+)
+PROBE_ROUNDS = MetricDefinition(
+    "xengt_probe_rounds_total",
+    "counter",
+    "rounds",
+    "Probe rounds that were completed.",
+)
+PROBE_ROUNDS_SKIPPED = MetricDefinition(
+    "xengt_probe_rounds_skipped_total",
+    "counter",
+    "rounds",
+    "Probe rounds that were skipped because a benchmark was running.",
+)
+PROBE_CPU_SECONDS = MetricDefinition(
+    "xengt_probe_cpu_seconds_total",
+    "counter",
+    "seconds",
+    "CPU time of the agent during probe rounds in seconds.",
+)
+PROBE_CPU_BUDGET_RATIO = MetricDefinition(
+    "xengt_probe_cpu_budget_ratio",
+    "gauge",
+    "ratio",
+    "Configured limit on the average CPU time of the probe (probe.cpu_budget), as a fraction of "
+    "one vCPU.",
+)
+PROBE_ROUND_SECONDS = MetricDefinition(
+    "xengt_probe_round_seconds",
+    "gauge",
+    "seconds",
+    "Duration of the last probe round in seconds.",
+)
+PROBE_LAST_SUCCESS = MetricDefinition(
+    "xengt_probe_last_success_timestamp_seconds",
+    "gauge",
+    "seconds since the epoch",
+    "Unix time at which the last successful probe round ended, in seconds (0: no round has "
+    "succeeded yet).",
+)
+
+PASSIVE_UP = MetricDefinition(
+    "xengt_passive_up",
+    "gauge",
+    "0 or 1",
+    "Whether dom0's kernel times its grant calls for the agent (1: yes, 0: no, and the agent's "
+    "log says why).",
+)
+KERNEL_GRANT_SECONDS = MetricDefinition(
+    "xengt_kernel_grant_seconds",
+    "histogram",
+    "seconds",
+    "Duration of one call of gnttab_map_refs() or gnttab_unmap_refs() in dom0's kernel in "
+    "seconds, for all references of the call.",
+    _KERNEL_CALL,
+)
+KERNEL_GRANT_REFERENCES = MetricDefinition(
+    "xengt_kernel_grant_references_total",
+    "counter",
+    "references",
+    "References that the timed calls of gnttab_map_refs() and gnttab_unmap_refs() in dom0's "
+    "kernel mapped or unmapped.",
+    _KERNEL_CALL,
+)
+
+GROUPS = (
+    MetricGroup("Agent", "Every page has this metric.", (BUILD_INFO,)),
+    MetricGroup(
+        "Host",
+        "Every scrape reads these metrics from Xen. Series of a domain disappear with the domain. "
+        "Stock Xen reports only grant frames and their limits: `xengt_unavailable` then names the "
+        "figures without series. If Xen cannot be read, the page has only the last two metrics.",
+        (
+            HYPERVISOR_INFO,
+            DOMAIN_INFO,
+            DOMAINS,
+            DOMAINS_LEFT_OUT,
+            GRANT_FRAMES,
+            GRANT_FRAMES_LIMIT,
+            MAPTRACK_FRAMES,
+            MAPTRACK_FRAMES_LIMIT,
+            MAPPINGS,
+            MAPPINGS_MADE,
+            UNAVAILABLE,
+            HOST_READ_FAILURES,
+            HOST_READ_SECONDS,
+        ),
+    ),
+    MetricGroup("XenStore", "Every page has these metrics.", (XENSTORE_UP, DOMAIN_CHANGES)),
+    MetricGroup(
+        "Probe",
+        "A page has these metrics if probe.enabled is true, which is the default.",
+        (
+            PROBE_LATENCY_SECONDS,
+            PROBE_FLOOR_SECONDS,
+            PROBE_UP,
+            PROBE_ERRORS,
+            PROBE_ROUNDS,
+            PROBE_ROUNDS_SKIPPED,
+            PROBE_CPU_SECONDS,
+            PROBE_CPU_BUDGET_RATIO,
+            PROBE_ROUND_SECONDS,
+            PROBE_LAST_SUCCESS,
+        ),
+    ),
+    MetricGroup(
+        "dom0's kernel",
+        "A page has these metrics if passive.enabled is true; the default is false. The last two "
+        "have no series while `xengt_passive_up` is 0.",
+        (PASSIVE_UP, KERNEL_GRANT_SECONDS, KERNEL_GRANT_REFERENCES),
+    ),
+)
