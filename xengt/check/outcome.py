@@ -18,8 +18,8 @@ class Check:
 
     Args:
         name: what was checked; the same in every run.
-        state: MISSING if a command cannot run, WARNING if results may be unreliable or only part
-            of a command cannot run.
+        state: WARNING if results may be unreliable or an optional prerequisite is missing,
+            MISSING if a required one is.
         what: the finding.
         remedy: what the user can do, as a sentence; empty if there is nothing to do.
     """
@@ -36,7 +36,7 @@ def ok(name: str, what: str) -> Check:
 
 
 def warning(name: str, what: str, remedy: str) -> Check:
-    """Return the outcome of a check that questions results, or part of a command."""
+    """Return the outcome of a check that found a reason for doubt or for a command to fail."""
     return Check(name, State.WARNING, what, remedy)
 
 

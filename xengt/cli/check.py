@@ -26,10 +26,10 @@ def check(
 ) -> None:
     """Check the prerequisites of xengt on this machine, and sources of measurement noise.
 
-    The state of a check is ok, warning (all commands or most of them run, but
-    results may be unreliable) or missing (a command cannot run). Warnings and
-    missing prerequisites come with a remedy. The exit code is 2 if a
-    prerequisite is missing, otherwise 0.
+    The state of a check is ok, warning (results may be unreliable, or an
+    optional prerequisite is missing) or missing (a required prerequisite is
+    missing). Each warning and each missing prerequisite has a remedy. The exit
+    code is 2 if a required prerequisite is missing, otherwise 0.
 
     Example: xengt check
     """
