@@ -1,1 +1,1 @@
-"""What the four commands share."""
+"""The implementation of build, install, confirm and remove."""

@@ -1,4 +1,4 @@
-"""The package: the hypervisor that the lab built, and what puts it into GRUB's menu."""
+"""Builds the Debian package: the lab's hypervisor, and a script for its entry in GRUB's menu."""
 
 import argparse
 import email.utils
@@ -16,7 +16,7 @@ from lablib.roots import Workbench, build_root
 from lablib.series import Patch
 from lablib.work import step, tell
 
-from hvlib.names import IMAGE, PACKAGE, SCRIPT
+from hvlib.names import IMAGE, PACKAGE, SCRIPT, STOCK_PACKAGE
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "package"
 DOC = f"usr/share/doc/{PACKAGE}"
@@ -31,113 +31,128 @@ sed -i "s/@SHA256@/$sha256/; s/@SIZE@/$size/" tree/DEBIAN/control
 find tree -type d -exec chmod 755 {} +
 find tree -type f -exec chmod 644 {} +
 chmod 755 "tree/$3" tree/DEBIAN/postinst tree/DEBIAN/postrm
-# The same bytes from the same input: of one time, by root, and packed by one thread.
+# A reproducible package: fixed times and owner, and one compression thread.
 export SOURCE_DATE_EPOCH=$1
 find tree -exec touch -h -d "@$1" {} +
 dpkg-deb --build --root-owner-group -Zxz --threads-max=1 tree hypervisor.deb
 """
 
 COPYRIGHT = """\
-Xen, from Debian's source package, with the patches of xengt that `series` beside this file lists.
-Both are GPL-2.0; Xen's own copyright is in xen-hypervisor-common's.
-On Debian the licence is in /usr/share/common-licenses/GPL-2.
+Xen from Debian's source package, with the xengt patches listed in the file `series` beside this
+file.
+Both are licensed under GPL-2.0; for Xen's copyright, see the package xen-hypervisor-common.
+On Debian systems the licence is in /usr/share/common-licenses/GPL-2.
 """
 
 
 def build_id(image: bytes) -> str:
-    """Return what a hypervisor answers to XENVER_build_id: its image's GNU note.
+    """Return a hypervisor's build id as hex digits: the image's GNU build-id note.
+
+    XENVER_build_id returns the same bytes at run time.
 
     Raises:
-        LabError: it has none, or more than one.
+        LabError: the image has no such note, or several different ones.
     """
     name = rb"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
     notes = set(re.findall(name + rb"(.{20})", image, re.DOTALL))
     if len(notes) != 1:
-        raise LabError(f"the hypervisor has {len(notes)} build ids, where it should have one")
+        raise LabError(f"the hypervisor image has {len(notes)} build ids instead of one")
     return bytes(notes.pop()).hex()
 
 
 def version(source: str, variant: str, series: Sequence[Patch]) -> str:
-    """Return the package's version: Debian's of the source, the variant, and the patches' hash.
+    """Return the package's version: the source's version, the variant, and the patches' hash.
 
     Args:
-        source: Debian's version of Xen.
-        variant: one of the lab's.
-        series: its patches, in their order.
+        source: Debian's version of the Xen source package.
+        variant: a hypervisor variant of the lab.
+        series: the variant's patches in order.
     """
     parts = [part for patch in series for part in (patch.name.encode(), patch.content)]
     return f"{source.strip()}+xengt.{variant.replace('-', '.')}.{key(parts)[:8]}"
 
 
 def epoch(changelog: str) -> int:
-    """Return when Debian made its source: the time of a changelog's first entry, in seconds."""
+    """Return the time of a changelog's newest entry, in seconds since the epoch.
+
+    Raises:
+        LabError: the changelog has no dated entry.
+    """
     signed = re.search(r"^ -- .*>  (.*)$", changelog, re.MULTILINE)
     if signed is None:
-        raise LabError("Debian's changelog of Xen has no dated entry")
+        raise LabError("the changelog of Debian's Xen source package has no dated entry")
     return int(email.utils.parsedate_to_datetime(signed[1]).timestamp())
 
 
 def build(cache: Cache, variant: str, jobs: int) -> Path:
-    """Return the path of the .deb.
+    """Build the package unless the cache has it; return the path of the .deb.
 
     Args:
-        cache: where it is kept.
-        variant: of the hypervisor, as the lab names it.
-        jobs: compilers at once.
+        cache: holds the package.
+        variant: a hypervisor variant of the lab.
+        jobs: number of parallel compiler processes.
 
     Raises:
         LabError: the hypervisor or the package does not build.
     """
-    made = hypervisor.build(cache, variant, jobs)
+    built = hypervisor.build(cache, variant, jobs)
     series = hypervisor.series(variant)
     origin = base(cache, XEN)
-    called = version(origin.version, variant, series)
-    time = epoch((origin.directory / "xen/debian/changelog").read_text())
+    deb_version = version(origin.version, variant, series)
+    timestamp = epoch((origin.directory / "xen/debian/changelog").read_text())
     root = build_root(cache)
     templates = sorted(TEMPLATES.iterdir())
-    parts = [root.parent.name, made.name, BUILD, COPYRIGHT, called, str(time)]
+    parts = [root.parent.name, built.name, BUILD, COPYRIGHT, deb_version, str(timestamp)]
     name = key([*(part.encode() for part in parts), *tree_parts(templates, TEMPLATES)])
 
     def make(entry: Path) -> None:
         log = cache.log("hypervisor-deb")
-        given = entry / "given"
-        _fill(given, made, called, series)
+        files = entry / "files"
+        _lay_out(files, built, deb_version, series)
         with step("packing the hypervisor"), Workbench(root, f"hv-{name}") as bench:
-            bench.bring(given, log)
-            bench.do(BUILD, log, str(time), IMAGE, SCRIPT)
+            bench.bring(files, log)
+            bench.do(BUILD, log, str(timestamp), IMAGE, SCRIPT)
             bench.take(["hypervisor.deb"], entry)
-        shutil.rmtree(given)
-        (entry / "hypervisor.deb").rename(entry / f"{PACKAGE}_{called}_amd64.deb")
+        shutil.rmtree(files)
+        (entry / "hypervisor.deb").rename(entry / f"{PACKAGE}_{deb_version}_amd64.deb")
 
     return next(cache.entry("hypervisor-deb", name, make).glob("*.deb"))
 
 
-def _fill(given: Path, made: Path, called: str, series: Sequence[Patch]) -> None:
-    """Lay out the package's files, and beside them the hypervisor, not packed yet."""
-    words = {
+def _lay_out(files: Path, built: Path, deb_version: str, series: Sequence[Patch]) -> None:
+    """Create the package's file tree, and the uncompressed hypervisor next to it.
+
+    Args:
+        files: directory for the tree and the hypervisor.
+        built: the lab's build of the hypervisor.
+        deb_version: version of the package.
+        series: patches of the hypervisor.
+    """
+    placeholders = {
         "@PACKAGE@": PACKAGE,
-        "@VERSION@": called,
+        "@VERSION@": deb_version,
+        "@STOCK_PACKAGE@": STOCK_PACKAGE,
         "@IMAGE@": f"/{IMAGE}",
-        "@BUILD_ID@": build_id((made / "xen").read_bytes()),
+        "@BUILD_ID@": build_id((built / "xen").read_bytes()),
         "@REGENERATE@": (TEMPLATES / "regenerate").read_text().strip(),
     }
 
     def template(name: str, target: str) -> None:
         text = (TEMPLATES / name).read_text()
-        for word, meaning in words.items():
-            text = text.replace(word, meaning)
-        path = given / "tree" / target
+        for placeholder, value in placeholders.items():
+            text = text.replace(placeholder, value)
+        path = files / "tree" / target
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
     for name in ("control", "postinst", "postrm"):
         template(name, f"DEBIAN/{name}")
     template(Path(SCRIPT).name, SCRIPT)
-    (given / "tree" / IMAGE).parent.mkdir()
-    shutil.copyfile(made / "xen", given / "xen")
-    doc = given / "tree" / DOC
+    (files / "tree" / IMAGE).parent.mkdir()
+    shutil.copyfile(built / "xen", files / "xen")
+    doc = files / "tree" / DOC
     doc.mkdir(parents=True)
-    shutil.copyfile(made / ".config", doc / "config")
+    shutil.copyfile(built / ".config", doc / "config")
     (doc / "series").write_text("".join(f"{patch.name}\n" for patch in series))
     (doc / "copyright").write_text(COPYRIGHT)
 
@@ -146,21 +161,26 @@ def main() -> int:
     """Run `build`."""
     parser = argparse.ArgumentParser(
         prog="build",
-        description="Builds the patched hypervisor as a Debian package, which installs beside the\n"
-        "stock one. On any Debian machine: it compiles in a Debian 13 root of its own.\n"
-        "Prints the package's path.",
+        description="Builds the patched hypervisor as a Debian package that installs beside the\n"
+        "stock hypervisor, and prints the path of the package. Runs on any Debian machine:\n"
+        "it compiles in a Debian 13 chroot.",
         epilog="example:\n  ./build --output . && scp xen-hypervisor-4.20-xengt_*.deb box:\n\n"
-        "exit codes: 0 done, 2 usage or something missing, 3 failed",
+        "exit codes: 0 done; 2 usage error or missing prerequisite; 3 failed",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--hypervisor",
         choices=hypervisor.BUILT,
         default="patched",
-        help="which of the lab's (patched); stock is the same source and configuration without"
-        " the patches, to be compared with",
+        help="hypervisor variant of the lab (default: patched); stock is built from the same source"
+        " and configuration without the patches, for comparison",
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="copy it there (the cache)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="copy the package to this directory (default: only keep it in the cache)",
+    )
     args = parser.parse_args()
     try:
         deb = build(Cache(places.cache_root()), args.hypervisor, os.cpu_count() or 1)

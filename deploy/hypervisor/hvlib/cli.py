@@ -1,4 +1,4 @@
-"""The command lines of what runs on the box."""
+"""Command lines of install, confirm and remove."""
 
 import argparse
 import sys
@@ -9,18 +9,20 @@ from hvlib import commands
 from hvlib.box import Box, BoxError
 
 
-def _parser(name: str, about: str, example: str) -> argparse.ArgumentParser:
+def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=name,
-        description=about,
-        epilog=f"example:\n  {example}\n\nexit codes: 0 done, 2 refused, nothing changed, 3 failed",
+        description=description,
+        epilog=f"example:\n  {example}\n\n"
+        "exit codes: 0 done; 2 usage error or refusal, nothing changed; 3 failed",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
-def _report(name: str, work: Callable[[Box], None]) -> int:
+def _run(name: str, command: Callable[[Box], None]) -> int:
+    """Run a command on the local machine, print its error if any, and return the exit code."""
     try:
-        work(Box())
+        command(Box())
     except BoxError as error:
         print(f"{name}: {error.what}", file=sys.stderr)
         if error.remedy:
@@ -35,38 +37,39 @@ def install() -> int:
     """Run `install`."""
     parser = _parser(
         "install",
-        "Installs the patched hypervisor beside Debian's own, and has it booted once. The boot\n"
-        "after that is what it was before, whatever happens, until `confirm` is run.",
+        "Installs the patched hypervisor beside Debian's and selects it for the next boot only.\n"
+        "Later boots start the previous default again, even after a failed boot, until `confirm`\n"
+        "is run.",
         "sudo ./install xen-hypervisor-4.20-xengt_*_amd64.deb && sudo reboot",
     )
-    parser.add_argument("deb", type=Path, metavar="DEB", help="what `build` made")
+    parser.add_argument("deb", type=Path, metavar="DEB", help="package built by `build`")
     parser.add_argument(
         "--xen-args",
         default="",
-        metavar="WORDS",
-        help="further words for the patched hypervisor's command line, such as"
+        metavar="ARGS",
+        help="additional arguments for the patched hypervisor's command line, such as"
         " gnttab=no-fast-maptrack",
     )
     args = parser.parse_args()
-    return _report("install", lambda box: commands.install(box, args.deb, args.xen_args))
+    return _run("install", lambda box: commands.install(box, args.deb, args.xen_args))
 
 
 def confirm() -> int:
     """Run `confirm`."""
     _parser(
         "confirm",
-        "Makes the patched hypervisor the one that boots by default. Only when it is running.",
+        "Makes the patched hypervisor the default boot entry. It must be the running hypervisor.",
         "sudo ./confirm",
     ).parse_args()
-    return _report("confirm", commands.confirm)
+    return _run("confirm", commands.confirm)
 
 
 def remove() -> int:
     """Run `remove`."""
     _parser(
         "remove",
-        "Takes the patched hypervisor, its menu entry and its being the default away. It may be\n"
-        "running: then the next reboot is into the stock one.",
+        "Removes the patched hypervisor and its menu entry and restores the previous default.\n"
+        "It may be running: the next reboot then starts the stock hypervisor.",
         "sudo ./remove && sudo reboot",
     ).parse_args()
-    return _report("remove", commands.remove)
+    return _run("remove", commands.remove)

@@ -1,30 +1,33 @@
-"""What things are called, in the package and on the box."""
+"""Names of the package, its files, and its variables in GRUB's environment block."""
 
 PACKAGE = "xen-hypervisor-4.20-xengt"
 
+STOCK_PACKAGE = "xen-hypervisor-4.20-amd64"
+"""Debian's own hypervisor, which the package depends on."""
+
 IMAGE = "boot/hypervisor-xengt-4.20-amd64.gz"
-"""Not /boot/xen*: 20_linux_xen would take it for stock, and for the newest of all."""
+"""Not /boot/xen*: 20_linux_xen would treat it as a stock hypervisor, and as the newest one."""
 
 SCRIPT = "etc/grub.d/45_xengt"
-"""After every other script's entries: a default that is told by its number stays what it was."""
+"""Sorted after the other scripts, so that a default given by its index keeps its meaning."""
 
-STATE = "var/lib/xengt-hypervisor"
-"""What the box was before, for `remove`."""
+STATE_DIRECTORY = "var/lib/xengt-hypervisor"
+"""Holds the box's boot configuration before the installation, for `remove`."""
 
 ENTRY = "xengt"
-"""The id of the entry in GRUB's menu."""
+"""Id of the entry in GRUB's menu."""
 
-NEXT = "next_entry"
-"""GRUB's own variable: the entry to boot once. GRUB clears it before it boots anything."""
+NEXT_ENTRY = "next_entry"
+"""GRUB's variable for the entry to boot once; GRUB clears it before it boots anything."""
 
 CONFIRMED = "xengt_confirmed"
-"""Ours: the build id of the hypervisor that is to be the default; any other is not."""
+"""Our variable: build id of the one hypervisor that may be the default."""
 
 ARGS = "xengt_args"
-"""Ours: further words for the command line of the patched hypervisor."""
+"""Our variable: additional arguments for the patched hypervisor's command line."""
 
 BUILD_ID = "Xengt-Build-Id"
-"""The package's field with what `XENVER_build_id` of its hypervisor returns."""
+"""Package field with the hypervisor's build id, as returned by `XENVER_build_id`."""
 
 SHA256 = "Xengt-Sha256"
-"""The package's field with the checksum of IMAGE."""
+"""Package field with the checksum of IMAGE."""

@@ -1,4 +1,4 @@
-"""The package, as a file and as dpkg knows it on the box."""
+"""The package, as a .deb file and as installed by dpkg."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from hvlib.names import BUILD_ID, IMAGE, PACKAGE, SHA256
 
 @dataclass(frozen=True)
 class Package:
-    """What a package of ours says of itself.
+    """Fields of the package.
 
     Attributes:
-        version: Debian's.
-        build_id: what its hypervisor calls itself when it runs.
-        sha256: of the file it puts under /boot.
+        version: Debian version.
+        build_id: the hypervisor's build id as hex digits.
+        sha256: checksum of IMAGE as hex digits.
     """
 
     version: str
@@ -24,26 +24,26 @@ class Package:
 
 
 def read(box: Box, deb: Path) -> Package:
-    """Return what a .deb says.
+    """Return the fields of a .deb file.
 
     Raises:
-        BoxError: it is not one of ours.
+        BoxError: the file is not a package of the patched hypervisor.
     """
-    remedy = "give the path of what deploy/hypervisor/build made"
+    remedy = "pass the path of a package built by deploy/hypervisor/build"
     if not deb.is_file():
         raise refusal(f"{deb} does not exist", remedy)
     fields = ("Package", "Version", BUILD_ID, SHA256)
     try:
-        words = [box.run("dpkg-deb", "--field", deb, field).strip() for field in fields]
+        values = [box.run("dpkg-deb", "--field", deb, field).strip() for field in fields]
     except BoxError as error:
-        raise refusal(f"{deb} is no Debian package: {error.what}", remedy) from error
-    if words[0] != PACKAGE or not all(words):
-        raise refusal(f"{deb} is the package {words[0]}, not {PACKAGE}", remedy)
-    return Package(*words[1:])
+        raise refusal(f"{deb} is not a Debian package: {error.what}", remedy) from error
+    if values[0] != PACKAGE or not all(values):
+        raise refusal(f"{deb} contains the package {values[0]}, not {PACKAGE}", remedy)
+    return Package(*values[1:])
 
 
-def known(box: Box) -> bool:
-    """Tell whether dpkg knows of the package, in whatever state it is."""
+def is_known(box: Box) -> bool:
+    """Return whether dpkg has the package in its database, in any state."""
     try:
         return bool(_query(box, "${db:Status-Abbrev}"))
     except BoxError:
@@ -51,27 +51,27 @@ def known(box: Box) -> bool:
 
 
 def installed(box: Box) -> Package | None:
-    """Return the package that is installed; none when none is, or not wholly."""
-    if not known(box) or _query(box, "${db:Status-Status}") != "installed":
+    """Return the installed package; None if it is not installed, or only in part."""
+    if not is_known(box) or _query(box, "${db:Status-Status}") != "installed":
         return None
-    wanted = ("Version", BUILD_ID, SHA256)
-    return Package(*(_query(box, f"${{{field}}}") for field in wanted))
+    fields = ("Version", BUILD_ID, SHA256)
+    return Package(*(_query(box, f"${{{field}}}") for field in fields))
 
 
-def _query(box: Box, form: str) -> str:
-    return box.run("dpkg-query", "--show", f"--showformat={form}", PACKAGE).strip()
+def _query(box: Box, fields: str) -> str:
+    return box.run("dpkg-query", "--show", f"--showformat={fields}", PACKAGE).strip()
 
 
-def verify(box: Box, package: Package) -> None:
-    """Check that the file under /boot is the package's.
+def verify_image(box: Box, package: Package) -> None:
+    """Check that the image in /boot is the package's.
 
     Raises:
-        BoxError: it is not there, or has another checksum.
+        BoxError: the image is missing or has another checksum.
     """
     image = box.path(IMAGE)
-    found = hashlib.sha256(image.read_bytes()).hexdigest() if image.is_file() else "no file"
+    found = hashlib.sha256(image.read_bytes()).hexdigest() if image.is_file() else "missing"
     if found != package.sha256:
         raise BoxError(
-            f"/{IMAGE} is not what the package holds: {found} instead of {package.sha256}",
-            "`remove` it, and `install` it again; the disk may be failing",
+            f"/{IMAGE} does not match the package: SHA-256 {found}, expected {package.sha256}",
+            "run remove, and then install; if it fails again, check the disk",
         )

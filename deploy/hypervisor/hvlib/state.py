@@ -1,4 +1,4 @@
-"""What the box was before the patched hypervisor came, kept until it goes."""
+"""The box's boot configuration from before the installation, stored until the removal."""
 
 import hashlib
 import json
@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 
 from hvlib import grub
 from hvlib.box import Box
-from hvlib.names import NEXT, STATE
+from hvlib.names import NEXT_ENTRY, STATE_DIRECTORY
 
 
 @dataclass(frozen=True)
-class Before:
-    """A box without the patched hypervisor.
+class BootState:
+    """A boot configuration without the patched hypervisor.
 
     Attributes:
-        default: the entry that it boots.
-        block: it has an environment block of GRUB.
-        next_entry: the block has the variable, though it is empty.
-        configuration: the checksum of grub.cfg.
+        default: the default menu entry.
+        block: whether GRUB's environment block exists.
+        next_entry: whether the block has the variable next_entry, even if it is empty.
+        configuration: SHA-256 of grub.cfg.
     """
 
     default: str
@@ -27,40 +27,40 @@ class Before:
     configuration: str
 
 
-def look(box: Box) -> Before:
-    """Return what the box is now, less what is ours."""
+def current(box: Box) -> BootState:
+    """Return the current state, without the section of the patched hypervisor."""
     text = grub.configuration(box)
     variables = grub.environment(box)
-    return Before(
-        default=grub.default(text, variables),
+    return BootState(
+        default=grub.default_entry(text, variables),
         block=box.path(grub.ENVIRONMENT).exists(),
-        next_entry=NEXT in variables,
-        configuration=hashlib.sha256(grub.without_ours(text).encode()).hexdigest(),
+        next_entry=NEXT_ENTRY in variables,
+        configuration=hashlib.sha256(grub.without_our_section(text).encode()).hexdigest(),
     )
 
 
-def keep(box: Box) -> Before:
-    """Write down what the box is, unless that was done before; return it."""
-    known = load(box)
-    if known is not None:
-        return known
-    before = look(box)
-    directory = box.path(STATE)
+def save_once(box: Box) -> BootState:
+    """Save the current state unless one is saved already; return the saved one."""
+    saved = load(box)
+    if saved is not None:
+        return saved
+    state = current(box)
+    directory = box.path(STATE_DIRECTORY)
     directory.mkdir(parents=True, exist_ok=True)
-    half = directory / "before.half"
-    half.write_text(json.dumps(asdict(before), indent=1) + "\n")
-    half.rename(directory / "before.json")
-    return before
+    temporary = directory / "before.half"
+    temporary.write_text(json.dumps(asdict(state), indent=1) + "\n")
+    temporary.rename(directory / "before.json")
+    return state
 
 
-def load(box: Box) -> Before | None:
-    """Return what was written down; none when nothing was."""
+def load(box: Box) -> BootState | None:
+    """Return the saved state; None if there is none."""
     try:
-        return Before(**json.loads((box.path(STATE) / "before.json").read_text()))
+        return BootState(**json.loads((box.path(STATE_DIRECTORY) / "before.json").read_text()))
     except FileNotFoundError:
         return None
 
 
-def drop(box: Box) -> None:
-    """Forget what the box was."""
-    shutil.rmtree(box.path(STATE), ignore_errors=True)
+def delete(box: Box) -> None:
+    """Delete the saved state."""
+    shutil.rmtree(box.path(STATE_DIRECTORY), ignore_errors=True)
