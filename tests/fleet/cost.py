@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.fleet.box import agent
 from tests.fleet.copies import served
 from tests.fleet.pages import record, recorded, series
-from tests.prometheus.obtained import SERVER, programs
+from tests.prometheus.debian_package import SERVER, programs
 
 EVERY_S = 15
 _VALUE = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)

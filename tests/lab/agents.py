@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from boardlib.board import filled
-from boardlib.panel import Needs
-from boardlib.shown import ROWS
+from boardlib.board import interpolate
+from boardlib.panel import Requirement
+from boardlib.panels import ROWS
 from lablib import record, remote
 
 from tests.lab.reach import Dom0
-from tests.prometheus.server import RULES, Prometheus, config, hurried, prometheus, waits_until
+from tests.prometheus.server import (
+    RULES,
+    Prometheus,
+    config,
+    prometheus,
+    shorten_times,
+    waits_until,
+)
 
 PORT = 9805
 #: the alerts' and rules' own times, in seconds
@@ -78,7 +85,7 @@ def scraped(dom0: Dom0, where: Path, options: str, every_s: int = 5) -> Iterator
     file = where / "serve.toml"
     file.write_text(options)
     dom0.put(file)
-    rules = {rule.name: hurried(rule.read_text(), HURRY[rule.name]) for rule in RULES}
+    rules = {rule.name: shorten_times(rule.read_text(), HURRY[rule.name]) for rule in RULES}
     agent = ("xengt", "serve", "--config", "/root/serve.toml")
     with serving(dom0, "agent", *agent, says="listening"), forwarded(dom0) as address:
         job = {"job_name": "xengt", "static_configs": [{"targets": [address]}]}
@@ -87,11 +94,13 @@ def scraped(dom0: Dom0, where: Path, options: str, every_s: int = 5) -> Iterator
             yield server
 
 
-def empty(server: Prometheus, needs: set[Needs | None], seconds: float = 30) -> list[str]:
+def empty(server: Prometheus, needs: set[Requirement | None], seconds: float = 30) -> list[str]:
     """The dashboard's queries, of panels that need one of these, that have returned nothing."""
     ((labels, _),) = server.query("up").items()
-    asked = [query for row in ROWS.values() for p in row if p.needs in needs for query in p.queries]
-    exprs = [filled(query.expr, dict(labels)["instance"], "30s") for query in asked]
+    asked = [
+        query for row in ROWS.values() for p in row if p.requires in needs for query in p.queries
+    ]
+    exprs = [interpolate(query.expr, dict(labels)["instance"], "30s") for query in asked]
     return [expr for expr in exprs if not _returned(server, expr, seconds)]
 
 
@@ -100,5 +109,5 @@ def _returned(server: Prometheus, expr: str, seconds: float) -> bool:
     end = time.time()
     asked = {"query": expr, "start": end - seconds, "end": end, "step": 1}
     # NaN is what a quotient of nothing is.
-    found = server.asked("query_range", **asked)["result"]
+    found = server.api_get("query_range", **asked)["result"]
     return any(value != "NaN" for each in found for _, value in each["values"])

@@ -188,7 +188,7 @@ def seen(condition: Callable[[], object]) -> object:
 
 def scraped(prometheus: Prometheus) -> dict[str, tuple[str, str]]:
     """By which scheme each box is scraped now, and how that goes."""
-    targets = prometheus.asked("targets", state="active")["activeTargets"]
+    targets = prometheus.api_get("targets", state="active")["activeTargets"]
     return {
         each["labels"]["box"]: (each["scrapeUrl"].partition(":")[0], each["health"])
         for each in targets

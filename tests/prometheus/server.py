@@ -1,4 +1,4 @@
-"""A real Prometheus on a port of this machine's, for as long as a test wants it."""
+"""A real Prometheus on a local port, for the duration of a test."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tests.patience import patient
-from tests.prometheus.obtained import SERVER, programs
+from tests.prometheus.debian_package import SERVER, programs
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = sorted((DEPLOY / "prometheus").glob("*.rules.yml"))
@@ -25,70 +25,80 @@ Series = dict[tuple[tuple[str, str], ...], float]
 
 @dataclass(frozen=True)
 class Prometheus:
-    """One that runs.
+    """A running Prometheus.
 
     Attributes:
-        url: where it listens.
+        url: base URL of its HTTP API.
     """
 
     url: str
 
-    def asked(self, path: str, **parameters: object) -> Any:
-        """Return the data of an answer of its API."""
-        words = urllib.parse.urlencode(parameters)
+    def api_get(self, endpoint: str, **parameters: object) -> Any:
+        """Return the data of an API response; fail with the error message of a rejected query."""
+        arguments = urllib.parse.urlencode(parameters)
         try:
             with urllib.request.urlopen(
-                f"{self.url}/api/v1/{path}?{words}", timeout=patient(60)
-            ) as answer:
-                return json.load(answer)["data"]
+                f"{self.url}/api/v1/{endpoint}?{arguments}", timeout=patient(60)
+            ) as response:
+                return json.load(response)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from error
 
     def query(self, query: str, at: float | None = None) -> Series:
-        """Return the values of a query, by labels, now or at a time."""
+        """Return the values of an instant query by labels.
+
+        Args:
+            query: PromQL.
+            at: evaluation time in seconds since the epoch; None is now.
+        """
         when = {} if at is None else {"time": at}
         return {
             tuple(sorted(each["metric"].items())): float(each["value"][1])
-            for each in self.asked("query", query=query, **when)["result"]
+            for each in self.api_get("query", query=query, **when)["result"]
         }
 
     def firing(self) -> set[str]:
-        """Return the alerts that fire, by name."""
-        found = self.asked("alerts")["alerts"]
-        return {each["labels"]["alertname"] for each in found if each["state"] == "firing"}
+        """Return the names of the firing alerts."""
+        alerts = self.api_get("alerts")["alerts"]
+        return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
     def ready(self) -> bool:
-        """Tell whether it has begun."""
+        """Return whether the server has started."""
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=patient(10)) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=patient(10)) as response:
+                return bool(response.status == 200)
         except OSError:
             return False
 
     def up(self) -> bool:
-        """Tell whether all of its targets answer, and there is one."""
-        found = self.query("up")
-        return bool(found) and all(found.values())
+        """Return whether it has targets and the last scrape of all of them succeeded."""
+        targets = self.query("up")
+        return bool(targets) and all(targets.values())
 
 
 def waits_until(condition: Callable[[], Any], within: float) -> Any:
-    """Return what the condition is once it holds, or when the time is over."""
+    """Poll a condition until it is true or the time is over; return its last value.
+
+    Args:
+        condition: polled five times per second.
+        within: seconds, scaled by patience.py.
+    """
     end = time.monotonic() + patient(within)
     while not (found := condition()) and time.monotonic() < end:
         time.sleep(0.2)
     return found
 
 
-def hurried(text: str, changes: Mapping[str, str]) -> str:
-    """Return rules with other times: those of the real file, for a test that cannot wait so long.
+def shorten_times(text: str, changes: Mapping[str, str]) -> str:
+    """Return rules with shorter times, for a test that cannot wait for the real ones.
 
     Args:
-        text: of the real file.
-        changes: regular expressions and what stands for each; every one has to be found.
+        text: content of a rule file.
+        changes: regular expression → replacement; each expression must match.
     """
-    for old, new in changes.items():
-        text, found = re.subn(old, new, text)
-        assert found, f"{old} is in no rule"
+    for pattern, replacement in changes.items():
+        text, count = re.subn(pattern, replacement, text)
+        assert count, f"no rule matches {pattern}"
     return text
 
 
@@ -96,9 +106,9 @@ def config(scrape: dict[str, Any], rules: Mapping[str, str], every_s: int) -> st
     """Return a configuration that evaluates its rules every second.
 
     Args:
-        scrape: its job.
-        rules: files by name, with their text, that go beside it.
-        every_s: seconds between scrapes, which each of them may take.
+        scrape: the scrape job.
+        rules: names of the rule files, in the directory of the configuration.
+        every_s: scrape interval in seconds.
     """
     times = {"scrape_interval": f"{every_s}s", "evaluation_interval": "1s"}
     # JSON is YAML.
@@ -109,28 +119,28 @@ def config(scrape: dict[str, Any], rules: Mapping[str, str], every_s: int) -> st
 def prometheus(
     where: Path, config: str, files: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Prometheus]:
-    """Run one.
+    """Run a Prometheus until the context ends.
 
     Args:
-        where: an empty directory for it.
-        config: the text of its configuration.
-        files: that go beside it, by name.
+        where: an empty directory for its files.
+        config: content of its configuration file.
+        files: name → content of further files in the same directory.
     """
     for name, text in {**files, "prometheus.yml": config}.items():
         (where / name).write_text(text)
     with socket.create_server(("127.0.0.1", 0)) as free:
-        listens = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [
         programs() / SERVER,
         "--config.file=prometheus.yml",
         "--storage.tsdb.path=data",
-        f"--web.listen-address={listens}",
+        f"--web.listen-address={address}",
     ]
     log = where / "log"
-    with log.open("w") as said, subprocess.Popen(words, cwd=where, stderr=said) as process:
+    with log.open("w") as stderr, subprocess.Popen(command, cwd=where, stderr=stderr) as process:
         try:
-            found = Prometheus(f"http://{listens}")
-            assert waits_until(found.ready, 60), log.read_text()
-            yield found
+            server = Prometheus(f"http://{address}")
+            assert waits_until(server.ready, 60), log.read_text()
+            yield server
         finally:
             process.terminate()

@@ -1,4 +1,4 @@
-"""The configuration of deploy/prometheus: that it is one, and that agents are scraped with it."""
+"""The scrape configuration of deploy/prometheus: valid, and able to scrape an agent."""
 
 import re
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.prometheus.obtained import promtool
+from tests.prometheus.debian_package import promtool
 from tests.prometheus.server import DEPLOY, RULES, prometheus, waits_until
 from tests.unit.serving import blocked, running, told, xen
 
@@ -15,7 +15,7 @@ __all__ = ["blocked", "running", "told", "xen"]  # fixtures
 
 @pytest.fixture
 def installed(tmp_path):
-    """Return the configuration's text as it is installed, below another directory."""
+    """Return the configuration, with its files installed below a test directory."""
     where = tmp_path / "xengt"
     (where / "rules").mkdir(parents=True)
     (where / "tls").mkdir()
@@ -28,7 +28,7 @@ def installed(tmp_path):
 
 @pytest.fixture
 def checked(tmp_path):
-    """Return what promtool says of a configuration."""
+    """Return a function that checks a configuration with promtool."""
 
     def check(text):
         file = tmp_path / "checked.yml"
@@ -39,14 +39,14 @@ def checked(tmp_path):
 
 
 def with_tls(text):
-    """Take the comment from its example."""
+    """Return the configuration with its tls_config example uncommented."""
     found = re.sub(r"^( +)#(tls_config:|  \w+_file:)", r"\1\2", text, flags=re.MULTILINE)
     assert len(found) == len(text) - 4
     return found
 
 
 def certificate(where):
-    """Make a certificate and a key, for both sides."""
+    """Make a key and a self-signed certificate that server and client share."""
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     files = ["-keyout", where / "prometheus.key", "-out", where / "prometheus.crt"]
@@ -54,38 +54,38 @@ def certificate(where):
     shutil.copy(where / "prometheus.crt", where / "boxes.crt")
 
 
-def test_it_is_one(installed, checked):
-    said = checked(installed)
-    assert said.returncode == 0, said.stdout
-    assert "WARNING" not in said.stdout
-    assert "2 rule files found" in said.stdout
+def test_promtool_accepts_the_configuration(installed, checked):
+    result = checked(installed)
+    assert result.returncode == 0, result.stdout
+    assert "WARNING" not in result.stdout
+    assert "2 rule files found" in result.stdout
 
 
-def test_so_it_is_with_tls(installed, checked, tmp_path):
-    said = checked(with_tls(installed))
-    assert said.returncode == 1
-    assert f"{tmp_path}/xengt/tls" in said.stdout
+def test_promtool_accepts_the_configuration_with_tls(installed, checked, tmp_path):
+    result = checked(with_tls(installed))
+    assert result.returncode == 1
+    assert f"{tmp_path}/xengt/tls" in result.stdout
     certificate(tmp_path / "xengt" / "tls")
-    said = checked(with_tls(installed))
-    assert said.returncode == 0, said.stdout
+    result = checked(with_tls(installed))
+    assert result.returncode == 0, result.stdout
 
 
-def test_an_agent_is_scraped_by_tls(installed, running, tmp_path):
+def test_an_agent_is_scraped_over_tls(installed, running, tmp_path):
     tls = tmp_path / "xengt" / "tls"
     certificate(tls)
     crt, key = tls / "prometheus.crt", tls / "prometheus.key"
-    box = running(
+    instance = running(
         f"certificate = '{crt}'\nkey = '{key}'\nclient_ca = '{crt}'\n[probe]\nenabled = false"
     )
-    listed = f'[{{"targets": ["{box}"], "labels": {{"__scheme__": "https", "site": "a"}}}}]'
-    (tmp_path / "xengt" / "boxes.json").write_text(listed)
+    targets = f'[{{"targets": ["{instance}"], "labels": {{"__scheme__": "https", "site": "a"}}}}]'
+    (tmp_path / "xengt" / "boxes.json").write_text(targets)
     text = with_tls(installed).replace("15s", "1s").replace("10s", "1s")
     where = tmp_path / "server"
     where.mkdir()
     with prometheus(where, text) as server:
-        labels = (("__name__", "up"), ("instance", box), ("job", "xengt"), ("site", "a"))
-        wanted = f'up{{instance="{box}"}}'
-        assert waits_until(lambda: server.query(wanted) == {labels: 1}, 30)
-        assert list(server.query(f'xengt_domains{{instance="{box}"}}').values()) == [2]
-        # Of the agent that the static list has, there is none here: it is known, and down.
+        labels = (("__name__", "up"), ("instance", instance), ("job", "xengt"), ("site", "a"))
+        query = f'up{{instance="{instance}"}}'
+        assert waits_until(lambda: server.query(query) == {labels: 1}, 30)
+        assert list(server.query(f'xengt_domains{{instance="{instance}"}}').values()) == [2]
+        # No agent listens at the address of static_configs, so that target is down.
         assert waits_until(lambda: server.query('up{instance="127.0.0.1:9805"}'), 30)

@@ -1,4 +1,4 @@
-"""The dashboard of deploy/grafana: what is checked in is what is generated, and it is one."""
+"""The dashboard of deploy/grafana: the checked-in JSON matches the generator and is consistent."""
 
 import json
 import subprocess
@@ -14,10 +14,10 @@ HERE = DEPLOY / "grafana"
 BOARD = json.loads((HERE / "dashboard.json").read_text(encoding="utf-8"))
 PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-every = pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
+each_panel = pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
 
 
-def test_what_is_checked_in_is_what_is_generated(tmp_path):
+def test_dashboard_json_matches_the_generator(tmp_path):
     assert (HERE / "dashboard.json").read_text(encoding="utf-8") == board.text(), (
         "run deploy/grafana/generate"
     )
@@ -29,7 +29,7 @@ def test_what_is_checked_in_is_what_is_generated(tmp_path):
     assert (copy / "dashboard.json").read_bytes() == (HERE / "dashboard.json").read_bytes()
 
 
-def test_every_panel_has_an_id_of_its_own():
+def test_panel_ids_are_unique():
     ids = [panel["id"] for panel in BOARD["panels"]]
     assert len(set(ids)) == len(ids) > 20
 
@@ -45,12 +45,12 @@ def cells(panel):
     }
 
 
-def test_no_panel_lies_on_another():
+def test_panels_do_not_overlap():
     for one, other in combinations(BOARD["panels"], 2):
         assert not cells(one) & cells(other), (one["title"], other["title"])
 
 
-def test_it_asks_any_prometheus_for_any_box():
+def test_variables_select_data_source_instance_and_case():
     variables = {each["name"]: each for each in BOARD["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource"
     assert variables["datasource"]["query"] == "prometheus"
@@ -59,8 +59,8 @@ def test_it_asks_any_prometheus_for_any_box():
         assert variables[name]["query"]["query"].endswith(f", {name})")
 
 
-@every
-def test_a_panel_says_what_it_shows(panel):
+@each_panel
+def test_a_panel_has_title_description_unit_and_queries(panel):
     assert len(panel["title"]) > 5
     assert panel["description"].endswith(".")
     heatmap = panel["type"] == "heatmap"
@@ -74,6 +74,6 @@ def test_a_panel_says_what_it_shows(panel):
         assert '="$instance"' in target["expr"]
 
 
-def test_titles_differ():
+def test_panel_titles_are_unique():
     titles = [panel["title"] for panel in PANELS]
     assert len(set(titles)) == len(titles)

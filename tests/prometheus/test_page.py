@@ -1,24 +1,24 @@
-"""What the agent shows of its own tests' stand-ins: good metrics, and all that is asked for."""
+"""The agent's metrics on simulated Xen: valid, and complete for the rules and the dashboard."""
 
 import json
 import re
 import urllib.request
 
 import pytest
-from boardlib.board import filled
+from boardlib.board import interpolate
 
 from tests.patience import patient
-from tests.prometheus.obtained import promtool
+from tests.prometheus.debian_package import promtool
 from tests.prometheus.server import DEPLOY, RULES
 from tests.unit.serving import blocked, probing, running, told, xen
 from tests.unit.waiting import waits_until
 
 __all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
 
-#: of the Prometheus itself
+#: Metrics that Prometheus itself adds.
 SCRAPED = {"up", "scrape_duration_seconds"}
-#: only where a kernel is traced
-ELSEWHERE = {
+#: Metrics that need a traced kernel.
+TRACED = {
     "xengt_kernel_grant_seconds_bucket",
     "xengt_kernel_grant_seconds_count",
 }
@@ -27,51 +27,51 @@ _NAME = re.compile(r"\b(?:(?:xengt|process|scrape|case:|domain:)[\w:]+|up\b)")
 
 @pytest.fixture
 def page(running, probing):
-    """One with latencies."""
+    """A page of metrics with latencies."""
     assert not probing.made
     address = running("[probe]\ninterval_s = 0.05")
 
-    def fetched():
+    def fetch():
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=patient(10)) as answer:
             return answer.read().decode()
 
-    assert waits_until(lambda: "xengt_probe_rounds_total 0.0" not in fetched())
-    return fetched()
+    assert waits_until(lambda: "xengt_probe_rounds_total 0.0" not in fetch())
+    return fetch()
 
 
-def test_promtool_has_nothing_to_say_of_it(page):
-    said = promtool("check", "metrics", given=page)
-    assert (said.returncode, said.stdout) == (0, "")
+def test_promtool_finds_no_problem_in_the_metrics(page):
+    result = promtool("check", "metrics", stdin=page)
+    assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_promtool_would_say_so(page):
-    said = promtool("check", "metrics", given=page.replace("made_total", "made"))
-    assert said.returncode != 0
-    assert "xengt_mappings_made" in said.stdout
+def test_promtool_finds_a_badly_named_metric(page):
+    result = promtool("check", "metrics", stdin=page.replace("made_total", "made"))
+    assert result.returncode != 0
+    assert "xengt_mappings_made" in result.stdout
 
 
-def recorded():
+def recorded_names():
     return {name for file in RULES for name in re.findall(r"record: (\S+)", file.read_text())}
 
 
-def asked(expr):
-    """The metrics that an expression names, which no text in it does."""
+def metric_names(expr):
+    """Return the metrics that an expression names, except in its string literals."""
     return set(_NAME.findall(re.sub(r'"[^"]*"', "", expr)))
 
 
 def expressions():
     for file in RULES:
-        # to the key after it, the next rule or the next comment
+        # An expression ends before the next key, rule or comment.
         yield from re.findall(r"expr: (.+?)\n *(?:for:|-|#|$)", file.read_text(), re.DOTALL)
     board = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
     for panel in board["panels"]:
         for target in panel.get("targets", ()):
-            yield filled(target["expr"], "box", "1m")
+            yield interpolate(target["expr"], "box", "1m")
 
 
-def test_all_that_is_asked_for_is_there(page):
-    shown = set(re.findall(r"^([a-z_]+)", page, re.MULTILINE))
-    names = set().union(*map(asked, expressions()))
+def test_the_agent_has_every_metric_that_rules_and_dashboard_use(page):
+    exported = set(re.findall(r"^([a-z_]+)", page, re.MULTILINE))
+    names = set().union(*map(metric_names, expressions()))
     print(sorted(names))
     assert {"xengt_mappings", "up", "case:xengt_probe_latency_seconds:p50"} <= names
-    assert names - shown - recorded() - SCRAPED - ELSEWHERE == set()
+    assert names - exported - recorded_names() - SCRAPED - TRACED == set()

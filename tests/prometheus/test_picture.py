@@ -1,11 +1,11 @@
-"""The picture of the dashboard: of a real Prometheus that scrapes an agent of stand-ins."""
+"""The dashboard's picture, from a real Prometheus that scrapes an agent on simulated Xen."""
 
 import time
 
 import pytest
 from boardlib import __main__ as program
-from boardlib.asking import boxes
-from boardlib.page import drawn_page
+from boardlib.page import render_page
+from boardlib.prometheus_api import instances
 
 from tests.prometheus.server import RULES, config, prometheus, waits_until
 from tests.unit.browser import look, needs_chromium
@@ -16,28 +16,36 @@ __all__ = ["blocked", "probing", "running", "told", "xen"]  # fixtures
 
 @pytest.fixture
 def page(running, probing, tmp_path):
-    """One of some seconds, without a baseline and without a kernel's calls."""
+    """The page of some seconds, without a baseline and without kernel metrics."""
     assert not probing.made
-    box = running("[probe]\nengines = ['hypercall']\ninterval_s = 0.2\ncpu_budget = 1.0")
-    job = {"job_name": "xengt", "static_configs": [{"targets": [box]}]}
+    instance = running("[probe]\nengines = ['hypercall']\ninterval_s = 0.2\ncpu_budget = 1.0")
+    job = {"job_name": "xengt", "static_configs": [{"targets": [instance]}]}
     rules = {rule.name: rule.read_text().replace("interval: 2m", "interval: 1s") for rule in RULES}
     where = tmp_path / "server"
     where.mkdir()
     with prometheus(where, config(job, rules, 1), rules) as server:
-        wanted = 'case:xengt_probe_latency_seconds:p50{operation="unmap"}'
-        assert waits_until(lambda: server.query(wanted), 30)
+        query = 'case:xengt_probe_latency_seconds:p50{operation="unmap"}'
+        assert waits_until(lambda: server.query(query), 30)
         time.sleep(3)
-        assert boxes(server.url) == [box]
+        assert instances(server.url) == [instance]
         end = time.time()
-        yield drawn_page(server.url, box, end - 10, end)
+        yield render_page(server.url, instance, end - 10, end)
 
 
 @needs_chromium
 def test_panels_with_data_are_drawn(page, tmp_path):
     seen = look(page, tmp_path, width=1600)
     titles = {picture["title"] for picture in seen.found["pictures"]}
-    assert {"map by hypercall: median", "map by hypercall, batch 32, mapping 1"} <= titles
-    assert {"Mappings", "Maptrack entries used", "A scrape", "Domains"} <= titles
+    assert {
+        "map with hypercall: median latency",
+        "map with hypercall, batch 32, mapping 1: distribution",
+    } <= titles
+    assert {
+        "Outstanding mappings",
+        "Maptrack entries in use",
+        "Scrape duration",
+        "Domains",
+    } <= titles
     assert not [title for title in titles if "gntdev" in title or "kernel" in title]
     for picture in seen.found["pictures"]:
         assert any(mark["painted"] for mark in picture["marks"]), picture["title"]
@@ -49,9 +57,9 @@ def test_panels_with_data_are_drawn(page, tmp_path):
 
 
 @needs_chromium
-def test_all_of_it_is_in_the_file(page, tmp_path):
+def test_the_picture_contains_the_whole_page(page, tmp_path):
     file = tmp_path / "board.png"
-    program.write(page, file)
+    program.write_png(page, file)
     content = file.read_bytes()
     assert content.startswith(b"\x89PNG")
     width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))

@@ -1,4 +1,4 @@
-"""The rules and the configuration of deploy/prometheus, as Debian's promtool finds them."""
+"""The rules of deploy/prometheus, checked and tested with Debian's promtool."""
 
 import re
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prometheus.obtained import promtool
+from tests.prometheus.debian_package import promtool
 from tests.prometheus.server import DEPLOY, RULES
 
 HERE = Path(__file__).parent
@@ -15,42 +15,42 @@ ALERTS = re.findall(r"- alert: (\w+)", (DEPLOY / "prometheus" / "alerts.rules.ym
 
 
 @pytest.fixture
-def beside(tmp_path):
-    """The rules and promtool's tests of them in one directory."""
+def rules_directory(tmp_path):
+    """Return a directory with the rules and promtool's tests of them."""
     for file in (*RULES, *TESTS):
         shutil.copy(file, tmp_path)
     return tmp_path
 
 
-def test_rules_are_rules():
-    said = promtool("check", "rules", *RULES)
-    assert said.returncode == 0, said.stdout
-    assert said.stdout.count("SUCCESS") == len(RULES) == 2
+def test_promtool_accepts_the_rules():
+    result = promtool("check", "rules", *RULES)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count("SUCCESS") == len(RULES) == 2
 
 
 @pytest.mark.parametrize("name", [file.name for file in TESTS])
-def test_they_say_what_they_should(beside, name):
-    said = promtool("test", "rules", beside / name)
-    assert said.returncode == 0, said.stdout
+def test_the_rules_record_and_alert_as_expected(rules_directory, name):
+    result = promtool("test", "rules", rules_directory / name)
+    assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("alert", ALERTS)
-@pytest.mark.parametrize("instead", ["vector(1) < 0", "vector(1)"], ids=["never", "always"])
-def test_an_alert_that_does_not_work_is_found(beside, alert, instead):
-    file = beside / "alerts.rules.yml"
+@pytest.mark.parametrize("replacement", ["vector(1) < 0", "vector(1)"], ids=["never", "always"])
+def test_the_tests_detect_an_alert_with_a_wrong_expression(rules_directory, alert, replacement):
+    file = rules_directory / "alerts.rules.yml"
     expression = re.compile(rf"(- alert: {alert}\n +expr: )(.*?)(?=\n +for:)", re.DOTALL)
-    text, found = expression.subn(rf"\g<1>{instead}", file.read_text())
+    text, found = expression.subn(rf"\g<1>{replacement}", file.read_text())
     assert found == 1
     file.write_text(text)
     (tests,) = [each.name for each in TESTS if f"- alertname: {alert}\n" in each.read_text()]
-    said = promtool("test", "rules", beside / tests)
-    assert said.returncode == 1
-    assert alert in said.stdout
-    assert "FAILED" in said.stdout
+    result = promtool("test", "rules", rules_directory / tests)
+    assert result.returncode == 1
+    assert alert in result.stdout
+    assert "FAILED" in result.stdout
 
 
-def test_every_alert_says_what_it_is_and_what_to_do():
+def test_every_alert_has_all_fields():
     each = re.split(r"- alert: ", (DEPLOY / "prometheus" / "alerts.rules.yml").read_text())[1:]
     assert len(each) == len(set(ALERTS)) == 9
     for text in each:

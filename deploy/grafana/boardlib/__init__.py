@@ -1,1 +1,1 @@
-"""The dashboard of xengt's agents: what it shows, as Grafana's JSON and as a picture."""
+"""The Grafana dashboard of the xengt agents: definition, JSON model and rendering as a picture."""

@@ -1,4 +1,4 @@
-"""Writes the picture: URL FILE.png [MINUTES]."""
+"""Renders the dashboard's panels to a PNG file: URL FILE.png [MINUTES]."""
 
 import re
 import subprocess
@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from boardlib.asking import boxes
-from boardlib.page import drawn_page
+from boardlib.page import render_page
+from boardlib.prometheus_api import instances
 
 _WIDTH = 1600
 _CHROMIUM = (
@@ -16,15 +16,23 @@ _CHROMIUM = (
     *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
     "--blink-settings=preferredColorScheme=1",
 )
-#: so that the page says how high it is
-_HEIGHT = "<script>document.title = document.documentElement.offsetHeight;</script></body>"
+#: The page reports its height in its title.
+_REPORT_HEIGHT = "<script>document.title = document.documentElement.offsetHeight;</script></body>"
 
 
-def write(page: str, file: Path) -> None:
-    """Have a browser draw a page, all of it."""
+def write_png(page: str, file: Path) -> None:
+    """Take a screenshot of a whole page with headless Chromium.
+
+    Args:
+        page: HTML.
+        file: the PNG to write.
+
+    Raises:
+        subprocess.CalledProcessError: Chromium failed.
+    """
     with tempfile.TemporaryDirectory() as home:
         copy = Path(home) / "page.html"
-        copy.write_text(page.replace("</body>", _HEIGHT), encoding="utf-8")
+        copy.write_text(page.replace("</body>", _REPORT_HEIGHT), encoding="utf-8")
         common = (*_CHROMIUM, f"--user-data-dir={home}/profile")
         dumped = subprocess.run(
             [*common, f"--window-size={_WIDTH},800", "--dump-dom", copy.as_uri()],
@@ -32,18 +40,21 @@ def write(page: str, file: Path) -> None:
             capture_output=True,
             text=True,
         ).stdout
-        found = re.search(r"<title>(\d+)</title>", dumped)
-        size = f"--window-size={_WIDTH},{found[1] if found else 2000}"
-        shot = f"--screenshot={file.resolve()}"
-        subprocess.run([*common, size, shot, copy.as_uri()], check=True, capture_output=True)
+        height = re.search(r"<title>(\d+)</title>", dumped)
+        size = f"--window-size={_WIDTH},{height[1] if height else 2000}"
+        screenshot = f"--screenshot={file.resolve()}"
+        subprocess.run([*common, size, screenshot, copy.as_uri()], check=True, capture_output=True)
 
 
 def main(url: str, file: str, minutes: str = "10") -> None:
-    """Ask, draw and write."""
+    """Query a Prometheus for the last minutes of its first instance and write the picture."""
     end = time.time()
-    if not (found := boxes(url)):
-        sys.exit(f"{url} scrapes no agent: see its page /targets, and deploy/prometheus")
-    write(drawn_page(url, found[0], end - 60 * float(minutes), end), Path(file))
+    if not (found := instances(url)):
+        sys.exit(
+            f'{url} has no target with job="xengt": check its /targets page and the scrape job in'
+            " deploy/prometheus/prometheus.yml"
+        )
+    write_png(render_page(url, found[0], end - 60 * float(minutes), end), Path(file))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,33 @@
-"""The dashboard as Grafana has it."""
+"""The dashboard as Grafana's JSON model."""
 
 import json
 
 from boardlib.panel import DATASOURCE, Json, Panel
-from boardlib.shown import BOX, ROWS
+from boardlib.panels import INSTANCE, ROWS
 
+TITLE = "xengt: Xen grant tables"
 _COLUMNS = 24
-#: variables besides the datasource and the box: labels of a case, for the heatmap
+#: Variables of the heatmap's case, with their initial values.
 _CASE = {"engine": "hypercall", "batch": "32", "mappings": "1", "operation": "map"}
 
 
 def text() -> str:
-    """Return it, as it is checked in."""
+    """Return the content of dashboard.json."""
     return json.dumps(board(), indent=1) + "\n"
 
 
 def board() -> Json:
-    """Return it."""
+    """Return the dashboard model."""
     panels: list[Json] = []
     y = 0
-    for title, shown in ROWS.items():
+    for title, row in ROWS.items():
         panels.append(_row(title, len(panels) + 1, y))
-        y = _placed(shown, panels, y + 1)
+        y = _place(row, panels, y + 1)
     return {
         "uid": "xengt",
-        "title": "xengt: grants",
-        "description": "What mapping grants costs on a box, and how full its tables are.",
+        "title": TITLE,
+        "description": "Latency of grant map and unmap operations, and use of grant and maptrack "
+        "tables, for one instance.",
         "tags": ["xen", "xengt"],
         "schemaVersion": 36,
         "version": 1,
@@ -37,22 +39,21 @@ def board() -> Json:
     }
 
 
-def _row(title: str, number: int, y: int) -> Json:
-    place = {"h": 1, "w": _COLUMNS, "x": 0, "y": y}
+def _row(title: str, panel_id: int, y: int) -> Json:
     return {
-        "id": number,
+        "id": panel_id,
         "type": "row",
         "title": title,
         "collapsed": False,
-        "gridPos": place,
+        "gridPos": {"h": 1, "w": _COLUMNS, "x": 0, "y": y},
         "panels": [],
     }
 
 
-def _placed(shown: tuple[Panel, ...], panels: list[Json], y: int) -> int:
-    """Append panels from left to right; the row below them is returned."""
+def _place(row: tuple[Panel, ...], panels: list[Json], y: int) -> int:
+    """Append a row's panels from left to right; return the y position below them."""
     x = height = 0
-    for panel in shown:
+    for panel in row:
         if x + panel.width > _COLUMNS:
             x, y, height = 0, y + height, 0
         panels.append(panel.json(len(panels) + 1, x, y))
@@ -61,11 +62,17 @@ def _placed(shown: tuple[Panel, ...], panels: list[Json], y: int) -> int:
 
 
 def _variables() -> list[Json]:
-    source = {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Source"}
-    asked: dict[str, tuple[str, str, Json]] = {"instance": ('up{job="xengt"}', "Box", {})}
+    source = {
+        "name": "datasource",
+        "type": "datasource",
+        "query": "prometheus",
+        "label": "Data source",
+    }
+    queried: dict[str, tuple[str, str, Json]] = {"instance": ('up{job="xengt"}', "Instance", {})}
     for name, value in _CASE.items():
-        chosen = {"selected": True, "text": value, "value": value}
-        asked[name] = (f"xengt_probe_latency_seconds_count{{{BOX}}}", name.title(), chosen)
+        selected = {"selected": True, "text": value, "value": value}
+        metric = f"xengt_probe_latency_seconds_count{{{INSTANCE}}}"
+        queried[name] = (metric, name.title(), selected)
     return [
         source,
         *(
@@ -74,24 +81,25 @@ def _variables() -> list[Json]:
                 "type": "query",
                 "label": label,
                 "datasource": DATASOURCE,
-                "query": {"query": f"label_values({of}, {name})", "refId": name},
+                "query": {"query": f"label_values({metric}, {name})", "refId": name},
                 "refresh": 2,
                 "sort": 3,
-                "current": chosen,
+                "current": selected,
             }
-            for name, (of, label, chosen) in asked.items()
+            for name, (metric, label, selected) in queried.items()
         ),
     ]
 
 
-def filled(expr: str, instance: str, rate: str) -> str:
-    """Return a query as Grafana sends it.
+def interpolate(expr: str, instance: str, rate_interval: str) -> str:
+    """Return a query with its variables replaced, as Grafana sends it.
 
     Args:
-        expr: with variables.
-        instance: the box.
-        rate: what $__rate_interval is.
+        expr: PromQL with the dashboard's variables.
+        instance: the value of $instance.
+        rate_interval: the value of $__rate_interval, such as `1m`.
     """
-    for name, value in {**_CASE, "instance": instance, "__rate_interval": rate}.items():
+    values = {**_CASE, "instance": instance, "__rate_interval": rate_interval}
+    for name, value in values.items():
         expr = expr.replace(f"${name}", value)
     return expr

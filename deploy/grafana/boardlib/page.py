@@ -1,16 +1,17 @@
-"""The dashboard as a page: its own queries, asked of a Prometheus."""
+"""The dashboard as an HTML page, with data queried from a Prometheus."""
 
 from xml.etree.ElementTree import Element
 
-from boardlib.asking import ranged
-from boardlib.board import filled
-from boardlib.drawn import Shown, drawn
+from boardlib.board import TITLE, interpolate
 from boardlib.panel import Panel
-from boardlib.shown import ROWS
+from boardlib.panels import ROWS
+from boardlib.prometheus_api import query_range
+from boardlib.svg import QueryResult, draw_panel
 from xengt.report.html.elements import el, page
 
-#: points of a line
-_POINTS = 120
+_POINTS_PER_LINE = 120
+#: Grafana's $__rate_interval is four scrape intervals at least.
+_MIN_RATE_INTERVAL_S = 60
 _STYLE = """
 main { max-width: none; padding: 1.4rem 1.8rem 1.8rem; }
 h1 { margin: 0; font-size: 1.7rem; }
@@ -34,40 +35,45 @@ figcaption { color: var(--ink); font-size: .9rem; font-weight: 600; }
 )
 
 
-def drawn_page(url: str, instance: str, begin: float, end: float) -> str:
-    """Return the page, as HTML: rows that have no data are left out.
+def render_page(url: str, instance: str, begin: float, end: float) -> str:
+    """Return the dashboard of one instance as HTML; panels and rows without data are left out.
 
     Args:
-        url: of the Prometheus.
-        instance: the box.
+        url: base URL of the Prometheus.
+        instance: value of the label `instance`.
         begin: in seconds since the epoch.
-        end: likewise.
-    """
-    times = (begin, end, max((end - begin) / _POINTS, 1.0))
+        end: in seconds since the epoch.
 
-    def shown(made: Panel) -> list[Shown]:
-        # As Grafana does it: of four scrapes at least.
-        rate = f"{max(times[2], 60):.0f}s"
+    Raises:
+        OSError: the Prometheus cannot be reached, or rejects a query.
+    """
+    times = (begin, end, max((end - begin) / _POINTS_PER_LINE, 1.0))
+    rate_interval = f"{max(times[2], _MIN_RATE_INTERVAL_S):.0f}s"
+
+    def query(panel: Panel) -> list[QueryResult]:
         return [
-            Shown(
-                query.legend, query.dashed, ranged(url, filled(query.expr, instance, rate), times)
+            QueryResult(
+                each.legend,
+                each.dashed,
+                query_range(url, interpolate(each.expr, instance, rate_interval), times),
             )
-            for query in made.queries
+            for each in panel.queries
         ]
 
     rows: list[Element] = []
-    said = ""
-    for title, panels in ROWS.items():
+    hypervisor = ""
+    for row_title, panels in ROWS.items():
         figures = []
-        for made in panels:
-            answers = shown(made)
-            if not any(answer.series for answer in answers):
+        for panel in panels:
+            results = query(panel)
+            if not any(result.series for result in results):
                 continue
-            if made.kind == "table":
-                said = ", ".join(name for each in answers for name, _ in each.named())
+            if panel.kind == "table":
+                hypervisor = ", ".join(name for each in results for name, _ in each.named())
             else:
-                figures.append(drawn(made, filled(made.title, instance, ""), answers, (begin, end)))
+                title = interpolate(panel.title, instance, "")
+                figures.append(draw_panel(panel, title, results, (begin, end)))
         if figures:
-            rows += [el("h2", title), el("div", *figures, class_="panels")]
-    heading = (el("h1", "xengt: grants"), el("p", f"Xen {said}", class_="note"))
-    return page("xengt: grants", el("style", _STYLE), *heading, *rows)
+            rows += [el("h2", row_title), el("div", *figures, class_="panels")]
+    heading = (el("h1", TITLE), el("p", f"Xen {hypervisor}", class_="note"))
+    return page(TITLE, el("style", _STYLE), *heading, *rows)

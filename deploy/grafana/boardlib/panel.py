@@ -1,18 +1,18 @@
-"""A panel as Grafana has it (its JSON model, schemaVersion 36: Grafana 9 and later)."""
+"""A panel in Grafana's JSON model (schemaVersion 36: Grafana 9 and later)."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Json = dict[str, Any]
 Kind = Literal["timeseries", "heatmap", "table"]
-#: what has to be there besides the agent
-Needs = Literal["patched", "passive"]
+#: What a panel's metrics depend on, besides the agent.
+Requirement = Literal["patched", "passive"]
 
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
-_TOLD_BY: dict[Needs | None, str] = {
+_REQUIREMENTS: dict[Requirement | None, str] = {
     None: "",
-    "patched": " Only the patched Xen tells it.",
-    "passive": " Only with passive.enabled in the agent's configuration.",
+    "patched": " Requires the patched Xen.",
+    "passive": " Requires passive.enabled = true in the agent's configuration.",
 }
 
 
@@ -22,8 +22,8 @@ class Query:
 
     Attributes:
         expr: PromQL, with the dashboard's variables.
-        legend: of each series, with its labels in {{}}.
-        dashed: drawn so: a floor, or a limit.
+        legend: template of a series' name, with labels in {{}}.
+        dashed: whether the lines are dashed, such as those of a limit.
     """
 
     expr: str
@@ -36,20 +36,20 @@ class Panel:
     """One panel.
 
     Attributes:
-        title: of it.
-        meaning: what it shows, and what to make of it.
-        unit: Grafana's name of the values' unit.
+        title: heading; may contain the dashboard's variables.
+        description: what the panel shows and how to interpret it.
+        unit: unit of the values, by Grafana's name.
         queries: at least one.
-        kind: Grafana's type of panel.
-        width: of the 24 columns there are.
-        height: rows, each of 30 pixels.
-        log: whether equal ratios are equal distances.
-        limit: a value that is too much.
-        needs: what has to be there for it to show anything.
+        kind: Grafana's panel type.
+        width: in columns of the grid, at most 24.
+        height: in rows of the grid, 30 pixels each.
+        log: whether the axis is logarithmic.
+        limit: threshold of the alert on these values.
+        requires: what the metrics depend on; without it the panel is empty.
     """
 
     title: str
-    meaning: str
+    description: str
     unit: str
     queries: tuple[Query, ...]
     kind: Kind = "timeseries"
@@ -57,28 +57,28 @@ class Panel:
     height: int = 8
     log: bool = False
     limit: float | None = None
-    needs: Needs | None = None
+    requires: Requirement | None = None
 
-    def json(self, number: int, x: int, y: int) -> Json:
-        """Return it as Grafana has it.
+    def json(self, panel_id: int, x: int, y: int) -> Json:
+        """Return the panel's JSON model.
 
         Args:
-            number: unlike any other's.
-            x: column it begins at.
-            y: row it begins at.
+            panel_id: unique in the dashboard.
+            x: first column.
+            y: first row.
         """
         instant = self.kind == "table"
         formats = {"timeseries": "time_series", "heatmap": "heatmap", "table": "table"}
         return {
-            "id": number,
+            "id": panel_id,
             "type": self.kind,
             "title": self.title,
-            "description": self.meaning + _TOLD_BY[self.needs],
+            "description": self.description + _REQUIREMENTS[self.requires],
             "datasource": DATASOURCE,
             "gridPos": {"h": self.height, "w": self.width, "x": x, "y": y},
             "targets": [
                 {
-                    "refId": chr(ord("A") + place),
+                    "refId": chr(ord("A") + index),
                     "datasource": DATASOURCE,
                     "expr": query.expr,
                     "legendFormat": query.legend,
@@ -86,7 +86,7 @@ class Panel:
                     "instant": instant,
                     "range": not instant,
                 }
-                for place, query in enumerate(self.queries)
+                for index, query in enumerate(self.queries)
             ],
             **getattr(self, f"_{self.kind}")(),
         }
@@ -103,13 +103,13 @@ class Panel:
             steps = [{"color": "green", "value": None}, {"color": "red", "value": self.limit}]
             defaults["thresholds"] = {"mode": "absolute", "steps": steps}
             defaults["custom"]["thresholdsStyle"] = {"mode": "line"}
-        line = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [6, 4]}}
+        dashed = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [6, 4]}}
         overrides = [
             {
-                "matcher": {"id": "byFrameRefID", "options": chr(ord("A") + place)},
-                "properties": [line],
+                "matcher": {"id": "byFrameRefID", "options": chr(ord("A") + index)},
+                "properties": [dashed],
             }
-            for place, query in enumerate(self.queries)
+            for index, query in enumerate(self.queries)
             if query.dashed
         ]
         return {

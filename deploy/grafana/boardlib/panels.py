@@ -1,0 +1,259 @@
+"""The panels of the dashboard."""
+
+from itertools import product
+
+from boardlib.panel import Panel, Query
+
+ENGINES = ("hypercall", "gntdev")
+OPERATIONS = ("map", "unmap")
+INSTANCE = 'instance="$instance"'
+_JOIN_NAME = "* on (instance, job, domid) group_left (name) xengt_domain_info"
+_DOMAIN_LEGEND = "{{name}} ({{domid}})"
+_CASE_LEGEND = "batch {{batch}}, mapping {{mappings}}"
+
+
+def _quantile(metric: str, by: str, labels: str, quantile: float) -> str:
+    rate = f"rate({metric}_bucket{{{labels}}}[5m])"
+    return f"histogram_quantile({quantile}, sum by (le, {by}) ({rate}))"
+
+
+def _median(engine: str, operation: str) -> Panel:
+    labels = f'{INSTANCE}, engine="{engine}", operation="{operation}"'
+    latency = _quantile("xengt_probe_latency_seconds", "batch, mappings, path", labels, 0.5)
+    overhead = f"max by (batch) (xengt_probe_floor_seconds{{{labels}}})"
+    return Panel(
+        f"{operation} with {engine}: median latency",
+        "Median latency per reference over 5 minutes, by batch size and path. Dashed lines: the "
+        "measurement overhead, which is the latency of the same call when it is rejected "
+        "immediately.",
+        "s",
+        (
+            Query(latency, f"{_CASE_LEGEND}, {{{{path}}}}"),
+            Query(overhead, "overhead, batch {{batch}}", dashed=True),
+        ),
+        log=True,
+    )
+
+
+def _tail(engine: str, operation: str) -> Panel:
+    labels = f'{INSTANCE}, engine="{engine}", operation="{operation}"'
+    return Panel(
+        f"{operation} with {engine}: p90 and p99 latency",
+        "90th (dashed) and 99th percentile of the latency per reference over 5 minutes. With few "
+        "calls per round (probe.calls), the slowest few calls determine the 99th percentile.",
+        "s",
+        tuple(
+            Query(
+                _quantile("xengt_probe_latency_seconds", "batch, mappings", labels, percent / 100),
+                f"p{percent}, {_CASE_LEGEND}",
+                dashed=percent == 90,  # noqa: PLR2004
+            )
+            for percent in (99, 90)
+        ),
+        log=True,
+    )
+
+
+_SELECTED_CASE = (
+    f'{INSTANCE}, engine="$engine", batch="$batch", mappings="$mappings", operation="$operation"'
+)
+
+#: Row title → panels of the row.
+ROWS: dict[str, tuple[Panel, ...]] = {
+    "Latency": (
+        *(_median(*each) for each in product(ENGINES, OPERATIONS)),
+        *(_tail(*each) for each in product(ENGINES, OPERATIONS)),
+        Panel(
+            "$operation with $engine, batch $batch, mapping $mappings: distribution",
+            "Distribution of the latency per reference. A second band of latencies indicates that "
+            "some calls took the slow path, or that the host was busy.",
+            "s",
+            (
+                Query(
+                    "sum by (le) (increase("
+                    f"xengt_probe_latency_seconds_bucket{{{_SELECTED_CASE}}}[$__rate_interval]))",
+                    "{{le}}",
+                ),
+            ),
+            kind="heatmap",
+            width=12,
+        ),
+        Panel(
+            "Median latency relative to baseline",
+            "Ratio of the median latency to the median of the preceding day without its last hour. "
+            "The baseline exists after six hours of data. XengtLatencyRegression fires above 1.25 "
+            "for 30 minutes.",
+            "none",
+            (
+                Query(
+                    f"case:xengt_probe_latency_seconds:regression_ratio{{{INSTANCE}}}",
+                    f"{{{{operation}}}}, {{{{engine}}}}, {_CASE_LEGEND}",
+                ),
+            ),
+            width=12,
+            limit=1.25,
+        ),
+    ),
+    "Tables and mappings": (
+        Panel(
+            "Maptrack entries in use",
+            "Maptrack entries in use by each domain, relative to its limit. A domain without free "
+            "entries cannot map grants. XengtMaptrackNearlyFull fires above 80 % for 5 minutes.",
+            "percentunit",
+            (
+                Query(
+                    f"domain:xengt_maptrack_used:ratio{{{INSTANCE}}} {_JOIN_NAME}", _DOMAIN_LEGEND
+                ),
+            ),
+            limit=0.8,
+            requires="patched",
+        ),
+        Panel(
+            "Grant frames in use",
+            "Grant frames of each domain, relative to its limit. A grant table does not shrink. "
+            "XengtGrantFramesNearlyFull fires above 80 % for 5 minutes.",
+            "percentunit",
+            (
+                Query(
+                    f"domain:xengt_grant_frames_used:ratio{{{INSTANCE}}} {_JOIN_NAME}",
+                    _DOMAIN_LEGEND,
+                ),
+            ),
+            limit=0.8,
+        ),
+        Panel(
+            "Outstanding mappings",
+            "Mappings of foreign references that each domain holds, by the way Xen records them "
+            "(fast or slow). A number that only grows indicates a leak.",
+            "short",
+            (
+                Query(
+                    f"(xengt_mappings{{{INSTANCE}}} > 0) {_JOIN_NAME}",
+                    f"{_DOMAIN_LEGEND}, {{{{record}}}}",
+                ),
+            ),
+            requires="patched",
+        ),
+        Panel(
+            "Mappings created",
+            "Mappings that each domain creates per second, by the way Xen records them (fast or "
+            "slow).",
+            "ops",
+            (
+                Query(
+                    f"(rate(xengt_mappings_made_total{{{INSTANCE}}}[$__rate_interval]) > 0)"
+                    f" {_JOIN_NAME}",
+                    f"{_DOMAIN_LEGEND}, {{{{record}}}}",
+                ),
+            ),
+            requires="patched",
+        ),
+    ),
+    "Grant calls of dom0's kernel": (
+        *(
+            Panel(
+                f"{operation} by dom0's kernel: p50 and p99 latency",
+                "Median (dashed) and 99th percentile of the latency per call of one or more "
+                "references, by caller: blkback serves guests' disks, netback their networks.",
+                "s",
+                tuple(
+                    Query(
+                        _quantile(
+                            "xengt_kernel_grant_seconds",
+                            "caller",
+                            f'{INSTANCE}, operation="{operation}"',
+                            quantile,
+                        ),
+                        f"p{100 * quantile:.0f}, {{{{caller}}}}",
+                        dashed=quantile == 0.5,  # noqa: PLR2004
+                    )
+                    for quantile in (0.99, 0.5)
+                ),
+                log=True,
+                width=8,
+                requires="passive",
+            )
+            for operation in OPERATIONS
+        ),
+        Panel(
+            "Grant calls by dom0's kernel",
+            "Calls per second, by operation and caller.",
+            "ops",
+            (
+                Query(
+                    "sum by (caller, operation) (rate("
+                    f"xengt_kernel_grant_seconds_count{{{INSTANCE}}}[$__rate_interval]))",
+                    "{{operation}}, {{caller}}",
+                ),
+            ),
+            width=8,
+            requires="passive",
+        ),
+    ),
+    "Probe and agent": (
+        Panel(
+            "Probe rounds",
+            "Probe rounds per minute: completed, skipped because a benchmark was running, and "
+            "failed, by Xen's status. XengtProbeFailing fires after 15 minutes without a completed "
+            "round.",
+            "opm",
+            (
+                Query(f"60 * rate(xengt_probe_rounds_total{{{INSTANCE}}}[5m])", "completed"),
+                Query(f"60 * rate(xengt_probe_rounds_skipped_total{{{INSTANCE}}}[5m])", "skipped"),
+                Query(
+                    f"60 * rate(xengt_probe_errors_total{{{INSTANCE}}}[5m])", "failed, {{status}}"
+                ),
+            ),
+        ),
+        Panel(
+            "CPU use of probe and agent",
+            "Share of one vCPU that the probe and the whole agent use. Dashed: the probe's average "
+            "budget (probe.cpu_budget).",
+            "percentunit",
+            (
+                Query(f"rate(xengt_probe_cpu_seconds_total{{{INSTANCE}}}[5m])", "probe"),
+                Query(f'rate(process_cpu_seconds_total{{{INSTANCE}, job="xengt"}}[5m])', "agent"),
+                Query(f"xengt_probe_cpu_budget_ratio{{{INSTANCE}}}", "budget", dashed=True),
+            ),
+        ),
+        Panel(
+            "Scrape duration",
+            "Duration of a scrape as Prometheus measures it, and the part spent reading the host "
+            "state from Xen.",
+            "s",
+            (
+                Query(f'scrape_duration_seconds{{{INSTANCE}, job="xengt"}}', "scrape"),
+                Query(f"xengt_host_read_seconds{{{INSTANCE}}}", "reading host state"),
+            ),
+        ),
+        Panel(
+            "Agent memory",
+            "Resident memory of the agent.",
+            "bytes",
+            (Query(f'process_resident_memory_bytes{{{INSTANCE}, job="xengt"}}', "agent"),),
+        ),
+        Panel(
+            "Domains",
+            "All domains, and those being destroyed. A domain that stays in that state has pages "
+            "that another domain maps. XengtLeakedGrants fires after 10 minutes.",
+            "short",
+            (
+                Query(f"xengt_domains{{{INSTANCE}}}", "all"),
+                Query(
+                    f'count(xengt_domain_info{{{INSTANCE}, dying="yes"}})'
+                    f" or 0 * xengt_domains{{{INSTANCE}}}",
+                    "dying",
+                ),
+            ),
+        ),
+        Panel(
+            "Hypervisor",
+            "Version and build ID of the running hypervisor. When latencies change, check whether "
+            "the build ID changed.",
+            "none",
+            (Query(f"xengt_hypervisor_info{{{INSTANCE}}}", "{{version}}, {{build_id}}"),),
+            kind="table",
+            width=18,
+        ),
+    ),
+}
