@@ -1,8 +1,8 @@
-"""What many boxes cost a Prometheus: a real one, that scrapes one box's recorded pages many times.
+"""Measures the resources of a Prometheus server that scrapes many boxes.
 
-A recording is of pages fetched as a Prometheus fetches them, as far apart as it would. They are
-played at that pace to a new Prometheus, whose targets are copies of the box. What it costs is read
-from the Prometheus's own /metrics at the end of the recording, and from a snapshot of its head.
+The pages of one box are recorded at the scrape interval, and replayed at that pace to a new
+Prometheus server, whose targets are copies of the box. The resources are read from the server's
+own /metrics at the end of the recording, and from a snapshot of its head block.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.fleet.box import agent
-from tests.fleet.copies import served
-from tests.fleet.pages import record, recorded, series
+from tests.fleet.lab_agent import agent
+from tests.fleet.recording import count_series, read_pages, record
+from tests.fleet.replay import replay
 from tests.prometheus.debian_package import SERVER, programs
 
 EVERY_S = 15
@@ -30,24 +30,24 @@ _VALUE = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Cost:
-    """What a Prometheus took.
+    """Resources of a Prometheus server.
 
     Attributes:
-        boxes: scraped.
-        minutes: for how long.
-        series_a_page: of one box's page, the first.
-        up: boxes whose last scrape went well.
-        series: in the head.
-        samples_s: appended a second, over the last half of the time.
-        memory_mib: resident, at the end.
-        memory_peak_mib: the most that it ever was.
-        bytes_a_series: of the memory at the end.
-        cpu: of one CPU, over the last half of the time.
-        rules_s: that the last evaluation of each group of rules took, together.
-        rules_failed: evaluations that did not end well.
-        wal_bytes_a_sample: of the write-ahead log.
-        block_bytes_a_sample: of the chunks of a block made of the head.
-        index_bytes_a_series: of that block.
+        boxes: number of scraped boxes.
+        minutes: duration of the scraping.
+        series_a_page: series of the first recorded page.
+        up: boxes whose last scrape succeeded.
+        series: series in the head block.
+        samples_s: samples appended per second, over the second half of the time.
+        memory_mib: resident memory at the end.
+        memory_peak_mib: peak resident memory.
+        bytes_a_series: resident memory at the end, per series.
+        cpu: share of one CPU, over the second half of the time.
+        rules_s: sum of the last evaluation times of all rule groups, in seconds.
+        rules_failed: failed rule evaluations.
+        wal_bytes_a_sample: size of the write-ahead log per sample.
+        block_bytes_a_sample: size of the chunks of a block created from the head, per sample.
+        index_bytes_a_series: size of that block's index per series.
     """
 
     boxes: int
@@ -69,12 +69,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Prometheus:
-    """One that runs.
+    """A running Prometheus server.
 
     Attributes:
-        url: where it listens.
-        data: its directory.
-        pid: its process.
+        url: base URL.
+        data: data directory.
+        pid: process ID.
     """
 
     url: str
@@ -82,40 +82,46 @@ class Prometheus:
     pid: int
 
     def peak_bytes(self) -> int:
-        """Memory that was resident at most (proc(5), VmHWM)."""
+        """Return the peak resident memory (proc(5), VmHWM)."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
-    def own(self) -> dict[str, float]:
-        """Its own metrics, the sum of each over its labels."""
-        found: Counter[str] = Counter()
-        for name, value in _VALUE.findall(fetched(f"{self.url}/metrics")):
-            found[name] += float(value)
-        return found
+    def own_metrics(self) -> dict[str, float]:
+        """Return its own metrics, each summed over all labels."""
+        sums: Counter[str] = Counter()
+        for name, value in _VALUE.findall(fetch(f"{self.url}/metrics")):
+            sums[name] += float(value)
+        return sums
 
     def value(self, query: str) -> float:
-        """Return the one value of a query."""
-        found = json.loads(fetched(f"{self.url}/api/v1/query?query={query}"))["data"]["result"]
-        return float(found[0]["value"][1]) if found else 0.0
+        """Return the first value of a query; 0 if there is none."""
+        result = json.loads(fetch(f"{self.url}/api/v1/query?query={query}"))["data"]["result"]
+        return float(result[0]["value"][1]) if result else 0.0
 
     def block(self) -> Path:
-        """Make a block of what is in its head."""
-        made = fetched(f"{self.url}/api/v1/admin/tsdb/snapshot", data=b"")
-        name = json.loads(made)["data"]["name"]
+        """Create a block from the head; return its directory."""
+        response = fetch(f"{self.url}/api/v1/admin/tsdb/snapshot", data=b"")
+        name = json.loads(response)["data"]["name"]
         return next(path.parent for path in (self.data / "snapshots" / name).glob("*/meta.json"))
 
 
-def fetched(url: str, data: bytes | None = None) -> str:
-    """Fetch from one of this machine's own servers; with data it is a POST."""
+def fetch(url: str, data: bytes | None = None) -> str:
+    """Fetch a URL of a local server; send a POST request if there is data."""
     with urllib.request.urlopen(url, data, timeout=600) as answer:  # noqa: S310
         return answer.read().decode()
 
 
 @contextmanager
 def prometheus(boxes: int, port: int, rules: list[Path]) -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes so many boxes, which are paths of one port."""
+    """Run a Prometheus server that scrapes a number of boxes, which are paths on one port.
+
+    Args:
+        boxes: number of targets.
+        port: of `replay.replay`.
+        rules: rule files.
+    """
     with tempfile.TemporaryDirectory(prefix="xengt-cost-") as home:
-        where = Path(home)
+        directory = Path(home)
         targets = [
             {
                 "targets": [f"127.0.0.1:{port}"],
@@ -128,11 +134,11 @@ def prometheus(boxes: int, port: int, rules: list[Path]) -> Iterator[Prometheus]
             }
             for number in range(boxes)
         ]
-        (where / "boxes.json").write_text(json.dumps(targets))
+        (directory / "boxes.json").write_text(json.dumps(targets))
         job = {
             "job_name": "xengt",
             "scrape_interval": f"{EVERY_S}s",
-            "file_sd_configs": [{"files": [str(where / "boxes.json")]}],
+            "file_sd_configs": [{"files": [str(directory / "boxes.json")]}],
         }
         # JSON is YAML.
         config = {
@@ -140,66 +146,72 @@ def prometheus(boxes: int, port: int, rules: list[Path]) -> Iterator[Prometheus]
             "scrape_configs": [job],
             "rule_files": [str(rule.resolve()) for rule in rules],
         }
-        (where / "prometheus.yml").write_text(json.dumps(config))
+        (directory / "prometheus.yml").write_text(json.dumps(config))
         with socket.create_server(("127.0.0.1", 0)) as free:
-            listens = f"127.0.0.1:{free.getsockname()[1]}"
-        words = [
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        command = [
             programs() / SERVER,
-            f"--config.file={where}/prometheus.yml",
-            f"--storage.tsdb.path={where}/data",
-            f"--web.listen-address={listens}",
+            f"--config.file={directory}/prometheus.yml",
+            f"--storage.tsdb.path={directory}/data",
+            f"--web.listen-address={address}",
             "--web.enable-admin-api",
             "--log.level=warn",
         ]
-        with subprocess.Popen(words) as process:
+        with subprocess.Popen(command) as process:
             try:
-                yield Prometheus(f"http://{listens}", where / "data", process.pid)
+                yield Prometheus(f"http://{address}", directory / "data", process.pid)
             finally:
                 process.terminate()
                 process.wait()
 
 
 def size(path: Path) -> int:
-    """Bytes of the files below a directory."""
+    """Return the total bytes of the files below a directory."""
     return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
 
 
 def measure(pages: Path, boxes: int, rules: list[Path]) -> Cost:
-    """Play a recording to a Prometheus as many boxes, and see what it takes."""
-    count = len(list(recorded(pages)))
-    took_s = count * EVERY_S
-    with served(pages, EVERY_S) as port, prometheus(boxes, port, rules) as running:
-        time.sleep(took_s / 2)
-        half, then = running.own(), time.monotonic()
-        time.sleep(took_s / 2)
-        end, passed = running.own(), time.monotonic() - then
-        peak = running.peak_bytes()  # before the snapshot, which takes memory as well
-        up = running.value("sum(up)")
-        block = running.block()
+    """Replay a recording as a number of boxes; return the resources of the Prometheus server.
+
+    Args:
+        pages: directory of the recording.
+        boxes: number of targets.
+        rules: rule files to evaluate.
+    """
+    count = len(list(read_pages(pages)))
+    duration_s = count * EVERY_S
+    with replay(pages, EVERY_S) as port, prometheus(boxes, port, rules) as server:
+        time.sleep(duration_s / 2)
+        half, half_time = server.own_metrics(), time.monotonic()
+        time.sleep(duration_s / 2)
+        end, elapsed_s = server.own_metrics(), time.monotonic() - half_time
+        peak = server.peak_bytes()  # before the snapshot, which needs memory too
+        up = server.value("sum(up)")
+        block = server.block()
         stats = json.loads((block / "meta.json").read_text())["stats"]
         appended = "prometheus_tsdb_head_samples_appended_total"
         memory, head = end["process_resident_memory_bytes"], end["prometheus_tsdb_head_series"]
         return Cost(
             boxes=boxes,
-            minutes=took_s / 60,
-            series_a_page=sum(series(next(iter(recorded(pages)))).values()),
+            minutes=duration_s / 60,
+            series_a_page=sum(count_series(next(iter(read_pages(pages)))).values()),
             up=round(up),
             series=round(head),
-            samples_s=(end[appended] - half[appended]) / passed,
+            samples_s=(end[appended] - half[appended]) / elapsed_s,
             memory_mib=memory / 2**20,
             memory_peak_mib=peak / 2**20,
             bytes_a_series=memory / head,
-            cpu=(end["process_cpu_seconds_total"] - half["process_cpu_seconds_total"]) / passed,
+            cpu=(end["process_cpu_seconds_total"] - half["process_cpu_seconds_total"]) / elapsed_s,
             rules_s=end["prometheus_rule_group_last_duration_seconds"],
             rules_failed=round(end["prometheus_rule_evaluation_failures_total"]),
-            wal_bytes_a_sample=size(running.data / "wal") / end[appended],
+            wal_bytes_a_sample=size(server.data / "wal") / end[appended],
             block_bytes_a_sample=size(block / "chunks") / stats["numSamples"],
             index_bytes_a_series=(block / "index").stat().st_size / stats["numSeries"],
         )
 
 
 def main() -> None:
-    """Record a box if there is no recording yet, and play it."""
+    """Record a box unless the recording exists, replay it, and print the resources as JSON."""
     parser = argparse.ArgumentParser(
         prog="cost",
         description=__doc__,
@@ -209,14 +221,25 @@ def main() -> None:
     parser.add_argument(
         "recording",
         type=Path,
-        help="a directory; if it is not there, the lab's dom0 is recorded into it first",
-    )
-    parser.add_argument("--boxes", type=int, default=1000, metavar="N", help="how many (1000)")
-    parser.add_argument(
-        "--pages", type=int, default=45, metavar="N", help="to record, 15 s apart (45)"
+        help="directory of the recording; if it does not exist, a lab's dom0 is recorded first",
     )
     parser.add_argument(
-        "--rules", type=Path, nargs="+", default=[], metavar="FILE", help="to evaluate every 15 s"
+        "--boxes", type=int, default=1000, metavar="N", help="number of boxes (default: 1000)"
+    )
+    parser.add_argument(
+        "--pages",
+        type=int,
+        default=45,
+        metavar="N",
+        help="number of pages to record, one every 15 s (default: 45)",
+    )
+    parser.add_argument(
+        "--rules",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="rule files to evaluate every 15 s",
     )
     args = parser.parse_args()
     if not args.recording.exists():

@@ -15,7 +15,7 @@ from lablib import cache, places, qemu, record
 from lablib.artifacts import package
 
 from tests.fleet.cost import EVERY_S, measure
-from tests.fleet.pages import record as record_pages
+from tests.fleet.recording import record as record_pages
 from tests.lab.agents import forwarded
 from tests.lab.certificates import Authority
 from tests.lab.playbook import FLEET, Played, play

@@ -1,4 +1,4 @@
-"""A box in a directory: GRUB's files, and the programs that change them."""
+"""A simulated test box: a directory with GRUB's files, and replacements of its programs."""
 
 import contextlib
 import io
@@ -47,7 +47,7 @@ def write_block(path: Path, variables: dict[str, str]) -> None:
 
 
 class Programs:
-    """The programs, on the box below a directory."""
+    """Replacements of grub-* and dpkg-*, acting on the files below a directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -102,13 +102,18 @@ class Programs:
 
 
 class FakeBox(Box):
-    """The box; told to, it ends the process at a call, before or after the program's work."""
+    """A box that can kill the process at a program call.
+
+    Args:
+        root: directory of the box.
+        kill: `before` or `after`, and the number of the call.
+    """
 
     def __init__(self, root: Path, kill: tuple[str, int] = ("never", 0)) -> None:
         super().__init__(root)
         self.kill = kill
 
-    def run(self, *command: str | Path, told: bool = False) -> str:
+    def run(self, *command: str | Path, show_output: bool = False) -> str:
         words = [str(word) for word in command]
         with (self.root / "calls").open("a") as file:
             file.write(" ".join(words) + "\n")
@@ -122,4 +127,4 @@ class FakeBox(Box):
             os._exit(KILLED)
         if status:
             raise BoxError(f"`{' '.join(words)}` exited with {status}")
-        return "" if told else out.getvalue()
+        return "" if show_output else out.getvalue()

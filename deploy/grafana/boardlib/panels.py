@@ -123,8 +123,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel(
             "Outstanding mappings",
-            "Mappings of foreign references that each domain holds, by the way Xen records them "
-            "(fast or slow). A number that only grows indicates a leak.",
+            "Mappings of other domains' references that each domain holds, by the record that Xen "
+            "keeps (fast or slow). A number that only grows indicates a leak.",
             "short",
             (
                 Query(
@@ -136,7 +136,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel(
             "Mappings created",
-            "Mappings that each domain creates per second, by the way Xen records them (fast or "
+            "Mappings that each domain creates per second, by the record that Xen keeps (fast or "
             "slow).",
             "ops",
             (

@@ -39,7 +39,8 @@ dpkg-deb --build --root-owner-group -Zxz --threads-max=1 tree hypervisor.deb
 """
 
 COPYRIGHT = """\
-Xen from Debian's source package, with the xengt patches listed in the file `series` in this directory.
+Xen from Debian's source package, with the xengt patches listed in the file `series` beside this
+file.
 Both are licensed under GPL-2.0; for Xen's copyright, see the package xen-hypervisor-common.
 On Debian systems the licence is in /usr/share/common-licenses/GPL-2.
 """
@@ -161,11 +162,11 @@ def main() -> int:
     """Run `build`."""
     parser = argparse.ArgumentParser(
         prog="build",
-        description="Builds the patched hypervisor as a Debian package that installs beside the stock\n"
-        "hypervisor, and prints the path of the package. Runs on any Debian machine: it compiles\n"
-        "in a Debian 13 chroot.",
+        description="Builds the patched hypervisor as a Debian package that installs beside the\n"
+        "stock hypervisor, and prints the path of the package. Runs on any Debian machine:\n"
+        "it compiles in a Debian 13 chroot.",
         epilog="example:\n  ./build --output . && scp xen-hypervisor-4.20-xengt_*.deb box:\n\n"
-        "exit codes: 0 done, 2 usage or something missing, 3 failed",
+        "exit codes: 0 done; 2 usage error or missing prerequisite; 3 failed",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -13,7 +13,8 @@ def _parser(name: str, description: str, example: str) -> argparse.ArgumentParse
     return argparse.ArgumentParser(
         prog=name,
         description=description,
-        epilog=f"example:\n  {example}\n\nexit codes: 0 done, 2 refused, nothing changed, 3 failed",
+        epilog=f"example:\n  {example}\n\n"
+        "exit codes: 0 done; 2 usage error or refusal, nothing changed; 3 failed",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

@@ -1,4 +1,4 @@
-"""deploy/fleet without a box: the list for the Prometheus, the configuration, wrong variables."""
+"""deploy/fleet without a box: the target list, the configuration, and invalid variables."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from xengt.serve.config import Config, HostOptions, Listen, PassiveOptions, Prob
 SITE = FLEET / "site.yml"
 DISCOVERY = FLEET / "discovery.yml"
 EXAMPLE = FLEET / "inventory.example.yml"
-HERE = {
+LOCALHOST = {
     "ansible_connection": "local",
     "ansible_become": False,
     "ansible_python_interpreter": sys.executable,
@@ -25,7 +25,7 @@ BOXES = {
     "tunnelled": {"xengt_scrape_address": "127.0.0.1", "xengt_scrape_port": 1024},
     "gone": {"xengt_state": "absent"},
 }
-LISTED = [
+TARGETS = [
     ("alpha.example.org:9805", {"box": "alpha.example.org"}),
     (
         "patched:9805",
@@ -39,35 +39,35 @@ LISTED = [
 
 @pytest.fixture
 def discover(tmp_path):
-    """Run discovery.yml over some boxes; what it did, and the file."""
+    """Return a function that runs discovery.yml and returns the run and the target file."""
     file = tmp_path / "prometheus" / "boxes.json"
 
     def run(boxes, *options, group="xengt"):
         inventory = tmp_path / "inventory.json"
-        groups = {"prometheus": {"hosts": {"here": HERE}}, group: {"hosts": boxes}}
+        groups = {"prometheus": {"hosts": {"here": LOCALHOST}}, group: {"hosts": boxes}}
         inventory.write_text(json.dumps(groups))
         return play(DISCOVERY, inventory, *options, xengt_discovery_file=str(file)), file
 
     return run
 
 
-def listed(file):
-    """The targets and their labels; the instance is the box, whatever its address."""
-    found = json.loads(file.read_text())
-    assert all(each["labels"].pop("instance") == each["labels"]["box"] for each in found)
-    return [(*each["targets"], each["labels"]) for each in found]
+def targets(file):
+    """Return address and labels of all targets, without the instance, which equals the box."""
+    entries = json.loads(file.read_text())
+    assert all(each["labels"].pop("instance") == each["labels"]["box"] for each in entries)
+    return [(*each["targets"], each["labels"]) for each in entries]
 
 
-def test_the_playbooks_are_well_formed():
+def test_the_playbooks_have_valid_syntax():
     done = play(SITE, EXAMPLE, "--syntax-check")
     assert done.code == 0, done.said
     assert "WARNING" not in done.said
 
 
-def test_the_list_is_of_the_inventory_and_stays_until_that_changes(discover):
+def test_the_target_list_changes_only_with_the_inventory(discover):
     done, file = discover(BOXES)
     assert done.changed("here") == 2  # the directory, and the file
-    assert listed(file) == LISTED
+    assert targets(file) == TARGETS
     before = file.stat()
     done, file = discover(dict(reversed(BOXES.items())), "--limit", "here")
     assert done.changed("here") == 0
@@ -75,55 +75,55 @@ def test_the_list_is_of_the_inventory_and_stays_until_that_changes(discover):
     fewer = {name: box for name, box in BOXES.items() if name != "zulu"}
     done, file = discover(fewer, "--check")
     assert done.changed("here") == 1
-    assert listed(file) == LISTED
+    assert targets(file) == TARGETS
     done, file = discover(fewer)
     assert done.changed("here") == 1
-    assert listed(file) == LISTED[:-1]
-    # Replaced, not written into: a Prometheus that reads it meanwhile sees one of the two.
+    assert targets(file) == TARGETS[:-1]
+    # The file is replaced atomically: Prometheus reads either the old or the new list.
     assert before.st_ino != file.stat().st_ino
 
 
-def test_no_boxes_are_an_empty_list_but_no_group_is_an_error(discover):
+def test_an_empty_group_gives_an_empty_list_and_a_missing_group_an_error(discover):
     done, file = discover({})
     assert done.changed("here") == 2
-    assert listed(file) == []
+    assert targets(file) == []
     discover(BOXES)
     done, file = discover({}, group="xegnt")
     assert done.code != 0
     assert "the inventory has no group xengt" in done.said
-    assert listed(file) == LISTED
+    assert targets(file) == TARGETS
 
 
-def test_a_thousand_boxes_are_listed(discover):
+def test_the_target_list_can_have_a_thousand_boxes(discover):
     done, file = discover({f"box{number:04}": {"xengt_site": "osaka"} for number in range(1000)})
     assert done.changed("here") == 2
-    assert len(listed(file)) == 1000
+    assert len(targets(file)) == 1000
 
 
 def role(name):
-    """A role's documented options, and its defaults."""
-    where = FLEET / "roles" / name
-    options = yaml.safe_load((where / "meta" / "argument_specs.yml").read_text())
-    defaults = yaml.safe_load((where / "defaults" / "main.yml").read_text())
+    """Return a role's documented options and its defaults."""
+    directory = FLEET / "roles" / name
+    options = yaml.safe_load((directory / "meta" / "argument_specs.yml").read_text())
+    defaults = yaml.safe_load((directory / "defaults" / "main.yml").read_text())
     return options["argument_specs"]["main"]["options"], defaults
 
 
 @pytest.mark.parametrize("name", ["xengt", "xengt_discovery"])
-def test_every_variable_has_one_default_and_a_meaning(name):
+def test_every_variable_has_a_description_and_a_consistent_default(name):
     options, defaults = role(name)
-    stated = {key: each["default"] for key, each in options.items() if "default" in each}
-    assert stated == defaults
-    assert set(options) - set(stated) <= {"xengt_package"}
+    documented = {key: each["default"] for key, each in options.items() if "default" in each}
+    assert documented == defaults
+    assert set(options) - set(documented) <= {"xengt_package"}
     assert all(each["description"] for each in options.values())
 
 
 @pytest.fixture
 def configured(tmp_path):
-    """Write a configuration from the role's template and variables; its file."""
+    """Return a function that writes the role's serve.toml with some variables."""
 
     def write(**variables):
         inventory = tmp_path / "inventory.json"
-        inventory.write_text(json.dumps({"boxes": {"hosts": {"here": HERE}}}))
+        inventory.write_text(json.dumps({"boxes": {"hosts": {"here": LOCALHOST}}}))
         template = {
             "src": str(FLEET / "roles" / "xengt" / "templates" / "serve.toml.j2"),
             "dest": str(tmp_path / "serve.toml"),
@@ -145,11 +145,11 @@ def configured(tmp_path):
     return write
 
 
-def test_without_variables_the_agent_is_configured_as_without_a_file(configured):
+def test_without_variables_the_configuration_equals_the_defaults(configured):
     assert load(configured()) == Config()
 
 
-def test_what_is_configured_is_what_the_variables_say(configured, tmp_path):
+def test_the_configuration_has_the_values_of_the_variables(configured, tmp_path):
     file = configured(
         xengt_listen_address="::",
         xengt_listen_port=1234,
@@ -175,9 +175,9 @@ def test_what_is_configured_is_what_the_variables_say(configured, tmp_path):
     )
 
 
-def test_a_wrong_variable_is_refused_before_anything_is_done(tmp_path):
+def test_an_invalid_variable_fails_before_the_first_task(tmp_path):
     inventory = tmp_path / "inventory.json"
-    inventory.write_text(json.dumps({"xengt": {"hosts": {"here": HERE}}}))
+    inventory.write_text(json.dumps({"xengt": {"hosts": {"here": LOCALHOST}}}))
     done = play(SITE, inventory, xengt_state="removed")
     assert done.code != 0
     assert "value of xengt_state must be one of: present, absent, got: removed" in done.said

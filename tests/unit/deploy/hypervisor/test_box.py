@@ -1,4 +1,4 @@
-"""Install, confirm and remove on a box in a directory: what it would boot, wherever they stop."""
+"""install, confirm and remove on a simulated box: what it boots, also if a command is killed."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ BUILD_ID = "ab" * 20
 
 @dataclass
 class Fake:
-    """The box, and a model of what its GRUB does."""
+    """A simulated box, and a model of its GRUB."""
 
     root: Path
 
@@ -30,33 +30,33 @@ class Fake:
     def package(self, build_id=BUILD_ID, **fields) -> Path:
         deb = self.root / "our.deb"
         sha256 = hashlib.sha256(IMAGE.encode()).hexdigest()
-        words = {"Package": "xen-hypervisor-4.20-xengt", "Version": "1", "image": IMAGE}
+        values = {"Package": "xen-hypervisor-4.20-xengt", "Version": "1", "image": IMAGE}
         ids = {"Xengt-Build-Id": build_id, "Xengt-Sha256": sha256}
-        deb.write_text(json.dumps({**words, **ids, **fields}))
+        deb.write_text(json.dumps({**values, **ids, **fields}))
         return deb
 
     def box(self) -> Box:
         return fake_box.FakeBox(self.root)
 
-    def runs(self, build_id: str) -> None:
+    def set_running(self, build_id: str) -> None:
         (self.root / "sys/hypervisor/properties/buildid").write_bytes(bytes.fromhex(build_id))
 
     def variables(self) -> dict[str, str]:
         return fake_box.read_block(self.block) if self.block.exists() else {}
 
     def boot(self) -> str:
-        """What GRUB boots, by grub.cfg's own logic; next_entry is used up."""
+        """Return what GRUB boots by the logic of grub.cfg, and clear next_entry."""
         variables = self.variables()
         text = (self.root / "boot/grub/grub.cfg").read_text()
-        wanted = variables.get("next_entry", "")
-        if wanted:
+        entry = variables.get("next_entry", "")
+        if entry:
             fake_box.write_block(self.block, {**variables, "next_entry": ""})
         elif f'= "{variables.get("xengt_confirmed")}"' in text:
-            wanted = "xengt"
-        return wanted if f"'{wanted}'" in text else fake_box.STOCK
+            entry = "xengt"
+        return entry if f"'{entry}'" in text else fake_box.STOCK
 
     def content(self) -> dict[str, bytes]:
-        """Everything but what the programs here keep for themselves."""
+        """Return all files except those of the replaced programs."""
         files = [p for d in ("boot", "var", "etc") for p in (self.root / d).rglob("*")]
         return {str(p): p.read_bytes() for p in files if p.is_file()}
 
@@ -75,12 +75,12 @@ def fake(tmp_path, monkeypatch):
     (tmp_path / "pending").write_text("")
     fake = Fake(tmp_path)
     fake_box.write_block(fake.block, {"saved_entry": "x"})
-    fake.runs("00" * 20)
+    fake.set_running("00" * 20)
     return fake
 
 
-def stopped(fake: Fake, kill: tuple[str, int], command) -> bool:
-    """Run a command in a process that is killed at a call; tell whether it was."""
+def run_killed(fake: Fake, kill: tuple[str, int], command) -> bool:
+    """Run a command in a process that is killed at a program call; return whether it was."""
     (fake.root / "calls").write_text("")
     child = os.fork()
     if not child:
@@ -93,12 +93,12 @@ def stopped(fake: Fake, kill: tuple[str, int], command) -> bool:
     return status == fake_box.KILLED
 
 
-def test_once_and_then_stock(fake):
+def test_install_boots_the_patched_hypervisor_once(fake):
     commands.install(fake.box(), fake.package(), "")
     assert [fake.boot() for _ in range(3)] == ["xengt", fake_box.STOCK, fake_box.STOCK]
 
 
-def test_installed_twice_is_installed_once_and_booted_again(fake):
+def test_a_second_install_only_selects_the_next_boot(fake):
     deb = fake.package()
     commands.install(fake.box(), deb, "")
     fake.boot()
@@ -110,11 +110,11 @@ def test_installed_twice_is_installed_once_and_booted_again(fake):
     assert "xengt_args" not in fake.variables()
 
 
-def test_confirmed_stays_until_removed(fake):
+def test_the_confirmed_hypervisor_is_the_default_until_removed(fake):
     before = fake.content()
     commands.install(fake.box(), fake.package(), "")
     fake.boot()
-    fake.runs(BUILD_ID)
+    fake.set_running(BUILD_ID)
     commands.confirm(fake.box())
     commands.confirm(fake.box())
     assert [fake.boot() for _ in range(2)] == ["xengt", "xengt"]
@@ -125,7 +125,7 @@ def test_confirmed_stays_until_removed(fake):
 
 
 @pytest.mark.parametrize("variables", [None, {}, {"next_entry": ""}])
-def test_the_environment_block_comes_back(fake, variables):
+def test_remove_restores_the_environment_block(fake, variables):
     if variables is None:
         fake.block.unlink()
     else:
@@ -137,31 +137,31 @@ def test_the_environment_block_comes_back(fake, variables):
     assert fake.content() == before
 
 
-def test_another_build_is_not_confirmed_by_the_first(fake):
+def test_confirmation_is_valid_for_one_build_only(fake):
     commands.install(fake.box(), fake.package(), "")
-    fake.runs(BUILD_ID)
+    fake.set_running(BUILD_ID)
     commands.confirm(fake.box())
     commands.install(fake.box(), fake.package(build_id="cd" * 20), "")
     assert [fake.boot() for _ in range(2)] == ["xengt", fake_box.STOCK]
-    # Nor would it be if apt had brought it.
+    # Nor is a build confirmed that was installed by apt.
     fake_box.write_block(fake.block, {"xengt_confirmed": BUILD_ID})
     assert fake.boot() == fake_box.STOCK
 
 
-def test_only_what_runs_is_confirmed(fake):
+def test_confirm_refuses_a_hypervisor_that_is_not_running(fake):
     with pytest.raises(BoxError, match="not installed") as refused:
         commands.confirm(fake.box())
     assert refused.value.exit_code == 2
     commands.install(fake.box(), fake.package(), "")
-    with pytest.raises(BoxError, match="build id 0000") as refused:
+    with pytest.raises(BoxError, match="running Xen has build id 0000") as refused:
         commands.confirm(fake.box())
     assert refused.value.exit_code == 2
     (fake.root / "sys/hypervisor/properties/buildid").unlink()
-    with pytest.raises(BoxError, match="this is no Xen"):
+    with pytest.raises(BoxError, match="Xen is not running"):
         commands.confirm(fake.box())
-    fake.runs(BUILD_ID)
+    fake.set_running(BUILD_ID)
     (fake.root / "boot/hypervisor-xengt-4.20-amd64.gz").write_text("garbled")
-    with pytest.raises(BoxError, match="is not what the package holds"):
+    with pytest.raises(BoxError, match="does not match the package"):
         commands.confirm(fake.box())
     fake.boot()
     assert fake.boot() == fake_box.STOCK
@@ -169,16 +169,16 @@ def test_only_what_runs_is_confirmed(fake):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("before", ["fresh", "confirmed"])
-def test_install_killed_anywhere_leaves_stock(fake, when, before):
+def test_the_default_is_stock_wherever_install_is_killed(fake, when, before):
     number, was_killed = 1, True
     while was_killed:
         if before == "confirmed":
             commands.install(fake.box(), fake.package(build_id="cd" * 20), "")
             fake.boot()
-            fake.runs("cd" * 20)
+            fake.set_running("cd" * 20)
             commands.confirm(fake.box())
         deb = fake.package()
-        was_killed = stopped(
+        was_killed = run_killed(
             fake, (when, number), lambda box, deb=deb: commands.install(box, deb, "x=y")
         )
         calls = fake.calls()
@@ -192,7 +192,7 @@ def test_install_killed_anywhere_leaves_stock(fake, when, before):
             assert first == fake_box.STOCK, calls[-1]
         if before == "fresh" or disarmed:
             assert fake.boot() == fake_box.STOCK, calls[-1]
-        # And what was begun can be ended, and undone.
+        # The interrupted installation can be completed and removed.
         commands.install(fake.box(), fake.package(), "")
         assert [fake.boot() for _ in range(2)] == ["xengt", fake_box.STOCK]
         commands.remove(fake.box())
@@ -201,15 +201,15 @@ def test_install_killed_anywhere_leaves_stock(fake, when, before):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_remove_killed_anywhere_leaves_stock(fake, when):
+def test_the_default_is_stock_wherever_remove_is_killed(fake, when):
     content = fake.content()
     number, was_killed = 1, True
     while was_killed:
         commands.install(fake.box(), fake.package(), "x=y")
         fake.boot()
-        fake.runs(BUILD_ID)
+        fake.set_running(BUILD_ID)
         commands.confirm(fake.box())
-        was_killed = stopped(fake, (when, number), commands.remove)
+        was_killed = run_killed(fake, (when, number), commands.remove)
         calls = fake.calls()
         begun = any("unset" in c for c in calls[:-1]) or ("unset" in calls[-1] and when == "after")
         assert fake.boot() == (fake_box.STOCK if begun else "xengt"), calls[-1]
@@ -219,85 +219,85 @@ def test_remove_killed_anywhere_leaves_stock(fake, when):
     assert number > 5
 
 
-def test_a_package_that_fails_leaves_nothing(fake):
+def test_a_failed_dpkg_install_is_undone(fake):
     before = fake.content()
     with pytest.raises(BoxError, match=r"`dpkg --install .* exited with 1"):
         commands.install(fake.box(), fake.package(exit=1), "")
     assert fake.content() == before
 
 
-def test_what_else_update_grub_would_change_is_not_let_in(fake):
+def test_install_is_undone_if_regenerating_changes_other_parts_of_grub_cfg(fake):
     before = fake.content()
     (fake.root / "pending").write_text("set default=surprise\n")
-    with pytest.raises(BoxError, match="not only our entry is new"):
+    with pytest.raises(BoxError, match="changed more than the entry of the patched hypervisor"):
         commands.install(fake.box(), fake.package(), "")
     assert fake.content() == before
 
 
-def test_a_hypervisor_that_is_not_what_was_packed(fake):
+def test_install_refuses_an_image_with_another_checksum(fake):
     deb = fake.package(image="something else")
-    with pytest.raises(BoxError, match="is not what the package holds"):
+    with pytest.raises(BoxError, match="does not match the package"):
         commands.install(fake.box(), deb, "")
     assert fake.boot() == fake_box.STOCK
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "message"),
     [
-        ("abstraction", "lvm", "on lvm: GRUB cannot write there"),
+        ("abstraction", "lvm", "on lvm, where GRUB cannot write"),
         ("abstraction", "diskfilter mdraid1x", "on diskfilter, mdraid1x"),
         ("fs", "btrfs", "on btrfs, where GRUB cannot write"),
         ("fs", "zfs", "on zfs"),
-        ("boot/grub/grubenv", "short", "not 1024 bytes of a plain file"),
-        ("boot/grub/grub.cfg", "menuentry 'Linux'", "does not know next_entry"),
+        ("boot/grub/grubenv", "short", "not a plain file of 1024 bytes"),
+        ("boot/grub/grub.cfg", "menuentry 'Linux'", "does not use next_entry"),
         (
             "boot/grub/grub.cfg",
             fake_box.CONFIGURATION.replace("20_linux_xen", "10_linux"),
-            "no entry for Debian's own Xen",
+            "no entry for Debian's Xen",
         ),
         (
             "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c",
             "\6\0\0\0\1",
-            "Secure Boot is on",
+            "Secure Boot is enabled",
         ),
-        ("our.deb", '{"Package": "hello"}', "is the package hello"),
+        ("our.deb", '{"Package": "hello"}', "contains the package hello"),
     ],
 )
-def test_a_box_that_could_not_go_back_is_refused(fake, file, content, said):
+def test_install_refuses_a_box_that_could_not_fall_back_to_stock(fake, file, content, message):
     deb = fake.package()
     path = fake.root / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     before = fake.content()
-    with pytest.raises(BoxError, match=said) as refused:
+    with pytest.raises(BoxError, match=message) as refused:
         commands.install(fake.box(), deb, "")
     assert refused.value.exit_code == 2
     assert refused.value.remedy
     assert fake.content() == before
 
 
-def test_a_boot_that_somebody_else_has_kept_is_left_to_him(fake):
+def test_install_refuses_to_override_another_next_entry(fake):
     fake_box.write_block(fake.block, {"next_entry": "memtest"})
     before = fake.content()
-    with pytest.raises(BoxError, match="already kept for `memtest`"):
+    with pytest.raises(BoxError, match="`memtest` is already selected for the next boot"):
         commands.install(fake.box(), fake.package(), "")
     assert fake.content() == before
 
 
-def test_removing_while_it_runs_says_that_a_reboot_is_due(fake, capsys):
+def test_remove_asks_for_a_reboot_if_the_patched_hypervisor_is_running(fake, capsys):
     commands.install(fake.box(), fake.package(), "")
-    fake.runs(BUILD_ID)
+    fake.set_running(BUILD_ID)
     commands.remove(fake.box())
-    assert "a reboot is due" in capsys.readouterr().out
+    assert "still running: reboot to start the stock hypervisor" in capsys.readouterr().out
 
 
-def test_a_box_without_grub_is_told(fake):
+def test_a_missing_program_is_reported(fake):
     with pytest.raises(BoxError, match="grub-probe is not installed") as refused:
-        Box(fake.root, search="/nowhere").run("grub-probe")
+        Box(fake.root, search_path="/nowhere").run("grub-probe")
     assert refused.value.exit_code == 2
 
 
-def test_only_root(fake, monkeypatch):
+def test_commands_require_root(fake, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     for command in (
         lambda: commands.install(fake.box(), fake.package(), ""),

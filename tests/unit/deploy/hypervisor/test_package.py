@@ -1,6 +1,7 @@
-"""The package of the patched hypervisor: its name, its version, and its entry in GRUB's menu."""
+"""The patched hypervisor's package: its name, version, and entry in GRUB's menu."""
 
 import fnmatch
+import re
 import subprocess
 
 import pytest
@@ -32,18 +33,18 @@ CFG
 """
 
 
-def test_the_build_id_is_the_images_note():
+def test_the_build_id_is_read_from_the_elf_note():
     image = b"\x7fELF" + NOTE + bytes(range(20)) + b"more"
     assert build.build_id(image) == bytes(range(20)).hex()
 
 
 @pytest.mark.parametrize("image", [b"\x7fELF", NOTE + b"a" * 20 + NOTE + b"b" * 20])
-def test_a_hypervisor_that_cannot_be_told_is_not_packed(image):
+def test_an_image_without_a_unique_build_id_is_refused(image):
     with pytest.raises(LabError, match="build ids"):
         build.build_id(image)
 
 
-def test_the_version_is_the_sources_and_the_series():
+def test_the_version_depends_on_source_variant_and_series():
     one, two = Patch("1.patch", b"x"), Patch("2.patch", b"y")
     versions = {
         build.version("4.20.3-0\n", "patched", series)
@@ -51,31 +52,31 @@ def test_the_version_is_the_sources_and_the_series():
     }
     assert len(versions) == 4
     assert all(version.startswith("4.20.3-0+xengt.patched.") for version in versions)
-    # A hyphen would end the upstream part.
+    # Debian ends the upstream version at the last hyphen.
     assert "-" not in build.version("4.20.3", "patched-debug", [one])
 
 
-def test_the_time_is_that_of_debians_changelog():
+def test_the_timestamp_is_the_newest_changelog_entrys():
     text = "xen (4) s; u=m\n\n -- A <a@b>  Thu, 01 Jan 1970 01:00:00 +0000\n\n -- B <b@c>  x\n"
     assert build.epoch(text) == 3600
 
 
-def test_20_linux_xen_does_not_take_it_for_stock():
+def test_20_linux_xen_ignores_the_patched_image():
     assert not fnmatch.fnmatch(f"/{IMAGE}", "/boot/xen*")
 
 
-def test_its_entry_comes_after_all_of_debians():
+def test_the_script_sorts_after_debians_scripts():
     assert f"/{SCRIPT}" > "/etc/grub.d/41_custom"
 
 
 @pytest.fixture
 def script(tmp_path):
-    """What the package puts into /etc/grub.d, beside a stock script of its own."""
-    made = tmp_path / "made"
-    made.mkdir()
-    (made / "xen").write_bytes(NOTE + b"\xab" * 20)
-    (made / ".config").write_text("")
-    build._fill(tmp_path, made, "4.20-test", [])
+    """Return the package's script for /etc/grub.d, next to a replacement of 20_linux_xen."""
+    built = tmp_path / "built"
+    built.mkdir()
+    (built / "xen").write_bytes(NOTE + b"\xab" * 20)
+    (built / ".config").write_text("")
+    build._lay_out(tmp_path, built, "4.20-test", [])
     text = (tmp_path / "tree" / SCRIPT).read_text().replace("/boot/hyp", f"{tmp_path}/boot/hyp")
     (tmp_path / "boot").mkdir()
     (tmp_path / IMAGE).write_text("")
@@ -90,7 +91,7 @@ def run(script):
     return subprocess.run([script], env=path, capture_output=True, text=True, check=True)
 
 
-def test_the_entry_is_the_stock_one_with_another_hypervisor(script):
+def test_the_entry_is_the_stock_entry_with_another_hypervisor(script):
     text = run(script).stdout
     assert "$menuentry_id_option 'xengt' {" in text
     assert text.count("menuentry ") == 1
@@ -108,43 +109,44 @@ def test_the_entry_is_the_stock_one_with_another_hypervisor(script):
     assert f'"${{xengt_confirmed}}" = "{"ab" * 20}"' in text
 
 
-def test_an_image_that_does_not_load_is_confirmed_no_longer(script):
+def test_the_confirmation_is_cleared_if_the_image_does_not_load(script):
     text = run(script).stdout
     (load,) = [line for line in text.splitlines() if " multiboot2 " in line]
     assert load.endswith("; then true; else xengt_stock; fi")
     assert "set xengt_confirmed=\n  if save_env xengt_confirmed; then reboot; fi\n" in text
 
 
-def test_no_hypervisor_no_entry(script):
+def test_there_is_no_entry_without_the_image(script):
     (script.parent / IMAGE).unlink()
     assert run(script).stdout == ""
 
 
-def test_no_stock_entry_no_entry(script):
+def test_there_is_no_entry_without_a_stock_entry(script):
     (script.parent / "20_linux_xen").write_text("#!/bin/sh\n")
     done = run(script)
     assert done.stdout == ""
-    assert "makes none for the stock hypervisor" in done.stderr
+    assert "creates no entry for the stock hypervisor" in done.stderr
 
 
-def test_no_word_of_a_template_is_left(script):
+def test_all_placeholders_are_replaced(script):
     for path in script.parent.rglob("tree/**/*"):
-        left = {"@PACKAGE@", "@VERSION@", "@IMAGE@", "@BUILD_ID@", "@REGENERATE@"}
-        assert path.is_dir() or not any(word in path.read_text() for word in left)
+        if path.is_file():
+            # BUILD replaces the other two after compression.
+            assert set(re.findall(r"@[A-Z_0-9]+@", path.read_text())) <= {"@SHA256@", "@SIZE@"}
     control = (script.parent / "tree/DEBIAN/control").read_text()
     assert f"Package: {PACKAGE}\n" in control
     assert "Depends: grub2-common, xen-hypervisor-4.20-amd64\n" in control
-    assert "Provides" not in control  # nothing may take it for Debian's own
+    assert "Provides" not in control  # it must not satisfy dependencies on Debian's hypervisor
 
 
 @pytest.mark.parametrize("name", ["build", "install", "confirm", "remove"])
-def test_help_has_an_example(name):
+def test_help_has_example_and_exit_codes(name):
     command = build.TEMPLATES.parent / name
-    shown = subprocess.run([command, "--help"], check=True, capture_output=True, text=True).stdout
-    assert "example:\n" in shown
-    assert "exit codes: 0 done, 2 " in shown
+    output = subprocess.run([command, "--help"], check=True, capture_output=True, text=True).stdout
+    assert "example:\n" in output
+    assert "exit codes: 0 done; 2 " in output
 
 
-def test_a_wrong_option_is_usage():
+def test_an_unknown_option_exits_with_2():
     command = build.TEMPLATES.parent / "confirm"
     assert subprocess.run([command, "--x"], check=False, capture_output=True).returncode == 2
