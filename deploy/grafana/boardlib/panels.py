@@ -98,7 +98,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Maptrack entries in use",
             "Maptrack entries in use by each domain, relative to its limit. A domain without free "
-            "entries cannot map grants. XengtMaptrackNearlyFull fires above 80 % for 5 minutes.",
+            "entries cannot create slow mappings. XengtMaptrackNearlyFull fires above 80 % for 5 "
+            "minutes.",
             "percentunit",
             (
                 Query(
@@ -154,7 +155,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             Panel(
                 f"{operation} by dom0's kernel: p50 and p99 latency",
                 "Median (dashed) and 99th percentile of the latency per call of one or more "
-                "references, by caller: blkback serves guests' disks, netback their networks.",
+                "references, by caller: blkback serves guests' disks and netback their network "
+                "interfaces.",
                 "s",
                 tuple(
                     Query(
@@ -234,8 +236,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel(
             "Domains",
-            "All domains, and those being destroyed. A domain that stays in that state has pages "
-            "that another domain maps. XengtLeakedGrants fires after 10 minutes.",
+            "All domains, and those being destroyed. A domain usually stays in that state "
+            "because another domain maps its pages. XengtLeakedGrants fires after 10 minutes.",
             "short",
             (
                 Query(f"xengt_domains{{{INSTANCE}}}", "all"),
