@@ -21,7 +21,7 @@ from playbook import FLEET, Played, play
 from reach import LAB, Dom0
 from server import RULES, Prometheus, config, prometheus, waits_until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.untimed]
 
 NAMES = {"tests-fleet-1": (), "tests-fleet-2": ("--hypervisor", "patched")}
 SITE = FLEET / "site.yml"

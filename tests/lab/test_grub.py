@@ -9,7 +9,7 @@ from hvlib.names import IMAGE
 from lablib import cache, places, record
 from reach import LAB, ROOT, Dom0
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.untimed]
 
 NAME = "tests-grub"
 COMMANDS = ROOT / "deploy" / "hypervisor"
