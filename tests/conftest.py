@@ -23,7 +23,9 @@ def pytest_addoption(parser):
         "--series", action="store_true", help="boot every step of the series, and build one anew"
     )
     parser.addoption(
-        "--labs", choices=["timed", "exact"], help="of tests/lab, what needs labs with this clock"
+        "--labs",
+        choices=["timed", "exact"],
+        help="of tests/lab, what needs labs with this clock; exact has what is marked untimed too",
     )
     parser.addoption("--took", type=Path, help="append each test and its seconds to a file")
     parser.addoption("--up", action="store_true", help="use the labs of these tests that are up")

@@ -43,8 +43,12 @@ def pytest_collection_modifyitems(config, items):
     places = iter(ours)
     items[:] = [next(places) if HERE in item.path.parents else item for item in items]
     if wanted := config.getoption("--labs"):
-        exact = [item for item in ours if list(LABS.values())[needed(item)].exact]
-        left_out = set(ours) - set(exact) if wanted == "exact" else set(exact)
+        beside = [
+            item
+            for item in ours
+            if list(LABS.values())[needed(item)].exact or item.get_closest_marker("untimed")
+        ]
+        left_out = set(ours) - set(beside) if wanted == "exact" else set(beside)
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
 

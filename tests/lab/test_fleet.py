@@ -23,7 +23,7 @@ from tests.lab.reach import LAB, Dom0
 from tests.patience import patient
 from tests.prometheus.server import RULES, Prometheus, config, prometheus, waits_until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.untimed]
 
 NAMES = {"tests-fleet-1": (), "tests-fleet-2": ("--hypervisor", "patched")}
 SITE = FLEET / "site.yml"

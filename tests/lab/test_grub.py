@@ -10,7 +10,7 @@ from lablib import cache, places, record
 
 from tests.lab.reach import LAB, ROOT, Dom0
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.untimed]
 
 NAME = "tests-grub"
 COMMANDS = ROOT / "deploy" / "hypervisor"
