@@ -1,9 +1,9 @@
 """Time limits of tests, scaled to the current speed of the machine.
 
-A test states its limit in seconds on the reference machine. Machines differ in speed by a factor of
-three and may be busy, so `patient` multiplies the limit by the time that a fixed piece of work takes
-now, relative to the reference machine. The lab copies this file into dom0 for the tests that run
-there.
+A test states its limit in seconds on the reference machine. Machines differ in speed by a factor
+of three and may be busy, so `patient` multiplies the limit by the time that a fixed piece of work
+takes now, relative to the reference machine. This file is also copied into a lab's dom0, for the
+tests that run there.
 """
 
 import time

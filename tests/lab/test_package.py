@@ -8,8 +8,8 @@ import pytest
 from lablib import package, places
 from lablib.cache import Cache
 
-from tests.lab.reach import left_behind
-from tests.lab.service import CONFIG, UNIT, Service, waits_until
+from tests.lab.lab_dom0 import leftovers
+from tests.lab.service import CONFIG, UNIT, Service, wait_until
 
 pytestmark = pytest.mark.long
 
@@ -57,11 +57,11 @@ def deb() -> Path:
 def without(dom0, deb):
     """A dom0 without the package, which has it again afterwards, as the image does."""
     dom0.put(deb)
-    dom0.succeeds("dpkg --purge xengt", timeout=600)
+    dom0.check_output("dpkg --purge xengt", timeout=600)
     yield dom0
-    dom0.succeeds("dpkg --purge xengt", timeout=600)
-    dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
-    dom0.succeeds(f"systemctl disable --now {UNIT}")
+    dom0.check_output("dpkg --purge xengt", timeout=600)
+    dom0.check_output(f"{APT} install ./{deb.name}", timeout=600)
+    dom0.check_output(f"systemctl disable --now {UNIT}")
 
 
 def test_the_package_has_what_an_admin_looks_for(deb):
@@ -82,58 +82,58 @@ def test_the_package_has_what_an_admin_looks_for(deb):
 
 def test_installed_upgraded_and_purged(without, deb, tmp_path):
     dom0 = without
-    before = set(dom0.succeeds(LISTING).splitlines())
+    before = set(dom0.check_output(LISTING).splitlines())
     assert len(before) > 1000
     assert dom0.run("id", "xengt").returncode != 0
 
     # Installed, it runs and is enabled, with nothing else to do.
-    dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
+    dom0.check_output(f"{APT} install ./{deb.name}", timeout=600)
     service = Service(dom0)
-    assert service.shows("ActiveState", "UnitFileState") == {
+    assert service.properties("ActiveState", "UnitFileState") == {
         "ActiveState": "active",
         "UnitFileState": "enabled",
     }
-    assert waits_until(lambda: service.rounds() >= 1)
+    assert wait_until(lambda: service.rounds() >= 1)
 
     # Upgraded, it is restarted, and the configuration that was changed is still the admin's.
     service.configure(CHANGED)
-    pid = service.shows("MainPID")["MainPID"]
+    pid = service.properties("MainPID")["MainPID"]
     made, version = newer(deb, tmp_path)
     dom0.put(made)
-    dom0.succeeds(f"{APT} install ./{made.name}", timeout=600)
-    assert dom0.succeeds("dpkg-query -W -f '${Version}' xengt") == version
-    assert dom0.succeeds("cat", CONFIG) == CHANGED
-    assert dom0.succeeds(f"head -1 {CONFIG}.dpkg-dist") == SHIPPED
-    assert service.shows("ActiveState")["ActiveState"] == "active"
-    assert service.shows("MainPID")["MainPID"] not in {"0", pid}
-    assert waits_until(lambda: service.rounds() >= 2)
+    dom0.check_output(f"{APT} install ./{made.name}", timeout=600)
+    assert dom0.check_output("dpkg-query -W -f '${Version}' xengt") == version
+    assert dom0.check_output("cat", CONFIG) == CHANGED
+    assert dom0.check_output(f"head -1 {CONFIG}.dpkg-dist") == SHIPPED
+    assert service.properties("ActiveState")["ActiveState"] == "active"
+    assert service.properties("MainPID")["MainPID"] not in {"0", pid}
+    assert wait_until(lambda: service.rounds() >= 2)
 
     # Removed, what is an admin's stays; purged, nothing does.
-    dom0.succeeds("touch /etc/xengt/tls.key")
-    dom0.succeeds(f"{APT} remove xengt", timeout=600)
+    dom0.check_output("touch /etc/xengt/tls.key")
+    dom0.check_output(f"{APT} remove xengt", timeout=600)
     assert dom0.run("pgrep", "-x", "xengt").returncode == 1
-    assert dom0.succeeds("cat", CONFIG) == CHANGED
-    dom0.succeeds(f"{APT} purge xengt", timeout=600)
-    assert set(dom0.succeeds(LISTING).splitlines()) ^ before == set()
-    assert service.shows("LoadState") == {"LoadState": "not-found"}
+    assert dom0.check_output("cat", CONFIG) == CHANGED
+    dom0.check_output(f"{APT} purge xengt", timeout=600)
+    assert set(dom0.check_output(LISTING).splitlines()) ^ before == set()
+    assert service.properties("LoadState") == {"LoadState": "not-found"}
     assert dom0.run("id", "xengt").returncode != 0
-    dom0.succeeds(f"{APT} install ./{deb.name}; systemctl stop {UNIT}", timeout=600)
-    assert left_behind(dom0) == ""
+    dom0.check_output(f"{APT} install ./{deb.name}; systemctl stop {UNIT}", timeout=600)
+    assert leftovers(dom0) == ""
 
 
 def test_where_there_is_no_dom0_it_installs_and_waits(without, deb):
     dom0 = without
     # What Linux shows in a guest.
-    dom0.succeeds("mount --bind /dev/null /proc/xen/capabilities")
+    dom0.check_output("mount --bind /dev/null /proc/xen/capabilities")
     try:
-        dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
+        dom0.check_output(f"{APT} install ./{deb.name}", timeout=600)
         service = Service(dom0)
-        assert service.shows("ActiveState", "Result", "UnitFileState") == {
+        assert service.properties("ActiveState", "Result", "UnitFileState") == {
             "ActiveState": "inactive",
             "Result": "exec-condition",
             "UnitFileState": "enabled",
         }
         assert "not started: this is no dom0" in dom0.run("xengt", "check").stdout
-        assert dom0.succeeds("systemctl list-units --failed --no-legend").strip() == ""
+        assert dom0.check_output("systemctl list-units --failed --no-legend").strip() == ""
     finally:
-        dom0.succeeds("umount /proc/xen/capabilities")
+        dom0.check_output("umount /proc/xen/capabilities")

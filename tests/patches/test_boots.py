@@ -12,7 +12,7 @@ from lablib.roots import build_root
 from lablib.series import patches
 from lablib.tree import Tree
 
-from tests.lab.reach import LAB, troubles
+from tests.lab.lab_dom0 import LAB, hypervisor_complaints
 
 MAPS = (
     "xl info | grep xen_changeset && xengt bench --engine hypercall --engine gntdev"
@@ -31,9 +31,9 @@ def test_a_step_boots_and_maps(built, step):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    before, _, said = done.stdout.partition("# what Xen said")
+    before, _, console = done.stdout.partition("# what Xen said")
     assert f"xengt {step} patch" in before
-    assert troubles(said) == []
+    assert hypervisor_complaints(console) == []
 
 
 @pytest.mark.series

@@ -48,7 +48,7 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def fast() -> int | None:
+def fast_maps() -> int | None:
     """Mappings that dom0 has made by fast entries since it booted; None on stock."""
     with HypFs() as fs:
         try:
@@ -57,7 +57,7 @@ def fast() -> int | None:
             return None
 
 
-def disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
+def make_disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
     """A file and the loop device it is seen through."""
     file = Path(f"/tmp/traffic-{time.monotonic_ns()}")
     file.write_bytes(content)
@@ -67,14 +67,14 @@ def disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
     return file, device
 
 
-class Most(threading.Thread):
+class PeakMappings(threading.Thread):
     """Looks again and again at what dom0 has mapped, and keeps the most; nothing on stock."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.before = self.live()
-        self.mappings = self.before
-        self.over = threading.Event()
+        self.most = self.before
+        self.stopped = threading.Event()
 
     def live(self) -> int | None:
         with HypFs() as fs:
@@ -84,13 +84,13 @@ class Most(threading.Thread):
                 return None
 
     def run(self) -> None:
-        while self.before is not None and not self.over.wait(0.02):
-            self.mappings = max(self.mappings, self.live())
+        while self.before is not None and not self.stopped.wait(0.02):
+            self.most = max(self.most, self.live())
 
-    def told(self) -> int | None:
-        self.over.set()
+    def finish(self) -> int | None:
+        self.stopped.set()
         self.join()
-        return None if self.before is None else self.mappings - self.before
+        return None if self.before is None else self.most - self.before
 
 
 class Peer(threading.Thread):
@@ -100,7 +100,7 @@ class Peer(threading.Thread):
         super().__init__(daemon=True)
         self.listening = socket.create_server(("", port))
         self.content = content
-        self.taken = b""
+        self.received = b""
 
     def run(self) -> None:
         connection, _ = self.listening.accept()
@@ -109,11 +109,11 @@ class Peer(threading.Thread):
                 connection.sendall(self.content)
             else:
                 while part := connection.recv(1 << 16):
-                    self.taken += part
+                    self.received += part
         self.listening.close()
 
 
-def said(within: float) -> dict[str, str]:
+def wait_for_checksums(within: float) -> dict[str, str]:
     """What the guest has said on its console, once it is done."""
     deadline = time.monotonic() + patient(within)
     while "traffic: done" not in (text := CONSOLE.read_text(errors="replace")):
@@ -123,7 +123,7 @@ def said(within: float) -> dict[str, str]:
     return {word[1]: word[2] for word in words if len(word) > 2}
 
 
-def gone(within: float) -> None:
+def wait_until_gone(within: float) -> None:
     deadline = time.monotonic() + patient(within)
     while subprocess.run(["xl", "domid", NAME], check=False, capture_output=True).returncode == 0:
         assert time.monotonic() < deadline, "the guest does not go"
@@ -132,24 +132,24 @@ def gone(within: float) -> None:
 
 #: Makes a disk with some content, which the stack takes away again; gives a way to read what is
 #: on it, and its device.
-Maker = Callable[[ExitStack, bytes], tuple[Callable[[], bytes], str]]
+MakeDisk = Callable[[ExitStack, bytes], tuple[Callable[[], bytes], str]]
 
 
-def on_loop(stack: ExitStack, content: bytes) -> tuple[Callable[[], bytes], str]:
-    file, device = disk(stack, content)
+def make_loop_disk(stack: ExitStack, content: bytes) -> tuple[Callable[[], bytes], str]:
+    file, device = make_disk(stack, content)
     return file.read_bytes, device
 
 
-def main(persistent: str, make: Maker = on_loop) -> dict:
+def main(persistent: str, make: MakeDisk = make_loop_disk) -> dict:
     for module in ("loop", "xen-blkback", "xen-netback"):
         run("modprobe", module)
     CONSOLE.unlink(missing_ok=True)
     CONSOLE.touch()
-    given, sent = os.urandom(BYTES), os.urandom(BYTES)
-    before, most = fast(), Most()
-    most.start()
+    disk_content, sent = os.urandom(BYTES), os.urandom(BYTES)
+    before, peak = fast_maps(), PeakMappings()
+    peak.start()
     with ExitStack() as stack:
-        _, source = make(stack, given)
+        _, source = make(stack, disk_content)
         written, target = make(stack, bytes(BYTES))
         giver, taker = Peer(7000, sent), Peer(7001, None)
         giver.start()
@@ -168,20 +168,20 @@ def main(persistent: str, make: Maker = on_loop) -> dict:
         stack.callback(config.unlink)
         run("xl", "create", "-q", str(config))
         try:
-            guest = said(240)
+            guest = wait_for_checksums(240)
             taker.join(30)
-            gone(60)
+            wait_until_gone(60)
         finally:
             subprocess.run(["xl", "destroy", NAME], check=False, capture_output=True)
         run("sync")
-        after = fast()
+        after = fast_maps()
         return {
-            "read": [checksum(given), guest["read"]],
+            "read": [checksum(disk_content), guest["read"]],
             "wrote": [checksum(written()), guest["wrote"]],
             "received": [checksum(sent), guest["received"]],
-            "sent": [checksum(taker.taken), guest["wrote"]],
+            "sent": [checksum(taker.received), guest["wrote"]],
             "pages": BYTES // 4096,
-            "most_live": most.told(),
+            "most_live": peak.finish(),
             "fast_maps": None if before is None or after is None else after - before,
         }
 

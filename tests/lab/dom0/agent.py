@@ -9,7 +9,7 @@ from patience import patient
 from prometheus_client.parser import text_string_to_metric_families
 
 
-def waits_until(condition, seconds=600):
+def wait_until(condition, seconds=600):
     end = time.monotonic() + patient(seconds)
     while not condition() and time.monotonic() < end:
         time.sleep(0.1)
@@ -22,13 +22,13 @@ class Agent:
     def __init__(self, config):
         words = ["xengt", "serve", "--json", "--config", str(config)]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        self.listens()
+        self.read_address()
 
-    def listens(self):
+    def read_address(self):
         """Wait until it says where it listens, which it does whenever it has read its file."""
         self.address = json.loads(self.process.stdout.readline())["address"]
 
-    def scraped(self):
+    def scrape(self):
         with urllib.request.urlopen(
             f"http://{self.address}/metrics", timeout=patient(60)
         ) as answer:
@@ -40,4 +40,4 @@ class Agent:
         }
 
     def rounds(self):
-        return self.scraped()["xengt_probe_rounds_total",]
+        return self.scrape()["xengt_probe_rounds_total",]

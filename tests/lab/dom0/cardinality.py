@@ -21,7 +21,7 @@ CONFIGURATIONS = {
 MORE = 10
 
 
-def page(configuration: str) -> str:
+def scrape(configuration: str) -> str:
     """One scrape of an agent."""
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(f"listen.port = 0\n{configuration}\n")
@@ -36,7 +36,7 @@ def page(configuration: str) -> str:
                 agent.terminate()
 
 
-def counted(text: str) -> tuple[int, int]:
+def count_series(text: str) -> tuple[int, int]:
     """Series of a page, and the domains it shows."""
     series = re.findall(r"^[^#\n].*$", text, re.MULTILINE)
     (domains,) = re.findall(r"^xengt_domains (\S+)$", text, re.MULTILINE)
@@ -45,15 +45,17 @@ def counted(text: str) -> tuple[int, int]:
 
 def main() -> None:
     """Count, and see that the counts add up."""
-    found = {operations: counted(page(each)) for each, operations in CONFIGURATIONS.items()}
+    found = {operations: count_series(scrape(each)) for each, operations in CONFIGURATIONS.items()}
     default = next(reversed(CONFIGURATIONS))
     with EmptyDomains(MORE) as domains:
         domains.references(MORE)
-        more = counted(page(default))
-    passive = counted(page("probe.enabled = false\npassive.enabled = true"))
+        more = count_series(scrape(default))
+    passive = count_series(scrape("probe.enabled = false\npassive.enabled = true"))
     whole = found[CONFIGURATIONS[default]]
     domain = (more[0] - whole[0]) / (more[1] - whole[1])
-    without = {number: count - there * domain for number, (count, there) in found.items()}
+    without = {
+        number: count - shown_domains * domain for number, (count, shown_domains) in found.items()
+    }
     operation = (without[16] - without[4]) / 12
     probe = without[4] - 4 * operation - without[0]
     json.dump(

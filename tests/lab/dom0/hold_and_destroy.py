@@ -9,31 +9,31 @@ import sys
 import time
 
 from granters import FIRST, Granters
+from hypfs_counters import read_counters
 from mapper import DEVICE, Mapper
-from usage import usage
 
 from xenlib_cffi.ctrl import Ctrl
 
 
-def free(ctrl: Ctrl) -> int:
+def free_pages(ctrl: Ctrl) -> int:
     """Pages that Xen has, or will have once they are scrubbed."""
     info = ctrl.physinfo()
     return info.free_pages + info.scrub_pages
 
 
-def held(ctrl: Ctrl, mapper: Mapper, granters: Granters, grefs: int) -> dict:
+def hold(ctrl: Ctrl, mapper: Mapper, granters: Granters, grefs: int) -> dict:
     """Map every reference twice, and tell what Xen has spent on it."""
-    before = free(ctrl)
+    before = free_pages(ctrl)
     mappings = sum(mapper.hold(g.domid, FIRST, grefs, DEVICE, 2) for g in granters)
-    pages = before - free(ctrl)
-    return {"held": mappings, "pages": pages, "usage": usage(mapper.domid)}
+    pages = before - free_pages(ctrl)
+    return {"held": mappings, "pages": pages, "usage": read_counters(mapper.domid)}
 
 
 def main(mappings: int, count: int) -> None:
     grefs = mappings // 2 // count
     with Ctrl() as ctrl, Granters(count, max(grefs, 1)) as granters, Mapper() as mapper:
         granters.grant(mapper.domid)
-        print(json.dumps(held(ctrl, mapper, granters, grefs) if grefs else {}), flush=True)
+        print(json.dumps(hold(ctrl, mapper, granters, grefs) if grefs else {}), flush=True)
         sys.stdin.readline()
         mapper.let_go()
         domid, mapper.domid = mapper.domid, 0

@@ -32,7 +32,7 @@ mappings = [{mappings}]
 """
 
 
-def resident(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
     """Bytes that a process has in memory."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return 1024 * int(text.split("VmRSS:")[1].split()[0])
@@ -48,26 +48,26 @@ def scrape(address: str) -> tuple[float, bytes]:
     return time.monotonic() - began, gzip.decompress(packed)
 
 
-def number(page: bytes, name: str) -> float:
+def metric(page: bytes, name: str) -> float:
     (value,) = re.findall(rb"^%b (\S+)$" % re.escape(name.encode()), page, re.MULTILINE)
     return float(value)
 
 
-def scraped(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
+def scrape_agent(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
     address = json.loads(process.stdout.readline())["address"]
     took, rss, done = [], [], 0.0
     while len(took) < scrapes or done < rounds:
         seconds, page = scrape(address)
         took.append(seconds)
-        done = number(page, "xengt_probe_rounds_total")
+        done = metric(page, "xengt_probe_rounds_total")
         if not rss and len(took) >= scrapes / 10 and done >= rounds / 10:
-            rss.append(resident(process.pid))
+            rss.append(resident_bytes(process.pid))
     return {
         "took_s": took,
         "page": len(page),
-        "rss": [*rss, resident(process.pid)],
+        "rss": [*rss, resident_bytes(process.pid)],
         "rounds": done,
-        "errors": number(page, 'xengt_probe_errors_total{status="none"}'),
+        "errors": metric(page, 'xengt_probe_errors_total{status="none"}'),
     }
 
 
@@ -88,7 +88,7 @@ def main(domains: int, scrapes: int, rounds: int) -> dict:
             granter.references(domains)
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
             try:
-                return scraped(process, scrapes, rounds)
+                return scrape_agent(process, scrapes, rounds)
             finally:
                 process.terminate()
 

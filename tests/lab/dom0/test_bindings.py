@@ -90,10 +90,10 @@ def test_debug_keys_print_to_the_console_ring(ctrl):
     ctrl.console(clear=True)
     ctrl.send_debug_keys("h")
     for _ in range(50):
-        said = ctrl.console()
-        if "installed handlers" in said:
+        output = ctrl.console()
+        if "installed handlers" in output:
             break
-    assert "installed handlers" in said
+    assert "installed handlers" in output
     ctrl.console(clear=True)
     assert "installed handlers" not in ctrl.console()
 
@@ -152,11 +152,11 @@ def test_a_readonly_grant(call, memory, raw_domain):
 
 def test_nothing_stays_mapped_of_references_one_of_which_is_refused(call, memory, empty):
     domid = empty[0].domid
-    wanted = [(domid, gref) for _, gref, _ in empty]
+    references = [(domid, gref) for _, gref, _ in empty]
     with memory.grant_table(domid, 1, writable=False) as table:
         with pytest.raises(GrantError, match="reference 400"):
-            call.map_device([*wanted, (domid, 400)])
-        assert not any(table.in_use(gref) for _, gref in wanted)
+            call.map_device([*references, (domid, 400)])
+        assert not any(table.in_use(gref) for _, gref in references)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_xens_word_for_what_it_refuses(call, empty, domid, gref, status):
 
 
 def test_more_operations_than_one_hypercall_takes(call, empty):
-    wanted = [(domid, gref) for domid, gref, _ in empty] * (MAX_BATCH // 64 + 1)
-    mappings = call.map_device(wanted)
-    assert len(mappings) == len(wanted) > MAX_BATCH
+    references = [(domid, gref) for domid, gref, _ in empty] * (MAX_BATCH // 64 + 1)
+    mappings = call.map_device(references)
+    assert len(mappings) == len(references) > MAX_BATCH
     # A fast handle is two mappings' at most; every slow one is one mapping's.
     shared = Counter(mapping.handle for mapping in mappings)
     assert all(count <= (2 if handle.FAST & value else 1) for value, count in shared.items())
@@ -223,10 +223,10 @@ def test_sharing_with_oneself():
 
 def test_a_share_for_reading_alone(call):
     with GrantShare() as share, share.share(DOM0, 1, writable=False) as shared:
-        wanted = [(DOM0, shared.references[0])]
+        references = [(DOM0, shared.references[0])]
         with pytest.raises(GrantError):
-            call.map_device(wanted)
-        assert call.unmap_device(call.map_device(wanted, readonly=True)) == [GrantStatus.OKAY]
+            call.map_device(references)
+        assert call.unmap_device(call.map_device(references, readonly=True)) == [GrantStatus.OKAY]
 
 
 def test_gntallocs_limit_is_enospc():

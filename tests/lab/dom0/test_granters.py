@@ -13,7 +13,7 @@ from xengt.sharing.references import Reference, pattern
 from xenlib_cffi.gnttab import GrantMapper
 
 
-def words(reference: Reference) -> tuple[int, int]:
+def first_and_last_word(reference: Reference) -> tuple[int, int]:
     """What a page mapped through gntdev begins and ends with."""
     with GrantMapper() as mapper, mapper.map([(reference.domid, reference.gref)]) as pages:
         page = pages.page(0)
@@ -30,7 +30,7 @@ def test_pages_hold_what_their_references_say(spec, domains):
         assert len({reference.domid for reference in references}) == domains
         for reference in (references[0], references[13], references[-1]):
             assert reference.pattern == pattern(reference.domid, reference.gref)
-            assert words(reference) == (reference.pattern, reference.pattern)
+            assert first_and_last_word(reference) == (reference.pattern, reference.pattern)
 
 
 def test_empty_domains_are_gone_afterwards(ctrl):
@@ -65,10 +65,10 @@ def test_references_begin_after_the_toolstacks():
 
 
 def test_too_much_memory_is_refused_and_leaves_nothing(ctrl):
-    wanted = ctrl.physinfo().free_pages + 1000
+    pages = ctrl.physinfo().free_pages + 1000
     before = {domain.domid for domain in ctrl.domains()}
-    with pytest.raises(UnmetError, match=f"{wanted} pages"), create_granter("empty", 1) as source:
-        source.references(wanted)
+    with pytest.raises(UnmetError, match=f"{pages} pages"), create_granter("empty", 1) as source:
+        source.references(pages)
     assert {domain.domid for domain in ctrl.domains()} == before
 
 
@@ -105,7 +105,7 @@ def test_share_publishes_and_revokes(call):
         with create_granter("guest:0", 1) as source:
             reference = source.references(40)[39]
             assert reference.domid == 0
-            assert words(reference) == (reference.pattern, reference.pattern)
+            assert first_and_last_word(reference) == (reference.pattern, reference.pattern)
     finally:
         share.terminate()
         share.wait(30)

@@ -68,16 +68,16 @@ def test_a_page_that_changes_under_the_loop(engine, empty, memory, ctrl):
 def test_the_cursor_tells_what_is_mapped(empty):
     cursor = memoryview(bytearray(8))
     loop = Loop(LoopEngine.HYPERCALL, [ThreadShare(0, empty, cursor)], batch=16, seconds=30)
-    seen = set()
+    values = set()
 
     def watch(_):
-        seen.update(struct.unpack("<Q", cursor)[0] for _ in range(10_000))
-        if {1, 17, 33, 49} <= seen:
+        values.update(struct.unpack("<Q", cursor)[0] for _ in range(10_000))
+        if {1, 17, 33, 49} <= values:
             loop.stop()
 
     loop.run_watched(watch)
-    assert seen <= {0, 1, 17, 33, 49}
-    assert {1, 17, 33, 49} <= seen
+    assert values <= {0, 1, 17, 33, 49}
+    assert {1, 17, 33, 49} <= values
     assert struct.unpack("<Q", cursor) == (0,)
 
 

@@ -25,7 +25,7 @@ def xengt_map(*words):
     )
 
 
-def waits_until(condition):
+def wait_until(condition):
     end = time.monotonic() + patient(120)
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
@@ -36,9 +36,9 @@ def test_what_is_shared_is_shown(shared):
     done = xengt_map("0", encode(shared), "--json")
     assert done.returncode == 0, done.stderr
     pages = json.loads(done.stdout)["pages"]
-    assert [seen["gref"] for seen in pages] == shared
-    assert all(seen["shared"] for seen in pages)
-    assert len({seen["sha256"] for seen in pages}) == 3
+    assert [page["gref"] for page in pages] == shared
+    assert all(page["shared"] for page in pages)
+    assert len({page["sha256"] for page in pages}) == 3
 
 
 def test_what_is_of_a_domain_is_shown(empty, memory):
@@ -48,7 +48,7 @@ def test_what_is_of_a_domain_is_shown(empty, memory):
     assert f"domain {domid} reference {gref}" in done.stdout
     with memory.grant_table(domid, 1, writable=False) as table:
         # Linux gives a mapping back some time after it was asked.
-        assert waits_until(lambda: not table.in_use(gref))
+        assert wait_until(lambda: not table.in_use(gref))
 
 
 def test_what_is_not_granted_is_named(raw_domain):
@@ -70,4 +70,4 @@ def test_nothing_stays_mapped(empty, memory, ending):
             held.send_signal(ending)
             code = held.wait(timeout=patient(300))
         assert code == (-signal.SIGKILL if ending == signal.SIGKILL else 0)
-        assert waits_until(lambda: not table.in_use(gref))
+        assert wait_until(lambda: not table.in_use(gref))

@@ -34,13 +34,13 @@ def row(domid=0):
     return next(each for each in read_usage().domains if each.domid == domid)
 
 
-def made():
+def dom0_counters():
     """What dom0 has mapped: fast live and ever, slow live and ever."""
     own = row()
     return tuple(getattr(own, key) for key in LIVE_AND_EVER)
 
 
-def after(before, *, fast=0, slow=0, ended=False):
+def expected_counters(before, *, fast=0, slow=0, ended=False):
     """What `made` is to be after so many mappings; with fast entries off they are slow ones."""
     if KIND != "fast":
         fast, slow = 0, fast + slow
@@ -49,30 +49,32 @@ def after(before, *, fast=0, slow=0, ended=False):
     return tuple(figure + step for figure, step in zip(before, steps, strict=True))
 
 
-def comes_to_be(expected):
+def wait_for_counters(expected):
     """Linux gives gntdev's mappings back some time after it was asked."""
     deadline = time.monotonic() + patient(300)
-    while (found := made()) != expected and time.monotonic() < deadline:
+    while (found := dom0_counters()) != expected and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
 
 
 @counted
 def test_two_mappings_of_a_reference_are_fast_and_the_third_is_slow(call, empty):
-    wanted = [(domid, gref) for domid, gref, _ in empty]
-    before = made()
-    held = call.map_device(wanted)
-    assert made() == after(before, fast=64)
-    held += call.map_device(wanted)
-    assert made() == after(before, fast=128)
-    third = call.map_device(wanted)
-    assert made() == after(before, fast=128, slow=64)
+    references = [(domid, gref) for domid, gref, _ in empty]
+    before = dom0_counters()
+    held = call.map_device(references)
+    assert dom0_counters() == expected_counters(before, fast=64)
+    held += call.map_device(references)
+    assert dom0_counters() == expected_counters(before, fast=128)
+    third = call.map_device(references)
+    assert dom0_counters() == expected_counters(before, fast=128, slow=64)
     assert set(call.unmap_device(third)) == {GrantStatus.OKAY}
-    assert made() == after(after(before, fast=128), slow=64, ended=True)
+    assert dom0_counters() == expected_counters(
+        expected_counters(before, fast=128), slow=64, ended=True
+    )
     assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
-    assert made() == after(before, fast=128, slow=64, ended=True)
+    assert dom0_counters() == expected_counters(before, fast=128, slow=64, ended=True)
     # The granter has mapped nothing.
-    granter = row(wanted[0][0])
+    granter = row(references[0][0])
     assert [getattr(granter, key) for key in LIVE_AND_EVER] == [0, 0, 0, 0]
 
 
@@ -82,11 +84,11 @@ def test_the_toolstacks_references_are_slow(call, memory, raw_domain):
     with memory.grant_table(domid, 1) as table:
         for gref, mfn in ((0, mfns[0]), (7, mfns[1]), (8, mfns[2])):
             table.permit(gref, 0, mfn)
-        before = made()
+        before = dom0_counters()
         held = call.map_device([(domid, 0), (domid, 7), (domid, 8)])
-        assert made() == after(before, fast=1, slow=2)
+        assert dom0_counters() == expected_counters(before, fast=1, slow=2)
         assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
-        assert made() == after(before, fast=1, slow=2, ended=True)
+        assert dom0_counters() == expected_counters(before, fast=1, slow=2, ended=True)
 
 
 @counted
@@ -97,14 +99,14 @@ def test_references_that_no_handle_can_name_are_slow(call, memory, ctrl):
         with memory.grant_table(domid, 129) as table:
             table.permit(65_535, 0, mfns[0])
             table.permit(65_536, 0, mfns[1])
-            before = made()
+            before = dom0_counters()
             held = call.map_device([(domid, 65_535), (domid, 65_536)])
-            assert made() == after(before, fast=1, slow=1)
+            assert dom0_counters() == expected_counters(before, fast=1, slow=1)
             if KIND == "fast":
                 assert held[0].handle == 0x8000FFFF | domid << 16
             assert held[1].handle < 1 << 31
             assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
-            assert made() == after(before, fast=1, slow=1, ended=True)
+            assert dom0_counters() == expected_counters(before, fast=1, slow=1, ended=True)
         assert (row(domid).grant_frames, row(domid).max_grant_frames) == (129, 129)
     finally:
         ctrl.destroy(domid)
@@ -113,37 +115,37 @@ def test_references_that_no_handle_can_name_are_slow(call, memory, ctrl):
 @counted
 def test_what_is_refused_is_not_counted(call, empty):
     domid = empty[0].domid
-    before = made()
+    before = dom0_counters()
     for gref in (3, 400, 1 << 20):
         with pytest.raises(GrantError):
             call.map_device([(domid, gref)])
-    assert made() == before
+    assert dom0_counters() == before
 
 
 @counted
 def test_linux_maps_each_page_twice_and_gives_both_back(empty):
-    before = made()
+    before = dom0_counters()
     with GrantMapper() as mapper, mapper.map([(domid, gref) for domid, gref, _ in empty]):
-        own = made()
+        own = dom0_counters()
         # Kernel address and user PTE; a pair whose address tags are the same by chance is slow.
         assert own[0] + own[2] == before[0] + before[2] + 128
         assert own[2] - before[2] <= 4 or KIND != "fast"
     ended = (before[0], own[1], before[2], own[3])
-    assert comes_to_be(ended) == ended
+    assert wait_for_counters(ended) == ended
 
 
 @counted
 def test_maptrack_frames_grow_with_slow_mappings_alone(call, empty):
-    wanted = [(domid, gref) for domid, gref, _ in empty]
+    references = [(domid, gref) for domid, gref, _ in empty]
     before = row()
-    held = call.map_device(wanted * 2)
+    held = call.map_device(references * 2)
     if KIND == "fast":
         assert row().maptrack_frames == before.maptrack_frames
     # Spread out, as a reference cannot be mapped more than 127 times.
-    held += call.map_device(wanted * 48)
+    held += call.map_device(references * 48)
     full = row()
     assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
-    assert full.slow_live >= 48 * len(wanted)
+    assert full.slow_live >= 48 * len(references)
     assert full.slow_live / 256 <= full.maptrack_frames <= full.max_maptrack_frames
     # What was needed before, by whichever test, is still there.
     needed = -(-full.slow_live // 256)
@@ -157,8 +159,8 @@ def test_hypfs_itself_says_the_same(call, empty):
     with HypFs() as hypfs:
         assert set(hypfs.list("/gnttab")) == {str(each.domid) for each in usage.domains}
         for each in usage.domains:
-            said = [xenhypfs(f"/gnttab/{each.domid}/{name}") for name in NAMES]
-            assert said == [str(getattr(each, key)) for key in COUNTS]
+            printed = [xenhypfs(f"/gnttab/{each.domid}/{name}") for name in NAMES]
+            assert printed == [str(getattr(each, key)) for key in COUNTS]
     call.unmap_device(held)
 
 

@@ -60,8 +60,8 @@ def listed(file):
 
 def test_the_playbooks_are_well_formed():
     done = play(SITE, EXAMPLE, "--syntax-check")
-    assert done.code == 0, done.said
-    assert "WARNING" not in done.said
+    assert done.code == 0, done.output
+    assert "WARNING" not in done.output
 
 
 def test_the_list_is_of_the_inventory_and_stays_until_that_changes(discover):
@@ -90,7 +90,7 @@ def test_no_boxes_are_an_empty_list_but_no_group_is_an_error(discover):
     discover(BOXES)
     done, file = discover({}, group="xegnt")
     assert done.code != 0
-    assert "the inventory has no group xengt" in done.said
+    assert "the inventory has no group xengt" in done.output
     assert listed(file) == LISTED
 
 
@@ -139,7 +139,7 @@ def configured(tmp_path):
         playbook = tmp_path / "configure.yml"
         playbook.write_text(yaml.safe_dump(plays))
         done = play(playbook, inventory, **variables)
-        assert done.code == 0, done.said
+        assert done.code == 0, done.output
         return tmp_path / "serve.toml"
 
     return write
@@ -180,5 +180,5 @@ def test_a_wrong_variable_is_refused_before_anything_is_done(tmp_path):
     inventory.write_text(json.dumps({"xengt": {"hosts": {"here": HERE}}}))
     done = play(SITE, inventory, xengt_state="removed")
     assert done.code != 0
-    assert "value of xengt_state must be one of: present, absent, got: removed" in done.said
+    assert "value of xengt_state must be one of: present, absent, got: removed" in done.output
     assert done.hosts["here"]["ok"] == 0

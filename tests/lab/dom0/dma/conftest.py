@@ -5,8 +5,8 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import pytest
+from dma_device import Device
 from edu import Edu
-from reach import Device
 
 from xengt.bench.granters.empty_domains import EmptyDomains
 from xengt.sharing.references import Reference
@@ -15,7 +15,7 @@ from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
 
 
-class Granted(NamedTuple):
+class GrantedPages(NamedTuple):
     """References of one domain, and what they are of.
 
     Args:
@@ -30,26 +30,26 @@ class Granted(NamedTuple):
     frames: list[int]
     table: GrantTable
 
-    def wanted(self, *indexes: int) -> list[tuple[int, int]]:
+    def to_map(self, *indexes: int) -> list[tuple[int, int]]:
         """What to map: some of the references, or all."""
         chosen = [self.references[index] for index in indexes] or self.references
         return [(domid, gref) for domid, gref, _ in chosen]
 
 
 @contextmanager
-def granters() -> Iterator[Callable[[int], Granted]]:
+def granters() -> Iterator[Callable[[int], GrantedPages]]:
     """Makes domains that each grant so many pages, and takes them away."""
     with ExitStack() as stack:
         memory = stack.enter_context(ForeignMemory())
 
-        def grant(count: int) -> Granted:
+        def grant(count: int) -> GrantedPages:
             references = list(stack.enter_context(EmptyDomains(1)).references(count))
             domid = references[0].domid
             table = stack.enter_context(memory.grant_table(domid, 1))
             frames = [table[gref].frame for _, gref, _ in references]
             mapped = stack.enter_context(memory.map(domid, frames))
             pages = [memoryview(mapped.page(index)) for index in range(count)]
-            return Granted(references, pages, frames, table)
+            return GrantedPages(references, pages, frames, table)
 
         yield grant
 
@@ -62,21 +62,21 @@ def granted():
 
 
 @pytest.fixture(scope="module")
-def granting():
+def module_granter():
     """Makes domains for the tests of a module."""
     with granters() as grant:
         yield grant
 
 
 @pytest.fixture
-def device(switched_on):
+def device(enabled_device):
     """The device; Xen's log is empty."""
-    switched_on.ctrl.console(clear=True)
-    return switched_on
+    enabled_device.ctrl.console(clear=True)
+    return enabled_device
 
 
 @pytest.fixture(scope="session")
-def switched_on():
+def enabled_device():
     """The device, switched on, with a page of its own."""
     with ExitStack() as stack:
         edu, ctrl, call, memory, domains = (

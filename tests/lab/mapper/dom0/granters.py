@@ -129,16 +129,16 @@ class Granters:
             destroy_domains(self.ctrl, self.domids())
 
 
-def pinned(ctrl: Ctrl, domids: Sequence[int]) -> str:
+def active_entries(ctrl: Ctrl, domids: Sequence[int]) -> str:
     """What debug-key g prints of active entries of some domains; "" when there are none."""
     ctrl.console(clear=True)
     ctrl.send_debug_keys("g")
     deadline = time.monotonic() + patient(120)
-    while "gnttab_usage_print_all ] done" not in (said := ctrl.console()):
+    while "gnttab_usage_print_all ] done" not in (output := ctrl.console()):
         assert time.monotonic() < deadline, "debug-key g does not end"
         time.sleep(0.05)
     lines, ours = [], False
-    for line in said.splitlines():
+    for line in output.splitlines():
         if "for remote d" in line:
             ours = int(line.split("for remote d")[1].split()[0].rstrip(":(")) in domids
         elif ours and "[0x" in line:

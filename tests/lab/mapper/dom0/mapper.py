@@ -1,4 +1,4 @@
-"""Mappers in dom0's hands: started, told what to do, and gone afterwards."""
+"""Mappers in dom0's hands: started, report what to do, and gone afterwards."""
 
 import contextlib
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from exchange import HOLD, REACH, SWEEP, Mailbox, Step
+from mapper_mailbox import HOLD, REACH, SWEEP, Mailbox, Step
 
 from xengt.recovery import domain_owner
 from xenlib_cffi.ctrl import Ctrl
@@ -43,7 +43,7 @@ class Mapper:
     """
 
     def __init__(self, kind: str = "plain", maptrack: int = 1024, domid: int = 0) -> None:
-        self.kind, self.maptrack, self.wanted = kind, maptrack, domid
+        self.kind, self.maptrack, self.requested_domid = kind, maptrack, domid
         self.name = f"mapper-{time.monotonic_ns()}"
         self.domid = self.used = 0
         self.mailbox: Mailbox | None = None
@@ -64,7 +64,7 @@ class Mapper:
             KERNEL,
             domain_owner.uuid().hex(),
             str(self.maptrack),
-            str(self.wanted),
+            str(self.requested_domid),
         ]
         done = subprocess.run(words, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -76,9 +76,9 @@ class Mapper:
         config.write_text(
             CONFIG.format(name=self.name, kind=self.kind, kernel=KERNEL, maptrack=self.maptrack)
         )
-        said = _run("xl", "create", "-q", str(config))
+        output = _run("xl", "create", "-q", str(config))
         config.unlink()
-        assert said == "", said
+        assert output == "", output
         self.domid = int(_run("xl", "domid", self.name))
         return int(_run("xenstore-read", f"/local/domain/{self.domid}/console/ring-ref"))
 
@@ -106,7 +106,7 @@ class Mapper:
         """Offer handles for unmapping; how many Xen took."""
         return self.do([Step(SWEEP, (first, handles))])[0]
 
-    def let_go(self) -> None:
+    def unmap_mailbox(self) -> None:
         """Unmap the mailbox: then nothing of dom0 keeps the domain's memory."""
         if self.mailbox:
             self.mailbox.close()
@@ -114,7 +114,7 @@ class Mapper:
 
     def destroy(self) -> float:
         """Destroy it and see it gone; the seconds until Xen no longer lists it."""
-        self.let_go()
+        self.unmap_mailbox()
         domid, self.domid = self.domid, 0
         began = time.monotonic()
         if self.kind != "plain":

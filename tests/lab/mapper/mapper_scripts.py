@@ -1,0 +1,44 @@
+"""The mapper and its scripts in a lab's dom0: compiled once, put there once."""
+
+import functools
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.lab.lab_pool import LabPool
+from tests.lab.mapper.build_mapper import build_mapper
+
+#: which hypervisors a test is about; the first is the oracle of the others
+VARIANTS = ("stock", "patched", "patched-debug")
+on_every_hypervisor = pytest.mark.parametrize("variant", VARIANTS)
+
+_installed: set[int] = set()
+
+
+@functools.cache
+def _built() -> tempfile.TemporaryDirectory[str]:
+    made = tempfile.TemporaryDirectory(prefix="xengt-mapper-")
+    build_mapper(Path(made.name))
+    return made
+
+
+def run_mapper_script(
+    labs: LabPool, variant: str, name: str, *words: str, timeout: float = 600
+) -> list[dict]:
+    """Run a script of mapper/dom0 in a lab; the JSON lines it printed.
+
+    Args:
+        labs: the fixture.
+        variant: of the hypervisor.
+        name: of the script, with its suffix.
+        words: its arguments.
+        timeout: seconds, see patience.py.
+    """
+    dom0 = labs.get(variant)
+    if id(dom0) not in _installed:
+        dom0.put(Path(_built().name) / "mapper")
+        _installed.add(id(dom0))
+    output = dom0.check_output("python3", f"/root/mapper/{name}", *words, timeout=timeout)
+    return [json.loads(line) for line in output.splitlines()]

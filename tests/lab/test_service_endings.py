@@ -1,0 +1,136 @@
+"""However the service ends, or does not begin: what systemd makes of it, and what stays."""
+
+import json
+
+import pytest
+
+from tests.lab.agent_scraping import background_unit
+from tests.lab.lab_dom0 import leftovers
+from tests.lab.service import BUSY, UNIT, wait_until
+
+pytestmark = pytest.mark.long
+
+#: with room between two rounds for a benchmark
+SELDOM = "[probe]\ninterval_s = 10\ncpu_budget = 1.0\n"
+
+
+def runs_again(service, pid) -> bool:
+    """Whether another process than that one has taken a round."""
+    return service.properties("MainPID")["MainPID"] not in {"0", pid} and service.rounds() >= 1
+
+
+@pytest.mark.parametrize("when", ["waiting", "measuring"])
+def test_killed_it_is_started_again_and_takes_back_what_was_left(dom0, service, when):
+    service.start(BUSY if when == "measuring" else "[probe]\ninterval_s = 600\ncpu_budget = 1\n")
+    assert wait_until(lambda: service.rounds() >= 1)
+    pid = service.properties("MainPID")["MainPID"]
+    dom0.check_output("kill", "-9", pid)
+    # Its domain outlives it: else this test would show nothing.
+    assert has_domain_of(dom0, pid)
+    assert wait_until(lambda: runs_again(service, pid))
+    assert not has_domain_of(dom0, pid)
+    assert service.properties("NRestarts")["NRestarts"] == "1"
+    assert service.control("stop") == 0
+    assert leftovers(dom0) == ""
+
+
+def has_domain_of(dom0, pid) -> bool:
+    """Whether there is an empty domain that this process made."""
+    code = (
+        "from xengt.recovery import domain_owner; from xenlib_cffi.ctrl import Ctrl\n"
+        "with Ctrl() as ctrl: print([domain_owner._UUID.unpack(d.uuid)[1] for d in ctrl.domains()"
+        " if domain_owner.is_ours(d.uuid)])"
+    )
+    return pid in dom0.check_output("python3", "-c", code)
+
+
+def test_one_that_hangs_is_killed_and_started_again(dom0, service):
+    service.start()
+    assert wait_until(lambda: service.rounds() >= 1)
+    pid = service.properties("MainPID")["MainPID"]
+    dom0.check_output("kill", "-STOP", pid)
+    assert wait_until(lambda: runs_again(service, pid), 300)
+    output = dom0.check_output("journalctl", "--unit", UNIT, f"--since=@{service.began}")
+    assert "Watchdog timeout" in output
+    assert service.control("stop") == 0
+    assert leftovers(dom0) == ""
+
+
+def test_the_journal_of_mappings_is_shared_with_root(dom0, service):
+    dom0.check_output("rm -rf /run/xengt")
+    dom0.check_output("xengt", "bench", "--samples", "10")
+    assert dom0.check_output("stat -c %U /run/xengt /run/xengt/mappings").split() == ["root"] * 2
+    service.start(SELDOM)
+    assert wait_until(lambda: service.rounds() >= 1)
+    dom0.check_output("xengt", "bench", "--samples", "10")
+    assert service.control("stop") == 0
+    assert dom0.check_output("stat -c %U /run/xengt /run/xengt/mappings").split() == ["xengt"] * 2
+    dom0.check_output("xengt", "bench", "--samples", "10")
+    # The file made anew by root, below a service that runs.
+    service.start(SELDOM)
+    dom0.check_output("rm /run/xengt/mappings; xengt bench --samples 10")
+    before = service.rounds()
+    assert wait_until(lambda: service.rounds() > before + 1)
+    assert ("xengt_probe_errors_total", 'status="none"') in service.scrape()
+    assert service.scrape()["xengt_probe_errors_total", 'status="none"'] == 0
+
+
+@pytest.fixture(scope="module")
+def taken(dom0):
+    """Another program's port."""
+    words = ("python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "9806")
+    with background_unit(dom0, "port", *words, ready_text="Serving"):
+        yield
+
+
+TLS = '[listen]\ncertificate = "{0}/tls.crt"\nkey = "{0}/tls.key"\n'
+
+
+@pytest.mark.usefixtures("taken")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[probe\n", "is not TOML"),
+        ("[probe]\ncalls = 0\n", "probe.calls = 0 cannot be; a whole number from 1"),
+        ('[listen]\naddress = "203.0.113.1"\n', "cannot listen on 203.0.113.1:9805"),
+        ("[listen]\nport = 22\n", "cannot listen on 127.0.0.1:22: Permission denied"),
+        ("[listen]\nport = 9806\n", "cannot listen on 127.0.0.1:9806: Address already in use"),
+        (TLS.format("/etc/xengt"), "/etc/xengt/tls.crt cannot be read: No such file"),
+        # of a home, which is kept from it
+        (TLS.format("/root"), "/root/tls.crt cannot be read"),
+        # no certificate at all
+        (TLS.format("/proc/xen").replace("tls.crt", "capabilities"), "/proc/xen/tls.key cannot be"),
+    ],
+)
+def test_what_a_restart_would_not_mend_fails_once_and_says_why(dom0, service, text, message):
+    dom0.check_output("touch /root/tls.crt /root/tls.key")
+    service.configure(text)
+    assert service.control("start") != 0
+    properties = service.properties("ActiveState", "Result", "ExecMainStatus", "NRestarts")
+    assert properties == {
+        "ActiveState": "failed",
+        "Result": "exit-code",
+        "ExecMainStatus": "2",
+        "NRestarts": "0",
+    }
+    (record,) = [each for each in service.journal() if each["PRIORITY"] == "3"]
+    assert message in record["MESSAGE"]
+    checks = json.loads(dom0.run("xengt", "check", "--json").stdout)["checks"]
+    (check,) = [each for each in checks if each["name"] == "service"]
+    assert check["what"] == "failed (exit-code, exit code 2), disabled"
+    assert leftovers(dom0) == ""
+
+
+def test_a_key_of_roots_alone_is_read(dom0, service):
+    python = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout /etc/xengt/tls.key -days 2 "
+        "-out /etc/xengt/tls.crt -subj /CN=localhost; chmod 600 /etc/xengt/tls.key"
+    )
+    dom0.check_output(python)
+    try:
+        service.start(TLS.format("/etc/xengt"))
+        dom0.check_output("openssl s_client -connect 127.0.0.1:9805 < /dev/null")
+        output = dom0.run("xengt", "check").stdout
+        assert "127.0.0.1:9805 is listened on, with TLS" in output
+    finally:
+        dom0.check_output("rm /etc/xengt/tls.*")
