@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes the agent in dom0, its alerts, and the dashboard's queries."""
+"""Alerts and dashboard queries of a Prometheus that scrapes the agent in dom0."""
 
 import pytest
 
@@ -13,13 +13,13 @@ cpu_budget = 0.5
 calls = 8
 """
 ALERT = "XengtMaptrackNearlyFull"
-#: entries of the 16,384 that MAPTRACK leaves dom0: 92 %
+#: entries to fill: 92 % of the 16,384 that MAPTRACK of lab_pool.py allows dom0
 MANY = "15000"
 FILLER = ("python3", "/root/dom0/fill_maptrack.py", MANY)
 
 
 @pytest.mark.long
-def test_panels_show_something_and_an_alert_comes_and_goes(patched, tmp_path):
+def test_panels_have_data_and_an_alert_fires_and_resolves(patched, tmp_path):
     with scraped_agent(patched, tmp_path, OPTIONS) as server:
         waits_until(lambda: not queries_without_data(server, {None, "patched"}), 600)
         assert queries_without_data(server, {None, "patched"}) == []

@@ -1,4 +1,4 @@
-"""What is taken for a complaint of the hypervisor, and which lab a test is given."""
+"""The helpers of these tests: complaints of the hypervisor, and the image of a lab."""
 
 import pytest
 
@@ -31,11 +31,11 @@ def test_complaints_are_found():
 @pytest.mark.parametrize(
     "line", ["(XEN) Xen WARN at common/grant_table.c:1", "(XEN) Xen call trace:"]
 )
-def test_each_kind_is_found(line):
+def test_each_complaint_is_found_once(line):
     assert len(hypervisor_complaints(f"{BOOT}{line}\nmore\n{line}\nmore\n")) == 1
 
 
-def test_a_refused_operation_is_none():
+def test_an_intentionally_refused_unmap_is_no_complaint():
     refused = (
         "(XEN) arch/x86/pv/grant_table.c:262:d0v1 PTE 80123 for 7f0000 doesn't match grant (8)"
     )
@@ -45,11 +45,11 @@ def test_a_refused_operation_is_none():
     ]
 
 
-def test_a_boot_is_none():
+def test_a_normal_boot_has_no_complaints():
     assert hypervisor_complaints(BOOT) == []
 
 
-def test_an_image_replaces_the_patched_hypervisor_alone(tmp_path):
+def test_a_given_image_replaces_only_the_patched_hypervisor(tmp_path):
     labs = LabPool(keep_running=True, patched=tmp_path)
     assert labs.with_image(("--guest", "--hypervisor", "patched", "--exact")) == (
         *("--guest", "--xen", str(tmp_path)),

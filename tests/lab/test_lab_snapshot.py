@@ -1,4 +1,4 @@
-"""A lab that resumes from a snapshot: in seconds, as good as a booted one, and like no other."""
+"""Labs that resume from a snapshot: fast, equivalent to a booted lab, and each unique."""
 
 import gzip
 import os
@@ -18,14 +18,22 @@ from tests.lab.lab_dom0 import LAB, ROOT, Dom0
 from tests.lab.test_exact import latencies
 from tests.patience import patient
 
-#: as the lab `exact`, whose snapshot these tests share
+#: options of the lab `exact`, whose snapshot these tests use
 EXACT = ("--exact", "--guest")
 PLAN = ("--granter", "guest", "--batch", "1,32", "--samples", "1000")
 
 
 @dataclass(frozen=True)
 class Started:
-    """A lab, what `lab up` printed, the seconds until its first command had run, and then."""
+    """A started lab.
+
+    Attributes:
+        dom0: its dom0.
+        output: standard error of `lab up`.
+        seconds: from `lab up` to the end of the first command in dom0.
+        date: this machine's time then, in seconds since the epoch.
+        uptime: dom0's uptime then, in seconds.
+    """
 
     dom0: Dom0
     output: str
@@ -35,7 +43,7 @@ class Started:
 
 
 def start(name: str, *options: str, lab: Path = LAB) -> Started:
-    """Start a lab, and run a first command in it."""
+    """Start a lab, and run a first command in its dom0."""
     begin = time.monotonic()
     command = [lab, "up", "--name", name, *EXACT, *options]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stderr
@@ -51,7 +59,7 @@ def prefix(request) -> str:
 
 @pytest.fixture(scope="module")
 def started(exact, prefix) -> Iterator[tuple[Started, Started]]:
-    """Two resumed labs: `exact` has saved one by now, or has resumed it."""
+    """Two labs resumed from the snapshot that the lab `exact` saved or used."""
     assert exact.check_output("xl", "list", "guest")
     names = [f"{prefix}-resumed", f"{prefix}-again"]
     with ExitStack() as stack:
@@ -61,16 +69,16 @@ def started(exact, prefix) -> Iterator[tuple[Started, Started]]:
         yield first, second
 
 
-def test_a_saved_lab_resumes_and_is_fast(started):
+def test_a_saved_lab_resumes_quickly(started):
     print(f"resumed in {[f'{lab.seconds:.1f} s' for lab in started]}")
     for lab in started:
         assert "resuming the lab: " in lab.output
         assert "booting" not in lab.output
-        assert lab.seconds < patient(30)  # of which the current package may take half
+        assert lab.seconds < patient(30)  # up to half of it to install the current package
 
 
-@pytest.mark.long  # it boots one
-def test_its_figures_are_those_of_a_booted_one(started, prefix):
+@pytest.mark.long  # boots a lab
+def test_costs_equal_those_of_a_booted_lab(started, prefix):
     name = f"{prefix}-booted"
     try:
         lab = start(name, "--boot")
@@ -84,7 +92,7 @@ def test_its_figures_are_those_of_a_booted_one(started, prefix):
         assert resumed[batch] == pytest.approx(row, rel=0.001)
 
 
-def test_no_two_share_a_key_or_random_numbers(started):
+def test_resumed_labs_differ_in_keys_and_random_numbers(started):
     keys = [lab.dom0.check_output("cat /root/.ssh/authorized_keys") for lab in started]
     assert all(len(each.splitlines()) == 1 for each in keys)
     assert keys[0] != keys[1]
@@ -92,23 +100,23 @@ def test_no_two_share_a_key_or_random_numbers(started):
     assert len({lab.dom0.check_output(draw) for lab in started}) == 2
 
 
-def test_it_has_the_date_of_its_resuming_and_not_of_the_snapshot(started):
-    # The date less the time since the boot: of one snapshot, the same until the date is set.
+def test_the_date_is_set_when_a_lab_resumes(started):
+    # btime is the date minus the uptime: equal for labs of one snapshot until the date is set.
     booted = [int(lab.dom0.check_output("sed -n 's/^btime //p' /proc/stat")) for lab in started]
     assert booted[0] < booted[1]
     for lab, seconds in zip(started, booted, strict=True):
         assert abs(seconds + lab.uptime - lab.date) < 600
 
 
-def test_its_console_shows_the_boot_that_was_saved(started):
+def test_the_console_log_contains_the_saved_boot(started):
     console = started[0].dom0.console()
     assert "Xen version" in console
     assert "xengt-lab: dom0 is ready" in console
 
 
-@pytest.mark.long  # it builds a package; every run after a change shows most of it
+@pytest.mark.long  # builds a package; most of it is exercised whenever the package has changed
 @pytest.mark.usefixtures("started")
-def test_a_change_to_the_package_is_installed_and_needs_no_boot(prefix, tmp_path):
+def test_a_changed_package_is_installed_without_a_boot(prefix, tmp_path):
     tree = tmp_path / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "tests", *package.COMPILED))
     changed = tree / "xengt/check/outcome.py"
@@ -124,7 +132,7 @@ def test_a_change_to_the_package_is_installed_and_needs_no_boot(prefix, tmp_path
         subprocess.run([LAB, "down", "--name", name], check=True)
 
 
-@pytest.mark.long  # it boots a lab twice
+@pytest.mark.long  # boots a lab twice
 def test_a_damaged_snapshot_is_removed_and_the_lab_boots(prefix, tmp_path):
     packed = tmp_path / "xen.gz"
     image = hypervisor.build(Cache(places.cache_root()), "stock", os.cpu_count() or 1) / "xen"
@@ -141,7 +149,7 @@ def test_a_damaged_snapshot_is_removed_and_the_lab_boots(prefix, tmp_path):
         finally:
             subprocess.run([LAB, "down", "--name", name], check=True)
 
-    start_and_stop()  # saves it, unless an earlier run did
+    start_and_stop()  # saves the snapshot, unless an earlier run did
     assert "booting" not in start_and_stop()
     newest = max(saved.iterdir(), key=lambda directory: directory.stat().st_mtime)
     with (newest / "dom0.qcow2").open("r+b") as overlay:

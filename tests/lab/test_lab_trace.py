@@ -1,4 +1,4 @@
-"""`lab trace`: what an operation executes, and which locks it takes, on stock and patched Xen."""
+"""`lab trace`: instructions and locks of an operation, on stock and patched Xen."""
 
 import json
 import subprocess
@@ -11,15 +11,15 @@ from tests.lab.lab_dom0 import LAB, Dom0, leftovers
 pytestmark = pytest.mark.long
 
 BATCH = 32
-#: what a call through privcmd costs dom0 itself, at most, shared out to its operations
-ENTERING = 2500 / BATCH
+#: bound on the instructions of a hypercall through privcmd outside Xen, per operation
+OUTSIDE_XEN = 2500 / BATCH
 
-#: domain-wide locks a map and an unmap take together: stock Xen 4.20; at most, with the series
+#: upper bound on the domain-wide locks that a map and an unmap take together
 DOMAIN_WIDE_LOCKS = {"exact": 5, "patched-exact": 0}
 
 
 def trace(lab: Dom0, *options: str) -> dict:
-    """What `lab trace` tells of a lab that is up."""
+    """Return the document of `lab trace` for a running lab."""
     words = [LAB, "trace", "--name", lab.name, *options]
     done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -63,18 +63,18 @@ def test_locks_and_fences_of_a_pair(labs, variant):
 
 
 @pytest.mark.parametrize("variant", DOMAIN_WIDE_LOCKS)
-def test_the_trace_and_the_clock_agree(labs, variant):
-    """Two instruments: a log of every instruction in Xen, and a clock that counts them all."""
+def test_trace_and_instruction_clock_agree(labs, variant):
+    """The trace logs the instructions in Xen; the clock counts all instructions."""
     lab = labs.get(variant)
     calls = {each["operation"]: each for each in trace(lab)["hypercalls"]}
     results = lab.bench("--granter", "guest", "--batch", str(BATCH), "--samples", "1000")
     for result in results["results"]:
         call = calls[result["operation"]]
-        assert call["the_same"] > call["seen"] / 2  # the others: an interrupt came in between
+        assert call["the_same"] > call["seen"] / 2  # an interrupt disturbed the others
         counted = call["instructions"] / BATCH
         outside = result["latency_ns"]["p50"] - counted
         print(f"{variant}: {result['operation']}: {counted:.1f} in Xen, {outside:.1f} outside")
-        assert 0 < outside < ENTERING
+        assert 0 < outside < OUTSIDE_XEN
 
 
 def test_a_lab_with_two_vcpus_cannot_be_traced(dom0):

@@ -1,4 +1,4 @@
-"""Mappings made by a guest, at addresses of its choosing, in all combinations of flags."""
+"""Mappings made by a guest at chosen addresses, in all combinations of flags."""
 
 import functools
 
@@ -18,21 +18,21 @@ pytestmark = pytest.mark.long
 
 BAD_HANDLE, NO_SPACE = -4, -13
 HANDLES_A_FRAME = 256
-#: whose results are known by first principles, and how the operations go: one a hypercall, or many
-RIGHT = (
+#: kind of guest, family of correct sequences (see sequences.py), one or many operations a hypercall
+CORRECT = (
     ("pv", "orders", "batched"),
     ("pv", "parts", "single"),
     ("pv", "again", "single"),
     ("pvh", "orders", "batched"),
     ("pvh", "again", "single"),
 )
-#: what a mapper does by mistake: wrong addresses, mappings that are gone
-MISTAKEN = (("pv", "wrong"), ("pvh", "wrong"), ("pv", "replaced"))
+#: kind of guest, family of sequences with wrong addresses or repeated unmaps
+INCORRECT = (("pv", "wrong"), ("pvh", "wrong"), ("pv", "replaced"))
 
 
 @pytest.fixture(scope="module")
 def transcript(labs: LabPool):
-    """By sequence, what came of every stage; see mapper/dom0/run_sequences.py."""
+    """Returns the outcomes of each stage, by sequence; see mapper/dom0/run_sequences.py."""
 
     @functools.cache
     def run(variant: str, *words: str) -> dict[str, list[str]]:
@@ -44,7 +44,7 @@ def transcript(labs: LabPool):
 
 
 @on_every_hypervisor
-@pytest.mark.parametrize(("kind", "family", "together"), RIGHT)
+@pytest.mark.parametrize(("kind", "family", "together"), CORRECT)
 def test_every_combination_in_every_order(transcript, variant, kind, family, together):
     found = transcript(variant, kind, family, together)
     required = {name(stages): expected_outcomes(stages) for stages in FAMILIES[family](kind)}
@@ -59,24 +59,24 @@ def sequences(kind: str, family: str) -> dict[str, tuple[Stage, ...]]:
 
 
 @on_every_hypervisor
-@pytest.mark.parametrize(("kind", "family"), MISTAKEN)
-def test_nothing_mapped_is_believed_free_whatever_is_asked(transcript, variant, kind, family):
+@pytest.mark.parametrize(("kind", "family"), INCORRECT)
+def test_a_mapped_page_is_never_marked_as_free(transcript, variant, kind, family):
     found = transcript(variant, kind, family, "single")
     assert found.keys() == sequences(kind, family).keys()
     unsound = {
         which: outcomes for which, outcomes in found.items() if not marks_cover_mappings(outcomes)
     }
     if (variant, kind, family) == ("stock", "pvh", "wrong"):
-        # Stock looks at the frame alone when it removes a guest's mapping, not whether it is
-        # writable: the other, writable one stays, of a reference marked as only read.
+        # When stock Xen removes a PVH guest's mapping, it checks the frame but not whether the
+        # mapping is writable. A writable mapping then remains of a reference marked as read-only.
         assert unsound != {}
     else:
         assert unsound == {}
 
 
 @pytest.mark.parametrize("variant", ["patched", "patched-debug"])
-@pytest.mark.parametrize(("kind", "family"), MISTAKEN)
-def test_mistakes_come_out_as_on_stock(transcript, variant, kind, family):
+@pytest.mark.parametrize(("kind", "family"), INCORRECT)
+def test_incorrect_sequences_behave_as_on_stock(transcript, variant, kind, family):
     stock = transcript("stock", kind, family, "single")
     found = transcript(variant, kind, family, "single")
     same = [
@@ -87,7 +87,7 @@ def test_mistakes_come_out_as_on_stock(transcript, variant, kind, family):
     assert {which: (stock[which], found[which]) for which in same} == {
         which: (stock[which], stock[which]) for which in same
     }
-    # What is excused has all unmapped in the end, whatever was asked in between.
+    # Sequences that may differ must finally have everything unmapped.
     for which in found.keys() - {*same}:
         assert found[which] == stock[which] or found[which][-1].endswith(" ---- 0"), which
 
@@ -98,7 +98,7 @@ def test_a_handle_of_another_mapper_is_refused(labs, variant):
     assert set(report["mapped"]) == {0}
     assert set(report["stolen"]) == {BAD_HANDLE}
     assert report["marks"] == len(report["mapped"]) // 2
-    if variant != "stock":  # where every mapper counts its handles from 0
+    if variant != "stock":  # on stock, the handles of every mapper start at 0
         assert report["known_by_their_numbers"]
         assert set(report["stolen_again"]) == {BAD_HANDLE}
     assert report["marks_again"] == len(report["mapped"])

@@ -1,4 +1,4 @@
-"""The Debian package in dom0: apt installs it, upgrades it, and purges it without a trace."""
+"""The Debian package in dom0: installation, upgrade and purge, which removes everything."""
 
 import re
 import subprocess
@@ -14,13 +14,13 @@ from tests.lab.service import CONFIG, UNIT, Service, wait_until
 pytestmark = pytest.mark.long
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -qy -o Dpkg::Options::=--force-confold"
-#: an admin's own; the rest holds as it is
+#: a configuration changed by the administrator
 CHANGED = "[probe]\ninterval_s = 1\ncpu_budget = 0.9\n"
-#: the newer package asks for this of who has not changed anything
+#: first line of the default configuration in the newer package
 SHIPPED = "# a newer package's\n"
 
-#: Everything on the disk, with content where it is configuration, and what is installed.
-#: Not there: logs, what apt, dpkg and the account tools keep of their own doing, and this test's.
+#: Lists all files, checksums of configuration files, and installed packages; omits logs, the records
+#: of apt, dpkg and the account tools, and files of this test.
 LISTING = r"""
 set -e -o pipefail
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /root \
@@ -34,7 +34,7 @@ dpkg --get-selections | sort
 
 
 def newer(deb: Path, directory: Path) -> tuple[Path, str]:
-    """The same package with a higher version and another configuration, and that version."""
+    """Return the package with a higher version and another configuration, and that version."""
     tree = directory / "tree"
     subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
     control = tree / "DEBIAN" / "control"
@@ -55,7 +55,7 @@ def deb() -> Path:
 
 @pytest.fixture
 def without(dom0, deb):
-    """A dom0 without the package, which has it again afterwards, as the image does."""
+    """A dom0 without the package, which is installed again afterwards as in the lab's image."""
     dom0.put(deb)
     dom0.check_output("dpkg --purge xengt", timeout=600)
     yield dom0
@@ -64,9 +64,9 @@ def without(dom0, deb):
     dom0.check_output(f"systemctl disable --now {UNIT}")
 
 
-def test_the_package_has_what_an_admin_looks_for(deb):
+def test_package_contents(deb):
     listed = subprocess.check_output(["dpkg-deb", "--contents", deb], text=True).splitlines()
-    # without the man pages that the lab's own image leaves out
+    # includes the man pages, which the lab's image omits
     names = {line.split()[5].removeprefix(".") for line in listed}
     assert {
         CONFIG,
@@ -80,13 +80,13 @@ def test_the_package_has_what_an_admin_looks_for(deb):
     assert control.split() == [CONFIG]
 
 
-def test_installed_upgraded_and_purged(without, deb, tmp_path):
+def test_installation_upgrade_and_purge(without, deb, tmp_path):
     dom0 = without
     before = set(dom0.check_output(LISTING).splitlines())
     assert len(before) > 1000
     assert dom0.run("id", "xengt").returncode != 0
 
-    # Installed, it runs and is enabled, with nothing else to do.
+    # Installation enables and starts the unit.
     dom0.check_output(f"{APT} install ./{deb.name}", timeout=600)
     service = Service(dom0)
     assert service.properties("ActiveState", "UnitFileState") == {
@@ -95,7 +95,7 @@ def test_installed_upgraded_and_purged(without, deb, tmp_path):
     }
     assert wait_until(lambda: service.rounds() >= 1)
 
-    # Upgraded, it is restarted, and the configuration that was changed is still the admin's.
+    # An upgrade restarts the unit and keeps the administrator's configuration.
     service.configure(CHANGED)
     pid = service.properties("MainPID")["MainPID"]
     made, version = newer(deb, tmp_path)
@@ -108,7 +108,7 @@ def test_installed_upgraded_and_purged(without, deb, tmp_path):
     assert service.properties("MainPID")["MainPID"] not in {"0", pid}
     assert wait_until(lambda: service.rounds() >= 2)
 
-    # Removed, what is an admin's stays; purged, nothing does.
+    # Removal keeps the administrator's files; purge removes everything.
     dom0.check_output("touch /etc/xengt/tls.key")
     dom0.check_output(f"{APT} remove xengt", timeout=600)
     assert dom0.run("pgrep", "-x", "xengt").returncode == 1
@@ -121,9 +121,9 @@ def test_installed_upgraded_and_purged(without, deb, tmp_path):
     assert leftovers(dom0) == ""
 
 
-def test_where_there_is_no_dom0_it_installs_and_waits(without, deb):
+def test_outside_dom0_the_unit_is_installed_but_does_not_start(without, deb):
     dom0 = without
-    # What Linux shows in a guest.
+    # The file is empty in a guest.
     dom0.check_output("mount --bind /dev/null /proc/xen/capabilities")
     try:
         dom0.check_output(f"{APT} install ./{deb.name}", timeout=600)

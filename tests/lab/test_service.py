@@ -1,4 +1,4 @@
-"""The unit of the package: it measures under all its hardening, is reloaded, and leaves nothing."""
+"""The package's unit: it measures with all its hardening, reloads, and leaks nothing."""
 
 import json
 
@@ -18,7 +18,7 @@ def process_status(service) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines)
 
 
-def test_it_measures_reloads_and_stops(dom0, service):
+def test_the_unit_measures_reloads_and_stops(dom0, service):
     service.start()
     status = process_status(service)
     assert dom0.check_output("id", "-u", "xengt").strip() == status["Uid"].split()[0] != "0"
@@ -47,7 +47,7 @@ def test_it_measures_reloads_and_stops(dom0, service):
         == "active, disabled: probing, listening on 127.0.0.1:9805"
     )
 
-    # What Xen refuses is in the journal with its status: the granter is taken away.
+    # Xen refuses operations once the granter is destroyed; the journal contains the status.
     domid = dom0.check_output("python3", "/root/dom0/destroy_benchmark_domain.py").strip()
     assert wait_until(lambda: any("XENGT_STATUS" in each for each in service.journal()))
     (record, *_) = [each for each in service.journal() if "XENGT_STATUS" in each]
@@ -56,7 +56,7 @@ def test_it_measures_reloads_and_stops(dom0, service):
     assert record["_UID"] == status["Uid"].split()[0]
     assert f"domain {domid}" in record["MESSAGE"]
 
-    # A wrong configuration changes nothing; reload waits for a right one to hold.
+    # An invalid configuration changes nothing; a reload returns once a valid one is in effect.
     service.configure("[probe]\nbatches = [0]\n")
     assert service.control("reload") == 0
     (record,) = [each for each in service.journal() if each["PRIORITY"] == "3"]
@@ -75,14 +75,14 @@ def test_it_measures_reloads_and_stops(dom0, service):
 
 
 def kernel_calls(service) -> float:
-    """Calls by gntdev that the kernel has counted; the probe makes some."""
+    """Return the calls of gntdev that the kernel has counted, including those of the probe."""
     found = service.scrape()
     calls = {k: v for k, v in found.items() if k[0] == "xengt_kernel_grant_seconds_count"}
     return sum(count for (_, labels), count in calls.items() if "gntdev" in labels)
 
 
 @pytest.mark.long
-def test_what_the_kernel_times_itself_is_told_and_nothing_of_it_stays(dom0, service):
+def test_kernel_metrics_are_exported_and_tracing_is_removed(dom0, service):
     dom0.check_output(f"mountpoint -q {TRACEFS} || mount -t tracefs tracefs {TRACEFS}")
     service.start(f"{BUSY}[passive]\nenabled = true\n")
     assert service.scrape()["xengt_passive_up", ""] == 1, service.messages()

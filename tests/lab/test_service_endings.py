@@ -1,4 +1,4 @@
-"""However the service ends, or does not begin: what systemd makes of it, and what stays."""
+"""Every way in which the service can end or fail to start: systemd's state, and no leaks."""
 
 import json
 
@@ -10,22 +10,22 @@ from tests.lab.service import BUSY, UNIT, wait_until
 
 pytestmark = pytest.mark.long
 
-#: with room between two rounds for a benchmark
+#: long enough between rounds for a benchmark
 SELDOM = "[probe]\ninterval_s = 10\ncpu_budget = 1.0\n"
 
 
 def runs_again(service, pid) -> bool:
-    """Whether another process than that one has taken a round."""
+    """Return whether a process other than `pid` has completed a round."""
     return service.properties("MainPID")["MainPID"] not in {"0", pid} and service.rounds() >= 1
 
 
 @pytest.mark.parametrize("when", ["waiting", "measuring"])
-def test_killed_it_is_started_again_and_takes_back_what_was_left(dom0, service, when):
+def test_a_killed_agent_is_restarted_and_cleans_up(dom0, service, when):
     service.start(BUSY if when == "measuring" else "[probe]\ninterval_s = 600\ncpu_budget = 1\n")
     assert wait_until(lambda: service.rounds() >= 1)
     pid = service.properties("MainPID")["MainPID"]
     dom0.check_output("kill", "-9", pid)
-    # Its domain outlives it: else this test would show nothing.
+    # The domain must outlive the killed agent for this test to be meaningful.
     assert has_domain_of(dom0, pid)
     assert wait_until(lambda: runs_again(service, pid))
     assert not has_domain_of(dom0, pid)
@@ -35,7 +35,7 @@ def test_killed_it_is_started_again_and_takes_back_what_was_left(dom0, service, 
 
 
 def has_domain_of(dom0, pid) -> bool:
-    """Whether there is an empty domain that this process made."""
+    """Return whether an empty domain made by this process exists."""
     code = (
         "from xengt.recovery import domain_owner; from xenlib_cffi.ctrl import Ctrl\n"
         "with Ctrl() as ctrl: print([domain_owner._UUID.unpack(d.uuid)[1] for d in ctrl.domains()"
@@ -44,7 +44,7 @@ def has_domain_of(dom0, pid) -> bool:
     return pid in dom0.check_output("python3", "-c", code)
 
 
-def test_one_that_hangs_is_killed_and_started_again(dom0, service):
+def test_a_hung_agent_is_killed_and_restarted(dom0, service):
     service.start()
     assert wait_until(lambda: service.rounds() >= 1)
     pid = service.properties("MainPID")["MainPID"]
@@ -66,7 +66,7 @@ def test_the_journal_of_mappings_is_shared_with_root(dom0, service):
     assert service.control("stop") == 0
     assert dom0.check_output("stat -c %U /run/xengt /run/xengt/mappings").split() == ["xengt"] * 2
     dom0.check_output("xengt", "bench", "--samples", "10")
-    # The file made anew by root, below a service that runs.
+    # root recreates the file while the service runs.
     service.start(SELDOM)
     dom0.check_output("rm /run/xengt/mappings; xengt bench --samples 10")
     before = service.rounds()
@@ -77,7 +77,7 @@ def test_the_journal_of_mappings_is_shared_with_root(dom0, service):
 
 @pytest.fixture(scope="module")
 def taken(dom0):
-    """Another program's port."""
+    """A port in use by another program."""
     words = ("python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "9806")
     with background_unit(dom0, "port", *words, ready_text="Serving"):
         yield
@@ -96,13 +96,13 @@ TLS = '[listen]\ncertificate = "{0}/tls.crt"\nkey = "{0}/tls.key"\n'
         ("[listen]\nport = 22\n", "cannot listen on 127.0.0.1:22: Permission denied"),
         ("[listen]\nport = 9806\n", "cannot listen on 127.0.0.1:9806: Address already in use"),
         (TLS.format("/etc/xengt"), "/etc/xengt/tls.crt cannot be read: No such file"),
-        # of a home, which is kept from it
+        # a home directory, which the unit cannot access
         (TLS.format("/root"), "/root/tls.crt cannot be read"),
-        # no certificate at all
+        # a file that is no certificate
         (TLS.format("/proc/xen").replace("tls.crt", "capabilities"), "/proc/xen/tls.key cannot be"),
     ],
 )
-def test_what_a_restart_would_not_mend_fails_once_and_says_why(dom0, service, text, message):
+def test_a_permanent_error_fails_without_restarts(dom0, service, text, message):
     dom0.check_output("touch /root/tls.crt /root/tls.key")
     service.configure(text)
     assert service.control("start") != 0
@@ -121,7 +121,7 @@ def test_what_a_restart_would_not_mend_fails_once_and_says_why(dom0, service, te
     assert leftovers(dom0) == ""
 
 
-def test_a_key_of_roots_alone_is_read(dom0, service):
+def test_a_key_readable_by_root_only_is_used(dom0, service):
     python = (
         "openssl req -x509 -newkey rsa:2048 -nodes -keyout /etc/xengt/tls.key -days 2 "
         "-out /etc/xengt/tls.crt -subj /CN=localhost; chmod 600 /etc/xengt/tls.key"

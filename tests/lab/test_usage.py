@@ -1,4 +1,4 @@
-"""`xengt usage` in a dom0 of each hypervisor: its forms, and what it says of each."""
+"""`xengt usage` in dom0 of each hypervisor: table, JSON and --watch."""
 
 import json
 
@@ -8,25 +8,25 @@ import pytest
 from tests.lab.lab_dom0 import ROOT, Dom0, leftovers
 
 SCHEMA = json.loads((ROOT / "xengt/documents/usage.schema.json").read_text(encoding="utf-8"))
-#: hypervisor → where the figures are from, and which maptrack it is said to keep
+#: variant → source of the counters, and the kind of maptrack
 SOURCE_AND_MAPTRACK = {
     "stock": ("query_size", "stock"),
     "patched": ("hypfs", "fast"),
     "switched-off": ("hypfs", "no-fast"),
 }
-#: what stock does not tell of a domain
+#: keys of a domain that stock Xen does not report
 MISSING_ON_STOCK = (
     *("maptrack_frames", "max_maptrack_frames"),
     *("fast_live", "fast_maps", "slow_live", "slow_maps"),
 )
-#: what runs in dom0 with fast entries off too; test_run_in_dom0.py has it run with and without them
+#: tests of dom0/ to run with fast entries off; test_run_in_dom0.py runs them on stock and patched
 DOM0_TESTS = ("test_usage.py", "test_recovery.py")
 
 on_each_variant = pytest.mark.parametrize("variant", SOURCE_AND_MAPTRACK)
 
 
 @on_each_variant
-def test_the_document_says_what_there_is(labs, variant):
+def test_the_document_matches_the_lab(labs, variant):
     document = json.loads(labs.get(variant).check_output("xengt usage --json"))
     jsonschema.validate(document, SCHEMA)
     assert (document["source"], document["maptrack"]) == SOURCE_AND_MAPTRACK[variant]
@@ -40,15 +40,15 @@ def test_the_document_says_what_there_is(labs, variant):
         assert [reason["keys"] for reason in document["missing"]] == [list(MISSING_ON_STOCK)]
     else:
         assert document["missing"] == []
-        # MAPTRACK of lab_pool.py is dom0's; the guest has 256 pages granted and nothing mapped.
+        # MAPTRACK of lab_pool.py limits dom0; the guest grants 256 pages and maps none.
         assert zero["max_maptrack_frames"] == 64
         assert (guest["fast_live"], guest["slow_live"]) == (0, 0)
-    # limits of this boot, in this lab's command line
+    # the limit on this lab's command line
     assert document["default_max_maptrack_frames"] == {"frames": 64, "source": "as hypfs says"}
 
 
 @on_each_variant
-def test_the_table_has_a_dash_where_nothing_is_told(labs, variant):
+def test_the_table_has_a_dash_for_missing_values(labs, variant):
     head, zero, guest, *notes = labs.get(variant).check_output("xengt usage").splitlines()
     assert head.split()[:2] == ["domid", "name"]
     assert (zero.split()[:2], guest.split()[1]) == (["0", "Domain-0"], "guest")
@@ -57,7 +57,7 @@ def test_the_table_has_a_dash_where_nothing_is_told(labs, variant):
 
 
 def watch_two_readings(dom0: Dom0, options: str, *, terminal: bool = False) -> str:
-    """What is output until two readings were, and then SIGINT comes; it must end with 0."""
+    """Return the output of `--watch` over two readings; SIGINT then must end it with exit code 0."""
     command = f"sh -c 'echo $$ > /tmp/watched.pid; exec xengt usage --watch 0.5 {options}'"
     if terminal:
         command = f'script -qec "{command}" /dev/null'.replace("$$", r"\$\$")
@@ -71,7 +71,7 @@ def watch_two_readings(dom0: Dom0, options: str, *, terminal: bool = False) -> s
 
 
 @pytest.mark.parametrize("variant", ["stock", "patched", "switched-off"])
-def test_watching_ends_well_at_ctrl_c(labs, variant):
+def test_ctrl_c_ends_watch(labs, variant):
     dom0 = labs.get(variant)
     lines = watch_two_readings(dom0, "--json")
     readings = [json.loads(line) for line in lines.splitlines()]
@@ -86,7 +86,7 @@ def test_watching_ends_well_at_ctrl_c(labs, variant):
 
 
 @on_each_variant
-def test_check_and_a_run_say_the_same(labs, variant):
+def test_check_and_bench_report_the_same_maptrack(labs, variant):
     dom0 = labs.get(variant)
     checks = json.loads(dom0.check_output("xengt", "check", "--json"))["checks"]
     lines = {line["name"]: line for line in checks}
@@ -114,7 +114,7 @@ def live_mappings(dom0) -> tuple[int, int]:
 
 @pytest.mark.parametrize("variant", ["patched", "switched-off"])
 @pytest.mark.parametrize("granter", ["empty", "self", "guest"])
-def test_a_killed_run_is_counted_until_the_next_has_cleared_up(labs, variant, granter):
+def test_mappings_of_a_killed_run_are_counted_until_cleaned_up(labs, variant, granter):
     dom0 = labs.get(variant)
     before = live_mappings(dom0)
     dom0.check_output(
@@ -124,7 +124,7 @@ def test_a_killed_run_is_counted_until_the_next_has_cleared_up(labs, variant, gr
         "kill -9 $pid; wait $pid; test $? = 137"
     )
     fast, slow = live_mappings(dom0)
-    # 96 held, each of a reference of its own, and at most the 32 of one batch
+    # 96 outstanding mappings of different references, and up to 32 of the current batch
     held = (96, 0) if variant == "patched" else (0, 96)
     assert held[0] <= fast - before[0] <= held[0] + 32
     assert held[1] <= slow - before[1] <= held[1] + 32

@@ -1,4 +1,4 @@
-"""A granter changes the version of its grant table while others map and unmap what it grants."""
+"""A granter changes its grant table version while others map and unmap its references."""
 
 import pytest
 
@@ -11,7 +11,7 @@ SECONDS = 12
 
 
 @on_every_hypervisor
-def test_versions_taken_by_turns_while_others_map(labs, variant):
+def test_version_changes_while_others_map(labs, variant):
     (report,) = run_mapper_script(labs, variant, "version_race.py", str(SECONDS))
     print(f"{variant}: {report}")
     assert report["granter"]["switched"] > 100

@@ -15,8 +15,8 @@ ON_EVERY_HYPERVISOR = pytest.mark.parametrize(
 OKAY, BAD_HANDLE = 0, -4
 KINDS = ("random", "foreign", "near")
 ADDRESSES = ("random", "own")
-#: a domain without grants, and the largest domid
-NOBODY = ("32752", "32767")
+#: domids that no domain has: DOMID_SELF, and the largest number
+RESERVED_DOMIDS = ("32752", "32767")
 
 
 def active_entries(lab) -> set[str]:
@@ -49,7 +49,7 @@ def test_a_million_wrong_handles_unmap_nothing(labs, programs, variant, kind):
     for seed, address in enumerate(ADDRESSES):
         output = programs.run(
             *(lab, "junk", kind, str(count), str(seed), address),
-            *(*domids(lab), *NOBODY),
+            *(*domids(lab), *RESERVED_DOMIDS),
         )
         statuses = {int(line.split()[0]): int(line.split()[1]) for line in output.splitlines()}
         assert sum(statuses.values()) >= count

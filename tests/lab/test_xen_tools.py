@@ -1,4 +1,4 @@
-"""Xen's own tests of grant tables, as Debian ships them in xen-utils."""
+"""Xen's own grant table test, test-resource of Debian's xen-utils."""
 
 import pytest
 
@@ -11,6 +11,6 @@ RESOURCE = "/usr/lib/xen-4.20/bin/test-resource"
 def test_resource(labs, variant):
     done = labs.get(variant).run(RESOURCE)
     print(done.stdout)
-    # It skips kinds of guests that a machine cannot have: of all is no test.
+    # test-resource skips guest types that the machine does not support; it must not skip all.
     assert "Test grant table" in done.stdout
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""A xenstored that stops, or dies and is started again; in a lab that has no guest to lose."""
+"""The agent with a stopped and a restarted xenstored, in a lab without guests."""
 
 import subprocess
 
@@ -48,30 +48,30 @@ def shows_dom0_name(service) -> bool:
     )
 
 
-def test_one_that_does_not_answer_is_told_and_used_again(alone, service):
+def test_the_agent_works_while_xenstored_is_stopped(alone, service):
     assert wait_until(lambda: service_state(alone) == "probing" and shows_dom0_name(service))
     alone.check_output("kill -STOP $(pidof oxenstored)")
     try:
-        # Nothing asks it of itself: a domain's coming would. The agent goes on, either way.
+        # The agent goes on; it only queries XenStore when a domain appears.
         before = service.rounds()
         assert wait_until(lambda: service.rounds() >= before + 3)
         assert service.scrape()["xengt_host_read_failures_total", ""] == 0
         assert shows_dom0_name(service)
         seconds = service.stop()
-        print(f"stopped in {seconds:.2f} s without an answer of xenstored")
+        print(f"stopped in {seconds:.2f} s while xenstored did not answer")
         assert 0 < seconds < 2
     finally:
         alone.check_output("kill -CONT $(pidof oxenstored)")
     assert leftovers(alone) == ""
 
 
-def test_one_that_was_restarted_is_told_all_again(alone, service):
+def test_the_agent_reconnects_to_a_restarted_xenstored(alone, service):
     assert wait_until(lambda: service_state(alone) == "probing")
     alone.check_output("kill -9 $(pidof oxenstored)")
     assert wait_until(lambda: service.scrape()[UP] == 0)
     before = service.rounds()
-    assert wait_until(lambda: service.rounds() >= before + 3)  # it needs none to measure
-    assert shows_dom0_name(service)  # the last that is known
+    assert wait_until(lambda: service.rounds() >= before + 3)  # measuring needs no XenStore
+    assert shows_dom0_name(service)  # the last known name
     alone.check_output(f"{START} && /usr/lib/xen-4.20/bin/xen-init-dom0")
     assert wait_until(lambda: service.scrape()[UP] == 1)
     assert wait_until(lambda: service_state(alone) == "probing")

@@ -1,4 +1,4 @@
-"""The guest that moves data: its initramfs (busybox, drivers, `init`), and dom0's part."""
+"""Files for a guest that transfers data: its initramfs (busybox, drivers, `init`), and programs."""
 
 import lzma
 import shutil
@@ -21,7 +21,7 @@ PROGRAMS = (
 
 
 def build_initramfs() -> bytes:
-    """Return it, for the kernel of the lab's dom0."""
+    """Return the initramfs, with the drivers of the lab's dom0 kernel."""
     root = roots.dom0_root(Cache(places.cache_root()))
     modules = next((root / "usr/lib/modules").iterdir())
     members = [
@@ -40,7 +40,7 @@ def build_initramfs() -> bytes:
 
 
 def make_directory(parent: Path) -> Path:
-    """Make a directory, below another, of all that dom0 needs; returns it."""
+    """Create and return `parent`/backends with all files for dom0."""
     made = parent / "backends"
     made.mkdir()
     (made / "initramfs").write_bytes(build_initramfs())

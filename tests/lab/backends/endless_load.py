@@ -1,6 +1,6 @@
-"""Has a guest read and write its disks, without persistent grants, until told to end (SIGTERM).
+"""Runs a guest that reads and writes its disks without persistent grants, until SIGTERM.
 
-Says `running` once it does.
+Prints `running` once the guest has started to do so.
 """
 
 import signal

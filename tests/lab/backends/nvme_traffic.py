@@ -1,7 +1,7 @@
-"""Traffic of a guest whose disks are on the machine's NVMe controller, and where that has its DMA.
+"""Traffic of a guest whose disks are on an NVMe controller, with a trace of its DMA addresses.
 
-argument: 1 or 0: whether the guest's disks use persistent grants. Prints a JSON line: that of
-traffic.py, and what the kernel says of the controller's DMA in the meantime.
+argument: 1 or 0: whether the guest's disks use persistent grants. Prints a JSON line: the report of
+traffic.py, and the DMA mappings that the kernel made for the controller meanwhile.
 """
 
 import ctypes
@@ -31,13 +31,13 @@ numbers = count(1)
 
 
 def direct_io(*words: str, stdin: bytes | None = None) -> bytes:
-    """Have dd access a disk past dom0's page cache; what it read."""
+    """Run dd, which bypasses dom0's page cache; returns its standard output."""
     command = ["dd", "bs=64k", "status=none", *words]
     return subprocess.run(command, check=True, input=stdin, stdout=subprocess.PIPE).stdout
 
 
 def change_partition(operation: int, number: int) -> None:
-    """Have the kernel add or delete a partition of BYTES; nothing is written to the disk."""
+    """Add or delete a partition of BYTES in the kernel, without writing a partition table."""
     layout = struct.pack("qqi64s64s4x", number * BYTES, BYTES, number, b"", b"")
     data = ctypes.create_string_buffer(layout, len(layout))
     with DISK.open("rb") as disk:
@@ -46,19 +46,19 @@ def change_partition(operation: int, number: int) -> None:
 
 
 def make_partition(stack: ExitStack, content: bytes) -> tuple[Callable[[], bytes], str]:
-    """A part of the disk."""
+    """Create a partition with some content; returns a function that reads it, and its device."""
     number = next(numbers)
     device = f"{DISK}p{number}"
     change_partition(ADD, number)
     stack.callback(change_partition, DELETE, number)
-    # udev does not run for it: the kernel's own devtmpfs has it.
+    # devtmpfs creates the device node; udev does not run.
     assert Path(device).is_block_device(), device
     direct_io("iflag=fullblock", "oflag=direct", f"of={device}", stdin=content)
     return lambda: direct_io("iflag=direct", f"if={device}"), device
 
 
 class DmaTrace:
-    """What the kernel traces of the DMA of a device while this lasts."""
+    """Traces the kernel's DMA mappings of a device within a `with` block."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -79,7 +79,7 @@ class DmaTrace:
         self.instance.rmdir()
 
     def mappings(self) -> dict:
-        """Of each mapping its address and its length in bytes; and how often data was copied."""
+        """Return the bus address and length in bytes of each mapping, and the number of bounces."""
         lines = [line for line in self.lines() if f" {self.device} " in line]
         mapped = []
         for line in lines:
@@ -99,16 +99,16 @@ class DmaTrace:
 
 
 def wait_for_disk() -> None:
-    """See to the disk being there."""
+    """Load the driver, and wait until the disk exists."""
     run("modprobe", "nvme")
     deadline = time.monotonic() + patient(300)
     while not DISK.is_block_device():
-        assert time.monotonic() < deadline, f"there is no {DISK}"
+        assert time.monotonic() < deadline, f"{DISK} does not exist"
         time.sleep(0.2)
 
 
 def controller_name() -> str:
-    """What the kernel calls its controller, a PCI device."""
+    """Return the kernel's name of the disk's controller, a PCI device."""
     return Path(f"/sys/block/{DISK.name}/device/device").resolve().name
 
 

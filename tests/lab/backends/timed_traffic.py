@@ -1,6 +1,7 @@
-"""Traffic, and what an agent that has the kernel time its grant calls tells of it, as JSON.
+"""Traffic of a guest, and the agent's kernel metrics about it.
 
-Argument: a configuration of the agent to write. By caller and operation: calls and references.
+argument: path of the agent's configuration, which is written. Prints a JSON line: by caller and
+operation, the calls and references that the kernel counted.
 """
 
 import json

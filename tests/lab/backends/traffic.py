@@ -1,7 +1,7 @@
-"""Runs a guest that moves data through blkback and netback, and compares what came through.
+"""Runs a guest that transfers data through blkback and netback.
 
-arguments: 1 or 0: whether the guest's disks use persistent grants. Prints a JSON line: by way of
-the data, the checksum at either end; and what the hypervisor counted of dom0's mappings.
+argument: 1 or 0: whether the guest's disks use persistent grants. Prints a JSON line: for each
+direction of transfer the checksums in dom0 and in the guest; and counts of dom0's mappings.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def checksum(content: bytes) -> str:
 
 
 def fast_maps() -> int | None:
-    """Mappings that dom0 has made by fast entries since it booted; None on stock."""
+    """Return how many fast mappings dom0 has made since it booted; None on stock."""
     with HypFs() as fs:
         try:
             return int(fs.read("/gnttab/0/fast-maps"))
@@ -58,7 +58,7 @@ def fast_maps() -> int | None:
 
 
 def make_disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
-    """A file and the loop device it is seen through."""
+    """Create a file with some content; returns it and a loop device for it."""
     file = Path(f"/tmp/traffic-{time.monotonic_ns()}")
     file.write_bytes(content)
     stack.callback(file.unlink)
@@ -68,7 +68,7 @@ def make_disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
 
 
 class PeakMappings(threading.Thread):
-    """Looks again and again at what dom0 has mapped, and keeps the most; nothing on stock."""
+    """Polls the number of dom0's live mappings and records the maximum; does nothing on stock."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -94,7 +94,7 @@ class PeakMappings(threading.Thread):
 
 
 class Peer(threading.Thread):
-    """The other end of a connection: gives its content, or takes all that comes."""
+    """A TCP server for one connection: sends `content`, or receives until the end if it is None."""
 
     def __init__(self, port: int, content: bytes | None) -> None:
         super().__init__(daemon=True)
@@ -114,7 +114,7 @@ class Peer(threading.Thread):
 
 
 def wait_for_checksums(within: float) -> dict[str, str]:
-    """What the guest has said on its console, once it is done."""
+    """Wait until the guest is done; returns the checksums that it printed, by name."""
     deadline = time.monotonic() + patient(within)
     while "traffic: done" not in (text := CONSOLE.read_text(errors="replace")):
         assert time.monotonic() < deadline, text
@@ -126,12 +126,12 @@ def wait_for_checksums(within: float) -> dict[str, str]:
 def wait_until_gone(within: float) -> None:
     deadline = time.monotonic() + patient(within)
     while subprocess.run(["xl", "domid", NAME], check=False, capture_output=True).returncode == 0:
-        assert time.monotonic() < deadline, "the guest does not go"
+        assert time.monotonic() < deadline, "the guest still exists"
         time.sleep(0.2)
 
 
-#: Makes a disk with some content, which the stack takes away again; gives a way to read what is
-#: on it, and its device.
+#: Creates a disk with some content, which the stack removes; returns a function that reads the
+#: disk's content, and its device.
 MakeDisk = Callable[[ExitStack, bytes], tuple[Callable[[], bytes], str]]
 
 

@@ -1,8 +1,7 @@
-"""A process of dom0 has an NVMe controller read and write what a guest shares with it.
+"""Direct I/O of an NVMe disk to pages of a guest that a dom0 process maps through gntdev.
 
-As a disk's backend in user space does: references mapped through gntdev, and direct I/O with them.
-Prints a JSON line: by way of the data, whether both ends have the same; what the kernel says of
-the controller's DMA; and what became of a disk being read into pages mapped for reading only.
+A disk backend in user space works like this. Prints a JSON line: whether written and read data
+agree, the DMA mappings of the controller, and the error of reading into pages mapped read-only.
 """
 
 import json
@@ -45,7 +44,7 @@ def write_and_read(disk: int, references: Sequence[tuple[int, int]]) -> dict:
             assert os.preadv(disk, parts(pages), 0) == LENGTH
             report["read"] = content(pages) == data
         finally:
-            fill(pages, before)  # of whoever shares it
+            fill(pages, before)  # restore the guest's data
     return report
 
 
