@@ -19,8 +19,8 @@ CHANGED = "[probe]\ninterval_s = 1\ncpu_budget = 0.9\n"
 #: first line of the default configuration in the newer package
 SHIPPED = "# a newer package's\n"
 
-#: Lists all files, checksums of configuration files, and installed packages; omits logs, the records
-#: of apt, dpkg and the account tools, and files of this test.
+#: Lists all files, checksums of configuration files, and installed packages; omits logs, files of
+#: this test, and the records of apt, dpkg and the account tools.
 LISTING = r"""
 set -e -o pipefail
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /root \

@@ -23,8 +23,8 @@ calls = 100
 #: the agent's cases; runs of this plan alternate with pauses for the agent's rounds
 PLAN = ("--engine", "hypercall,gntdev", "--batch", "1,32", "--mappings", "1,3", "--samples", "200")
 PAUSE_S = 20
-#: Tolerance in percentiles: agent and benchmark time different calls, and about a tenth of the gntdev
-#: calls takes 50 % longer. Where all calls take the same time, it has no effect.
+#: Tolerance in percentiles: agent and benchmark time different calls, and about a tenth of the
+#: gntdev calls takes 50 % longer. Where all calls take the same time, it has no effect.
 RANKS = 5
 QUANTILES = {"p50": 50, "p90": 90, "p99": 99}
 Case = tuple[str, str, str, str]

@@ -57,7 +57,7 @@ def test_the_table_has_a_dash_for_missing_values(labs, variant):
 
 
 def watch_two_readings(dom0: Dom0, options: str, *, terminal: bool = False) -> str:
-    """Return the output of `--watch` over two readings; SIGINT then must end it with exit code 0."""
+    """Return the output of `--watch` over two readings; SIGINT must end it with exit code 0."""
     command = f"sh -c 'echo $$ > /tmp/watched.pid; exec xengt usage --watch 0.5 {options}'"
     if terminal:
         command = f'script -qec "{command}" /dev/null'.replace("$$", r"\$\$")

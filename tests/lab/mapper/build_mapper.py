@@ -1,4 +1,4 @@
-"""Makes what the mapper's tests need in dom0: its kernel, its starter, and their scripts."""
+"""Builds the files of the mapper's tests for dom0: its kernel, its starter, and their scripts."""
 
 import shutil
 from pathlib import Path
@@ -8,8 +8,8 @@ from lablib.cache import Cache
 
 HERE = Path(__file__).parent
 
-#: the kernel: no library, no vector register, no stack below the stack pointer (Xen builds a
-#: PV guest's exception frames there)
+#: builds the kernel without libraries, vector registers and a red zone (Xen builds the exception
+#: frames of a PV guest below its stack pointer)
 KERNEL = (
     "cc -std=gnu11 -O2 -Wall -Wextra -Werror -ffreestanding -fno-pic -no-pie -mno-red-zone"
     " -mgeneral-regs-only -fno-stack-protector -fcf-protection=none -nostdlib -static"
@@ -21,13 +21,13 @@ STARTER = "cc -std=gnu11 -O2 -Wall -Wextra -Werror start.c -o start -lxenguest -
 
 
 def build_mapper(out: Path) -> Path:
-    """Compile all of it in the lab's build root.
+    """Compile the mapper in the lab's build root.
 
     Args:
         out: an empty directory.
 
     Returns:
-        The directory to put into dom0, named `mapper`.
+        The directory to copy into dom0, named `mapper`.
     """
     made = out / "mapper"
     shutil.copytree(HERE / "dom0", made)

@@ -1,8 +1,8 @@
-"""What must come of a sequence in which every address is right, on any hypervisor.
+"""Expected results of a sequence with correct addresses, on any hypervisor.
 
-Every operation succeeds; the page is seen where it is mapped, as writable as it was asked for, and
-nowhere else; the entry is marked as read while any part of a mapping lives, and as written while
-one that may write does.
+Every operation succeeds. The page is visible exactly where it is mapped, and writable as requested.
+The grant entry has GTF_reading while any part of a mapping is live, and GTF_writing while a part of
+a writable mapping is live.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ SLOTS = "01=?"
 
 
 def expected_outcomes(stages: Sequence[Stage]) -> list[str]:
-    """What run_sequences.py prints of a sequence, by stage."""
+    """Return the outcomes that run_sequences.py must print for a sequence, one per stage."""
     made: list[Map] = []
     live: set[tuple[int, str]] = set()
     outcomes = []
@@ -45,7 +45,7 @@ def marks(made: list[Map], live: set[tuple[int, str]]) -> int:
 
 
 def marks_cover_mappings(outcomes: Sequence[str]) -> bool:
-    """Whether Xen marks what is seen: nothing is mapped that the granter believes to be free."""
+    """Return whether the entry is marked in every stage in which the page is visible."""
     for stage in outcomes:
         _, view, mark = stage.split()
         needed = (WRITING if "w" in view else 0) | (READING if {*"wr"} & {*view} else 0)
@@ -55,10 +55,10 @@ def marks_cover_mappings(outcomes: Sequence[str]) -> bool:
 
 
 def may_differ_from_stock(stages: Sequence[Stage]) -> bool:
-    """Whether the patched hypervisor may answer a sequence otherwise than stock (divergences.py).
+    """Return whether the patched hypervisor may differ from stock in a sequence (divergences.py).
 
-    Of two mappings with one handle it takes the address for what is meant: so it does where an
-    address is the other's, or was nobody's, and where one of the two is unmapped once more.
+    It selects one of two mappings with the same handle by the address. So results may differ if an
+    address is that of the other mapping or of none, or if a mapping is unmapped twice.
     """
     if sum(isinstance(stage, Map) for stage in stages) < 2:
         return False

@@ -1,4 +1,4 @@
-"""The mapper and its scripts in a lab's dom0: compiled once, put there once."""
+"""Runs scripts of mapper/dom0 in a lab's dom0; the mapper is built once and copied once per lab."""
 
 import functools
 import json
@@ -10,7 +10,7 @@ import pytest
 from tests.lab.lab_pool import LabPool
 from tests.lab.mapper.build_mapper import build_mapper
 
-#: which hypervisors a test is about; the first is the oracle of the others
+#: the hypervisors under test; the others are compared with the first
 VARIANTS = ("stock", "patched", "patched-debug")
 on_every_hypervisor = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -27,14 +27,14 @@ def _built() -> tempfile.TemporaryDirectory[str]:
 def run_mapper_script(
     labs: LabPool, variant: str, name: str, *words: str, timeout: float = 600
 ) -> list[dict]:
-    """Run a script of mapper/dom0 in a lab; the JSON lines it printed.
+    """Run a script of mapper/dom0 in a lab; returns the JSON lines that it prints.
 
     Args:
-        labs: the fixture.
-        variant: of the hypervisor.
-        name: of the script, with its suffix.
-        words: its arguments.
-        timeout: seconds, see patience.py.
+        labs: the labs.
+        variant: the variant to run it on.
+        name: file name of the script.
+        words: arguments of the script.
+        timeout: in seconds on the reference machine, see patience.py.
     """
     dom0 = labs.get(variant)
     if id(dom0) not in _installed:

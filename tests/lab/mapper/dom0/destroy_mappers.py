@@ -1,8 +1,8 @@
-"""Mappers destroyed while they hold mappings: what is left, and how long it took.
+"""Destroys mappers with live mappings, and reports leaks and the duration.
 
-arguments: cases, each KIND:MAPPINGS:GRANTERS:ORDER. KIND is of the mapper: `plain` (device maps),
-`pv` or `pvh` (host maps), or with `-loop` after it one that maps and unmaps all the time. ORDER is
-`mapper-first` or `granters-first`. Prints a JSON line for each.
+arguments: cases, each KIND:MAPPINGS:GRANTERS:ORDER. KIND is the kind of mapper: `plain` (device
+maps), `pv` or `pvh` (host maps); the suffix `-loop` makes it map and unmap continuously. ORDER is
+`mapper-first` or `granters-first`. Prints a JSON line for each case.
 """
 
 import json
@@ -18,18 +18,18 @@ from patience import patient
 from xenlib_cffi.ctrl import Ctrl
 
 FAST = 1 << 31
-#: pages; what Xen keeps for itself comes and goes by these few
+#: variation of the memory that Xen itself uses, in pages
 SLACK = 16
 
 
 def free_pages(ctrl: Ctrl) -> int:
-    """Pages that Xen has or will have once they are scrubbed."""
+    """Return the number of free pages, including those that Xen has yet to scrub."""
     info = ctrl.physinfo()
     return info.free_pages + info.scrub_pages
 
 
 def lost_pages(ctrl: Ctrl, before: int) -> int:
-    """Pages that do not come back; Xen frees some time after it was asked."""
+    """Return how many pages are not freed; waits, as Xen frees pages asynchronously."""
     deadline = time.monotonic() + patient(300)
     while before - free_pages(ctrl) > SLACK and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -37,7 +37,7 @@ def lost_pages(ctrl: Ctrl, before: int) -> int:
 
 
 def keep_busy(mapper: Mapper, granters: Granters, flags: int) -> int:
-    """Have it map and unmap until it is destroyed."""
+    """Let the mapper map and unmap until it is destroyed."""
     at = mapper.window(8) if flags & HOST else 0
     domid = granters.all[0].domid
     mapper.mailbox.begin([Step(MAP_LOOP, (domid, FIRST, 8, flags, at, 0))])

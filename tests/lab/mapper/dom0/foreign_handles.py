@@ -1,4 +1,4 @@
-"""A mapper presents handles that are another's, or its own of before. Prints a JSON line."""
+"""Mappers unmap handles of each other, and stale ones of their own. Prints a JSON line."""
 
 import json
 
@@ -20,18 +20,18 @@ def main() -> dict:
             "stolen": [unmap_one(thief, m.handle, bus=m.bus) for m in mine],
             "marks": len(granter.marks()),
         }
-        # The thief has mappings of the same granter now, of other references.
+        # The thief maps other references of the same granter.
         granter.grant(FIRST + GREFS, GREFS, thief.domid)
         theirs = [map_one(thief, granter.domid, gref + GREFS, DEVICE) for gref in grefs]
         report["known_by_their_numbers"] = {m.handle for m in mine}.isdisjoint(
             m.handle for m in theirs
         )
-        if report["known_by_their_numbers"]:  # on stock every mapper counts its own from 0
+        if report["known_by_their_numbers"]:  # on stock the handles of every mapper start at 0
             report["stolen_again"] = [unmap_one(thief, m.handle, bus=m.bus) for m in mine]
         report["marks_again"] = len(granter.marks())
         report["returned"] = [unmap_one(owner, m.handle, bus=m.bus) for m in mine]
         report["stale"] = [unmap_one(owner, m.handle, bus=m.bus) for m in mine]
-        # What was the owner's is granted to the thief and mapped: the owner's handles are stale.
+        # The owner's references are granted to the thief, who maps them; the owner's handles are stale.
         granter.grant(FIRST, GREFS, thief.domid, PERMIT)
         theirs += [map_one(thief, granter.domid, gref, DEVICE) for gref in grefs]
         report["stale_again"] = [unmap_one(owner, m.handle, bus=m.bus) for m in mine]

@@ -1,7 +1,7 @@
-"""Where the sequences' host mappings go: addresses with the tags that are wanted.
+"""Slots for the host mappings of sequences: addresses with equal or different tags.
 
-A mapping's tag is 10 bits made of its host address, in units of a page, or of 8 bytes where the
-address is that of a page table entry.
+A mapping's tag is a 10-bit hash of its host address, in units of a page, or of 8 bytes if it is the
+address of a page table entry.
 """
 
 from collections import defaultdict
@@ -11,29 +11,30 @@ from mapper import Mapper
 from mapper_mailbox import REACH, STEPS_MAX, Step
 
 PAGE = 4096
-#: three regions of the mapper's address space, 1 GiB each: for addresses, for page table entries
+#: regions of the mapper's address space, 1 GiB each: BASE (a page number) for pages, ENTRIES for
+#: page table entries, SPARE for new addresses of unmap_and_replace
 BASE, ENTRIES, SPARE = 0x4000_0000 >> 12, 0x8000_0000, 0xC000_0000
 TABLES = 24
-#: bytes that a page table covers
+#: bytes of address space that one page table covers
 REGION = 512 * PAGE
 
 
 class HostSlot(NamedTuple):
-    """A host address as an operation takes it, and where the guest then sees the page."""
+    """A host address as passed to an operation, and the address at which the page is visible."""
 
     host: int
     visible_at: int
 
 
 def tag(unit: int) -> int:
-    """What Xen keeps of an address, in its unit."""
+    """Return the tag that Xen stores of an address in its unit."""
     return (unit ^ unit >> 10 ^ unit >> 20) & 0x3FF
 
 
 def page_slots(index: int) -> dict[str, HostSlot]:
-    """The slots of the sequence of an index, below 512: pages."""
-    # Bits 1 to 9 of the page number are the sequence's, the others the slots'; flipping a bit and
-    # the one 10 above keeps the tag.
+    """Return the slots of sequence `index`, below 512, at pages."""
+    # Bits 1 to 9 of the page number select the sequence, the others the slot. Flipping bits n and
+    # n + 10 does not change the tag.
     number = BASE | index << 1
     slots = {"0": number, "1": number ^ 1, "=": number ^ 0x401, "?": number ^ 0x802}
     assert len({tag(slots[slot]) for slot in "0=?"}) == 1
@@ -42,14 +43,14 @@ def page_slots(index: int) -> dict[str, HostSlot]:
 
 
 def make_page_tables(mapper: Mapper, spare: int) -> None:
-    """Give a PV mapper page tables for those pages, and for some spare ones."""
+    """Make page tables in a PV mapper for the page slots, and for `spare` spare pages."""
     places = [BASE * PAGE + table * REGION for table in range(8)]
     places += range(SPARE, SPARE + spare * PAGE, REGION)
     mapper.do(Step(REACH, (place,)) for place in places)
 
 
 def entry_slots(mapper: Mapper, count: int) -> list[dict[str, HostSlot]]:
-    """The slots of `count` sequences: page table entries."""
+    """Return the slots of `count` sequences at page table entries."""
     seen = [ENTRIES + page * PAGE for page in range(TABLES * 512)]
     by_tag: dict[int, list[HostSlot]] = defaultdict(list)
     for start in range(0, len(seen), STEPS_MAX):
@@ -64,5 +65,5 @@ def entry_slots(mapper: Mapper, count: int) -> list[dict[str, HostSlot]]:
             if len(places) > 2 and others:
                 one, other, never = (places.pop() for _ in range(3))
                 slots.append({"0": one, "=": other, "?": never, "1": others.pop()})
-        assert alike, f"tags are alike for {len(slots)} sequences only"
+        assert alike, f"equal tags exist for {len(slots)} sequences only"
     return slots[:count]

@@ -1,11 +1,11 @@
-"""What the patched hypervisor counts of a domain's mappings."""
+"""Counters of a domain's mappings, kept by the patched hypervisor."""
 
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.hypfs import HypFs
 
 
 def read_counters(domid: int) -> dict[str, int] | None:
-    """The counters in hypfs of a domain; None where there are none: on stock, or no such domain."""
+    """Return a domain's counters in hypfs; None on stock Xen and for a domain that does not exist."""
     with HypFs() as fs:
         try:
             names = fs.list(f"/gnttab/{domid}")

@@ -1,4 +1,4 @@
-"""Mappers in dom0's hands: started, report what to do, and gone afterwards."""
+"""Mappers: guests that map grants as dom0 requests, destroyed at the end of a `with` block."""
 
 import contextlib
 import subprocess
@@ -17,9 +17,9 @@ from xenlib_cffi.foreignmemory import ForeignMemory
 HERE = Path(__file__).parent
 KERNEL = HERE / "mapper.elf"
 HOST, DEVICE, RO, APPLICATION, PTE = 2, 1, 4, 8, 16
-#: neither kind of guest has anything at these addresses
+#: start of an address range that neither kind of guest uses
 WINDOW = 0x4000_0000
-#: bytes that one page table covers
+#: bytes of address space that one page table covers
 REGION = 512 * 4096
 
 CONFIG = """name = "{name}"
@@ -34,12 +34,12 @@ on_crash = "destroy"
 
 
 class Mapper:
-    """A mapper that runs: use it in a `with`.
+    """A running mapper, within a `with` block.
 
     Args:
-        kind: `pv` or `pvh` have xl start it; `plain` is a PV guest without xl.
-        maptrack: its `max_maptrack_frames`.
-        domid: for `plain`, the number to take; 0 is the next one free.
+        kind: `pv` or `pvh`, started by xl; `plain` is a PV guest started without xl.
+        maptrack: maximum number of its maptrack frames.
+        domid: for `plain`, the requested domid; 0 is the next free one.
     """
 
     def __init__(self, kind: str = "plain", maptrack: int = 1024, domid: int = 0) -> None:
@@ -83,19 +83,19 @@ class Mapper:
         return int(_run("xenstore-read", f"/local/domain/{self.domid}/console/ring-ref"))
 
     def do(self, steps: Iterable[Step], within: float = 120) -> list[int]:
-        """Have steps taken; what each came to."""
+        """Let the mapper execute steps; returns their results."""
         assert self.mailbox
         return self.mailbox.do(steps, within)
 
     def hold(self, domid: int, first: int, grefs: int, flags: int, times: int = 1) -> int:
-        """Map references and keep them; how many mappings that made."""
+        """Map references and keep the mappings; returns their number."""
         at = self.window(grefs * times) if flags & HOST else 0
         return self.do([Step(HOLD, (domid, first, grefs, flags, at, times))])[0]
 
     def window(self, pages: int) -> int:
-        """Where so many host mappings can go: never used before, as Xen demands of PVH guests.
+        """Return an address with space for `pages` host mappings; a PV guest gets page tables.
 
-        A PV guest has page tables there then.
+        Addresses are never reused, as Xen demands of PVH guests.
         """
         start, self.used = self.used, self.used + pages
         tables = range(start // 512, -(-self.used // 512))
@@ -103,17 +103,17 @@ class Mapper:
         return WINDOW + start * 4096
 
     def sweep(self, first: int, handles: int) -> int:
-        """Offer handles for unmapping; how many Xen took."""
+        """Unmap a range of handles; returns how many Xen accepts."""
         return self.do([Step(SWEEP, (first, handles))])[0]
 
     def unmap_mailbox(self) -> None:
-        """Unmap the mailbox: then nothing of dom0 keeps the domain's memory."""
+        """Unmap the mailbox, so that dom0 holds no reference to the domain's memory."""
         if self.mailbox:
             self.mailbox.close()
             self.mailbox = None
 
     def destroy(self) -> float:
-        """Destroy it and see it gone; the seconds until Xen no longer lists it."""
+        """Destroy the mapper; returns the seconds until Xen no longer lists it."""
         self.unmap_mailbox()
         domid, self.domid = self.domid, 0
         began = time.monotonic()
@@ -122,7 +122,7 @@ class Mapper:
         else:
             self.ctrl.destroy(domid)
         while any(domain.domid == domid for domain in self.ctrl.domains()):
-            assert time.monotonic() < began + 60, f"mapper {domid} stays, dying"
+            assert time.monotonic() < began + 60, f"mapper {domid} is still dying"
             time.sleep(0.005)
         return time.monotonic() - began
 

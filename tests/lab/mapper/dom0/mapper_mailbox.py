@@ -1,4 +1,4 @@
-"""The mapper's mailbox: lists of steps for the guest to take. guest/mailbox.h is its other side."""
+"""The mapper's mailbox, with steps that the guest executes; the layout of guest/mailbox.h."""
 
 import struct
 import time
@@ -41,20 +41,20 @@ _STEP = struct.Struct("<7Qq")
 
 
 class Step(NamedTuple):
-    """One thing to do; guest/mailbox.h says what each verb takes."""
+    """A step for the guest; guest/mailbox.h documents the arguments of each verb."""
 
     verb: int
     args: tuple[int, ...]
 
 
 class Mailbox:
-    """A mapper's mailbox, mapped.
+    """The mailbox of a mapper, mapped into dom0.
 
     Args:
-        memory: open.
-        domid: the mapper.
-        console: the frame of its console's ring.
-        within: seconds it may take to start.
+        memory: an open handle.
+        domid: domid of the mapper.
+        console: frame of its console ring.
+        within: time limit for its start in seconds on the reference machine.
     """
 
     def __init__(self, memory: ForeignMemory, domid: int, console: int, within: float = 30) -> None:
@@ -70,18 +70,18 @@ class Mailbox:
             self.pages._ffi.buffer(self.pages.pointer, ARENA_PAGES * PAGE)
         ).cast("B")
         self.frames = frames
-        #: where the guest sees the mailbox, and the data area that follows the steps
+        #: guest addresses of the mailbox, and of the data area that follows the steps
         self.address = struct.unpack_from("<Q", self.bytes, _ADDRESS)[0]
         self.data = self.address + DATA
         self.pv = bool(struct.unpack_from("<Q", self.bytes, _PV)[0])
 
     def close(self) -> None:
-        """Let go of the guest's pages, so that it can be gone."""
+        """Unmap the guest's pages, so that the domain can be destroyed."""
         self.bytes.release()
         self.pages.release()
 
     def put(self, offset: int, content: bytes) -> int:
-        """Write into the data area; the guest's address of it."""
+        """Write into the data area; returns the guest address of the content."""
         self.bytes[DATA + offset : DATA + offset + len(content)] = content
         return self.data + offset
 
@@ -90,7 +90,7 @@ class Mailbox:
         return bytes(self.bytes[DATA + offset : DATA + offset + size])
 
     def begin(self, steps: Sequence[Step]) -> None:
-        """Have steps taken, and do not wait for it."""
+        """Start the execution of steps without waiting for it."""
         assert 0 < len(steps) <= STEPS_MAX
         for index, step in enumerate(steps):
             args = (*step.args, *[0] * (6 - len(step.args)))
@@ -100,11 +100,11 @@ class Mailbox:
         self._count = len(steps)
 
     def results(self, within: float = 60) -> list[int]:
-        """Wait for the steps that were begun; what each came to."""
+        """Wait for the started steps; returns their results."""
         _wait_until(
             lambda: self._word(_DONE) == self._word(_REQUESTED),
             within,
-            f"mapper {self.domid} is not done after {within:.0f} s",
+            f"mapper {self.domid} has not finished its steps after {within:.0f} s (scaled)",
         )
         return [
             struct.unpack_from("<q", self.bytes, STEPS + 64 * index + 56)[0]
@@ -112,16 +112,16 @@ class Mailbox:
         ]
 
     def do(self, steps: Iterable[Step], within: float = 60) -> list[int]:
-        """Have steps taken; what each came to."""
+        """Execute steps; returns their results."""
         self.begin(list(steps))
         return self.results(within)
 
     def stop(self) -> None:
-        """End a loop."""
+        """Stop the loop that the guest is executing."""
         struct.pack_into("<I", self.bytes, _STOP, 1)
 
     def counters(self) -> dict[str, int]:
-        """What the loops counted since the steps were begun."""
+        """Return the counters of the loops since the steps were started."""
         values = struct.unpack_from(f"<{len(COUNTERS)}q", self.bytes, _COUNTER)
         return dict(zip(COUNTERS, values, strict=True))
 

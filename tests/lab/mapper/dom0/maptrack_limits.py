@@ -1,6 +1,6 @@
-"""Mappers with few maptrack frames, or none. Prints a JSON line for each.
+"""Maps in mappers with few or no maptrack frames until Xen refuses.
 
-arguments: cases, each KIND:FRAMES
+arguments: cases, each KIND:FRAMES. Prints a JSON line for each case.
 """
 
 import json
@@ -10,13 +10,13 @@ from granters import FIRST, Granters
 from mapper import DEVICE, HOST, Mapper
 
 GREFS = 1000
-#: the toolstack's references, whose mappings are always slow
+#: number of the toolstack's references, whose mappings are always slow
 RESERVED = 8
 TIMES = 100
 
 
 def fill_maptrack(kind: str, frames: int) -> dict:
-    """Map until it is refused, first what is always slow, then what is fast where there is fast."""
+    """Map until Xen refuses: first references that are always slow, then ones that can be fast."""
     flags = HOST if kind == "pvh" else DEVICE
     with Granters(1, GREFS) as granters, Mapper(kind, maptrack=frames) as mapper:
         granter = granters.all[0]

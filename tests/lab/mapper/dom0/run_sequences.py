@@ -1,10 +1,11 @@
-"""Takes sequences of maps and unmaps in a mapper, and prints what came of each.
+"""Executes sequences of maps and unmaps in a mapper, and prints the outcome of each stage.
 
 arguments: KIND (pv or pvh), FAMILY of sequences.py, `single` or `batched` hypercalls
 
-Sequences go side by side, a stage of all of them at a time: between stages the mapper looks at its
-addresses and dom0 at the granter's table. A JSON line for each: its name and, a stage, the status,
-what is seen at every slot, and Xen's marks in the entry. No handle, domid or frame is in it.
+Many sequences run in parallel, one stage of all at a time. After each stage the mapper tests its
+addresses and dom0 reads the granter's table. Prints a JSON line per sequence: its name and, for each
+stage, the status, how the page is accessible at every slot, and Xen's marks in the grant entry. The
+output contains no handles, domids or frames, so that hypervisors can be compared by it.
 """
 
 import json
@@ -29,16 +30,16 @@ from mapper_mailbox import FAULTED, HYPERCALL, READ, STEPS_MAX, WRITE, Step
 from sequences import FAMILIES, Map, Stage, Unmap, name
 
 FLAGS = {"d": 1, "h": 2, "r": 4, "a": 8, "p": 2 | 16}
-#: sequences at a time, as many as fit the mailbox's steps and data with all they look at
+#: sequences in parallel, limited by the steps and the data area of the mailbox
 TOGETHER = 500
 PAGES = 8
 INVALID = 0xFFFF_FFFF
-#: no two writes are of the same value
+#: every write has a different value
 TOKENS = count(1)
 
 
 class RunningSequence:
-    """One sequence under way."""
+    """A sequence that is being executed."""
 
     def __init__(
         self, index: int, stages: tuple[Stage | None, ...], slots: dict[str, HostSlot]
@@ -50,7 +51,7 @@ class RunningSequence:
         self.outcomes: list[str] = []
 
     def operation(self, domid: int, stage: Stage) -> tuple[int, bytes]:
-        """The command of a stage and its operation."""
+        """Return the GNTTABOP command of a stage, and its packed operation."""
         if isinstance(stage, Map):
             flags = sum(FLAGS[letter] for letter in set(stage.flags))
             host = self.slots[stage.slot].host if stage.slot else 0
@@ -67,38 +68,38 @@ class RunningSequence:
         return UNMAP, pack_unmap(handle, host, bus)
 
     def own_stages(self) -> tuple[Stage, ...]:
-        """Its stages, without those it sits out."""
+        """Return the stages without the skipped ones."""
         return tuple(stage for stage in self.stages if stage)
 
     def record_result(self, stage: Stage, operation: bytes) -> int:
-        """Note what a stage's operation came to; its status."""
+        """Record the result of a stage's operation; returns its status."""
         if isinstance(stage, Map):
             status, handle, bus = unpack_map(operation)
-            # Of a refused map Xen says no handle: then one that is nobody's.
+            # A refused map returns no handle, so use an invalid one.
             self.made.append((stage, handle if status == 0 else INVALID, bus))
             return status
         return status_of_unmap(operation)
 
 
 def align(stages: tuple[Stage, ...]) -> tuple[Stage | None, ...]:
-    """Have a sequence of one mapping sit out the stage in which others make their second.
+    """Insert an empty stage into a sequence of one mapping, where others make their second.
 
-    A handle that is free must not be given out again while a sequence offers it once more.
+    Xen must not allocate a freed handle to another sequence while this one unmaps it again.
     """
     return (None, *stages) if len(stages) > 1 and isinstance(stages[1], Unmap) else stages
 
 
 def slots_of(stages: tuple[Stage | None, ...], pages: dict, entries: dict) -> dict[str, HostSlot]:
-    """A sequence's slots: pages and page table entries never share one."""
+    """Return a sequence's slots: pages, or page table entries for mappings with `p`."""
     flags = {stage.slot: stage.flags for stage in stages if isinstance(stage, Map)}
     kinds = {slot: entries if "p" in flag else pages for slot, flag in flags.items()}
-    # A wrong address is of the kind the first mapping has.
+    # A wrong address is of the same kind as that of the first mapping.
     other = kinds.get("0", pages)
     return {slot: kinds.get(slot, other)[slot] for slot in "01=?"}
 
 
 def hypercalls(mapper: Mapper, operations: list[tuple[int, bytes]], together: bool) -> list[bytes]:
-    """Have operations done, one a hypercall or neighbours of one kind in one."""
+    """Execute operations, each in its own hypercall, or adjacent ones of a kind together."""
     box, offset, steps, places = mapper.mailbox, 0, [], []
     last = None
     for command, operation in operations:
@@ -118,7 +119,10 @@ def hypercalls(mapper: Mapper, operations: list[tuple[int, bytes]], together: bo
 
 
 def writable(mapper: Mapper, seen: list[int]) -> set[int]:
-    """Which addresses can be written through: a fault tells PV guests, nothing tells PVH guests."""
+    """Return the addresses at which the page is writable.
+
+    A write to a read-only mapping faults in a PV guest, and is discarded in a PVH guest.
+    """
     found = set()
     for part in batched(seen, STEPS_MAX // 2):
         tokens = [next(TOKENS) for _ in part]
@@ -135,7 +139,7 @@ def writable(mapper: Mapper, seen: list[int]) -> set[int]:
 
 
 def observe(mapper: Mapper, running: list[RunningSequence], domid: int) -> list[str]:
-    """What the mapper sees at each slot of each sequence: w(ritable), r(eadonly), or `-`."""
+    """Return the access at the slots of each sequence: w(ritable), r(eadonly), or `-`."""
     at = [slot.visible_at for sequence in running for slot in sequence.slots.values()]
     read: list[int] = []
     for part in batched(at, STEPS_MAX):
@@ -157,7 +161,7 @@ def observe(mapper: Mapper, running: list[RunningSequence], domid: int) -> list[
 def run_stages(
     mapper: Mapper, granters: Granters, running: list[RunningSequence], together: bool
 ) -> Iterator[RunningSequence]:
-    """Take all stages of some sequences."""
+    """Execute all stages of some sequences."""
     granter = granters.all[0]
     for stages in zip_longest(*(sequence.stages for sequence in running)):
         now = [(c, stage) for c, stage in zip(running, stages, strict=True) if stage is not None]

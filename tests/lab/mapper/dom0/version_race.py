@@ -1,7 +1,7 @@
-"""A guest takes grant table versions 1 and 2 by turns while others map and unmap what it grants.
+"""A guest alternates between grant table versions 1 and 2 while others map its references.
 
-arguments: seconds. Prints a JSON line. The granter is a mapper kernel too: its references 4 to 15
-are granted by turns to dom0 and to a second mapper, which map and unmap all of them all the time.
+argument: duration in seconds. Prints a JSON line. The granter also runs the mapper kernel. It grants
+its references 4 to 15 in turn to dom0 and to a second mapper, which map and unmap them continuously.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from xenlib_cffi.errors import GrantError
 TABLE = 0x5000_0000
 FIRST, COUNT = 4, 12
 GREFS = range(FIRST, FIRST + COUNT)
-#: the first page of the mailbox's data that is granted, and where the list of their frames is
+#: offsets in the mailbox's data area: of the granted pages, and of the list of their frames
 PAGES, LIST = 8 * 4096, 0
 
 
 def grant_pages(granter: Mapper) -> None:
-    """Stamp the pages, and leave the list of their frames in the mailbox."""
+    """Stamp the pages, and write the list of their frames into the mailbox."""
     box = granter.mailbox
     first = (box.data + PAGES - box.address) // 4096
     for index, gref in enumerate(GREFS):
@@ -38,7 +38,7 @@ def grant_pages(granter: Mapper) -> None:
 
 
 def map_and_unmap(call: Call, domid: int, seconds: float) -> dict[str, int]:
-    """Map and unmap as dom0."""
+    """Map and unmap the references from dom0; returns counts."""
     report = {"mapped": 0, "refused": 0, "unmap_refused": 0}
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
