@@ -1,4 +1,4 @@
-"""An agent that runs, for the tests of it in dom0."""
+"""A running agent, for the tests in dom0."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ def wait_until(condition, seconds=600):
 
 
 class Agent:
-    """One that runs."""
+    """A running `xengt serve`."""
 
     def __init__(self, config):
         words = ["xengt", "serve", "--json", "--config", str(config)]
@@ -25,7 +25,7 @@ class Agent:
         self.read_address()
 
     def read_address(self):
-        """Wait until it says where it listens, which it does whenever it has read its file."""
+        """Read the listening address, which the agent prints after (re)reading its configuration."""
         self.address = json.loads(self.process.stdout.readline())["address"]
 
     def scrape(self):

@@ -1,6 +1,6 @@
-"""How many series a box has: of itself, of each domain, of each operation that is probed.
+"""Counts the series of a host: its own, those per domain, and those per probed operation.
 
-Prints JSON. Runs in dom0; the agents are its own, beside the service.
+Prints a JSON object. Runs in dom0 and starts its own agents, in addition to the service.
 """
 
 import json
@@ -12,7 +12,7 @@ import urllib.request
 
 from xengt.bench.granters.empty_domains import EmptyDomains
 
-#: configuration → operations that are probed: map and unmap of each case
+#: configuration → number of probed operations: a map and an unmap per case
 CONFIGURATIONS = {
     "probe.enabled = false": 0,
     "probe = {batches = [1], mappings = [1]}": 4,
@@ -22,7 +22,7 @@ MORE = 10
 
 
 def scrape(configuration: str) -> str:
-    """One scrape of an agent."""
+    """Return one scrape of an agent with a configuration."""
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(f"listen.port = 0\n{configuration}\n")
         file.flush()
@@ -37,14 +37,14 @@ def scrape(configuration: str) -> str:
 
 
 def count_series(text: str) -> tuple[int, int]:
-    """Series of a page, and the domains it shows."""
+    """Return the number of series of a scrape, and of its domains."""
     series = re.findall(r"^[^#\n].*$", text, re.MULTILINE)
     (domains,) = re.findall(r"^xengt_domains (\S+)$", text, re.MULTILINE)
     return len(series), int(float(domains))
 
 
 def main() -> None:
-    """Count, and see that the counts add up."""
+    """Count the series of several configurations, and print the numbers per kind."""
     found = {operations: count_series(scrape(each)) for each, operations in CONFIGURATIONS.items()}
     default = next(reversed(CONFIGURATIONS))
     with EmptyDomains(MORE) as domains:

@@ -1,4 +1,4 @@
-"""Destroys the empty domain of a benchmark that runs, and prints its domid."""
+"""Destroys the empty domain of a running benchmark or agent, and prints its domid."""
 
 from xengt.recovery import domain_owner
 from xenlib_cffi.ctrl import Ctrl

@@ -1,7 +1,8 @@
-"""Has a mapper hold mappings, two a reference, and destroys it when told to. Two JSON lines.
+"""Lets a mapper hold two mappings per reference, and destroys it on request.
 
-usage: PYTHONPATH=/root/mapper hold_and_destroy.py MAPPINGS GRANTERS; a line on standard input
-tells it to go on. It tells first what is held and what that took, then how long the end took.
+usage: PYTHONPATH=/root/mapper hold_and_destroy.py MAPPINGS GRANTERS. Prints a JSON line with the
+number and the memory of the mappings, waits for a line on standard input, destroys the mapper, and
+prints a JSON line with the duration.
 """
 
 import json
@@ -16,13 +17,13 @@ from xenlib_cffi.ctrl import Ctrl
 
 
 def free_pages(ctrl: Ctrl) -> int:
-    """Pages that Xen has, or will have once they are scrubbed."""
+    """Return the number of free pages, including those that Xen has yet to scrub."""
     info = ctrl.physinfo()
     return info.free_pages + info.scrub_pages
 
 
 def hold(ctrl: Ctrl, mapper: Mapper, granters: Granters, grefs: int) -> dict:
-    """Map every reference twice, and tell what Xen has spent on it."""
+    """Map every reference twice; returns the number of mappings and the memory they use."""
     before = free_pages(ctrl)
     mappings = sum(mapper.hold(g.domid, FIRST, grefs, DEVICE, 2) for g in granters)
     pages = before - free_pages(ctrl)

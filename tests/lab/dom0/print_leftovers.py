@@ -1,7 +1,7 @@
-"""Prints what a benchmark has found, by Xen's own account; nothing when nothing is found.
+"""Prints the domains and mappings of xengt that Xen still has, one per line.
 
-Xen's list of domains, its debug key g, and the marks it makes in grant tables.
-Linux unmaps what gntdev had some time after it was asked: that is waited for.
+argument: seconds to wait for them to disappear, as Linux unmaps gntdev's pages asynchronously. The
+sources are Xen's list of domains, its debug key g, and its marks in grant tables.
 """
 
 import re
@@ -17,14 +17,14 @@ from xenlib_cffi.foreignmemory import ForeignMemory
 
 
 def domains(ctrl: Ctrl) -> Iterator[str]:
-    """Domains that were made for a benchmark."""
+    """Yield the domains that xengt created."""
     for domain in ctrl.domains():
         if domain_owner.is_ours(domain.uuid):
             yield f"domain {domain.domid}, dying: {domain.dying}, {domain.pages} pages"
 
 
 def active(ctrl: Ctrl) -> Iterator[str]:
-    """Active entries of dom0's own table, which Linux leaves empty."""
+    """Yield the active entries of dom0's own grant table, which Linux does not use."""
     ctrl.console(clear=True)
     ctrl.send_debug_keys("g")
     output = ""
@@ -37,7 +37,7 @@ def active(ctrl: Ctrl) -> Iterator[str]:
 
 
 def mapped(ctrl: Ctrl) -> Iterator[str]:
-    """Published references that Xen marks as mapped."""
+    """Yield the published references that Xen marks as mapped."""
     with XenStore() as store, ForeignMemory() as memory:
         for domain in ctrl.domains():
             published = (

@@ -1,8 +1,8 @@
-"""What scraping the agent costs this dom0, and what it grows to.
+"""Measures the duration of scrapes of the agent, and the agent's memory.
 
-arguments: how many empty domains there are beside; how many scrapes; how many rounds of
-the probe to wait for. Prints a JSON line: `took_s`, of each scrape, packed, with the client's
-own part; `page`, bytes of the last, unpacked; `rss`, bytes, after a tenth of it and at the end;
+arguments: number of additional empty domains; number of scrapes; number of probe rounds to wait
+for. Prints a JSON line: `took_s`, seconds of each gzip-compressed scrape, including the client;
+`page`, bytes of the last one, uncompressed; `rss`, bytes after a tenth of the run and at its end;
 `rounds`; `errors`.
 """
 
@@ -19,7 +19,7 @@ from patience import patient
 
 from xengt.bench.granters.empty_domains import EmptyDomains
 
-#: As little as a round can be where they are many: what grows does so with their number.
+#: Many rounds are as small as possible, because a leak would grow with their number.
 CONFIG = """
 [listen]
 port = 0
@@ -33,7 +33,7 @@ mappings = [{mappings}]
 
 
 def resident_bytes(pid: int) -> int:
-    """Bytes that a process has in memory."""
+    """Return the resident set size of a process in bytes."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return 1024 * int(text.split("VmRSS:")[1].split()[0])
 
@@ -41,7 +41,7 @@ def resident_bytes(pid: int) -> int:
 def scrape(address: str) -> tuple[float, bytes]:
     request = urllib.request.Request(f"http://{address}/metrics")
     request.add_header("Accept-Encoding", "gzip")
-    limit = patient(60)  # which takes a while itself
+    limit = patient(60)  # before the measurement, as it takes time itself
     began = time.monotonic()
     with urllib.request.urlopen(request, timeout=limit) as answer:  # noqa: S310 (our own)
         packed = answer.read()

@@ -1,4 +1,4 @@
-"""The kernel times its own grant calls while an agent asks for it, and nothing of that stays."""
+"""The agent's kernel metrics from tracefs, and the removal of its tracing."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def agent(agents, config):
 
 
 def own_tracefs_entries():
-    """What of ours is in tracefs, by its own files."""
+    """Return the events and instances in tracefs that belong to xengt."""
     files = ("dynamic_events", "kprobe_events", "synthetic_events")
     lines = [line for file in files for line in (tracefs.ROOT / file).read_text().splitlines()]
     names = [path.name for path in (tracefs.ROOT / "instances").iterdir()]
@@ -45,7 +45,7 @@ def own_tracefs_entries():
 
 
 def guard_pid(agent):
-    """The one process that the agent has started."""
+    """Return the pid of the agent's only child process, the guard."""
     pids = Path(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children").read_text()
     (pid,) = map(int, pids.split())
     return pid
@@ -56,7 +56,7 @@ def kernel_metric(found, figure, operation, caller="gntdev"):
 
 
 def gntdev_totals(agent, operation):
-    """Calls, seconds and references of gntdev."""
+    """Return the number of calls, their seconds and references, of gntdev."""
     found = agent.scrape()
     names = ("seconds_count", "seconds_sum", "references_total")
     return tuple(kernel_metric(found, name, operation) for name in names)
@@ -72,14 +72,14 @@ def test_calls_of_a_benchmark_are_counted_and_timed(agent):
     took = time.perf_counter() - began
     calls = SAMPLES + WARMUP
     for result, operation in zip(document["results"], ("map", "unmap"), strict=True):
-        # Some calls of an unmap are made after the benchmark has ended.
+        # Linux makes some unmap calls after the benchmark has ended.
         assert wait_until(lambda op=operation: gntdev_totals(one, op)[0] >= calls, 10)
         count, seconds, references = gntdev_totals(one, operation)
         assert (count, references) == (calls, calls * BATCH)
         mean = seconds / count
         latency = result["latency_ns"]["mean"] * 1e-9 * BATCH
         print(f"{operation}: {mean} of {latency} s, all in {took} s")
-        # gntdev does more in a call than what the kernel's function does.
+        # A gntdev call includes more work than the traced kernel function.
         assert latency / 50 < mean < 3 * latency
         assert seconds < took
     others = [key for key in before if "_references_" in key[0] and key[1][1] == "other"]
@@ -88,11 +88,11 @@ def test_calls_of_a_benchmark_are_counted_and_timed(agent):
     began = time.monotonic()
     one.process.terminate()
     assert one.process.wait(timeout=patient(300)) == 0
-    print("ended after", time.monotonic() - began)
+    print(f"ended after {time.monotonic() - began:.2f} s")
     assert own_tracefs_entries() == []
 
 
-def test_what_killed_ones_leave_is_taken_back(agent, config):
+def test_leftovers_of_a_killed_agent_are_cleaned_up(agent, config):
     first = agent()
     os.kill(guard_pid(first), signal.SIGKILL)
     first.process.kill()
@@ -103,9 +103,9 @@ def test_what_killed_ones_leave_is_taken_back(agent, config):
     assert [each for each in results if "instances/xengt" in each and "killed agent" in each], (
         results
     )
-    second = agent()  # takes it back, there being no guard any more
+    second = agent()  # cleans up, as no guard is running
     assert second.scrape()["xengt_passive_up",] == 1
-    assert guard.abandoned() == []  # it is the second one's now
+    assert guard.abandoned() == []  # owned by the second agent now
     config.write_text(CONFIG.format("false"))
     second.process.send_signal(signal.SIGHUP)
     second.read_address()

@@ -1,4 +1,4 @@
-"""What a killed run left mapped is found by the next one, whatever handles it was given."""
+"""A run finds the mappings of a killed run that did not record their handles."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from xenlib_cffi.gnttab import GrantMapper, GrantShare
 
 @pytest.fixture
 def killed(tmp_path):
-    """Map as a run does that is killed before it knows a handle; then clear up after it."""
+    """Maps as a run does that is killed before it records handles; `killed.clean_up()` follows."""
 
     def kill(references, times, *, readonly=False):
         with journal.open_journal(tmp_path / "mappings") as opened, Call() as call:
@@ -44,7 +44,7 @@ def test_every_mapping_of_a_reference_is_found(killed, call, empty, memory, time
     assert set(call.unmap_device(mappings)) == {GrantStatus.BAD_HANDLE}
 
 
-def test_the_toolstacks_references_are_found(killed, memory, raw_domain):
+def test_mappings_of_the_toolstacks_references_are_found(killed, memory, raw_domain):
     domid, mfns = raw_domain
     with memory.grant_table(domid, 1) as table:
         for gref, mfn in enumerate(mfns, 5):
@@ -54,14 +54,14 @@ def test_the_toolstacks_references_are_found(killed, memory, raw_domain):
         assert not any(table.in_use(gref) for gref in range(5, 9))
 
 
-def test_references_of_dom0_itself_are_found(killed, call):
+def test_mappings_of_dom0s_own_references_are_found(killed, call):
     with GrantShare() as share, share.share(0, 3) as shared:
         mappings = killed([Reference(0, gref, 0) for gref in shared.references], 3)
         assert killed.clean_up().searched == 3
         assert set(call.unmap_device(mappings)) == {GrantStatus.BAD_HANDLE}
 
 
-def test_what_others_have_mapped_stays(killed, call, empty, memory):
+def test_mappings_of_others_remain(killed, call, empty, memory):
     mine, other = empty[0], empty[1]
     with GrantMapper() as mapper, mapper.map([(mine.domid, mine.gref)]) as pages:
         (mapping,) = call.map_device([(other.domid, other.gref)])

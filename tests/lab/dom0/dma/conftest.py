@@ -1,4 +1,4 @@
-"""A device and pages granted to dom0, for the tests of what the one reaches of the others."""
+"""Fixtures of the DMA tests: a device, and pages granted to dom0."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,13 +16,13 @@ from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
 
 
 class GrantedPages(NamedTuple):
-    """References of one domain, and what they are of.
+    """References of one granter, and their pages.
 
     Args:
-        references: each.
-        pages: as the granter's, not through a grant.
-        frames: the machine frame of each.
-        table: the granter's.
+        references: the references.
+        pages: their pages, mapped as the granter's memory rather than through a grant.
+        frames: their machine frames.
+        table: the grant table of the granter.
     """
 
     references: list[Reference]
@@ -31,14 +31,14 @@ class GrantedPages(NamedTuple):
     table: GrantTable
 
     def to_map(self, *indexes: int) -> list[tuple[int, int]]:
-        """What to map: some of the references, or all."""
+        """Return (domid, gref) of the references with these indexes, or of all."""
         chosen = [self.references[index] for index in indexes] or self.references
         return [(domid, gref) for domid, gref, _ in chosen]
 
 
 @contextmanager
 def granters() -> Iterator[Callable[[int], GrantedPages]]:
-    """Makes domains that each grant so many pages, and takes them away."""
+    """Yield a function that creates a granter with `count` pages; destroys all at the end."""
     with ExitStack() as stack:
         memory = stack.enter_context(ForeignMemory())
 
@@ -56,28 +56,28 @@ def granters() -> Iterator[Callable[[int], GrantedPages]]:
 
 @pytest.fixture
 def granted():
-    """Makes domains for a test."""
+    """Creates granters that are destroyed after the test."""
     with granters() as grant:
         yield grant
 
 
 @pytest.fixture(scope="module")
 def module_granter():
-    """Makes domains for the tests of a module."""
+    """Creates granters that are destroyed after the module."""
     with granters() as grant:
         yield grant
 
 
 @pytest.fixture
 def device(enabled_device):
-    """The device; Xen's log is empty."""
+    """The device, with Xen's log cleared."""
     enabled_device.ctrl.console(clear=True)
     return enabled_device
 
 
 @pytest.fixture(scope="session")
 def enabled_device():
-    """The device, switched on, with a page of its own."""
+    """The device, enabled, with a page for its data."""
     with ExitStack() as stack:
         edu, ctrl, call, memory, domains = (
             stack.enter_context(each)
@@ -94,6 +94,6 @@ def enabled_device():
 
 @pytest.fixture(scope="session")
 def own_addresses():
-    """Whether each mapping has a bus address of its own, rather than its page's."""
+    """Whether each mapping has a separate bus address, instead of its page's machine address."""
     with Ctrl() as ctrl:
         return "gnttab=bus-region" in ctrl.version().commandline

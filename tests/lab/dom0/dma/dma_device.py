@@ -1,8 +1,8 @@
-"""What a device reaches, and the faults that Xen tells of what it does not.
+"""The memory that a device can access, and the DMA faults that Xen logs.
 
-QEMU's VT-d has a fault for each access that it refuses, but for a write to what its IOTLB knows
-already to be for reading. Its AMD-Vi has none where a table has nothing (amdvi_page_walk() of its
-hw/i386/amd_iommu.c), so Xen has nothing to tell.
+QEMU's VT-d reports a fault for each refused access, except for a write to a page that its IOTLB
+caches as read-only. QEMU's AMD-Vi reports none for an empty page table entry (amdvi_page_walk() of
+hw/i386/amd_iommu.c), so Xen logs none.
 """
 
 import re
@@ -14,55 +14,55 @@ from edu import Edu
 
 from xenlib_cffi.ctrl import Ctrl
 
-#: bytes of a page that are read and written, at its beginning
+#: number of bytes at the start of a page that the tests read and write
 WORD = 8
-#: ACPI's table of VT-d IOMMUs, under the name that Xen gives it for dom0 not to use them
+#: ACPI's DMAR table of VT-d IOMMUs, which Xen renames so that dom0 does not use them
 VTD = Path("/sys/firmware/acpi/tables/XMAR")
-#: seconds that Xen may take to say that there was a fault
+#: time in seconds within which Xen logs a fault
 LOG_DELAY_S = 5.0
 GRANTERS, DEVICES = b"granter ", b"device  "
 _FAULT = re.compile(r"DMAR:\[DMA (Read|Write)\] Request device \[\S+\] fault addr ([0-9a-f]+)")
 
 
 class Fault(NamedTuple):
-    """A line of Xen's log."""
+    """A DMA fault in Xen's log: `Read` or `Write`, and its bus address."""
 
     kind: str
     address: int
 
 
 class Device:
-    """A device, with a page of its own to bring data from, and take it to.
+    """A device, with a page to exchange data with the CPU.
 
     Args:
-        edu: switched on.
-        ctrl: open; Xen's log is read, and emptied, through it.
-        page: the device's own, as the CPU sees it.
-        address: its bus address.
+        edu: the enabled device.
+        ctrl: an open handle, to read and clear Xen's log.
+        page: the page for the exchange, as mapped by the CPU.
+        address: bus address of that page.
     """
 
     def __init__(self, edu: Edu, ctrl: Ctrl, page: memoryview, address: int) -> None:
         self.edu, self.ctrl, self.page, self.address = edu, ctrl, page, address
 
     def load_word(self, word: bytes) -> None:
-        """Have this in its buffer."""
+        """Load a word into the device's buffer."""
         self.page[:WORD] = word
         self.edu.load(self.address, WORD)
 
     def read(self, address: int) -> bytes:
-        """What it reads at a bus address."""
+        """Return the word that the device reads at a bus address."""
         self.load_word(b"nothing!")
         self.edu.load(address, WORD)
         self.edu.store(self.address, WORD)
         return bytes(self.page[:WORD])
 
     def write(self, address: int, word: bytes) -> None:
-        """Have it write at a bus address."""
+        """Let the device write a word at a bus address."""
         self.load_word(word)
         self.edu.store(address, WORD)
 
     def reports_faults(self, *faults: Fault) -> bool:
-        """Whether Xen has told of these faults, and no others, since this was asked last."""
+        """Return whether Xen has logged exactly these faults since the last call."""
         if not VTD.exists():
             return "FAULT" not in self.ctrl.console(clear=True)
         log, deadline = "", time.monotonic() + LOG_DELAY_S
@@ -74,10 +74,10 @@ class Device:
             time.sleep(0.1)
 
     def access(self, page: memoryview, address: int) -> str:
-        """What it can do with a granted page at a bus address: `rw`, `r`, `w`, or nothing.
+        """Return the device's access to a granted page at a bus address: `rw`, `r`, `w`, or "".
 
-        It is seen in the page and in what the device has read; Xen has to have told of just the
-        rest, and the device to have been left in peace by it.
+        Compares the content of the page and of the device's buffer. Xen must have logged a fault for
+        each refused access, and must not have disabled the device.
         """
         page[:WORD] = GRANTERS
         self.write(address, DEVICES)

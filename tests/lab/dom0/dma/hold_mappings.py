@@ -1,7 +1,7 @@
-"""Maps references by hypercall as a run does, says what that came to, and waits to be killed.
+"""Maps references by hypercall as a benchmark run does, prints the mappings, and waits.
 
-arguments: the journal's file; `held`, or `unsure` for a run that does not know a handle yet; and
-DOMID:GREF each, or none, for a page of a domain of its own.
+arguments: the journal's file; `held`, or `unsure` for a run that has not recorded handles yet; the
+references as DOMID:GREF, or none to map one page of a new empty domain. The caller kills it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a killed run has mapped stays, as Linux knows nothing of it; taken back, it is gone."""
+"""Mappings of a killed run stay accessible to devices until the next run cleans up."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ HOLD = Path(__file__).with_name("hold_mappings.py")
 
 @pytest.fixture
 def killed(tmp_path):
-    """Has references held by a process that is killed then; what they are and their mappings."""
+    """Maps references in a process and kills it; returns the references and the mappings."""
 
     def kill(state, *references):
         words = [f"{domid}:{gref}" for domid, gref in references]
@@ -31,7 +31,7 @@ def killed(tmp_path):
 
 @pytest.fixture
 def clean_up(tmp_path):
-    """What the next run does before anything else."""
+    """Cleans up as the next run does at its start."""
 
     def clean_up():
         with journal.open_journal(tmp_path / "mappings") as opened:
@@ -40,7 +40,7 @@ def clean_up(tmp_path):
     return clean_up
 
 
-def test_of_a_mapper_that_was_killed(device, granted, killed, clean_up):
+def test_mappings_of_a_killed_run(device, granted, killed, clean_up):
     shared = granted(3)
     _, held = killed("held", *shared.to_map(), *shared.to_map(0, 0))
     addresses = [bus_addr for _, bus_addr in held]
@@ -50,7 +50,7 @@ def test_of_a_mapper_that_was_killed(device, granted, killed, clean_up):
     assert [device.access(*each) for each in zip(pages, addresses, strict=True)] == [""] * 5
 
 
-def test_of_a_mapper_that_was_killed_with_the_granter(device, killed, clean_up):
+def test_mappings_of_a_killed_run_with_its_own_granter(device, killed, clean_up):
     ((_, _, pattern),), ((_, address),) = killed("held")
     content = pattern.to_bytes(WORD, "little")
     assert device.read(address) == content
@@ -60,7 +60,7 @@ def test_of_a_mapper_that_was_killed_with_the_granter(device, killed, clean_up):
     assert device.reports_faults(Fault("Read", address))
 
 
-def test_of_one_that_was_killed_before_it_knew_its_handles(device, granted, killed, clean_up, call):
+def test_mappings_without_recorded_handles(device, granted, killed, clean_up, call):
     shared = granted(3)
     (others,) = call.map_device(shared.to_map(2))
     _, mappings = killed("unsure", *shared.to_map(0, 1, 1))

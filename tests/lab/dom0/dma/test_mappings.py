@@ -1,4 +1,4 @@
-"""A device reaches a granted page while there is a mapping for it, and as the mapping permits."""
+"""A device can access a granted page while it is mapped, and only as the mapping permits."""
 
 import pytest
 from dma_device import DEVICES, GRANTERS, WORD, Fault
@@ -7,13 +7,13 @@ from xenlib_cffi.call import GrantMapping
 from xenlib_cffi.errors import GrantStatus
 
 OKAY = GrantStatus.OKAY
-#: the first address that mappings can have of their own
+#: start of the region of the mappings' bus addresses
 REGION = 1 << 40
-#: of such, those of mappings in the maptrack table are below
+#: bus addresses of fast mappings start here; lower ones belong to maptrack entries
 FAST = REGION + (1 << 43)
 
 
-def test_a_page_is_reached_until_it_is_unmapped(device, granted, call, own_addresses):
+def test_a_page_is_accessible_until_it_is_unmapped(device, granted, call, own_addresses):
     shared = granted(2)
     mappings = call.map_device(shared.to_map())
     machine = [frame << 12 for frame in shared.frames]
@@ -33,7 +33,7 @@ def test_a_page_is_reached_until_it_is_unmapped(device, granted, call, own_addre
     assert [device.access(*each) for each in zip(shared.pages, addresses, strict=True)] == ["", ""]
 
 
-def test_an_address_used_again_is_the_new_pages(device, granted, call, own_addresses):
+def test_a_reused_address_maps_the_new_page(device, granted, call, own_addresses):
     shared = granted(2)
     (_, gref, _), _ = shared.references
     (before,) = call.map_device(shared.to_map(0))
@@ -51,7 +51,7 @@ def test_an_address_used_again_is_the_new_pages(device, granted, call, own_addre
 
 
 @pytest.mark.parametrize("grant", ["for all", "for reading alone"])
-def test_a_mapping_for_reading_is_not_written_to(device, granted, call, grant):
+def test_a_readonly_mapping_cannot_be_written(device, granted, call, grant):
     shared = granted(1)
     (_, gref, _) = shared.references[0]
     shared.table.permit(gref, 0, shared.frames[0], readonly=grant == "for reading alone")
@@ -64,7 +64,7 @@ def test_a_mapping_for_reading_is_not_written_to(device, granted, call, grant):
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_of_two_mappings_each_is_reached_for_itself(device, granted, call, own_addresses, first):
+def test_two_mappings_are_accessible_independently(device, granted, call, own_addresses, first):
     shared = granted(1)
     mappings = call.map_device(shared.to_map(0, 0))
     addresses = [mapping.bus_addr for mapping in mappings]
@@ -78,7 +78,7 @@ def test_of_two_mappings_each_is_reached_for_itself(device, granted, call, own_a
     assert [device.access(shared.pages[0], address) for address in addresses] == ["", ""]
 
 
-def test_what_one_permits_the_other_need_not(device, granted, call, own_addresses):
+def test_two_mappings_have_independent_permissions(device, granted, call, own_addresses):
     shared = granted(1)
     (reads,) = call.map_device(shared.to_map(), readonly=True)
     (writes,) = call.map_device(shared.to_map())
@@ -91,8 +91,8 @@ def test_what_one_permits_the_other_need_not(device, granted, call, own_addresse
     assert call.unmap_device([reads]) == [OKAY]
 
 
-def test_those_in_the_maptrack_table_are_reached_too(device, granted, call, own_addresses):
-    """A third mapping of a reference, and those of the references below 8."""
+def test_mappings_in_the_maptrack_are_accessible(device, granted, call, own_addresses):
+    """A third mapping of a reference, and a mapping of a reference below 8."""
     shared = granted(1)
     domid, gref, _ = shared.references[0]
     shared.table.permit(7, 0, shared.frames[0])
@@ -112,9 +112,7 @@ def test_those_in_the_maptrack_table_are_reached_too(device, granted, call, own_
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_an_unmap_by_a_wrong_address_takes_nothing_away(
-    device, granted, call, own_addresses, times
-):
+def test_an_unmap_with_a_wrong_address_changes_nothing(device, granted, call, own_addresses, times):
     shared = granted(1)
     mappings = call.map_device(shared.to_map(*[0] * times))
     wrong = [shared.frames[0] << 12] if own_addresses else []

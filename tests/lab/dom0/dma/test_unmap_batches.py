@@ -1,6 +1,6 @@
-"""No IOTLB has a mapping that is gone, wherever it was in a batch of unmaps.
+"""IOTLBs are flushed for every mapping of a batch of unmaps.
 
-QEMU's VT-d does remember what it has translated, each page apart, until it is told to forget.
+QEMU's VT-d caches translations per page until they are invalidated.
 """
 
 import pytest
@@ -13,19 +13,18 @@ MAX_BATCH = 64
 
 @pytest.fixture(scope="module")
 def pages(module_granter):
-    """The same for all batches.
+    """Pages for all batches, so that the IOMMU's page table for them stays in place.
 
-    The IOMMU's table for them stays in its place then. A table that has to go for another has
-    everything forgotten, and that would hide what is not flushed.
+    Replacing a page table would flush everything and hide missing flushes.
     """
     return module_granter(MAX_BATCH)
 
 
-#: what Xen unmaps before it flushes is 32
+#: Xen flushes after every 32 unmaps
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, MAX_BATCH])
-def test_none_of_a_batch_is_reached_afterwards(device, pages, call, count):
+def test_no_page_is_accessible_after_a_batch_of_unmaps(device, pages, call, count):
     mappings = call.map_device(pages.to_map(*range(count)))
-    device.load_word(GRANTERS)  # by the device, so that IOTLBs know them
+    device.load_word(GRANTERS)  # DMA to each page, so that the IOTLBs cache the translations
     for mapping in mappings:
         device.edu.store(mapping.bus_addr, WORD)
     assert {bytes(page[:WORD]) for page in pages.pages[:count]} == {GRANTERS}

@@ -31,7 +31,8 @@ def main() -> dict:
         report["marks_again"] = len(granter.marks())
         report["returned"] = [unmap_one(owner, m.handle, bus=m.bus) for m in mine]
         report["stale"] = [unmap_one(owner, m.handle, bus=m.bus) for m in mine]
-        # The owner's references are granted to the thief, who maps them; the owner's handles are stale.
+        # The owner's references are granted to the thief, who maps them: the owner's handles stay
+        # stale.
         granter.grant(FIRST, GREFS, thief.domid, PERMIT)
         theirs += [map_one(thief, granter.domid, gref, DEVICE) for gref in grefs]
         report["stale_again"] = [unmap_one(owner, m.handle, bus=m.bus) for m in mine]

@@ -130,7 +130,7 @@ class Granters:
 
 
 def active_entries(ctrl: Ctrl, domids: Sequence[int]) -> str:
-    """Return the active entries of some domains as debug key g prints them; "" if there are none."""
+    """Return the active entries of some domains as debug key g prints them; "" if none."""
     ctrl.console(clear=True)
     ctrl.send_debug_keys("g")
     deadline = time.monotonic() + patient(120)

@@ -5,7 +5,7 @@ from xenlib_cffi.hypfs import HypFs
 
 
 def read_counters(domid: int) -> dict[str, int] | None:
-    """Return a domain's counters in hypfs; None on stock Xen and for a domain that does not exist."""
+    """Return a domain's counters in hypfs; None on stock Xen and for an unknown domain."""
     with HypFs() as fs:
         try:
             names = fs.list(f"/gnttab/{domid}")

@@ -3,7 +3,7 @@
 arguments: KIND (pv or pvh), FAMILY of sequences.py, `single` or `batched` hypercalls
 
 Many sequences run in parallel, one stage of all at a time. After each stage the mapper tests its
-addresses and dom0 reads the granter's table. Prints a JSON line per sequence: its name and, for each
+addresses and dom0 reads the granter's table. Prints a JSON line per sequence: its name and, per
 stage, the status, how the page is accessible at every slot, and Xen's marks in the grant entry. The
 output contains no handles, domids or frames, so that hypervisors can be compared by it.
 """

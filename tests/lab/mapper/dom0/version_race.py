@@ -1,7 +1,8 @@
 """A guest alternates between grant table versions 1 and 2 while others map its references.
 
-argument: duration in seconds. Prints a JSON line. The granter also runs the mapper kernel. It grants
-its references 4 to 15 in turn to dom0 and to a second mapper, which map and unmap them continuously.
+argument: duration in seconds. Prints a JSON line. The granter also runs the mapper kernel. It
+grants its references 4 to 15 in turn to dom0 and to a second mapper, which map and unmap them
+continuously.
 """
 
 import contextlib
