@@ -1,9 +1,9 @@
 /*
- * The same hypercalls as xengt's hypercall engine with nothing around them:
- * what the instrument itself costs shows against this.
+ * The same hypercalls as xengt's hypercall engine in a minimal loop, as a reference
+ * for the cost of xengt's own loop.
  *
- * usage: bare DOMID BATCH ROUNDS HANDLE GREF...; HANDLE is one that names nothing
- * prints the medians, ns an operation: refused map, refused unmap, map, unmap
+ * usage: bare_loop DOMID BATCH ROUNDS HANDLE GREF...; HANDLE is one that Xen refuses to unmap
+ * prints the medians in ns per operation: refused map, refused unmap, map, unmap
  */
 #include <err.h>
 #include <stdint.h>
@@ -45,21 +45,21 @@ int main(int argc, char **argv)
     gnttab_unmap_grant_ref_t *unmap;
     uint64_t *ns[2];
     unsigned domid, batch, rounds, grefs, next;
-    grant_handle_t nothing;
+    grant_handle_t refused_handle;
 
     if (argc < 6 || !call)
-        errx(2, "usage: bare DOMID BATCH ROUNDS HANDLE GREF..., in dom0");
+        errx(2, "usage: bare_loop DOMID BATCH ROUNDS HANDLE GREF..., in dom0");
     domid = (unsigned)atoi(argv[1]);
     batch = (unsigned)atoi(argv[2]);
     rounds = (unsigned)atoi(argv[3]);
-    nothing = (uint32_t)strtoul(argv[4], NULL, 0);
+    refused_handle = (uint32_t)strtoul(argv[4], NULL, 0);
     grefs = (unsigned)argc - 5;
     map = xencall_alloc_buffer_pages(call, 4);
     unmap = xencall_alloc_buffer_pages(call, 4);
     ns[0] = calloc(rounds, sizeof(uint64_t));
     ns[1] = calloc(rounds, sizeof(uint64_t));
     if (!map || !unmap || !ns[0] || !ns[1] || batch > 4 * PAGE / sizeof(*map) || batch > grefs)
-        errx(2, "no buffers, or a batch that is too large");
+        errx(2, "cannot allocate buffers, or the batch is too large");
 
     for (int refused = 1; refused >= 0; refused--) {
         next = 0;
@@ -85,7 +85,7 @@ int main(int argc, char **argv)
                 if ((map[i].status == GNTST_okay) == refused)
                     errx(3, "map: status %d", map[i].status);
                 unmap[i] = (gnttab_unmap_grant_ref_t){
-                    .handle = refused ? nothing : map[i].handle,
+                    .handle = refused ? refused_handle : map[i].handle,
                     .dev_bus_addr = refused ? 0 : map[i].dev_bus_addr,
                 };
             }

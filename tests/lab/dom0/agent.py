@@ -25,7 +25,7 @@ class Agent:
         self.read_address()
 
     def read_address(self):
-        """Read the listening address, which the agent prints after (re)reading its configuration."""
+        """Read the address, which the agent prints whenever it has read its configuration."""
         self.address = json.loads(self.process.stdout.readline())["address"]
 
     def scrape(self):

@@ -1,10 +1,10 @@
 /*
- * Threads that map and unmap the same few references, and one that unmaps handles it has guessed.
+ * Threads map and unmap the same few references, while others unmap guessed handles.
  *
  * usage: race MAPPERS GUESSERS ROUNDS
- * A guesser calls with the handles that fast mappings of these references would have, and the
- * page's true address: it takes mappings of the other threads away whenever it meets one. Their
- * own unmap is refused then. However it goes, each mapping is unmapped exactly once.
+ * A guesser unmaps the handles that fast mappings of these references would have, with the correct
+ * bus address. When it unmaps a mapping of another thread, Xen refuses that thread's own unmap. In
+ * any case each mapping must be unmapped exactly once.
  * prints: mapped N, unmapped N by their makers, and N by guess, left N
  */
 #include <pthread.h>
@@ -63,10 +63,10 @@ static void *guesser(void *number)
     return NULL;
 }
 
-static void start(pthread_t *thread, void *(*what)(void *), unsigned int number)
+static void start(pthread_t *thread, void *(*function)(void *), unsigned int number)
 {
-    if (pthread_create(thread, NULL, what, (void *)(uintptr_t)number))
-        err(3, "no thread");
+    if (pthread_create(thread, NULL, function, (void *)(uintptr_t)number))
+        err(3, "cannot create a thread");
 }
 
 int main(int argc, char **argv)

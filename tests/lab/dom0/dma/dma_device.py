@@ -76,8 +76,8 @@ class Device:
     def access(self, page: memoryview, address: int) -> str:
         """Return the device's access to a granted page at a bus address: `rw`, `r`, `w`, or "".
 
-        Compares the content of the page and of the device's buffer. Xen must have logged a fault for
-        each refused access, and must not have disabled the device.
+        Compares the content of the page and of the device's buffer. Xen must have logged a fault
+        for each refused access, and must not have disabled the device.
         """
         page[:WORD] = GRANTERS
         self.write(address, DEVICES)
