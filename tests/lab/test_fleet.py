@@ -1,4 +1,4 @@
-"""deploy/fleet on two hosts: installing, changing and removing the agent, seen by Prometheus."""
+"""deploy/fleet on two hosts: installing, changing and removing the agent, with a Prometheus."""
 
 import json
 import shutil

@@ -34,7 +34,7 @@ vcpus = 1
 disk = ["vdev=xvda,access=r,script={here}/vbd,target={source}", "vdev=xvdb,access=w,script={here}/vbd,target={target}"]
 vif = ["script={here}/vif"]
 on_poweroff = "destroy"
-extra = "console=hvc0 lsm=capability rodata=off loglevel=5 traffic.persistent={persistent} traffic.bytes={bytes} traffic.here=10.77.0.2 traffic.there=10.77.0.1"
+extra = "console=hvc0 lsm=capability rodata=off loglevel=5 traffic.persistent={persistent} traffic.bytes={bytes} traffic.guest_address=10.77.0.2 traffic.dom0_address=10.77.0.1"
 """  # noqa: E501
 
 

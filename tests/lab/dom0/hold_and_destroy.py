@@ -36,7 +36,7 @@ def main(mappings: int, count: int) -> None:
         granters.grant(mapper.domid)
         print(json.dumps(hold(ctrl, mapper, granters, grefs) if grefs else {}), flush=True)
         sys.stdin.readline()
-        mapper.let_go()
+        mapper.unmap_mailbox()
         domid, mapper.domid = mapper.domid, 0
         began = time.monotonic_ns()
         ctrl.destroy(domid)

@@ -17,11 +17,11 @@ def killed(tmp_path):
         with journal.open_journal(tmp_path / "mappings") as opened, Call() as call:
             (cursor,) = opened.begin([journal.Writer(references, len(references))], 0)
             cursor[:] = (1).to_bytes(8, "little")
-            wanted = [(domid, gref) for domid, gref, _ in references]
+            pairs = [(domid, gref) for domid, gref, _ in references]
             return [
                 mapping
                 for _ in range(times)
-                for mapping in call.map_device(wanted, readonly=readonly)
+                for mapping in call.map_device(pairs, readonly=readonly)
             ]
 
     def clean_up():
@@ -35,12 +35,12 @@ def killed(tmp_path):
 @pytest.mark.parametrize("readonly", [False, True])
 @pytest.mark.parametrize("times", [1, 2, 3, 5])
 def test_every_mapping_of_a_reference_is_found(killed, call, empty, memory, times, readonly):
-    wanted = empty[:4]
-    mappings = killed(wanted, times, readonly=readonly)
-    with memory.grant_table(wanted[0].domid, 1, writable=False) as table:
-        assert all(table.in_use(reference.gref) for reference in wanted)
+    references = empty[:4]
+    mappings = killed(references, times, readonly=readonly)
+    with memory.grant_table(references[0].domid, 1, writable=False) as table:
+        assert all(table.in_use(reference.gref) for reference in references)
         assert killed.clean_up().searched == 4
-        assert not any(table.in_use(reference.gref) for reference in wanted)
+        assert not any(table.in_use(reference.gref) for reference in references)
     assert set(call.unmap_device(mappings)) == {GrantStatus.BAD_HANDLE}
 
 

@@ -5,12 +5,13 @@
  * A guesser unmaps the handles that fast mappings of these references would have, with the correct
  * bus address. When it unmaps a mapping of another thread, Xen refuses that thread's own unmap. In
  * any case each mapping must be unmapped exactly once.
- * prints: mapped N, unmapped N by their makers, and N by guess, left N
+ * prints: mapped N, unmapped N by their makers, and N by guess, remaining N
  */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "granter.h"
 
@@ -71,7 +72,7 @@ static void start(pthread_t *thread, void *(*function)(void *), unsigned int num
 
 int main(int argc, char **argv)
 {
-    unsigned int mappers, guessers, left = 0;
+    unsigned int mappers, guessers, remaining = 0;
     pthread_t threads[THREADS];
 
     if (argc != 4 || (mappers = (unsigned int)atoi(argv[1])) + (guessers = (unsigned int)atoi(argv[2])) > THREADS)
@@ -91,9 +92,11 @@ int main(int argc, char **argv)
     for (unsigned int i = 0; i < guessers; i++)
         pthread_join(threads[mappers + i], NULL);
     for (unsigned int i = 0; i < GREFS; i++)
-        left += !!(granter_flags(granter, FIRST + i) & (GTF_reading | GTF_writing));
-    printf("mapped %lu, unmapped %lu by their makers, and %lu by guess, left %u\n", mapped,
-           unmapped, guessed, left);
+        remaining += !!(granter_flags(granter, FIRST + i) & (GTF_reading | GTF_writing));
+    printf("mapped %lu, unmapped %lu by their makers, and %lu by guess, remaining %u\n", mapped,
+           unmapped, guessed, remaining);
     granter_destroy(granter);
-    return !left && mapped == unmapped + guessed && granter_state(granter, 5)[0] == 'g' ? 0 : 3;
+    if (remaining || mapped != unmapped + guessed || strcmp(granter_state(granter, 5), "gone"))
+        return 3;
+    return 0;
 }

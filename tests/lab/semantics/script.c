@@ -13,8 +13,11 @@
  *   replace M N                      GNTTABOP_unmap_and_replace with the page at slot N
  *   copy NAME GREF NAME GREF LENGTH  GNTTABOP_copy
  *   flush M                          GNTTABOP_cache_flush of the page of M
- *   seen N / flags NAME GREF / pins / maptrack NAME
- *   destroy NAME / state NAME SECONDS
+ *   seen N                           print the possible access at slot N
+ *   flags NAME GREF                  print the flags of a grant entry
+ *   pins                             print the active entries of all granters
+ *   destroy NAME
+ *   state NAME SECONDS               wait for the end of the domain; prints gone, dying or alive
  *   repeat M NAME GREF COUNT FLAGS   map COUNT times as M; prints the last status other than okay
  *   end M                            unmap all mappings named M; prints how many Xen refused
  */

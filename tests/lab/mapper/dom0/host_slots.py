@@ -51,10 +51,10 @@ def make_page_tables(mapper: Mapper, spare: int) -> None:
 
 def entry_slots(mapper: Mapper, count: int) -> list[dict[str, HostSlot]]:
     """Return the slots of `count` sequences at page table entries."""
-    seen = [ENTRIES + page * PAGE for page in range(TABLES * 512)]
+    addresses = [ENTRIES + page * PAGE for page in range(TABLES * 512)]
     by_tag: dict[int, list[HostSlot]] = defaultdict(list)
-    for start in range(0, len(seen), STEPS_MAX):
-        part = seen[start : start + STEPS_MAX]
+    for start in range(0, len(addresses), STEPS_MAX):
+        part = addresses[start : start + STEPS_MAX]
         for host, at in zip(mapper.do(Step(REACH, (at,)) for at in part), part, strict=True):
             by_tag[tag(host >> 3)].append(HostSlot(host, at))
     alike = [places for places in by_tag.values() if len(places) > 2]

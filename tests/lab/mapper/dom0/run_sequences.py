@@ -118,13 +118,13 @@ def hypercalls(mapper: Mapper, operations: list[tuple[int, bytes]], together: bo
     return [box.take(*place) for place in places]
 
 
-def writable(mapper: Mapper, seen: list[int]) -> set[int]:
+def writable(mapper: Mapper, readable: list[int]) -> set[int]:
     """Return the addresses at which the page is writable.
 
     A write to a read-only mapping faults in a PV guest, and is discarded in a PVH guest.
     """
     found = set()
-    for part in batched(seen, STEPS_MAX // 2):
+    for part in batched(readable, STEPS_MAX // 2):
         tokens = [next(TOKENS) for _ in part]
         steps = []
         for address, token in zip(part, tokens, strict=True):
@@ -144,8 +144,10 @@ def observe(mapper: Mapper, running: list[RunningSequence], domid: int) -> list[
     read: list[int] = []
     for part in batched(at, STEPS_MAX):
         read += mapper.do(Step(READ, (address,)) for address in part)
-    seen = [address for address, value in zip(at, read, strict=True) if value not in {FAULTED, -1}]
-    written = writable(mapper, seen)
+    readable = [
+        address for address, value in zip(at, read, strict=True) if value not in {FAULTED, -1}
+    ]
+    written = writable(mapper, readable)
     words = []
     for index, (address, value) in enumerate(zip(at, read, strict=True)):
         gref = running[index // 4].gref
@@ -168,9 +170,9 @@ def run_stages(
         results = hypercalls(
             mapper, [sequence.operation(granter.domid, stage) for sequence, stage in now], together
         )
-        seen = observe(mapper, [sequence for sequence, _ in now], granter.domid)
+        views = observe(mapper, [sequence for sequence, _ in now], granter.domid)
         marks = granter.marks()
-        for (sequence, stage), result, view in zip(now, results, seen, strict=True):
+        for (sequence, stage), result, view in zip(now, results, views, strict=True):
             status = sequence.record_result(stage, result)
             sequence.outcomes.append(f"{status} {view} {marks.get(sequence.gref, 0)}")
     yield from running
