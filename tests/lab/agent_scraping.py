@@ -13,9 +13,9 @@ from boardlib.shown import ROWS
 from lablib import record, remote
 
 from tests.lab.lab_dom0 import Dom0
+from tests.lab.service import PORT
 from tests.prometheus.server import RULES, Prometheus, config, hurried, prometheus, waits_until
 
-PORT = 9805
 #: rule file → regular expression → replacement that shortens a time of its rules
 HURRY = {
     "alerts.rules.yml": {r"(?m)^( +for: )\w+$": r"\g<1>2s"},

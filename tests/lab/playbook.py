@@ -8,9 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.lab_dom0 import ROOT
 from tests.patience import patient
 
-FLEET = Path(__file__).parents[2] / "deploy" / "fleet"
+FLEET = ROOT / "deploy" / "fleet"
 #: in the virtual environment of these tests
 ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
 _RECAP = re.compile(r"^(\S+) +: (ok=.*)$", re.MULTILINE)

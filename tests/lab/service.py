@@ -10,6 +10,8 @@ from tests.lab.lab_dom0 import Dom0
 from tests.patience import patient
 
 UNIT = "xengt.service"
+#: of the shipped configuration
+PORT = 9805
 CONFIG = "/etc/xengt/serve.toml"
 #: a configuration with almost no pause between rounds
 BUSY = "[probe]\ninterval_s = 0.1\ncpu_budget = 1.0\n"
@@ -72,7 +74,7 @@ class Service:
 
     def scrape(self) -> dict[tuple[str, str], float]:
         """Return the samples of a scrape by name and labels; empty if the agent does not answer."""
-        text = self.dom0.run("busybox wget -q -T 60 -O - http://127.0.0.1:9805/metrics").stdout
+        text = self.dom0.run(f"busybox wget -q -T 60 -O - http://127.0.0.1:{PORT}/metrics").stdout
         return {(name, labels): float(value) for name, labels, value in _SAMPLE.findall(text)}
 
     def rounds(self) -> float:

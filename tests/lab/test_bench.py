@@ -3,19 +3,14 @@
 import json
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import jsonschema
 import pytest
 
-from tests.lab.lab_dom0 import leftovers
+from tests.lab.lab_dom0 import ROOT, leftovers
 from xenlib_cffi.histogram import Histogram
 
-SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "xengt" / "documents" / "bench.schema.json").read_text(
-        encoding="utf-8"
-    )
-)
+SCHEMA = json.loads((ROOT / "xengt/documents/bench.schema.json").read_text(encoding="utf-8"))
 
 
 def test_every_engine_and_granter_in_one_plan(dom0):

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.lab.lab_dom0 import LAB, leftovers
+from tests.lab.xen_constants import HANDLES_PER_FRAME
 
 LONG = (
     "xengt bench --engine {engine} --granter {granter} --batch 32 --references 32 --hold 200"
@@ -80,7 +81,8 @@ def test_a_second_run_at_the_same_time_is_refused(dom0, background):
 
 
 def test_a_full_maptrack_ends_the_run(dom0):
-    handles = 256 * int(dom0.check_output("xenhypfs", "cat", "/params/gnttab_max_maptrack_frames"))
+    frames = int(dom0.check_output("xenhypfs", "cat", "/params/gnttab_max_maptrack_frames"))
+    handles = HANDLES_PER_FRAME * frames
     held = handles + 100
     full = dom0.run("xengt", "bench", "--hold", str(held), "--samples", "10")
     assert full.returncode == 3

@@ -7,6 +7,7 @@ import pytest
 from tests.lab import hypervisor_costs
 from tests.lab.hypervisor_costs import GRANTERS, HELD, TRACED, HeldMappings, Pair
 from tests.lab.lab_dom0 import Dom0, leftovers
+from tests.lab.xen_constants import PAGE
 
 PATCHED = "patched-exact"
 SWITCHED_OFF = "switched-off-exact"
@@ -21,8 +22,6 @@ PLAN = (
 FAST = 0.80
 #: the same for operations that do not use fast entries
 SLOW = 1.03
-#: bytes
-PAGE = 4096
 #: pages of the bitmap of the granters that a mapper has mapped from, for any number of mappings
 GRANTERS_KNOWN = 1
 

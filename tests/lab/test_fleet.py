@@ -28,7 +28,6 @@ NAMES = {"tests-fleet-1": (), "tests-fleet-2": ("--hypervisor", "patched")}
 SITE = FLEET / "site.yml"
 DISCOVERY = FLEET / "discovery.yml"
 HERE = Path(__file__).parent
-PORT = 9805
 SCRAPED_S = 150
 #: lists all that a package, a service or Ansible could leave, without logs and apt's records
 FILES = (

@@ -8,13 +8,12 @@ import pytest
 from tests.lab.backends import backend_files
 from tests.lab.lab_dom0 import Dom0, leftovers
 from tests.lab.lab_pool import LabPool
+from tests.lab.xen_constants import BUS_REGION, PAGE
 
 pytestmark = pytest.mark.long
 
 #: XENFEAT_gnttab_bus_addr
 FEATURE = 1 << 21
-#: start of the region of the mappings' bus addresses, for CPUs with at most 40 address bits
-REGION = 1 << 40
 #: console message of the hypervisor about a DMA fault
 FAULT = re.compile(r"DMAR:.*(fault|reason)", re.IGNORECASE)
 
@@ -35,8 +34,8 @@ def offers_bus_addresses(dom0: Dom0) -> bool:
 
 def check_dma(dom0: Dom0, variant: str, dma: dict, granted: int) -> None:
     """Check that `granted` bytes used the right bus addresses, without bounce buffers or faults."""
-    own = sum(length for address, length in dma["mapped"] if address >= REGION)
-    others = sum(length for address, length in dma["mapped"] if address < REGION)
+    own = sum(length for address, length in dma["mapped"] if address >= BUS_REGION)
+    others = sum(length for address, length in dma["mapped"] if address < BUS_REGION)
     print(variant, {"granted": granted, "own": own, "others": others, "bounced": dma["bounced"]})
     assert offers_bus_addresses(dom0) == (variant == "bus-region")
     if variant == "bus-region":
@@ -61,7 +60,7 @@ def test_guest_disks_on_the_controller(labs: LabPool, variant, persistent, files
     for direction in ("read", "wrote", "received", "sent"):
         dom0_checksum, guest_checksum = report[direction]
         assert dom0_checksum == guest_checksum, direction
-    check_dma(dom0, variant, report["dma"], 2 * report["pages"] * 4096)
+    check_dma(dom0, variant, report["dma"], 2 * report["pages"] * PAGE)
 
 
 @by_variant

@@ -13,11 +13,10 @@ from tests.lab.mapper.expected_results import (
     may_differ_from_stock,
 )
 from tests.lab.mapper.mapper_scripts import on_every_hypervisor, run_mapper_script
+from tests.lab.xen_constants import BAD_HANDLE, HANDLES_PER_FRAME, NO_SPACE
 
 pytestmark = pytest.mark.long
 
-BAD_HANDLE, NO_SPACE = -4, -13
-HANDLES_A_FRAME = 256
 #: kind of guest, family of correct sequences (see sequences.py), one or many operations a hypercall
 CORRECT = (
     ("pv", "orders", "batched"),
@@ -123,7 +122,7 @@ def test_a_mapper_without_maptrack_frames_maps_nothing(labs, variant):
 def test_a_full_maptrack_ends_slow_mappings_only(labs, variant):
     for report in run_mapper_script(labs, variant, "maptrack_limits.py", "plain:1", "pvh:1"):
         assert report["slow_status"] == NO_SPACE
-        assert HANDLES_A_FRAME - 2 <= report["slow"] <= HANDLES_A_FRAME
+        assert HANDLES_PER_FRAME - 2 <= report["slow"] <= HANDLES_PER_FRAME
         if variant == "stock":
             assert (report["fast"], report["fast_status"]) == (0, NO_SPACE)
         else:

@@ -3,8 +3,8 @@
 from tests.lab.lab_dom0 import leftovers
 from tests.lab.lab_pool import LabPool
 from tests.lab.mapper.mapper_scripts import on_every_hypervisor, run_mapper_script
+from tests.lab.xen_constants import BAD_HANDLE
 
-BAD_HANDLE = -4
 #: kind of mapper, mappings (two per reference), granters, and which side is destroyed first
 HELD = (
     ("plain", 10, 1, "mapper-first"),

@@ -7,10 +7,10 @@ import pytest
 from tests.lab.dom0_programs import comparable
 from tests.lab.fast_admission import admission_errors
 from tests.lab.random_grant_scripts import random_script
+from tests.lab.xen_constants import HANDLES_PER_FRAME, NO_SPACE, OKAY
 
 OTHERS = ("switched-off", "patched", "patched-debug")
 ON_EVERY_HYPERVISOR = pytest.mark.parametrize("variant", ["stock", *OTHERS])
-OKAY, NO_SPACE = 0, -13
 #: grant frames of 512 references each, for more than the 65,536 that a fast handle can name
 FRAMES = 130
 LARGE = (65535, 65536, 65537, 66559)
@@ -62,7 +62,9 @@ def filling_script() -> str:
 @ON_EVERY_HYPERVISOR
 def test_a_full_maptrack_ends_slow_mappings_only(labs, programs, variant):
     lab = labs.get(variant)
-    limit = 256 * int(lab.check_output("xenhypfs", "cat", "/params/gnttab_max_maptrack_frames"))
+    limit = HANDLES_PER_FRAME * int(
+        lab.check_output("xenhypfs", "cat", "/params/gnttab_max_maptrack_frames")
+    )
     assert len(OFTEN) * TIMES > limit
     transcript = programs.run(lab, "script", stdin=filling_script())
     rows = re.findall(

@@ -6,13 +6,13 @@ import pytest
 
 from tests.lab.divergences import SCRIPT, unexpected_differences
 from tests.lab.dom0_programs import classes, comparable
+from tests.lab.xen_constants import BAD_HANDLE, OKAY
 
 pytestmark = pytest.mark.long
 
 ON_EVERY_HYPERVISOR = pytest.mark.parametrize(
     "variant", ["stock", "switched-off", "patched", "patched-debug"]
 )
-OKAY, BAD_HANDLE = 0, -4
 KINDS = ("random", "foreign", "near")
 ADDRESSES = ("random", "own")
 #: domids that no domain has: DOMID_SELF, and the largest number

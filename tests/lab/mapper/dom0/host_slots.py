@@ -7,16 +7,13 @@ address of a page table entry.
 from collections import defaultdict
 from typing import NamedTuple
 
-from mapper import Mapper
-from mapper_mailbox import REACH, STEPS_MAX, Step
+from mapper import REGION, Mapper
+from mapper_mailbox import PAGE, REACH, STEPS_MAX, Step
 
-PAGE = 4096
 #: regions of the mapper's address space, 1 GiB each: BASE (a page number) for pages, ENTRIES for
 #: page table entries, SPARE for new addresses of unmap_and_replace
 BASE, ENTRIES, SPARE = 0x4000_0000 >> 12, 0x8000_0000, 0xC000_0000
 TABLES = 24
-#: bytes of address space that one page table covers
-REGION = 512 * PAGE
 
 
 class HostSlot(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from mapper_mailbox import HOLD, REACH, SWEEP, Mailbox, Step
+from mapper_mailbox import HOLD, PAGE, REACH, SWEEP, Mailbox, Step
 
 from xengt.recovery import domain_owner
 from xenlib_cffi.ctrl import Ctrl
@@ -20,7 +20,7 @@ HOST, DEVICE, RO, APPLICATION, PTE = 2, 1, 4, 8, 16
 #: start of an address range that neither kind of guest uses
 WINDOW = 0x4000_0000
 #: bytes of address space that one page table covers
-REGION = 512 * 4096
+REGION = 512 * PAGE
 
 CONFIG = """name = "{name}"
 type = "{kind}"
@@ -100,7 +100,7 @@ class Mapper:
         start, self.used = self.used, self.used + pages
         tables = range(start // 512, -(-self.used // 512))
         self.do(Step(REACH, (WINDOW + table * REGION,)) for table in tables)
-        return WINDOW + start * 4096
+        return WINDOW + start * PAGE
 
     def sweep(self, first: int, handles: int) -> int:
         """Unmap a range of handles; returns how many Xen accepts."""

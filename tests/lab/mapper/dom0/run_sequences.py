@@ -26,7 +26,7 @@ from grant_operations import (
 from granters import FIRST, PERMIT, Granters, stamp
 from host_slots import SPARE, HostSlot, entry_slots, make_page_tables, page_slots
 from mapper import Mapper
-from mapper_mailbox import FAULTED, HYPERCALL, READ, STEPS_MAX, WRITE, Step
+from mapper_mailbox import FAULTED, HYPERCALL, PAGE, READ, STEPS_MAX, WRITE, Step
 from sequences import FAMILIES, Map, Stage, Unmap, name
 
 FLAGS = {"d": 1, "h": 2, "r": 4, "a": 8, "p": 2 | 16}
@@ -60,11 +60,11 @@ class RunningSequence:
         slot = made.slot if stage.host == "own" else stage.host
         host = self.slots[slot].host if slot and stage.host != "none" else 0
         if stage.by == "replace":
-            return REPLACE, pack_unmap(handle, host, SPARE + self.gref * 4096)
+            return REPLACE, pack_unmap(handle, host, SPARE + self.gref * PAGE)
         if "d" not in made.flags or stage.device == "none":
             bus = 0
         elif stage.device == "wrong":
-            bus += 4096
+            bus += PAGE
         return UNMAP, pack_unmap(handle, host, bus)
 
     def own_stages(self) -> tuple[Stage, ...]:

@@ -14,7 +14,7 @@ import time
 from granters import READING, WRITING, active_entries, stamp
 from hypfs_counters import read_counters
 from mapper import DEVICE, HOST, Mapper
-from mapper_mailbox import GRANT_FRAMES, MAP_LOOP, READ, VERSION_LOOP, Step
+from mapper_mailbox import GRANT_FRAMES, MAP_LOOP, PAGE, READ, VERSION_LOOP, Step
 
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
@@ -24,15 +24,15 @@ TABLE = 0x5000_0000
 FIRST, COUNT = 4, 12
 GREFS = range(FIRST, FIRST + COUNT)
 #: offsets in the mailbox's data area: of the granted pages, and of the list of their frames
-PAGES, LIST = 8 * 4096, 0
+PAGES, LIST = 8 * PAGE, 0
 
 
 def grant_pages(granter: Mapper) -> None:
     """Stamp the pages, and write the list of their frames into the mailbox."""
     box = granter.mailbox
-    first = (box.data + PAGES - box.address) // 4096
+    first = (box.data + PAGES - box.address) // PAGE
     for index, gref in enumerate(GREFS):
-        box.put(PAGES + index * 4096, struct.pack("<Q", stamp(granter.domid, gref)))
+        box.put(PAGES + index * PAGE, struct.pack("<Q", stamp(granter.domid, gref)))
     frames = box.frames[first : first + COUNT]
     box.put(LIST, struct.pack(f"<{COUNT}Q", *frames))
     assert granter.do([Step(GRANT_FRAMES, (TABLE, 1))]) == [0]
