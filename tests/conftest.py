@@ -1,4 +1,4 @@
-"""What the tests can be asked for: here, as those of one directory may run without another's."""
+"""Options and markers of all tests: declared here, because each directory can be run alone."""
 
 import signal
 from collections import Counter
@@ -7,46 +7,63 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says something about the machine and nothing about the code.
+# The duration of an example depends on the machine rather than on the code under test.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
 
-#: marker, and the option that runs what has it → the command that gives it
-LEFT_OUT = {"long": "./tests/run long", "series": "./tests/run series"}
+#: marker → the command that runs the tests with it; the option --MARKER selects them too
+OPT_IN_MARKERS = {"long": "./tests/run long", "series": "./tests/run series"}
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="what takes long as well")
+    parser.addoption("--long", action="store_true", help="also run the tests marked long")
     parser.addoption(
-        "--series", action="store_true", help="boot every step of the series, and build one anew"
+        "--series",
+        action="store_true",
+        help="also run the tests marked series: boot every step of the patch series",
     )
     parser.addoption(
         "--labs",
         choices=["timed", "exact"],
-        help="of tests/lab, what needs labs with this clock; exact has what is marked untimed too",
+        help="run only the tests of tests/lab whose lab has this clock: timed (wall clock) or"
+        " exact (instruction counter, and the tests marked untimed)",
     )
-    parser.addoption("--took", type=Path, help="append each test and its seconds to a file")
-    parser.addoption("--up", action="store_true", help="use the labs of these tests that are up")
-    parser.addoption("--lab-prefix", default="", help="goes before the names of the labs")
-    parser.addoption("--patched-xen", type=Path, help="boot this image where the tests say patched")
+    parser.addoption(
+        "--took",
+        type=Path,
+        metavar="FILE",
+        help="append the duration in seconds and the name of each test to FILE",
+    )
+    parser.addoption(
+        "--up",
+        action="store_true",
+        help="use labs of these tests that are already running, and leave them running",
+    )
+    parser.addoption("--lab-prefix", default="", help="prefix of the names of the tests' labs")
+    parser.addoption(
+        "--patched-xen",
+        type=Path,
+        metavar="IMAGE",
+        help="boot this image instead of building the patched hypervisor",
+    )
 
 
 def pytest_configure(config):
     if file := config.getoption("--took"):
-        config.pluginmanager.register(Took(file))
-    # A shell ignores SIGINT for what it starts in the background, nohup ignores SIGHUP, and all
-    # children inherit that: they would never see the signals that tests send them. A handler, even
-    # one that does nothing, is reset to the default when a child starts a program.
+        config.pluginmanager.register(DurationLog(file))
+    # A shell ignores SIGINT for background jobs and nohup ignores SIGHUP. Child processes inherit
+    # this and would ignore the signals that tests send them. A handler, even an empty one, is reset
+    # to the default action when a child process executes a program.
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 
 
-@pytest.hookimpl(trylast=True)  # after a directory's own, which may mark more
+@pytest.hookimpl(trylast=True)  # after the hook of tests/lab/conftest.py, which adds markers
 def pytest_collection_modifyitems(config, items):
-    for marker, command in LEFT_OUT.items():
+    for marker, command in OPT_IN_MARKERS.items():
         if config.getoption(f"--{marker}"):
             continue
         for item in items:
@@ -54,11 +71,11 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason=f"marked {marker}: {command}"))
 
 
-class Took:
-    """Notes how long each test takes, its fixtures included.
+class DurationLog:
+    """Records the duration of each test, including its fixtures.
 
     Args:
-        file: gets a line for each test: seconds and the test's name. Two runs may share it.
+        file: one line per test is appended: seconds and node id. Two sessions may share it.
     """
 
     def __init__(self, file: Path):
@@ -70,4 +87,6 @@ class Took:
 
     def pytest_sessionfinish(self):
         with self.file.open("a") as file:
-            file.writelines(f"{took:8.1f} s  {test}\n" for test, took in self.seconds.items())
+            file.writelines(
+                f"{duration:8.1f} s  {test}\n" for test, duration in self.seconds.items()
+            )

@@ -1,41 +1,42 @@
-"""How long a test waits before something counts as hung: as long as this machine needs.
+"""Time limits of tests, scaled to the current speed of the machine.
 
-Limits are given as seconds on the machine they were chosen on. Machines differ in speed by a factor
-of three, and run other things meanwhile; so a limit is stretched by what a piece of work takes here
-and now. The tests in a lab's dom0 use this file as well: see `DOM0`.
+A test states its limit in seconds on the reference machine. Machines differ in speed by a factor
+of three and may be busy, so `patient` multiplies the limit by the time that a fixed piece of work
+takes now, relative to the reference machine. This file is also copied into a lab's dom0, for the
+tests that run there.
 """
 
 import time
 from pathlib import Path
 
-#: A quiet machine needs a fifth of every limit.
+#: factor on every limit, so that an idle reference machine uses a fifth of it
 MARGIN = 5
 
-#: Seconds that `_work` takes on the machine the limits were chosen on, when it is quiet.
-HERE = 0.012
-#: The same in dom0 of a lab on that machine, where QEMU emulates every instruction.
-DOM0 = 0.3
+#: duration of `_work` on the idle reference machine, in seconds
+REFERENCE_S = 0.012
+#: the same in dom0 of a lab on that machine, where QEMU emulates every instruction
+REFERENCE_DOM0_S = 0.3
 
 
 def patient(seconds: float) -> float:
-    """Return the seconds to wait for what usually takes fewer than `seconds`.
+    """Return a time limit in seconds, scaled to the current speed of this machine.
 
     Args:
-        seconds: the limit on the machine the limits were chosen on.
+        seconds: the usual upper bound on the reference machine.
     """
     return MARGIN * seconds * slowness()
 
 
 def slowness() -> float:
-    """Return how many times as long as usual this machine needs now; at least 1."""
-    usual = DOM0 if Path("/proc/xen/capabilities").exists() else HERE
+    """Return how much slower than the reference machine this one is now: a factor of at least 1."""
+    usual = REFERENCE_DOM0_S if Path("/proc/xen/capabilities").exists() else REFERENCE_S
     began = time.monotonic()
     _work()
     return max(1.0, (time.monotonic() - began) / usual)
 
 
 def _work() -> None:
-    """Keep the CPU busy, for longer than a scheduler lets others wait."""
+    """Keep the CPU busy for longer than a scheduler time slice, so that other load is noticed."""
     total = 0
     for number in range(400_000):
         total ^= number

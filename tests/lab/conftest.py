@@ -1,21 +1,21 @@
-"""A real Xen under QEMU for these tests: each booted once, used by all that need it."""
+"""Fixtures with a real Xen under QEMU: each lab boots once and is shared by all its tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab.labs import LABS, Labs
-from tests.lab.programs import Programs
-from tests.lab.reach import Dom0
+from tests.lab.dom0_programs import Programs
+from tests.lab.lab_dom0 import Dom0
+from tests.lab.lab_pool import LABS, LabPool
 from tests.lab.service import CONFIG, Service
 
 HERE = Path(__file__).parent
 
-#: these run in dom0; test_in_dom0.py takes them there
+#: tests that run inside dom0, started by test_run_in_dom0.py and test_dma.py
 collect_ignore = ["dom0"]
 
-#: fixture → the lab it needs
+#: fixture → variant of its lab
 FIXTURES = {
     "dom0": "stock",
     "exact": "exact",
@@ -26,39 +26,39 @@ FIXTURES = {
 }
 
 
-def needed(item: pytest.Item) -> int:
-    """The place, in the order of `LABS`, of the one a test needs besides the stock one."""
+def lab_rank(item: pytest.Item) -> int:
+    """Return the position in `LABS` of the lab that a test needs besides the stock one."""
     callspec = getattr(item, "callspec", None)
-    wanted = {callspec.params["variant"]} if callspec and "variant" in callspec.params else set()
-    wanted |= {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
-    return max((list(LABS).index(variant) for variant in wanted), default=0)
+    variants = {callspec.params["variant"]} if callspec and "variant" in callspec.params else set()
+    variants |= {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
+    return max((list(LABS).index(variant) for variant in variants), default=0)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Bring the tests of each lab together: it is started once, and ends before the next starts."""
-    ours = sorted((item for item in items if HERE in item.path.parents), key=needed)
+    """Group the tests by lab, so that each lab starts once and stops before the next starts."""
+    ours = sorted((item for item in items if HERE in item.path.parents), key=lab_rank)
     for item in ours:
-        if list(LABS.values())[needed(item)].long:
+        if list(LABS.values())[lab_rank(item)].long:
             item.add_marker(pytest.mark.long)
-    places = iter(ours)
-    items[:] = [next(places) if HERE in item.path.parents else item for item in items]
-    if wanted := config.getoption("--labs"):
-        beside = [
+    grouped = iter(ours)
+    items[:] = [next(grouped) if HERE in item.path.parents else item for item in items]
+    if clock := config.getoption("--labs"):
+        exact = [
             item
             for item in ours
-            if list(LABS.values())[needed(item)].exact or item.get_closest_marker("untimed")
+            if list(LABS.values())[lab_rank(item)].exact or item.get_closest_marker("untimed")
         ]
-        left_out = set(ours) - set(beside) if wanted == "exact" else set(beside)
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=list(left_out))
+        deselected = set(ours) - set(exact) if clock == "exact" else set(exact)
+        items[:] = [item for item in items if item not in deselected]
+        config.hook.pytest_deselected(items=list(deselected))
 
 
 @pytest.fixture(scope="session")
-def labs(request) -> Iterator[Labs]:
-    """The labs, booted when they are asked for."""
+def labs(request) -> Iterator[LabPool]:
+    """The labs; each boots when a test first needs it."""
     config = request.config
-    found = Labs(
-        stays=config.getoption("--up", default=False),
+    found = LabPool(
+        keep_running=config.getoption("--up", default=False),
         prefix=config.getoption("--lab-prefix", default=""),
         patched=config.getoption("--patched-xen", default=None),
     )
@@ -70,51 +70,51 @@ def labs(request) -> Iterator[Labs]:
 
 @pytest.fixture(scope="session")
 def dom0(labs) -> Dom0:
-    """Stock Xen: two vCPUs, wall-clock time, and a PV guest that shares 256 pages."""
+    """The stock lab: two vCPUs, a wall clock, and a PV guest that shares 256 pages."""
     return labs.get("stock")
 
 
 @pytest.fixture(scope="module")
 def exact(labs) -> Dom0:
-    """Stock Xen: one vCPU and the instruction clock, and a PV guest that shares 256 pages."""
+    """Stock Xen with one vCPU, the instruction clock, and a PV guest that shares 256 pages."""
     return labs.get("exact")
 
 
 @pytest.fixture
 def patched(labs) -> Dom0:
-    """The patched hypervisor, otherwise as `dom0`."""
+    """As `dom0`, with the patched hypervisor."""
     return labs.get("patched")
 
 
 @pytest.fixture
 def patched_debug(labs) -> Dom0:
-    """The patched hypervisor with its assertions, otherwise as `dom0`."""
+    """As `dom0`, with the debug build of the patched hypervisor, which checks assertions."""
     return labs.get("patched-debug")
 
 
 @pytest.fixture
 def switched_off(labs) -> Dom0:
-    """The patched hypervisor with `gnttab=no-fast-maptrack`, otherwise as `dom0`."""
+    """As `dom0`, with the patched hypervisor and `gnttab=no-fast-maptrack`."""
     return labs.get("switched-off")
 
 
 @pytest.fixture(scope="module")
 def patched_exact(labs) -> Dom0:
-    """The patched hypervisor, otherwise as `exact`."""
+    """As `exact`, with the patched hypervisor."""
     return labs.get("patched-exact")
 
 
 @pytest.fixture
 def service(dom0) -> Iterator[Service]:
-    """The agent's unit on stock Xen, stopped; what a test configures is taken back."""
-    dom0.succeeds(f"cp -p {CONFIG} /tmp/serve.toml")
+    """The agent's unit in the stock lab, stopped; its configuration is restored afterwards."""
+    dom0.check_output(f"cp -p {CONFIG} /tmp/serve.toml")
     one = Service(dom0)
     yield one
     one.control("stop")
-    dom0.succeeds(f"mv /tmp/serve.toml {CONFIG}; systemctl reset-failed")
+    dom0.check_output(f"mv /tmp/serve.toml {CONFIG}; systemctl reset-failed")
 
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory) -> Programs:
-    """The C programs of semantics/, in any lab."""
+    """The compiled C programs of semantics/, for any lab."""
     return Programs(tmp_path_factory.mktemp("programs"))

@@ -1,7 +1,8 @@
-"""Where the patched hypervisor is meant to answer otherwise than stock Xen; there is no other.
+"""All intended differences between the results of patched and stock Xen.
 
-Both mappings of a reference have one handle, so Xen takes a caller by the addresses it gives, not
-by the mapping it may have thought of. The script is what only a mistaken caller does.
+On the patched hypervisor both fast mappings of a reference have the same handle, so an unmap
+selects one of them by the addresses it passes. Only a caller that passes addresses of the wrong
+mapping, as the script does, can see a difference.
 """
 
 SCRIPT = """
@@ -34,31 +35,31 @@ destroy g
 state g 5
 """
 
-#: a line of the transcript → what stock Xen says each time, what the patched one says, and why
+#: operation → results on stock Xen, one per occurrence; results on patched Xen; the reason
 EXPECTED = {
     "unmap a 1 -": (
         ["-1 flags 19"],
         ["0 flags 19"],
-        "the address is the other mapping's, and so is the handle: that one is unmapped",
+        "address and handle are those of the other mapping, which is therefore unmapped",
     ),
-    "unmap a own -": (["0 flags 9"], ["0 flags 1"], "the other is unmapped already"),
-    "unmap b own -": (["0 flags 1"], ["-4 flags 1"], "it is unmapped already"),
+    "unmap a own -": (["0 flags 9"], ["0 flags 1"], "the other mapping is already unmapped"),
+    "unmap b own -": (["0 flags 1"], ["-4 flags 1"], "the mapping is already unmapped"),
     "unmap c - own": (
         ["0 flags 19", "-4 flags 19"],
         ["0 flags 19", "0 flags 1"],
-        "the handle of a mapping that is gone is still that of the other",
+        "the handle of the unmapped mapping is still the handle of the other",
     ),
-    "unmap e - own": (["0 flags 1"], ["-4 flags 1"], "it is unmapped already, by the line before"),
+    "unmap e - own": (["0 flags 1"], ["-4 flags 1"], "the preceding operation already unmapped it"),
 }
 
 
-def agreed(stock: list[str], patched: list[str]) -> list[str]:
-    """What two transcripts differ in and are not meant to, or agree in and are meant to differ."""
+def unexpected_differences(stock: list[str], patched: list[str]) -> list[str]:
+    """Return unintended differences of two transcripts, and intended ones that are absent."""
     wrong = []
     for line in dict.fromkeys(text.partition(" = ")[0] for text in [*stock, *patched]):
         answers = tuple(
-            [text.partition(" = ")[2] for text in said if text.partition(" = ")[0] == line]
-            for said in (stock, patched)
+            [text.partition(" = ")[2] for text in transcript if text.partition(" = ")[0] == line]
+            for transcript in (stock, patched)
         )
         expected = EXPECTED.get(line)
         if answers != expected[:2] if expected else answers[0] != answers[1]:

@@ -1,4 +1,4 @@
-"""deploy/fleet's playbooks, run as their user runs them."""
+"""Runs the playbooks of deploy/fleet with ansible-playbook."""
 
 import json
 import os
@@ -8,45 +8,46 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.lab_dom0 import ROOT
 from tests.patience import patient
 
-FLEET = Path(__file__).parents[2] / "deploy" / "fleet"
-#: of the environment that these tests run in
+FLEET = ROOT / "deploy" / "fleet"
+#: in the virtual environment of these tests
 ANSIBLE = Path(sys.executable).with_name("ansible-playbook")
 _RECAP = re.compile(r"^(\S+) +: (ok=.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Played:
-    """What a run said, and did on each host.
+class PlaybookRun:
+    """The result of a playbook run.
 
     Attributes:
-        code: its exit code.
-        said: everything.
-        hosts: host → `ok`, `changed`, `failed`, `unreachable` and so on → tasks.
+        code: exit code of ansible-playbook.
+        output: its stdout and stderr.
+        hosts: host → `ok`, `changed`, `failed`, `unreachable` and so on → number of tasks.
     """
 
     code: int
-    said: str
+    output: str
     hosts: dict[str, dict[str, int]]
 
     def changed(self, host: str) -> int:
-        """Tasks that changed a host, in a run that went well."""
-        assert self.code == 0, self.said
+        """Return how many tasks changed a host; the run must have succeeded."""
+        assert self.code == 0, self.output
         return self.hosts[host]["changed"]
 
 
 def play(
     playbook: Path, inventory: Path, *options: str, timeout: float = 120, **variables: object
-) -> Played:
+) -> PlaybookRun:
     """Run a playbook.
 
     Args:
-        playbook: of deploy/fleet, or one of a test.
-        inventory: a file.
-        options: further ones of ansible-playbook.
-        timeout: seconds, see patience.py.
-        variables: extra ones, over all others.
+        playbook: path of the playbook.
+        inventory: path of the inventory.
+        options: further options of ansible-playbook.
+        timeout: in seconds on the reference machine, see patience.py.
+        variables: extra variables, which override all others.
     """
     words = [ANSIBLE, "--inventory", inventory, "--extra-vars", json.dumps(variables), *options]
     environment = {
@@ -69,4 +70,4 @@ def play(
         host: {name: int(count) for name, _, count in (each.partition("=") for each in counts)}
         for host, counts in ((host, text.split()) for host, text in _RECAP.findall(done.stdout))
     }
-    return Played(done.returncode, done.stdout, hosts)
+    return PlaybookRun(done.returncode, done.stdout, hosts)

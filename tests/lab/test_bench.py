@@ -1,4 +1,4 @@
-"""`xengt bench` on real hypercalls: what its options do, and what its document says."""
+"""`xengt bench` on a real Xen: its options and its JSON document."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from itertools import pairwise
 import jsonschema
 import pytest
 
-from tests.lab.reach import left_behind
+from tests.lab.lab_dom0 import leftovers
 from xengt.bench.schema import bench_schema
 from xenlib_cffi.histogram import Histogram
 
@@ -39,10 +39,10 @@ def test_every_engine_and_granter_in_one_plan(dom0):
     host = document["host"]
     assert (host["dom0"], host["dom0_vcpus"], host["emulated"]) == ("PV", 2, True)
     assert (host["xen_debug"], host["iommu"]) == (False, "none")
-    assert left_behind(dom0) == ""
+    assert leftovers(dom0) == ""
 
 
-def test_a_batch_costs_less_an_operation(dom0):
+def test_a_larger_batch_costs_less_per_operation(dom0):
     results = dom0.bench("--batch", "1,64", "--samples", "1000")["results"]
     by_batch = {(r["operation"], r["batch"]): r["latency_ns"]["p50"] for r in results}
     assert by_batch["map", 64] < by_batch["map", 1] / 2
@@ -56,16 +56,16 @@ def test_threads_mappings_readonly_and_hold(dom0):
     )
     assert len(document["results"]) == 2 * 2 * 2 * 2 * 2 * 2
     assert document["plan"]["hold"] == [0, 500]
-    assert left_behind(dom0) == ""
+    assert leftovers(dom0) == ""
 
 
-def test_several_empty_domains(dom0):
+def test_several_granters(dom0):
     (a, b) = dom0.bench("--granters", "8", "--references", "100", "--batch", "25")["results"]
     assert (a["granters"], a["references"]) == (8, 100)
     assert b["operation"] == "unmap"
 
 
-def test_a_rate_is_kept(dom0):
+def test_the_rate_is_reached(dom0):
     (result, _) = dom0.bench("--rate", "200", "--duration", "2", "--batch", "4")["results"]
     assert result["samples"] == pytest.approx(400, abs=40)
     assert result["throughput_per_s"] == pytest.approx(800, rel=0.15)
@@ -76,32 +76,32 @@ def test_the_largest_batch(dom0):
     assert result["references"] == 512
 
 
-def test_ten_thousand_rounds_over_64_domains_leave_nothing(dom0):
+def test_ten_thousand_rounds_with_64_granters_leak_nothing(dom0):
     free = "xl info free_memory"
-    before = int(dom0.succeeds(free))
+    before = int(dom0.check_output(free))
     (result, _) = dom0.bench(
         *("--granters", "64", "--references", "32", "--batch", "32", "--samples", "10000"),
         timeout=600,
     )["results"]
     assert result["samples"] == 10_000
-    assert left_behind(dom0) == ""
-    assert int(dom0.succeeds(free)) >= before
+    assert leftovers(dom0) == ""
+    assert int(dom0.check_output(free)) >= before
 
 
-def test_table_json_and_page(dom0):
-    shown = dom0.run(
+def test_table_json_and_html(dom0):
+    run = dom0.run(
         "xengt", "bench", "--samples", "100", "--json", "/tmp/run.json", "--html", "/tmp/run.html"
     )
-    assert shown.returncode == 0, shown.stderr
-    assert re.search(r"\bmap +1 ", shown.stdout)
-    assert "case 1 of 2: hypercall · granter empty · batch 1" in shown.stderr
-    assert "<svg" in dom0.succeeds("cat", "/tmp/run.html")
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"\bmap +1 ", run.stdout)
+    assert "case 1 of 2: hypercall · granter empty · batch 1" in run.stderr
+    assert "<svg" in dom0.check_output("cat", "/tmp/run.html")
     again = dom0.run("xengt", "compare", "/tmp/run.json", "--", "/tmp/run.json")
     assert again.returncode == 0, again.stderr
 
 
-def test_check_finds_a_dom0(dom0):
-    checks = json.loads(dom0.succeeds("xengt", "check", "--json"))["checks"]
+def test_check_reports_no_missing_prerequisite(dom0):
+    checks = json.loads(dom0.check_output("xengt", "check", "--json"))["checks"]
     states = {check["name"]: check["state"] for check in checks}
     assert "missing" not in states.values(), states
-    assert "warning" in states.values()  # an emulated CPU, at least
+    assert "warning" in states.values()  # at least the one about the emulated CPU

@@ -1,8 +1,8 @@
-"""What a device reaches of granted pages behind an IOMMU in strict mode: dom0/dma, run there."""
+"""Runs dom0/dma in dom0: DMA of a device to granted pages behind an IOMMU in strict mode."""
 
 import pytest
 
-from tests.lab.reach import left_behind
+from tests.lab.lab_dom0 import leftovers
 
 
 @pytest.mark.parametrize("variant", ["strict", "strict-stock", "strict-amd"])
@@ -11,4 +11,4 @@ def test_dma(labs, variant):
     done = dom0.run("python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "/root/dom0/dma")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert left_behind(dom0) == ""
+    assert leftovers(dom0) == ""

@@ -1,4 +1,4 @@
-"""deploy/fleet on two boxes at once: the agent comes, changes and goes, as a Prometheus sees."""
+"""deploy/fleet on two hosts: installing, changing and removing the agent, with a Prometheus."""
 
 import json
 import shutil
@@ -16,10 +16,10 @@ from lablib.artifacts import package
 
 from tests.fleet.cost import EVERY_S, measure
 from tests.fleet.recording import record as record_pages
-from tests.lab.agents import forwarded
+from tests.lab.agent_scraping import forward_agent_port
 from tests.lab.certificates import Authority
-from tests.lab.playbook import FLEET, Played, play
-from tests.lab.reach import LAB, Dom0
+from tests.lab.lab_dom0 import LAB, Dom0
+from tests.lab.playbook import FLEET, PlaybookRun, play
 from tests.patience import patient
 from tests.prometheus.server import RULES, Prometheus, config, prometheus, waits_until
 
@@ -29,9 +29,8 @@ NAMES = {"tests-fleet-1": (), "tests-fleet-2": ("--hypervisor", "patched")}
 SITE = FLEET / "site.yml"
 DISCOVERY = FLEET / "discovery.yml"
 HERE = Path(__file__).parent
-PORT = 9805
 SCRAPED_S = 150
-#: what a package, a service or Ansible could leave; logs and apt's own books aside
+#: lists all that a package, a service or Ansible could leave, without logs and apt's records
 FILES = (
     "find / -xdev -path /proc -prune -o -path /sys -prune -o -path /tmp -prune -o -path /var/log"
     " -prune -o -path /var/lib/apt -prune -o -path /var/cache/apt -prune -o -path '/var/lib/dpkg/*'"
@@ -42,16 +41,16 @@ FILES = (
 
 @dataclass(frozen=True)
 class Box(Dom0):
-    """A lab that Ansible manages, and that a port of this machine leads to.
+    """A lab that Ansible manages and whose agent a port of this machine is forwarded to.
 
     Attributes:
-        port: on 127.0.0.1, of the agent in dom0.
+        port: the port on 127.0.0.1 that reaches the agent in dom0.
     """
 
     port: int
 
     def variables(self) -> dict[str, object]:
-        """How Ansible and the Prometheus reach it."""
+        """Return the inventory variables with which Ansible and Prometheus reach the host."""
         lab = record.load(self.name)
         assert lab is not None
         return {
@@ -64,8 +63,8 @@ class Box(Dom0):
 
 @pytest.fixture(scope="module")
 def boxes(labs) -> Iterator[list[Box]]:
-    # Two machines are what this one has room for.
-    if not labs.stays:
+    # This machine has memory for two virtual machines.
+    if not labs.keep_running:
         for variant in list(labs.up):
             labs.down(variant)
     with ExitStack() as stack:
@@ -75,20 +74,20 @@ def boxes(labs) -> Iterator[list[Box]]:
             subprocess.run([LAB, "down", "--name", name], check=True, capture_output=True)
             stack.callback(subprocess.run, [LAB, "down", "--name", name], check=True)
             subprocess.run([LAB, "up", "--name", name, *options], check=True)
-            address = stack.enter_context(forwarded(Dom0(name)))
+            address = stack.enter_context(forward_agent_port(Dom0(name)))
             found.append(Box(name, int(address.rpartition(":")[2])))
         yield found
 
 
 @pytest.fixture(scope="module")
 def deb(tmp_path_factory) -> Path:
-    # The cache drops what others have used since.
+    # The cache may evict the package while this module runs.
     built = package.build(cache.Cache(places.cache_root()), 2)
     return Path(shutil.copy(built, tmp_path_factory.mktemp("package")))
 
 
 class Fleet:
-    """An inventory, and what is played to it."""
+    """An inventory of two hosts, and the playbooks run on it."""
 
     def __init__(self, where: Path, boxes: list[Box], deb: Path) -> None:
         self.list = where / "prometheus" / "xengt" / "boxes.json"
@@ -106,7 +105,7 @@ class Fleet:
             "xengt_package": str(deb),
         }
 
-    def play(self, *options: str, playbook: Path = SITE, **variables: object) -> Played:
+    def play(self, *options: str, playbook: Path = SITE, **variables: object) -> PlaybookRun:
         here = {"ansible_connection": "local", "ansible_become": False}
         here["ansible_python_interpreter"] = shutil.which("python3", path="/usr/bin")
         groups = {
@@ -123,16 +122,16 @@ class Fleet:
             xengt_discovery_file=str(self.list),
             **variables,
         )
-        print(done.said)
+        print(done.output)
         return done
 
     def changes(self, *options: str, **variables: object) -> tuple[int, int]:
-        """Tasks that changed the first and the second box."""
+        """Return how many tasks changed the first and the second host."""
         done = self.play(*options, **variables)
         return done.changed("first"), done.changed("second")
 
-    def listed(self) -> dict[str, dict[str, str]]:
-        """The boxes that the Prometheus is told of, with their labels."""
+    def discovery_entries(self) -> dict[str, dict[str, str]]:
+        """Return the labels of the hosts in the discovery file, by host."""
         entries = json.loads(self.list.read_text())
         return {each["labels"]["box"]: each["labels"] for each in entries}
 
@@ -143,21 +142,23 @@ def fleet(boxes, deb, tmp_path_factory) -> Fleet:
 
 
 def by_box(prometheus: Prometheus, query: str) -> dict[str, float]:
-    """The values of a query, one of each box."""
+    """Return the values of a query that has one per host, by host."""
     return {dict(labels)["box"]: value for labels, value in prometheus.query(query).items()}
 
 
 def service(box: Box) -> dict[str, str]:
-    shown = box.succeeds("systemctl show xengt.service -p ActiveState,UnitFileState,MainPID")
-    return dict(line.split("=") for line in shown.split())
+    properties = box.check_output(
+        "systemctl show xengt.service -p ActiveState,UnitFileState,MainPID"
+    )
+    return dict(line.split("=") for line in properties.split())
 
 
 @pytest.fixture(scope="module")
-def bare(boxes) -> list[str]:
-    """What there is on each box without the agent, which the lab's image has."""
+def files_before(boxes) -> list[str]:
+    """The files of each host after the agent of the lab's image is purged."""
     for box in boxes:
-        box.succeeds("DEBIAN_FRONTEND=noninteractive apt-get -qy purge xengt", timeout=900)
-    return [box.succeeds(FILES, timeout=900) for box in boxes]
+        box.check_output("DEBIAN_FRONTEND=noninteractive apt-get -qy purge xengt", timeout=900)
+    return [box.check_output(FILES, timeout=900) for box in boxes]
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def authority(tmp_path_factory) -> Authority:
 
 @pytest.fixture(scope="module")
 def scraping(tmp_path_factory, fleet, authority) -> Iterator[Prometheus]:
-    certificate, key = authority.signed("prometheus")
+    certificate, key = authority.sign("prometheus")
     job = {
         "job_name": "xengt",
         "file_sd_configs": [{"files": [f"{fleet.list.parent}/*.json"]}],
@@ -182,13 +183,13 @@ def scraping(tmp_path_factory, fleet, authority) -> Iterator[Prometheus]:
         yield running
 
 
-def seen(condition: Callable[[], object]) -> object:
-    """Wait until a scrape or two have shown it."""
+def wait_for_scrape(condition: Callable[[], object]) -> object:
+    """Wait until scrapes fulfil a condition; returns its value."""
     return waits_until(condition, 300)
 
 
-def scraped(prometheus: Prometheus) -> dict[str, tuple[str, str]]:
-    """By which scheme each box is scraped now, and how that goes."""
+def scrape_targets(prometheus: Prometheus) -> dict[str, tuple[str, str]]:
+    """Return the URL scheme and the health of each host's scrape target, by host."""
     targets = prometheus.api_get("targets", state="active")["activeTargets"]
     return {
         each["labels"]["box"]: (each["scrapeUrl"].partition(":")[0], each["health"])
@@ -196,32 +197,32 @@ def scraped(prometheus: Prometheus) -> dict[str, tuple[str, str]]:
     }
 
 
-# In this order: each test finds the boxes as the one before it left them.
+# The order matters: each test starts from the state that the previous one leaves.
 
 
-def test_check_mode_says_what_it_would_do_and_does_nothing(boxes, bare, fleet):
+def test_check_mode_reports_changes_and_makes_none(boxes, files_before, fleet):
     assert min(fleet.changes("--check")) > 0
-    assert [box.succeeds(FILES, timeout=900) for box in boxes] == bare
+    assert [box.check_output(FILES, timeout=900) for box in boxes] == files_before
     assert not fleet.list.exists()
 
 
-def test_boxes_with_nothing_get_the_agent(boxes, fleet):
+def test_the_agent_is_installed_on_hosts_without_it(boxes, fleet):
     assert min(fleet.changes()) > 0
     for box in boxes:
         found = service(box)
         assert (found["ActiveState"], found["UnitFileState"]) == ("active", "enabled")
-    assert fleet.listed() == {
+    assert fleet.discovery_entries() == {
         "first": {"box": "first", "instance": "first", "site": "here"},
         "second": {"box": "second", "instance": "second", "hypervisor": "patched"},
     }
 
 
-def test_the_same_again_changes_nothing(fleet):
+def test_a_second_run_changes_nothing(fleet):
     assert fleet.changes() == (0, 0)
 
 
-def test_a_prometheus_finds_and_scrapes_them(scraping):
-    assert seen(lambda: by_box(scraping, "up") == {"first": 1, "second": 1})
+def test_prometheus_discovers_and_scrapes_both_hosts(scraping):
+    assert wait_for_scrape(lambda: by_box(scraping, "up") == {"first": 1, "second": 1})
     time.sleep(SCRAPED_S)
     window = f"[{SCRAPED_S - 30}s]"
     assert by_box(scraping, f"avg_over_time(up{window})") == {"first": 1, "second": 1}
@@ -229,16 +230,16 @@ def test_a_prometheus_finds_and_scrapes_them(scraping):
     assert set(by_box(scraping, "xengt_probe_cpu_budget_ratio").values()) == {0.01}
 
 
-def test_a_wrong_configuration_is_refused_and_the_old_one_stays(boxes, fleet, scraping):
+def test_an_invalid_configuration_is_rejected_and_the_old_one_kept(boxes, fleet, scraping):
     before = [service(box) for box in boxes]
     done = fleet.play("--tags", "config", xengt_config={"probe": {"cpu_budget": 2}})
     assert done.code != 0
-    assert "probe.cpu_budget = 2 cannot be" in done.said
+    assert "probe.cpu_budget = 2 cannot be" in done.output
     assert [service(box) for box in boxes] == before
     assert set(by_box(scraping, "xengt_probe_cpu_budget_ratio").values()) == {0.01}
 
 
-def test_a_changed_variable_reloads_and_a_dead_box_keeps_no_other_from_it(boxes, fleet, scraping):
+def test_a_changed_variable_reloads_despite_an_unreachable_host(boxes, fleet, scraping):
     before = [service(box) for box in boxes]
     fleet.common["xengt_config"] = {"probe": {"cpu_budget": 0.5}}
     fleet.boxes["third"] = {
@@ -251,40 +252,44 @@ def test_a_changed_variable_reloads_and_a_dead_box_keeps_no_other_from_it(boxes,
     finally:
         del fleet.boxes["third"]
     assert done.hosts["third"]["unreachable"] == 1
-    assert [done.hosts[name]["changed"] for name in ("first", "second")] == [2, 2], done.said
+    assert [done.hosts[name]["changed"] for name in ("first", "second")] == [2, 2], done.output
     assert [service(box) for box in boxes] == before  # the same processes
-    assert seen(
+    assert wait_for_scrape(
         lambda: by_box(scraping, "xengt_probe_cpu_budget_ratio") == {"first": 0.5, "second": 0.5}
     )
-    # It is listed, and so is seen to be down, until it leaves the inventory.
-    assert seen(lambda: by_box(scraping, "up") == {"first": 1, "second": 1, "third": 0})
+    # The unreachable host is reported as down until it is removed from the inventory.
+    assert wait_for_scrape(lambda: by_box(scraping, "up") == {"first": 1, "second": 1, "third": 0})
     done = fleet.play(playbook=DISCOVERY)
     assert done.changed("here") == 1
-    assert seen(lambda: set(by_box(scraping, "up")) == {"first", "second"})
+    assert wait_for_scrape(lambda: set(by_box(scraping, "up")) == {"first", "second"})
 
 
-def test_a_box_speaks_tls_to_those_with_a_certificate(boxes, fleet, scraping, authority):
-    certificate, key = authority.signed("127.0.0.1")
+def test_tls_requires_a_client_certificate(boxes, fleet, scraping, authority):
+    certificate, key = authority.sign("127.0.0.1")
     fleet.boxes["second"] |= {
         "xengt_certificate": str(certificate),
         "xengt_key": str(key),
         "xengt_client_ca": str(authority.certificate),
     }
-    assert fleet.play("--limit", "second").changed("second") == 3  # the files, what names them
+    assert fleet.play("--limit", "second").changed("second") == 3  # two files and the configuration
     assert fleet.play(playbook=DISCOVERY).changed("here") == 1
-    assert boxes[1].succeeds("stat -c %U:%G:%a /etc/xengt/tls.key").strip() == "root:xengt:640"
-    assert seen(lambda: scraped(scraping) == {"first": ("http", "up"), "second": ("https", "up")})
-    with pytest.raises(OSError):  # noqa: PT011 (whichever way it hangs up)
+    assert boxes[1].check_output("stat -c %U:%G:%a /etc/xengt/tls.key").strip() == "root:xengt:640"
+    assert wait_for_scrape(
+        lambda: scrape_targets(scraping) == {"first": ("http", "up"), "second": ("https", "up")}
+    )
+    with pytest.raises(OSError):  # noqa: PT011 (several errors are possible)
         urllib.request.urlopen(f"http://127.0.0.1:{boxes[1].port}/metrics", timeout=patient(60))
     for name in ("xengt_certificate", "xengt_key", "xengt_client_ca"):
         del fleet.boxes["second"][name]
     assert fleet.play("--limit", "second", "--tags", "config").changed("second") == 3
     assert fleet.play(playbook=DISCOVERY).changed("here") == 1
-    assert boxes[1].succeeds("ls /etc/xengt").split() == ["serve.toml"]
-    assert seen(lambda: scraped(scraping) == dict.fromkeys(fleet.boxes, ("http", "up")))
+    assert boxes[1].check_output("ls /etc/xengt").split() == ["serve.toml"]
+    assert wait_for_scrape(
+        lambda: scrape_targets(scraping) == dict.fromkeys(fleet.boxes, ("http", "up"))
+    )
 
 
-def test_a_box_gets_the_package_that_is_given_newer_or_older(boxes, fleet, deb, tmp_path):
+def test_the_given_package_is_installed_newer_or_older(boxes, fleet, deb, tmp_path):
     tree, newer = tmp_path / "tree", tmp_path / "newer.deb"
     subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
     control = tree / "DEBIAN" / "control"
@@ -292,41 +297,41 @@ def test_a_box_gets_the_package_that_is_given_newer_or_older(boxes, fleet, deb, 
     control.write_text(control.read_text().replace(f"Version: {version}", f"Version: {version}+1"))
     words = ["dpkg-deb", "--build", "--root-owner-group", "-Zxz", tree, newer]
     subprocess.run(words, check=True)
-    shown = "dpkg-query -W -f '${Version}' xengt; cat /etc/xengt/serve.toml"
-    settings = boxes[0].succeeds("cat /etc/xengt/serve.toml")
-    for given, expected in ((newer, f"{version}+1"), (deb, version)):
-        done = fleet.play("--limit", "first", xengt_package=str(given))
+    version_and_config = "dpkg-query -W -f '${Version}' xengt; cat /etc/xengt/serve.toml"
+    settings = boxes[0].check_output("cat /etc/xengt/serve.toml")
+    for package_file, expected in ((newer, f"{version}+1"), (deb, version)):
+        done = fleet.play("--limit", "first", xengt_package=str(package_file))
         assert done.changed("first") == 2  # copied, installed
-        assert boxes[0].succeeds(shown) == expected + settings
+        assert boxes[0].check_output(version_and_config) == expected + settings
         assert service(boxes[0])["ActiveState"] == "active"
 
 
-def test_what_is_no_package_leaves_the_one_that_is_there(boxes, fleet, tmp_path):
+def test_an_invalid_package_leaves_the_installed_one(boxes, fleet, tmp_path):
     broken = tmp_path / "broken.deb"
     broken.write_text("!<arch>\n")
     before = service(boxes[0])
     done = fleet.play("--limit", "first", "--tags", "package", xengt_package=str(broken))
     assert done.code != 0
-    assert "/var/cache/xengt.deb" in done.said
+    assert "/var/cache/xengt.deb" in done.output
     assert service(boxes[0]) == before
 
 
-def test_copies_of_a_box_have_its_series(boxes, tmp_path):
+def test_copies_of_a_host_have_its_series(boxes, tmp_path):
     pages = tmp_path / "pages"
     record_pages(f"http://127.0.0.1:{boxes[0].port}/metrics", pages, every_s=EVERY_S, count=4)
     cost = measure(pages, 5, RULES)
     assert cost.up == 5
     assert cost.series_a_page > 1000
-    # five of the Prometheus's own for each, and what the rules record
+    # Prometheus adds five series per target, and the rules record more.
     assert 5 * (cost.series_a_page + 5) <= cost.series < 5 * (cost.series_a_page + 100)
     assert cost.samples_s > 0.9 * 5 * cost.series_a_page / EVERY_S
     assert cost.rules_failed == 0
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["stock", "patched"])
-def test_series_add_up_from_what_a_box_does(boxes, which):
+def test_series_add_up_per_host_operation_and_domain(boxes, which):
     boxes[which].put(HERE / "dom0" / "cardinality.py")
-    found = json.loads(boxes[which].succeeds("python3 /root/cardinality.py", timeout=900))
+    found = json.loads(boxes[which].check_output("python3 /root/cardinality.py", timeout=900))
     print(found)
     kinds = ("box", "probe", "operation", "passive", "domain")
     assert all(found[kind] > 0 and found[kind] == int(found[kind]) for kind in kinds)
@@ -334,10 +339,10 @@ def test_series_add_up_from_what_a_box_does(boxes, which):
     assert found["default"] == whole + found["domains"] * found["domain"]
 
 
-def test_absent_leaves_nothing(boxes, bare, fleet, scraping):
+def test_absent_leaves_nothing(boxes, files_before, fleet, scraping):
     fleet.common["xengt_state"] = "absent"
     assert min(fleet.changes()) > 0
-    assert [box.succeeds(FILES, timeout=900) for box in boxes] == bare
-    assert fleet.listed() == {}
-    assert seen(lambda: by_box(scraping, "up") == {})
+    assert [box.check_output(FILES, timeout=900) for box in boxes] == files_before
+    assert fleet.discovery_entries() == {}
+    assert wait_for_scrape(lambda: by_box(scraping, "up") == {})
     assert fleet.changes() == (0, 0)

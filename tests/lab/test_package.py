@@ -1,4 +1,4 @@
-"""The Debian package in dom0: apt installs it, upgrades it, and purges it without a trace."""
+"""The Debian package in dom0: installation, upgrade and purge, which removes everything."""
 
 import re
 import subprocess
@@ -9,19 +9,19 @@ from lablib import places
 from lablib.artifacts import package
 from lablib.cache import Cache
 
-from tests.lab.reach import left_behind
-from tests.lab.service import CONFIG, UNIT, Service, waits_until
+from tests.lab.lab_dom0 import leftovers
+from tests.lab.service import CONFIG, UNIT, Service, wait_until
 
 pytestmark = pytest.mark.long
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -qy -o Dpkg::Options::=--force-confold"
-#: an admin's own; the rest holds as it is
+#: a configuration changed by the administrator
 CHANGED = "[probe]\ninterval_s = 1\ncpu_budget = 0.9\n"
-#: the newer package asks for this of who has not changed anything
+#: first line of the default configuration in the newer package
 SHIPPED = "# a newer package's\n"
 
-#: Everything on the disk, with content where it is configuration, and what is installed.
-#: Not there: logs, what apt, dpkg and the account tools keep of their own doing, and this test's.
+#: Lists all files, checksums of configuration files, and installed packages; omits logs, files of
+#: this test, and the records of apt, dpkg and the account tools.
 LISTING = r"""
 set -e -o pipefail
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /root \
@@ -35,7 +35,7 @@ dpkg --get-selections | sort
 
 
 def newer(deb: Path, directory: Path) -> tuple[Path, str]:
-    """The same package with a higher version and another configuration, and that version."""
+    """Return the package with a higher version and another configuration, and that version."""
     tree = directory / "tree"
     subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
     control = tree / "DEBIAN" / "control"
@@ -56,18 +56,18 @@ def deb() -> Path:
 
 @pytest.fixture
 def without(dom0, deb):
-    """A dom0 without the package, which has it again afterwards, as the image does."""
+    """A dom0 without the package, which is installed again afterwards as in the lab's image."""
     dom0.put(deb)
-    dom0.succeeds("dpkg --purge xengt", timeout=600)
+    dom0.check_output("dpkg --purge xengt", timeout=600)
     yield dom0
-    dom0.succeeds("dpkg --purge xengt", timeout=600)
-    dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
-    dom0.succeeds(f"systemctl disable --now {UNIT}")
+    dom0.check_output("dpkg --purge xengt", timeout=600)
+    dom0.check_output(f"{APT} install ./{deb.name}", timeout=600)
+    dom0.check_output(f"systemctl disable --now {UNIT}")
 
 
-def test_the_package_has_what_an_admin_looks_for(deb):
+def test_package_contents(deb):
     listed = subprocess.check_output(["dpkg-deb", "--contents", deb], text=True).splitlines()
-    # without the man pages that the lab's own image leaves out
+    # includes the man pages, which the lab's image omits
     names = {line.split()[5].removeprefix(".") for line in listed}
     assert {
         CONFIG,
@@ -81,60 +81,60 @@ def test_the_package_has_what_an_admin_looks_for(deb):
     assert control.split() == [CONFIG]
 
 
-def test_installed_upgraded_and_purged(without, deb, tmp_path):
+def test_installation_upgrade_and_purge(without, deb, tmp_path):
     dom0 = without
-    before = set(dom0.succeeds(LISTING).splitlines())
+    before = set(dom0.check_output(LISTING).splitlines())
     assert len(before) > 1000
     assert dom0.run("id", "xengt").returncode != 0
 
-    # Installed, it runs and is enabled, with nothing else to do.
-    dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
+    # Installation enables and starts the unit.
+    dom0.check_output(f"{APT} install ./{deb.name}", timeout=600)
     service = Service(dom0)
-    assert service.shows("ActiveState", "UnitFileState") == {
+    assert service.properties("ActiveState", "UnitFileState") == {
         "ActiveState": "active",
         "UnitFileState": "enabled",
     }
-    assert waits_until(lambda: service.rounds() >= 1)
+    assert wait_until(lambda: service.rounds() >= 1)
 
-    # Upgraded, it is restarted, and the configuration that was changed is still the admin's.
+    # An upgrade restarts the unit and keeps the administrator's configuration.
     service.configure(CHANGED)
-    pid = service.shows("MainPID")["MainPID"]
+    pid = service.properties("MainPID")["MainPID"]
     made, version = newer(deb, tmp_path)
     dom0.put(made)
-    dom0.succeeds(f"{APT} install ./{made.name}", timeout=600)
-    assert dom0.succeeds("dpkg-query -W -f '${Version}' xengt") == version
-    assert dom0.succeeds("cat", CONFIG) == CHANGED
-    assert dom0.succeeds(f"head -1 {CONFIG}.dpkg-dist") == SHIPPED
-    assert service.shows("ActiveState")["ActiveState"] == "active"
-    assert service.shows("MainPID")["MainPID"] not in {"0", pid}
-    assert waits_until(lambda: service.rounds() >= 2)
+    dom0.check_output(f"{APT} install ./{made.name}", timeout=600)
+    assert dom0.check_output("dpkg-query -W -f '${Version}' xengt") == version
+    assert dom0.check_output("cat", CONFIG) == CHANGED
+    assert dom0.check_output(f"head -1 {CONFIG}.dpkg-dist") == SHIPPED
+    assert service.properties("ActiveState")["ActiveState"] == "active"
+    assert service.properties("MainPID")["MainPID"] not in {"0", pid}
+    assert wait_until(lambda: service.rounds() >= 2)
 
-    # Removed, what is an admin's stays; purged, nothing does.
-    dom0.succeeds("touch /etc/xengt/tls.key")
-    dom0.succeeds(f"{APT} remove xengt", timeout=600)
+    # Removal keeps the administrator's files; purge removes everything.
+    dom0.check_output("touch /etc/xengt/tls.key")
+    dom0.check_output(f"{APT} remove xengt", timeout=600)
     assert dom0.run("pgrep", "-x", "xengt").returncode == 1
-    assert dom0.succeeds("cat", CONFIG) == CHANGED
-    dom0.succeeds(f"{APT} purge xengt", timeout=600)
-    assert set(dom0.succeeds(LISTING).splitlines()) ^ before == set()
-    assert service.shows("LoadState") == {"LoadState": "not-found"}
+    assert dom0.check_output("cat", CONFIG) == CHANGED
+    dom0.check_output(f"{APT} purge xengt", timeout=600)
+    assert set(dom0.check_output(LISTING).splitlines()) ^ before == set()
+    assert service.properties("LoadState") == {"LoadState": "not-found"}
     assert dom0.run("id", "xengt").returncode != 0
-    dom0.succeeds(f"{APT} install ./{deb.name}; systemctl stop {UNIT}", timeout=600)
-    assert left_behind(dom0) == ""
+    dom0.check_output(f"{APT} install ./{deb.name}; systemctl stop {UNIT}", timeout=600)
+    assert leftovers(dom0) == ""
 
 
-def test_where_there_is_no_dom0_it_installs_and_waits(without, deb):
+def test_outside_dom0_the_unit_is_installed_but_does_not_start(without, deb):
     dom0 = without
-    # What Linux shows in a guest.
-    dom0.succeeds("mount --bind /dev/null /proc/xen/capabilities")
+    # The file is empty in a guest.
+    dom0.check_output("mount --bind /dev/null /proc/xen/capabilities")
     try:
-        dom0.succeeds(f"{APT} install ./{deb.name}", timeout=600)
+        dom0.check_output(f"{APT} install ./{deb.name}", timeout=600)
         service = Service(dom0)
-        assert service.shows("ActiveState", "Result", "UnitFileState") == {
+        assert service.properties("ActiveState", "Result", "UnitFileState") == {
             "ActiveState": "inactive",
             "Result": "exec-condition",
             "UnitFileState": "enabled",
         }
         assert "not started, because this is not a dom0" in dom0.run("xengt", "check").stdout
-        assert dom0.succeeds("systemctl list-units --failed --no-legend").strip() == ""
+        assert dom0.check_output("systemctl list-units --failed --no-legend").strip() == ""
     finally:
-        dom0.succeeds("umount /proc/xen/capabilities")
+        dom0.check_output("umount /proc/xen/capabilities")

@@ -1,34 +1,34 @@
-"""The unit of the package: it measures under all its hardening, is reloaded, and leaves nothing."""
+"""The package's unit: it measures with all its hardening, reloads, and leaks nothing."""
 
 import json
 
 import pytest
 
-from tests.lab.reach import left_behind
-from tests.lab.service import BUSY, waits_until
+from tests.lab.lab_dom0 import leftovers
+from tests.lab.service import BUSY, wait_until
 
 #: capabilities(7), by number
 CAP_DAC_OVERRIDE = 1
 TRACEFS = "/sys/kernel/tracing"
 
 
-def of_the_process(service) -> dict[str, str]:
-    pid = service.shows("MainPID")["MainPID"]
-    lines = service.dom0.succeeds("cat", f"/proc/{pid}/status").splitlines()
+def process_status(service) -> dict[str, str]:
+    pid = service.properties("MainPID")["MainPID"]
+    lines = service.dom0.check_output("cat", f"/proc/{pid}/status").splitlines()
     return dict(line.split(":\t", 1) for line in lines)
 
 
-def test_it_measures_reloads_and_stops(dom0, service):
-    service.starts()
-    status = of_the_process(service)
-    assert dom0.succeeds("id", "-u", "xengt").strip() == status["Uid"].split()[0] != "0"
+def test_the_unit_measures_reloads_and_stops(dom0, service):
+    service.start()
+    status = process_status(service)
+    assert dom0.check_output("id", "-u", "xengt").strip() == status["Uid"].split()[0] != "0"
     assert {int(status[name], 16) for name in ("CapEff", "CapBnd", "CapAmb")} == {
         1 << CAP_DAC_OVERRIDE
     }
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
-    assert waits_until(lambda: service.rounds() >= 2)
-    found = service.scraped()
+    assert wait_until(lambda: service.rounds() >= 2)
+    found = service.scrape()
     counts = {k: v for k, v in found.items() if k[0] == "xengt_probe_latency_seconds_count"}
     assert {"hypercall", "gntdev"} == {labels.split('engine="')[1].split('"')[0]
                                        for _, labels in counts}  # fmt: skip
@@ -38,55 +38,58 @@ def test_it_measures_reloads_and_stops(dom0, service):
     assert any(name == "xengt_domain_info" and "Domain-0" in labels for name, labels in found)
 
     checks = json.loads(dom0.run("xengt", "check", "--json").stdout)["checks"]
-    told = {each["name"]: each for each in checks if each["name"].startswith("service")}
-    assert {name: each["state"] for name, each in told.items()} == dict.fromkeys(
+    service_checks = {each["name"]: each for each in checks if each["name"].startswith("service")}
+    assert {name: each["state"] for name, each in service_checks.items()} == dict.fromkeys(
         ("service", "service configuration", "service port"), "ok"
     )
-    assert told["service"]["what"] == "active, disabled: probing, listening on 127.0.0.1:9805"
+    assert (
+        service_checks["service"]["what"]
+        == "active, disabled: probing, listening on 127.0.0.1:9805"
+    )
 
-    # What Xen refuses is in the journal with its status: the granter is taken away.
-    domid = dom0.succeeds("python3", "/root/dom0/destroy_ours.py").strip()
-    assert waits_until(lambda: any("XENGT_STATUS" in each for each in service.journal()))
+    # Xen refuses operations once the granter is destroyed; the journal contains the status.
+    domid = dom0.check_output("python3", "/root/dom0/destroy_benchmark_domain.py").strip()
+    assert wait_until(lambda: any("XENGT_STATUS" in each for each in service.journal()))
     (record, *_) = [each for each in service.journal() if "XENGT_STATUS" in each]
     assert record["PRIORITY"] == "4"
     assert record["LOGGER"] == "xengt.serve.probe"
     assert record["_UID"] == status["Uid"].split()[0]
     assert f"domain {domid}" in record["MESSAGE"]
 
-    # A wrong configuration changes nothing; reload waits for a right one to hold.
+    # An invalid configuration changes nothing; a reload returns once a valid one is in effect.
     service.configure("[probe]\nbatches = [0]\n")
     assert service.control("reload") == 0
     (record,) = [each for each in service.journal() if each["PRIORITY"] == "3"]
     assert "probe.batches[0] must be an integer from 1" in record["MESSAGE"]
     service.configure(f"{BUSY}batches = [1]\n")
     assert service.control("reload") == 0
-    assert 'batch="1"' in str(service.scraped())
-    assert 'batch="32"' not in str(service.scraped())
-    assert waits_until(lambda: service.rounds() >= 1)
+    assert 'batch="1"' in str(service.scrape())
+    assert 'batch="32"' not in str(service.scrape())
+    assert wait_until(lambda: service.rounds() >= 1)
 
-    seconds = service.stops()
+    seconds = service.stop()
     print(f"SIGTERM until it was gone: {seconds:.2f} s")
     assert 0 < seconds < 2
-    assert left_behind(dom0) == ""
+    assert leftovers(dom0) == ""
     assert dom0.run("pgrep", "-x", "xengt").returncode == 1
 
 
 def kernel_calls(service) -> float:
-    """Calls by gntdev that the kernel has counted; the probe makes some."""
-    found = service.scraped()
+    """Return the calls of gntdev that the kernel has counted, including those of the probe."""
+    found = service.scrape()
     calls = {k: v for k, v in found.items() if k[0] == "xengt_kernel_grant_seconds_count"}
     return sum(count for (_, labels), count in calls.items() if "gntdev" in labels)
 
 
 @pytest.mark.long
-def test_what_the_kernel_times_itself_is_told_and_nothing_of_it_stays(dom0, service):
-    dom0.succeeds(f"mountpoint -q {TRACEFS} || mount -t tracefs tracefs {TRACEFS}")
-    service.starts(f"{BUSY}[passive]\nenabled = true\n")
-    assert service.scraped()["xengt_passive_up", ""] == 1, service.messages()
-    assert waits_until(lambda: kernel_calls(service) > 0)
+def test_kernel_metrics_are_exported_and_tracing_is_removed(dom0, service):
+    dom0.check_output(f"mountpoint -q {TRACEFS} || mount -t tracefs tracefs {TRACEFS}")
+    service.start(f"{BUSY}[passive]\nenabled = true\n")
+    assert service.scrape()["xengt_passive_up", ""] == 1, service.messages()
+    assert wait_until(lambda: kernel_calls(service) > 0)
     traced = f"grep -h xengt {TRACEFS}/dynamic_events; ls -d {TRACEFS}/instances/*xengt*"
     assert "xengt" in dom0.run(traced).stdout
-    seconds = service.stops()
+    seconds = service.stop()
     print(f"SIGTERM until it was gone: {seconds:.2f} s")
     assert 0 < seconds < 2
     assert dom0.run(traced).stdout == ""

@@ -1,12 +1,12 @@
-"""A xenstored that stops, or dies and is started again; in a lab that has no guest to lose."""
+"""The agent with a stopped and a restarted xenstored, in a lab without guests."""
 
 import subprocess
 
 import pytest
 
-from tests.lab.labs import STAYS, down
-from tests.lab.reach import LAB, Dom0, left_behind
-from tests.lab.service import Service, waits_until
+from tests.lab.lab_dom0 import LAB, Dom0, leftovers
+from tests.lab.lab_pool import ALWAYS_UP, stop_lab
+from tests.lab.service import Service, wait_until
 
 pytestmark = pytest.mark.long
 
@@ -18,65 +18,65 @@ START = "/usr/lib/xen-4.20/bin/oxenstored --pid-file /run/xenstore.pid"
 @pytest.fixture(scope="module")
 def alone(labs):
     """A lab without a guest."""
-    for other in [name for name in labs.up if name != STAYS]:
+    for other in [name for name in labs.up if name != ALWAYS_UP]:
         labs.down(other)
     lab = Dom0(f"{labs.prefix}tests-xenstored")
-    down(lab)
+    stop_lab(lab)
     subprocess.run([LAB, "up", "--name", lab.name], check=True)
-    lab.brings_tests()
+    lab.copy_tests()
     yield lab
-    down(lab)
+    stop_lab(lab)
 
 
 @pytest.fixture
 def service(alone):
     one = Service(alone)
-    one.starts("[probe]\ninterval_s = 1\ncpu_budget = 1.0\ncalls = 1\n")
-    assert waits_until(lambda: one.scraped().get(UP) == 1)
+    one.start("[probe]\ninterval_s = 1\ncpu_budget = 1.0\ncalls = 1\n")
+    assert wait_until(lambda: one.scrape().get(UP) == 1)
     yield one
     one.control("stop")
 
 
-def status(dom0) -> str:
+def service_state(dom0) -> str:
     return dom0.run("xenstore-read", f"{STATUS}/state").stdout.strip()
 
 
-def named(service) -> bool:
+def shows_dom0_name(service) -> bool:
     return any(
         name == "xengt_domain_info" and 'name="Domain-0"' in labels
-        for name, labels in service.scraped()
+        for name, labels in service.scrape()
     )
 
 
-def test_one_that_does_not_answer_is_told_and_used_again(alone, service):
-    assert waits_until(lambda: status(alone) == "probing" and named(service))
-    alone.succeeds("kill -STOP $(pidof oxenstored)")
+def test_the_agent_works_while_xenstored_is_stopped(alone, service):
+    assert wait_until(lambda: service_state(alone) == "probing" and shows_dom0_name(service))
+    alone.check_output("kill -STOP $(pidof oxenstored)")
     try:
-        # Nothing asks it of itself: a domain's coming would. The agent goes on, either way.
+        # The agent goes on; it only queries XenStore when a domain appears.
         before = service.rounds()
-        assert waits_until(lambda: service.rounds() >= before + 3)
-        assert service.scraped()["xengt_host_read_failures_total", ""] == 0
-        assert named(service)
-        seconds = service.stops()
-        print(f"stopped in {seconds:.2f} s without an answer of xenstored")
+        assert wait_until(lambda: service.rounds() >= before + 3)
+        assert service.scrape()["xengt_host_read_failures_total", ""] == 0
+        assert shows_dom0_name(service)
+        seconds = service.stop()
+        print(f"stopped in {seconds:.2f} s while xenstored did not answer")
         assert 0 < seconds < 2
     finally:
-        alone.succeeds("kill -CONT $(pidof oxenstored)")
-    assert left_behind(alone) == ""
+        alone.check_output("kill -CONT $(pidof oxenstored)")
+    assert leftovers(alone) == ""
 
 
-def test_one_that_was_restarted_is_told_all_again(alone, service):
-    assert waits_until(lambda: status(alone) == "probing")
-    alone.succeeds("kill -9 $(pidof oxenstored)")
-    assert waits_until(lambda: service.scraped()[UP] == 0)
+def test_the_agent_reconnects_to_a_restarted_xenstored(alone, service):
+    assert wait_until(lambda: service_state(alone) == "probing")
+    alone.check_output("kill -9 $(pidof oxenstored)")
+    assert wait_until(lambda: service.scrape()[UP] == 0)
     before = service.rounds()
-    assert waits_until(lambda: service.rounds() >= before + 3)  # it needs none to measure
-    assert named(service)  # the last that is known
-    alone.succeeds(f"{START} && /usr/lib/xen-4.20/bin/xen-init-dom0")
-    assert waits_until(lambda: service.scraped()[UP] == 1)
-    assert waits_until(lambda: status(alone) == "probing")
-    alone.succeeds("xenstore-write /local/domain/0/name Again")
-    assert waits_until(lambda: any('name="Again"' in labels for _, labels in service.scraped()))
+    assert wait_until(lambda: service.rounds() >= before + 3)  # measuring needs no XenStore
+    assert shows_dom0_name(service)  # the last known name
+    alone.check_output(f"{START} && /usr/lib/xen-4.20/bin/xen-init-dom0")
+    assert wait_until(lambda: service.scrape()[UP] == 1)
+    assert wait_until(lambda: service_state(alone) == "probing")
+    alone.check_output("xenstore-write /local/domain/0/name Again")
+    assert wait_until(lambda: any('name="Again"' in labels for _, labels in service.scrape()))
     assert service.control("stop") == 0
-    assert status(alone) == ""
-    assert left_behind(alone) == ""
+    assert service_state(alone) == ""
+    assert leftovers(alone) == ""

@@ -12,7 +12,7 @@ from lablib.cache import Cache
 from lablib.source.bases import XEN, Base, base
 from lablib.source.series import patches
 
-from tests.lab.reach import LAB, troubles
+from tests.lab.lab_dom0 import LAB, hypervisor_complaints
 
 COMMAND = (
     "xl info | grep xen_changeset && xengt bench --engine hypercall --engine gntdev"
@@ -31,9 +31,9 @@ def test_a_step_boots_and_maps(built, step):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    output, _, log = done.stdout.partition("# xl dmesg")
-    assert f"xengt {step} patch" in output
-    assert troubles(log) == []
+    before, _, console = done.stdout.partition("# xl dmesg")
+    assert f"xengt {step} patch" in before
+    assert hypervisor_complaints(console) == []
 
 
 @pytest.mark.series

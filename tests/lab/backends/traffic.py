@@ -1,7 +1,7 @@
-"""Runs a guest that moves data through blkback and netback, and compares what came through.
+"""Runs a guest that transfers data through blkback and netback.
 
-arguments: 1 or 0: whether the guest's disks use persistent grants. Prints a JSON line: by way of
-the data, the checksum at either end; and what the hypervisor counted of dom0's mappings.
+argument: 1 or 0: whether the guest's disks use persistent grants. Prints a JSON line: for each
+direction of transfer the checksums in dom0 and in the guest; and counts of dom0's mappings.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ vcpus = 1
 disk = ["vdev=xvda,access=r,script={here}/vbd,target={source}", "vdev=xvdb,access=w,script={here}/vbd,target={target}"]
 vif = ["script={here}/vif"]
 on_poweroff = "destroy"
-extra = "console=hvc0 lsm=capability rodata=off loglevel=5 traffic.persistent={persistent} traffic.bytes={bytes} traffic.here=10.77.0.2 traffic.there=10.77.0.1"
+extra = "console=hvc0 lsm=capability rodata=off loglevel=5 traffic.persistent={persistent} traffic.bytes={bytes} traffic.guest_address=10.77.0.2 traffic.dom0_address=10.77.0.1"
 """  # noqa: E501
 
 
@@ -48,8 +48,8 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def fast() -> int | None:
-    """Mappings that dom0 has made by fast entries since it booted; None on stock."""
+def fast_maps() -> int | None:
+    """Return how many fast mappings dom0 has made since it booted; None on stock."""
     with HypFs() as fs:
         try:
             return int(fs.read("/gnttab/0/fast-maps"))
@@ -57,8 +57,8 @@ def fast() -> int | None:
             return None
 
 
-def disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
-    """A file and the loop device it is seen through."""
+def make_disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
+    """Create a file with some content; returns it and a loop device for it."""
     file = Path(f"/tmp/traffic-{time.monotonic_ns()}")
     file.write_bytes(content)
     stack.callback(file.unlink)
@@ -67,14 +67,14 @@ def disk(stack: ExitStack, content: bytes) -> tuple[Path, str]:
     return file, device
 
 
-class Most(threading.Thread):
-    """Looks again and again at what dom0 has mapped, and keeps the most; nothing on stock."""
+class PeakMappings(threading.Thread):
+    """Polls the number of dom0's live mappings and records the maximum; does nothing on stock."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.before = self.live()
-        self.mappings = self.before
-        self.over = threading.Event()
+        self.most = self.before
+        self.stopped = threading.Event()
 
     def live(self) -> int | None:
         with HypFs() as fs:
@@ -84,23 +84,23 @@ class Most(threading.Thread):
                 return None
 
     def run(self) -> None:
-        while self.before is not None and not self.over.wait(0.02):
-            self.mappings = max(self.mappings, self.live())
+        while self.before is not None and not self.stopped.wait(0.02):
+            self.most = max(self.most, self.live())
 
-    def told(self) -> int | None:
-        self.over.set()
+    def finish(self) -> int | None:
+        self.stopped.set()
         self.join()
-        return None if self.before is None else self.mappings - self.before
+        return None if self.before is None else self.most - self.before
 
 
 class Peer(threading.Thread):
-    """The other end of a connection: gives its content, or takes all that comes."""
+    """A TCP server for one connection: sends `content`, or receives until the end if it is None."""
 
     def __init__(self, port: int, content: bytes | None) -> None:
         super().__init__(daemon=True)
         self.listening = socket.create_server(("", port))
         self.content = content
-        self.taken = b""
+        self.received = b""
 
     def run(self) -> None:
         connection, _ = self.listening.accept()
@@ -109,12 +109,12 @@ class Peer(threading.Thread):
                 connection.sendall(self.content)
             else:
                 while part := connection.recv(1 << 16):
-                    self.taken += part
+                    self.received += part
         self.listening.close()
 
 
-def said(within: float) -> dict[str, str]:
-    """What the guest has said on its console, once it is done."""
+def wait_for_checksums(within: float) -> dict[str, str]:
+    """Wait until the guest is done; returns the checksums that it printed, by name."""
     deadline = time.monotonic() + patient(within)
     while "traffic: done" not in (text := CONSOLE.read_text(errors="replace")):
         assert time.monotonic() < deadline, text
@@ -123,33 +123,33 @@ def said(within: float) -> dict[str, str]:
     return {word[1]: word[2] for word in words if len(word) > 2}
 
 
-def gone(within: float) -> None:
+def wait_until_gone(within: float) -> None:
     deadline = time.monotonic() + patient(within)
     while subprocess.run(["xl", "domid", NAME], check=False, capture_output=True).returncode == 0:
-        assert time.monotonic() < deadline, "the guest does not go"
+        assert time.monotonic() < deadline, "the guest still exists"
         time.sleep(0.2)
 
 
-#: Makes a disk with some content, which the stack takes away again; gives a way to read what is
-#: on it, and its device.
-Maker = Callable[[ExitStack, bytes], tuple[Callable[[], bytes], str]]
+#: Creates a disk with some content, which the stack removes; returns a function that reads the
+#: disk's content, and its device.
+MakeDisk = Callable[[ExitStack, bytes], tuple[Callable[[], bytes], str]]
 
 
-def on_loop(stack: ExitStack, content: bytes) -> tuple[Callable[[], bytes], str]:
-    file, device = disk(stack, content)
+def make_loop_disk(stack: ExitStack, content: bytes) -> tuple[Callable[[], bytes], str]:
+    file, device = make_disk(stack, content)
     return file.read_bytes, device
 
 
-def main(persistent: str, make: Maker = on_loop) -> dict:
+def main(persistent: str, make: MakeDisk = make_loop_disk) -> dict:
     for module in ("loop", "xen-blkback", "xen-netback"):
         run("modprobe", module)
     CONSOLE.unlink(missing_ok=True)
     CONSOLE.touch()
-    given, sent = os.urandom(BYTES), os.urandom(BYTES)
-    before, most = fast(), Most()
-    most.start()
+    disk_content, sent = os.urandom(BYTES), os.urandom(BYTES)
+    before, peak = fast_maps(), PeakMappings()
+    peak.start()
     with ExitStack() as stack:
-        _, source = make(stack, given)
+        _, source = make(stack, disk_content)
         written, target = make(stack, bytes(BYTES))
         giver, taker = Peer(7000, sent), Peer(7001, None)
         giver.start()
@@ -168,20 +168,20 @@ def main(persistent: str, make: Maker = on_loop) -> dict:
         stack.callback(config.unlink)
         run("xl", "create", "-q", str(config))
         try:
-            guest = said(240)
+            guest = wait_for_checksums(240)
             taker.join(30)
-            gone(60)
+            wait_until_gone(60)
         finally:
             subprocess.run(["xl", "destroy", NAME], check=False, capture_output=True)
         run("sync")
-        after = fast()
+        after = fast_maps()
         return {
-            "read": [checksum(given), guest["read"]],
+            "read": [checksum(disk_content), guest["read"]],
             "wrote": [checksum(written()), guest["wrote"]],
             "received": [checksum(sent), guest["received"]],
-            "sent": [checksum(taker.taken), guest["wrote"]],
+            "sent": [checksum(taker.received), guest["wrote"]],
             "pages": BYTES // 4096,
-            "most_live": most.told(),
+            "most_live": peak.finish(),
             "fast_maps": None if before is None or after is None else after - before,
         }
 

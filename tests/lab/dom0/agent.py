@@ -1,4 +1,4 @@
-"""An agent that runs, for the tests of it in dom0."""
+"""A running agent, for the tests in dom0."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from patience import patient
 from prometheus_client.parser import text_string_to_metric_families
 
 
-def waits_until(condition, seconds=600):
+def wait_until(condition, seconds=600):
     end = time.monotonic() + patient(seconds)
     while not condition() and time.monotonic() < end:
         time.sleep(0.1)
@@ -17,18 +17,18 @@ def waits_until(condition, seconds=600):
 
 
 class Agent:
-    """One that runs."""
+    """A running `xengt serve`."""
 
     def __init__(self, config):
         words = ["xengt", "serve", "--json", "--config", str(config)]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        self.listens()
+        self.read_address()
 
-    def listens(self):
-        """Wait until it says where it listens, which it does whenever it has read its file."""
+    def read_address(self):
+        """Read the address, which the agent prints whenever it has read its configuration."""
         self.address = json.loads(self.process.stdout.readline())["address"]
 
-    def scraped(self):
+    def scrape(self):
         with urllib.request.urlopen(
             f"http://{self.address}/metrics", timeout=patient(60)
         ) as answer:
@@ -40,4 +40,4 @@ class Agent:
         }
 
     def rounds(self):
-        return self.scraped()["xengt_probe_rounds_total",]
+        return self.scrape()["xengt_probe_rounds_total",]

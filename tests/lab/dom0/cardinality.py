@@ -1,6 +1,6 @@
-"""How many series a box has: of itself, of each domain, of each operation that is probed.
+"""Counts the series of a host: its own, those per domain, and those per probed operation.
 
-Prints JSON. Runs in dom0; the agents are its own, beside the service.
+Prints a JSON object. Runs in dom0 and starts its own agents, in addition to the service.
 """
 
 import json
@@ -12,7 +12,7 @@ import urllib.request
 
 from xengt.bench.granters.empty_domains import EmptyDomains
 
-#: configuration → operations that are probed: map and unmap of each case
+#: configuration → number of probed operations: a map and an unmap per case
 CONFIGURATIONS = {
     "probe.enabled = false": 0,
     "probe = {batches = [1], mappings = [1]}": 4,
@@ -21,8 +21,8 @@ CONFIGURATIONS = {
 MORE = 10
 
 
-def page(configuration: str) -> str:
-    """One scrape of an agent."""
+def scrape(configuration: str) -> str:
+    """Return one scrape of an agent with a configuration."""
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(f"listen.port = 0\n{configuration}\n")
         file.flush()
@@ -36,24 +36,26 @@ def page(configuration: str) -> str:
                 agent.terminate()
 
 
-def counted(text: str) -> tuple[int, int]:
-    """Series of a page, and the domains it shows."""
+def count_series(text: str) -> tuple[int, int]:
+    """Return the number of series of a scrape, and of its domains."""
     series = re.findall(r"^[^#\n].*$", text, re.MULTILINE)
     (domains,) = re.findall(r"^xengt_domains (\S+)$", text, re.MULTILINE)
     return len(series), int(float(domains))
 
 
 def main() -> None:
-    """Count, and see that the counts add up."""
-    found = {operations: counted(page(each)) for each, operations in CONFIGURATIONS.items()}
+    """Count the series of several configurations, and print the numbers per kind."""
+    found = {operations: count_series(scrape(each)) for each, operations in CONFIGURATIONS.items()}
     default = next(reversed(CONFIGURATIONS))
     with EmptyDomains(MORE) as domains:
         domains.references(MORE)
-        more = counted(page(default))
-    passive = counted(page("probe.enabled = false\npassive.enabled = true"))
+        more = count_series(scrape(default))
+    passive = count_series(scrape("probe.enabled = false\npassive.enabled = true"))
     whole = found[CONFIGURATIONS[default]]
     domain = (more[0] - whole[0]) / (more[1] - whole[1])
-    without = {number: count - there * domain for number, (count, there) in found.items()}
+    without = {
+        number: count - shown_domains * domain for number, (count, shown_domains) in found.items()
+    }
     operation = (without[16] - without[4]) / 12
     probe = without[4] - 4 * operation - without[0]
     json.dump(

@@ -1,4 +1,4 @@
-"""Shared by the tests that run in dom0: domains without a guest OS, gone after the test."""
+"""Fixtures of the tests that run in dom0: open handles, agents, and domains without a guest OS."""
 
 import contextlib
 
@@ -20,7 +20,7 @@ def ctrl():
 
 @pytest.fixture
 def agents():
-    """Starts agents, each of the file of its configuration."""
+    """Starts agents with a configuration file; terminates them after the test."""
     started = []
 
     def start(config):
@@ -47,7 +47,7 @@ def memory():
 
 @pytest.fixture
 def empty():
-    """References of one empty domain, 64 of them."""
+    """64 references of one empty domain."""
     with EmptyDomains(1) as domains:
         yield domains.references(64)
 

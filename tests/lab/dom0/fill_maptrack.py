@@ -1,7 +1,8 @@
-"""Has dom0 hold so many entries of its maptrack, until it is told to end (SIGTERM).
+"""Occupies entries of dom0's maptrack until SIGTERM.
 
-argument: how many. Says `full` when it has them. A domain of ours is mapped for it, each page as
-often as a pin counts: the first two of a reference have no entry on the patched hypervisor.
+argument: number of entries. Prints `full` once they are in use. The pages of an empty domain are
+mapped as often as a pin counter permits. On the patched hypervisor the first two mappings of a
+reference occupy no maptrack entry.
 """
 
 import signal

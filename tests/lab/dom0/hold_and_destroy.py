@@ -1,7 +1,8 @@
-"""Has a mapper hold mappings, two a reference, and destroys it when told to. Two JSON lines.
+"""Lets a mapper hold two mappings per reference, and destroys it on request.
 
-usage: PYTHONPATH=/root/mapper hold_and_destroy.py MAPPINGS GRANTERS; a line on standard input
-tells it to go on. It tells first what is held and what that took, then how long the end took.
+usage: PYTHONPATH=/root/mapper hold_and_destroy.py MAPPINGS GRANTERS. Prints a JSON line with the
+number and the memory of the mappings, waits for a line on standard input, destroys the mapper, and
+prints a JSON line with the duration.
 """
 
 import json
@@ -9,33 +10,33 @@ import sys
 import time
 
 from granters import FIRST, Granters
+from hypfs_counters import read_counters
 from mapper import DEVICE, Mapper
-from usage import usage
 
 from xenlib_cffi.ctrl import Ctrl
 
 
-def free(ctrl: Ctrl) -> int:
-    """Pages that Xen has, or will have once they are scrubbed."""
+def free_pages(ctrl: Ctrl) -> int:
+    """Return the number of free pages, including those that Xen has yet to scrub."""
     info = ctrl.physinfo()
     return info.free_pages + info.scrub_pages
 
 
-def held(ctrl: Ctrl, mapper: Mapper, granters: Granters, grefs: int) -> dict:
-    """Map every reference twice, and tell what Xen has spent on it."""
-    before = free(ctrl)
+def hold(ctrl: Ctrl, mapper: Mapper, granters: Granters, grefs: int) -> dict:
+    """Map every reference twice; returns the number of mappings and the memory they use."""
+    before = free_pages(ctrl)
     mappings = sum(mapper.hold(g.domid, FIRST, grefs, DEVICE, 2) for g in granters)
-    pages = before - free(ctrl)
-    return {"held": mappings, "pages": pages, "usage": usage(mapper.domid)}
+    pages = before - free_pages(ctrl)
+    return {"held": mappings, "pages": pages, "usage": read_counters(mapper.domid)}
 
 
 def main(mappings: int, count: int) -> None:
     grefs = mappings // 2 // count
     with Ctrl() as ctrl, Granters(count, max(grefs, 1)) as granters, Mapper() as mapper:
         granters.grant(mapper.domid)
-        print(json.dumps(held(ctrl, mapper, granters, grefs) if grefs else {}), flush=True)
+        print(json.dumps(hold(ctrl, mapper, granters, grefs) if grefs else {}), flush=True)
         sys.stdin.readline()
-        mapper.let_go()
+        mapper.unmap_mailbox()
         domid, mapper.domid = mapper.domid, 0
         began = time.monotonic_ns()
         ctrl.destroy(domid)

@@ -1,8 +1,8 @@
-"""What scraping the agent costs this dom0, and what it grows to.
+"""Measures the duration of scrapes of the agent, and the agent's memory.
 
-arguments: how many empty domains there are beside; how many scrapes; how many rounds of
-the probe to wait for. Prints a JSON line: `took_s`, of each scrape, packed, with the client's
-own part; `page`, bytes of the last, unpacked; `rss`, bytes, after a tenth of it and at the end;
+arguments: number of additional empty domains; number of scrapes; number of probe rounds to wait
+for. Prints a JSON line: `took_s`, seconds of each gzip-compressed scrape, including the client;
+`page`, bytes of the last one, uncompressed; `rss`, bytes after a tenth of the run and at its end;
 `rounds`; `errors`.
 """
 
@@ -19,7 +19,7 @@ from patience import patient
 
 from xengt.bench.granters.empty_domains import EmptyDomains
 
-#: As little as a round can be where they are many: what grows does so with their number.
+#: Many rounds are as small as possible, because a leak would grow with their number.
 CONFIG = """
 [listen]
 port = 0
@@ -32,8 +32,8 @@ mappings = [{mappings}]
 """
 
 
-def resident(pid: int) -> int:
-    """Bytes that a process has in memory."""
+def resident_bytes(pid: int) -> int:
+    """Return the resident set size of a process in bytes."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return 1024 * int(text.split("VmRSS:")[1].split()[0])
 
@@ -41,33 +41,33 @@ def resident(pid: int) -> int:
 def scrape(address: str) -> tuple[float, bytes]:
     request = urllib.request.Request(f"http://{address}/metrics")
     request.add_header("Accept-Encoding", "gzip")
-    limit = patient(60)  # which takes a while itself
+    limit = patient(60)  # before the measurement, as it takes time itself
     began = time.monotonic()
     with urllib.request.urlopen(request, timeout=limit) as answer:  # noqa: S310 (our own)
         packed = answer.read()
     return time.monotonic() - began, gzip.decompress(packed)
 
 
-def number(page: bytes, name: str) -> float:
+def metric(page: bytes, name: str) -> float:
     (value,) = re.findall(rb"^%b (\S+)$" % re.escape(name.encode()), page, re.MULTILINE)
     return float(value)
 
 
-def scraped(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
+def scrape_agent(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
     address = json.loads(process.stdout.readline())["address"]
     took, rss, done = [], [], 0.0
     while len(took) < scrapes or done < rounds:
         seconds, page = scrape(address)
         took.append(seconds)
-        done = number(page, "xengt_probe_rounds_total")
+        done = metric(page, "xengt_probe_rounds_total")
         if not rss and len(took) >= scrapes / 10 and done >= rounds / 10:
-            rss.append(resident(process.pid))
+            rss.append(resident_bytes(process.pid))
     return {
         "took_s": took,
         "page": len(page),
-        "rss": [*rss, resident(process.pid)],
+        "rss": [*rss, resident_bytes(process.pid)],
         "rounds": done,
-        "errors": number(page, 'xengt_probe_errors_total{status="none"}'),
+        "errors": metric(page, 'xengt_probe_errors_total{status="none"}'),
     }
 
 
@@ -88,7 +88,7 @@ def main(domains: int, scrapes: int, rounds: int) -> dict:
             granter.references(domains)
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
             try:
-                return scraped(process, scrapes, rounds)
+                return scrape_agent(process, scrapes, rounds)
             finally:
                 process.terminate()
 

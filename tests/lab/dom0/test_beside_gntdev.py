@@ -1,4 +1,4 @@
-"""A page that Linux maps through gntdev, twice, mapped by hypercall as well."""
+"""A page that is mapped by hypercall while Linux maps it through gntdev."""
 
 import time
 
@@ -7,12 +7,12 @@ from patience import patient
 
 from xenlib_cffi.gnttab import GrantMapper
 
-#: an index into the maptrack stays below; on a hypervisor that has no other handles, all do
+#: first fast handle; handles of the maptrack, and all handles on stock, are lower
 FAST = 1 << 31
 
 
-def settled(table, gref: int, *, in_use: bool) -> bool:
-    """Whether Xen marks a reference so, once Linux has done what it does later."""
+def wait_until_marked(table, gref: int, *, in_use: bool) -> bool:
+    """Wait until Xen's marks of a reference are as expected; returns whether they are."""
     deadline = time.monotonic() + patient(300)
     while table.in_use(gref) != in_use and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -21,11 +21,11 @@ def settled(table, gref: int, *, in_use: bool) -> bool:
 
 @pytest.mark.parametrize("last", ["gntdev", "hypercall"])
 @pytest.mark.parametrize("first", ["gntdev", "hypercall"])
-def test_in_all_orders(empty, call, memory, first, last):
+def test_map_and_unmap_in_all_orders(empty, call, memory, first, last):
     domid, gref = empty[0].domid, empty[0].gref
     with memory.grant_table(domid, 1, writable=False) as table, GrantMapper() as mapper:
         pages = mapper.map([(domid, gref)]) if first == "gntdev" else None
-        # Three of them: whatever is made first, one finds no place in the granter's own entry.
+        # With three mappings, one does not fit into the granter's active entry in any order.
         held = call.map_device([(domid, gref)] * 3)
         pages = pages or mapper.map([(domid, gref)])
         assert bytes(pages.page(0)[:8]) == empty[0].pattern.to_bytes(8, "little")
@@ -38,7 +38,7 @@ def test_in_all_orders(empty, call, memory, first, last):
         else:
             pages.release()
             time.sleep(0.2)
-            assert settled(table, gref, in_use=True)
+            assert wait_until_marked(table, gref, in_use=True)
             assert call.unmap_device(held) == [0, 0, 0]
-        assert settled(table, gref, in_use=False)
+        assert wait_until_marked(table, gref, in_use=False)
         assert not table.in_use(empty[1].gref)

@@ -1,4 +1,4 @@
-"""Every call of the bindings, on the real hypervisor."""
+"""Every function of the bindings, on a real Xen."""
 
 import errno
 import gc
@@ -20,7 +20,7 @@ DOM0 = 0
 NO_DOMAIN = 0x7000
 
 
-def test_version_is_what_sysfs_says(ctrl):
+def test_version_agrees_with_sysfs(ctrl):
     version = ctrl.version()
     base = "/sys/hypervisor/version"
     major, minor, extra = (
@@ -28,7 +28,7 @@ def test_version_is_what_sysfs_says(ctrl):
     )
     assert (str(version.major), str(version.minor), version.extra) == (major, minor, extra)
     assert str(version) == f"{major}.{minor}{extra}"
-    # Linux hands the bytes on as Xen gives them.
+    # Linux exports the bytes unchanged.
     assert version.build_id == open("/sys/hypervisor/properties/buildid", "rb").read().hex()
     assert "console=com1" in version.commandline
     assert "xen-3.0-x86_64" in version.capabilities
@@ -36,7 +36,7 @@ def test_version_is_what_sysfs_says(ctrl):
     assert version.compile_date
 
 
-def test_xencall_knows_the_version_too(call, ctrl):
+def test_xencall_returns_the_version(call, ctrl):
     assert call.xen_version() == (ctrl.version().major, ctrl.version().minor)
     assert call.buffers_never_fault
 
@@ -51,7 +51,7 @@ def test_physinfo(ctrl):
     assert not machine.directio
 
 
-def test_a_domain_from_its_making_to_its_end(ctrl):
+def test_life_cycle_of_a_domain(ctrl):
     before = ctrl.physinfo().free_pages
     domid = ctrl.create_empty(b"xengt-test-12345", 7)
     try:
@@ -69,7 +69,7 @@ def test_a_domain_from_its_making_to_its_end(ctrl):
     assert ctrl.domain(domid) is None
 
 
-def test_failures_of_domains_name_call_and_domain(ctrl):
+def test_domain_errors_name_call_and_domain(ctrl):
     with pytest.raises(XenLibraryError, match=f"xc_domain_destroy on domain {NO_DOMAIN}: ESRCH"):
         ctrl.destroy(NO_DOMAIN)
     with pytest.raises(XenLibraryError, match="GNTST_bad_domain") as size:
@@ -79,7 +79,7 @@ def test_failures_of_domains_name_call_and_domain(ctrl):
         ctrl.populate(NO_DOMAIN, 5)
 
 
-def test_more_memory_than_there_is(ctrl, raw_domain):
+def test_populate_with_more_memory_than_free(ctrl, raw_domain):
     domid, _ = raw_domain
     too_many = ctrl.physinfo().free_pages + 10_000
     with pytest.raises(XenLibraryError, match=f"{too_many} pages for domain {domid}"):
@@ -90,15 +90,15 @@ def test_debug_keys_print_to_the_console_ring(ctrl):
     ctrl.console(clear=True)
     ctrl.send_debug_keys("h")
     for _ in range(50):
-        said = ctrl.console()
-        if "installed handlers" in said:
+        output = ctrl.console()
+        if "installed handlers" in output:
             break
-    assert "installed handlers" in said
+    assert "installed handlers" in output
     ctrl.console(clear=True)
     assert "installed handlers" not in ctrl.console()
 
 
-def test_a_grant_from_entry_to_unmap(call, memory, raw_domain):
+def test_life_cycle_of_a_grant(call, memory, raw_domain):
     domid, mfns = raw_domain
     with memory.map(domid, mfns) as pages:
         pages.page(1)[0:5] = b"hello"
@@ -150,13 +150,13 @@ def test_a_readonly_grant(call, memory, raw_domain):
                 assert bytes(pages.page(0)) == bytes(4096)
 
 
-def test_nothing_stays_mapped_of_references_one_of_which_is_refused(call, memory, empty):
+def test_a_refused_reference_undoes_the_whole_map(call, memory, empty):
     domid = empty[0].domid
-    wanted = [(domid, gref) for _, gref, _ in empty]
+    references = [(domid, gref) for _, gref, _ in empty]
     with memory.grant_table(domid, 1, writable=False) as table:
         with pytest.raises(GrantError, match="reference 400"):
-            call.map_device([*wanted, (domid, 400)])
-        assert not any(table.in_use(gref) for _, gref in wanted)
+            call.map_device([*references, (domid, 400)])
+        assert not any(table.in_use(gref) for _, gref in references)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_nothing_stays_mapped_of_references_one_of_which_is_refused(call, memory
         (None, 500, GrantStatus.GENERAL_ERROR),
     ],
 )
-def test_xens_word_for_what_it_refuses(call, empty, domid, gref, status):
+def test_errors_contain_xens_status(call, empty, domid, gref, status):
     domid = empty[0].domid if domid is None else domid
     with pytest.raises(GrantError) as refused:
         call.map_device([(domid, gref)])
@@ -176,17 +176,17 @@ def test_xens_word_for_what_it_refuses(call, empty, domid, gref, status):
     assert f"reference {gref} of domain {domid}" in str(refused.value)
 
 
-def test_more_operations_than_one_hypercall_takes(call, empty):
-    wanted = [(domid, gref) for domid, gref, _ in empty] * (MAX_BATCH // 64 + 1)
-    mappings = call.map_device(wanted)
-    assert len(mappings) == len(wanted) > MAX_BATCH
-    # A fast handle is two mappings' at most; every slow one is one mapping's.
+def test_more_operations_than_one_hypercall_accepts(call, empty):
+    references = [(domid, gref) for domid, gref, _ in empty] * (MAX_BATCH // 64 + 1)
+    mappings = call.map_device(references)
+    assert len(mappings) == len(references) > MAX_BATCH
+    # At most two mappings share a fast handle; slow handles are unique.
     shared = Counter(mapping.handle for mapping in mappings)
     assert all(count <= (2 if handle.FAST & value else 1) for value, count in shared.items())
     assert set(call.unmap_device(mappings)) == {GrantStatus.OKAY}
 
 
-def test_the_sweep_takes_one_page_and_no_other(call, memory, empty):
+def test_sweep_unmaps_one_page_only(call, memory, empty):
     domid, first, _ = empty[0]
     second = empty[1].gref
     mine, again, other = call.map_device([(domid, first), (domid, first), (domid, second)])
@@ -196,14 +196,14 @@ def test_the_sweep_takes_one_page_and_no_other(call, memory, empty):
             call.sweep(mine.bus_addr, handle.build(domid, first).value, 1)
             call.sweep(mine.bus_addr, handle.build(domid, first).value, 1)
             assert call.unmap_device([mine, again]) == [GrantStatus.BAD_HANDLE] * 2
-            # The host map, Linux's own, is still there and still right.
+            # Linux's host mapping of the page remains.
             assert table.in_use(first)
             assert int.from_bytes(pages.page(0)[0:8], "little") == empty[0].pattern
         assert table.in_use(second)
         assert call.unmap_device([other]) == [GrantStatus.OKAY]
 
 
-def test_unmapping_with_another_pages_address_changes_nothing(call, memory, empty):
+def test_unmap_with_a_wrong_address_changes_nothing(call, memory, empty):
     domid, gref, _ = empty[0]
     (mapping,) = call.map_device([(domid, gref)])
     wrong = GrantMapping(mapping.handle, mapping.bus_addr + 4096)
@@ -213,7 +213,7 @@ def test_unmapping_with_another_pages_address_changes_nothing(call, memory, empt
     assert call.unmap_device([mapping]) == [GrantStatus.OKAY]
 
 
-def test_sharing_with_oneself():
+def test_dom0_shares_with_itself():
     with GrantShare() as share, share.share(DOM0, 20) as shared:
         assert len(set(shared.references)) == shared.count == 20
         shared.page(7)[100:104] = b"seen"
@@ -221,15 +221,15 @@ def test_sharing_with_oneself():
             assert pages.page(0)[100:104] == b"seen"
 
 
-def test_a_share_for_reading_alone(call):
+def test_a_readonly_share(call):
     with GrantShare() as share, share.share(DOM0, 1, writable=False) as shared:
-        wanted = [(DOM0, shared.references[0])]
+        references = [(DOM0, shared.references[0])]
         with pytest.raises(GrantError):
-            call.map_device(wanted)
-        assert call.unmap_device(call.map_device(wanted, readonly=True)) == [GrantStatus.OKAY]
+            call.map_device(references)
+        assert call.unmap_device(call.map_device(references, readonly=True)) == [GrantStatus.OKAY]
 
 
-def test_gntallocs_limit_is_enospc():
+def test_exceeding_gntallocs_limit_is_enospc():
     limit = int(open("/sys/module/xen_gntalloc/parameters/limit").read())
     with GrantShare() as share, pytest.raises(XenLibraryError) as refused:
         share.share(DOM0, limit + 1)
@@ -240,7 +240,7 @@ def test_event_channels():
     with EventChannels() as channels:
         mine = channels.bind_unbound(DOM0)
         peer = channels.bind_interdomain(DOM0, mine)
-        # Xen itself marks a port that has just been connected.
+        # Xen marks a newly connected port as pending.
         assert channels.pending() == peer
         channels.notify(peer)
         assert channels.pending() == mine
@@ -287,7 +287,7 @@ def descriptors() -> int:
 
 
 @pytest.mark.parametrize("library", [Call, Ctrl, EventChannels, GrantMapper, GrantShare, HypFs])
-def test_handles_are_closed_once_and_also_by_the_collector(library):
+def test_handles_are_closed_once_and_by_garbage_collection(library):
     gc.collect()
     before = descriptors()
     with library() as handle:
@@ -301,13 +301,13 @@ def test_handles_are_closed_once_and_also_by_the_collector(library):
     assert descriptors() == before
 
 
-def test_mapped_pages_are_unmapped_by_the_collector(memory, empty):
+def test_garbage_collection_unmaps_pages(memory, empty):
     domid, gref, _ = empty[0]
     with memory.grant_table(domid, 1, writable=False) as table:
         mapper = GrantMapper()
         pages = mapper.map([(domid, gref)])
         assert table.in_use(gref)
-        # The pages keep their handle open, whichever is dropped first.
+        # The pages keep the handle open, independent of the order of collection.
         del mapper
         gc.collect()
         assert int.from_bytes(pages.page(0)[0:8], "little") == empty[0].pattern

@@ -1,4 +1,4 @@
-"""The timed loop, on the real hypervisor and the real gntdev."""
+"""The timed loop, on a real Xen and a real gntdev."""
 
 import struct
 import threading
@@ -30,13 +30,13 @@ def test_two_workers_record_every_call(engine, empty):
 def test_nothing_is_mapped_afterwards(engine, empty, memory):
     Loop(engine, halves(empty), batch=32, rounds=5).run()
     with memory.grant_table(empty[0].domid, 1, writable=False) as table:
-        deadline = time.monotonic() + patient(300)  # Linux unmaps what gntdev had some time later
+        deadline = time.monotonic() + patient(300)  # Linux unmaps gntdev's pages later
         while time.monotonic() < deadline and any(table.in_use(r.gref) for r in empty):
             time.sleep(0.05)
         assert not any(table.in_use(reference.gref) for reference in empty)
 
 
-def test_a_page_that_is_not_the_one_granted(empty):
+def test_a_page_with_wrong_content_is_an_error(empty):
     wrong = [*empty[:5], empty[5]._replace(pattern=1), *empty[6:]]
     with pytest.raises(GrantError, match="not the page granted") as found:
         Loop(LoopEngine.GNTDEV, [ThreadShare(0, wrong)], batch=4, rounds=50).run()
@@ -44,7 +44,7 @@ def test_a_page_that_is_not_the_one_granted(empty):
 
 
 @BOTH
-def test_a_page_that_changes_under_the_loop(engine, empty, memory, ctrl):
+def test_a_revoked_reference_ends_the_loop(engine, empty, memory, ctrl):
     del ctrl
     loop = Loop(engine, [ThreadShare(0, empty)], batch=4, seconds=60)
     domid, gref, _ = empty[9]
@@ -60,35 +60,35 @@ def test_a_page_that_changes_under_the_loop(engine, empty, memory, ctrl):
         loop.run()
     thread.join()
     if engine is LoopEngine.HYPERCALL:
-        # Revoking clears Xen's marks too, so the unmap may be what meets it first.
+        # Revoking also clears Xen's marks, so either the map or the unmap fails first.
         assert (found.value.domid, found.value.gref) == (domid, gref)
         assert found.value.status == GrantStatus.GENERAL_ERROR
 
 
-def test_the_cursor_tells_what_is_mapped(empty):
+def test_the_cursor_shows_the_mapped_batch(empty):
     cursor = memoryview(bytearray(8))
     loop = Loop(LoopEngine.HYPERCALL, [ThreadShare(0, empty, cursor)], batch=16, seconds=30)
-    seen = set()
+    values = set()
 
     def watch(_):
-        seen.update(struct.unpack("<Q", cursor)[0] for _ in range(10_000))
-        if {1, 17, 33, 49} <= seen:
+        values.update(struct.unpack("<Q", cursor)[0] for _ in range(10_000))
+        if {1, 17, 33, 49} <= values:
             loop.stop()
 
     loop.run_watched(watch)
-    assert seen <= {0, 1, 17, 33, 49}
-    assert {1, 17, 33, 49} <= seen
+    assert values <= {0, 1, 17, 33, 49}
+    assert {1, 17, 33, 49} <= values
     assert struct.unpack("<Q", cursor) == (0,)
 
 
-def test_a_rate_counts_from_the_intended_start(empty):
+def test_latency_counts_from_the_intended_start(empty):
     interval_ns = 5_000_000
     loop = Loop(
         LoopEngine.HYPERCALL, [ThreadShare(0, empty)], batch=1, rounds=100, interval_ns=interval_ns
     )
     loop.run()
     assert loop.elapsed_s == pytest.approx(0.5, rel=0.1)
-    # One that cannot be kept: every call starts later than it should have.
+    # At a rate that cannot be reached, every call starts late.
     late = Loop(
         LoopEngine.HYPERCALL, [ThreadShare(0, empty)], batch=64, rounds=1000, interval_ns=1000
     )

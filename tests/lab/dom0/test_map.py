@@ -1,4 +1,4 @@
-"""`xengt map` on what is really granted: shown, held, refused, and gone whatever ends it."""
+"""`xengt map` of real grants: its output, refused references, and no leaks after signals."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from xengt.sharing.references import format_grefs
 
 @pytest.fixture
 def shared():
-    """Three pages of dom0's, granted to dom0 itself."""
+    """References of three pages that dom0 grants to itself."""
     with shared_pages(0, 3, own=0) as references:
         yield [reference.gref for reference in references]
 
@@ -25,33 +25,33 @@ def xengt_map(*words):
     )
 
 
-def waits_until(condition):
+def wait_until(condition):
     end = time.monotonic() + patient(120)
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
     return condition()
 
 
-def test_what_is_shared_is_shown(shared):
+def test_shared_pages_are_reported(shared):
     done = xengt_map("0", format_grefs(shared), "--json")
     assert done.returncode == 0, done.stderr
     pages = json.loads(done.stdout)["pages"]
-    assert [seen["gref"] for seen in pages] == shared
-    assert all(seen["shared"] for seen in pages)
-    assert len({seen["sha256"] for seen in pages}) == 3
+    assert [page["gref"] for page in pages] == shared
+    assert all(page["shared"] for page in pages)
+    assert len({page["sha256"] for page in pages}) == 3
 
 
-def test_what_is_of_a_domain_is_shown(empty, memory):
+def test_a_page_of_a_domain_is_dumped(empty, memory):
     domid, gref, _ = empty[5]
     done = xengt_map(str(domid), str(gref), "--hexdump", "--writable")
     assert done.returncode == 0, done.stderr
     assert f"domain {domid} reference {gref}" in done.stdout
     with memory.grant_table(domid, 1, writable=False) as table:
-        # Linux gives a mapping back some time after it was asked.
-        assert waits_until(lambda: not table.in_use(gref))
+        # Linux unmaps asynchronously.
+        assert wait_until(lambda: not table.in_use(gref))
 
 
-def test_what_is_not_granted_is_named(raw_domain):
+def test_a_reference_without_a_grant_is_named(raw_domain):
     domid, _ = raw_domain
     done = xengt_map(str(domid), "9-11")
     assert done.returncode == 3
@@ -59,7 +59,7 @@ def test_what_is_not_granted_is_named(raw_domain):
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_stays_mapped(empty, memory, ending):
+def test_no_mapping_remains_after_a_signal(empty, memory, ending):
     domid, gref, _ = empty[0]
     words = ["xengt", "map", str(domid), str(gref), "--wait"]
     with memory.grant_table(domid, 1, writable=False) as table:
@@ -70,4 +70,4 @@ def test_nothing_stays_mapped(empty, memory, ending):
             held.send_signal(ending)
             code = held.wait(timeout=patient(300))
         assert code == (-signal.SIGKILL if ending == signal.SIGKILL else 0)
-        assert waits_until(lambda: not table.in_use(gref))
+        assert wait_until(lambda: not table.in_use(gref))

@@ -1,4 +1,4 @@
-"""The agent in a real dom0: what it shows, and that nothing of it stays, whatever ends it."""
+"""The agent in a real dom0: its metrics, its end by signals, and no leaks."""
 
 import signal
 import subprocess
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import waits_until
+from agent import wait_until
 from patience import patient
 
 from xengt.recovery import domain_owner, sweep
@@ -33,24 +33,26 @@ def agent(agents, tmp_path):
     return start
 
 
-def ours(ctrl):
+def own_domains(ctrl):
     return [domain.domid for domain in ctrl.domains() if domain_owner.is_ours(domain.uuid)]
 
 
-def test_a_probe_measures_and_the_host_is_told(agent, ctrl):
+def test_probe_and_host_metrics(agent, ctrl):
     one = agent()
-    assert waits_until(lambda: one.rounds() >= 2)
-    found = one.scraped()
-    (domid,) = ours(ctrl)
+    assert wait_until(lambda: one.rounds() >= 2)
+    found = one.scrape()
+    (domid,) = own_domains(ctrl)
     assert found["xengt_grant_frames", ("domid", str(domid))] >= 1
     assert found["xengt_domain_info", ("domid", "0"), ("dying", "no"), ("name", "Domain-0")] == 1
     assert {value for key, value in found.items() if key[0] == "xengt_probe_errors_total"} == {0}
     latencies = {key: value for key, value in found.items() if key[0].endswith("seconds_count")}
-    assert len(latencies) == 16  # two engines, batches, numbers of mappings and operations
+    assert (
+        len(latencies) == 16
+    )  # all combinations of two engines, batches, numbers of mappings and operations
     for (_, *labels), count in latencies.items():
         assert count >= 2 * 8 * int(dict(labels)["batch"])
         mean = found["xengt_probe_latency_seconds_sum", *labels] / count
-        # How they compare is not for a clock that is emulated, with eight calls a round.
+        # An emulated clock and eight calls per round are too imprecise to compare these values.
         assert 0 < found["xengt_probe_floor_seconds", *labels] < 10, labels
         assert 0 < mean < 10, labels
     if ("xengt_mappings", ("domid", "0"), ("record", "fast")) in found:
@@ -63,72 +65,72 @@ def test_a_probe_measures_and_the_host_is_told(agent, ctrl):
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_soon_and_leaves_nothing(agent, ctrl, ending):
+def test_a_signal_ends_the_agent_without_leaks(agent, ctrl, ending):
     one = agent()
-    assert waits_until(lambda: one.rounds() >= 1)
+    assert wait_until(lambda: one.rounds() >= 1)
     began = time.monotonic()
     one.process.send_signal(ending)
     assert one.process.wait(timeout=patient(300)) == 0
-    print("ended after", time.monotonic() - began)
-    assert ours(ctrl) == []
+    print(f"ended after {time.monotonic() - began:.2f} s")
+    assert own_domains(ctrl) == []
 
 
-def test_what_a_killed_one_left_the_next_one_takes_back(agent, ctrl):
+def test_the_next_agent_cleans_up_after_a_killed_one(agent, ctrl):
     first = agent()
-    assert waits_until(lambda: first.rounds() >= 1)
+    assert wait_until(lambda: first.rounds() >= 1)
     first.process.kill()
     first.process.wait()
-    left = set(sweep.abandoned_domains(ctrl))
-    assert len(left) == 1
+    abandoned = set(sweep.abandoned_domains(ctrl))
+    assert len(abandoned) == 1
     second = agent()
-    assert waits_until(lambda: second.rounds() >= 1)
-    assert waits_until(lambda: not left & {domain.domid for domain in ctrl.domains()})
+    assert wait_until(lambda: second.rounds() >= 1)
+    assert wait_until(lambda: not abandoned & {domain.domid for domain in ctrl.domains()})
     second.process.terminate()
     assert second.process.wait(timeout=patient(300)) == 0
-    assert ours(ctrl) == []
+    assert own_domains(ctrl) == []
 
 
-def named(one, name):
-    return any(key[0] == "xengt_domain_info" and ("name", name) in key for key in one.scraped())
+def shows_name(one, name):
+    return any(key[0] == "xengt_domain_info" and ("name", name) in key for key in one.scrape())
 
 
-def store(verb, path):
+def xenstore(verb, path):
     return subprocess.run([f"xenstore-{verb}", path], capture_output=True, text=True, check=False)
 
 
-def test_names_are_followed_and_the_status_is_in_xenstore(agent):
+def test_domain_names_are_updated_and_the_status_is_in_xenstore(agent):
     one = agent()
     status = "/local/domain/0/data/xengt/serve"
-    assert waits_until(lambda: store("read", f"{status}/state").stdout == "probing\n")
-    assert store("read", f"{status}/address").stdout.strip() == one.address
-    assert store("read", f"{status}/pid").stdout.strip() == str(one.process.pid)
-    assert waits_until(lambda: named(one, "guest"))
+    assert wait_until(lambda: xenstore("read", f"{status}/state").stdout == "probing\n")
+    assert xenstore("read", f"{status}/address").stdout.strip() == one.address
+    assert xenstore("read", f"{status}/pid").stdout.strip() == str(one.process.pid)
+    assert wait_until(lambda: shows_name(one, "guest"))
     subprocess.run(["xl", "rename", "guest", "other"], check=True)
     try:
-        assert waits_until(lambda: named(one, "other"))
-        assert not named(one, "guest")
+        assert wait_until(lambda: shows_name(one, "other"))
+        assert not shows_name(one, "guest")
     finally:
         subprocess.run(["xl", "rename", "other", "guest"], check=True)
     one.process.kill()
     one.process.wait()
     second = agent()
-    assert waits_until(
-        lambda: store("read", f"{status}/pid").stdout.strip() == str(second.process.pid)
+    assert wait_until(
+        lambda: xenstore("read", f"{status}/pid").stdout.strip() == str(second.process.pid)
     )
     second.process.terminate()
     second.process.wait(timeout=patient(300))
-    assert store("exists", status).returncode == 1
+    assert xenstore("exists", status).returncode == 1
 
 
-def test_a_storm_of_domains_leaves_no_series(agent, ctrl):
+def test_short_lived_domains_leave_no_series(agent, ctrl):
     one = agent()
-    assert waits_until(lambda: one.rounds() >= 1)
-    before = {key for key in one.scraped() if key[0] == "xengt_grant_frames"}
-    over, pages = threading.Event(), []
+    assert wait_until(lambda: one.rounds() >= 1)
+    before = {key for key in one.scrape() if key[0] == "xengt_grant_frames"}
+    stop, pages = threading.Event(), []
 
     def scrape():
-        while not over.is_set():
-            pages.append(one.scraped())
+        while not stop.is_set():
+            pages.append(one.scrape())
 
     scraping = threading.Thread(target=scrape)
     scraping.start()
@@ -137,32 +139,32 @@ def test_a_storm_of_domains_leaves_no_series(agent, ctrl):
             domid = ctrl.create_empty(b"xengt-test-storm", 4)
             ctrl.destroy(domid)
     finally:
-        over.set()
+        stop.set()
         scraping.join()
-    found = one.scraped()
+    found = one.scrape()
     assert {key for key in found if key[0] == "xengt_grant_frames"} == before
     assert found["xengt_host_read_failures_total",] == 0
     assert {value for key, value in found.items() if key[0] == "xengt_probe_errors_total"} == {0}
-    seen = {key for page in pages for key in page if key[0] == "xengt_grant_frames"}
-    print(f"{len(pages)} scrapes saw {len(seen - before)} of 100 domains")
+    observed = {key for page in pages for key in page if key[0] == "xengt_grant_frames"}
+    print(f"{len(pages)} scrapes saw {len(observed - before)} of 100 domains")
 
 
-def test_the_probe_keeps_to_its_budget(agent):
+def test_the_probe_stays_within_its_cpu_budget(agent):
     budget = 0.2
     one = agent(f"[probe]\ninterval_s = 0.01\ncpu_budget = {budget}\ncalls = 8\n")
-    assert waits_until(lambda: one.rounds() >= 1)
-    first, began = one.scraped(), time.monotonic()
-    assert waits_until(lambda: one.rounds() >= first["xengt_probe_rounds_total",] + 4)
-    last, ended = one.scraped(), time.monotonic()
+    assert wait_until(lambda: one.rounds() >= 1)
+    first, began = one.scrape(), time.monotonic()
+    assert wait_until(lambda: one.rounds() >= first["xengt_probe_rounds_total",] + 4)
+    last, ended = one.scrape(), time.monotonic()
     used = last["xengt_probe_cpu_seconds_total",] - first["xengt_probe_cpu_seconds_total",]
     print(f"{used / (ended - began):.4f} of a vCPU, of {budget}")
-    # From one round's beginning to another's: what is waited for the last one is not in it.
+    # The interval spans four rounds, but does not contain the pause after the last one.
     assert used * 3 / 4 < budget * (ended - began)
     stat = Path(f"/proc/{one.process.pid}/stat").read_text().rpartition(")")[2].split()
     assert last["xengt_probe_cpu_seconds_total",] <= sum(map(int, stat[11:13])) / 100 + 0.02
 
 
-def test_a_port_in_use_is_told(agent, tmp_path):
+def test_a_port_in_use_is_reported(agent, tmp_path):
     one = agent()
     config = tmp_path / "other.toml"
     config.write_text(f"[listen]\nport = {one.address.rpartition(':')[2]}\n")
@@ -173,10 +175,10 @@ def test_a_port_in_use_is_told(agent, tmp_path):
     assert f"cannot listen on {one.address}: Address already in use" in done.stderr
 
 
-def test_a_benchmark_beside_it_is_not_disturbed(agent):
+def test_the_probe_pauses_during_a_benchmark(agent):
     one = agent()
-    assert waits_until(lambda: one.rounds() >= 1)
-    # It waits for a round that is being taken; then rounds wait for it.
+    assert wait_until(lambda: one.rounds() >= 1)
+    # The benchmark waits for a running round; afterwards rounds are skipped until it ends.
     done = subprocess.run(
         ["xengt", "bench", "--duration", "5", "--json", "-"],
         capture_output=True,
@@ -184,5 +186,5 @@ def test_a_benchmark_beside_it_is_not_disturbed(agent):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert waits_until(lambda: one.scraped()["xengt_probe_rounds_skipped_total",] >= 1)
+    assert wait_until(lambda: one.scrape()["xengt_probe_rounds_skipped_total",] >= 1)
     assert one.process.poll() is None

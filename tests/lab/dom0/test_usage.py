@@ -1,4 +1,4 @@
-"""`xengt usage` against a truth made on purpose: mappings held, refused and given back."""
+"""`xengt usage` against known numbers of mappings: made, refused and unmapped."""
 
 import subprocess
 import threading
@@ -17,7 +17,7 @@ from xenlib_cffi.hypfs import HypFs
 with Ctrl() as opened:
     KIND = maptrack.detect(opened.version().commandline)
 counted = pytest.mark.skipif(KIND == "stock", reason="stock Xen counts no mappings")
-#: in the order of the document's
+#: hypfs names, in the order of COUNTS
 NAMES = (
     *("frames", "max-frames", "maptrack-frames", "max-maptrack-frames"),
     *("fast-live", "fast-maps", "slow-live", "slow-maps"),
@@ -26,7 +26,7 @@ LIVE_AND_EVER = ("fast_live", "fast_maps", "slow_live", "slow_maps")
 
 
 def xenhypfs(path):
-    """What Xen's own tool reads."""
+    """Return the value that Xen's own tool reads."""
     return subprocess.check_output(["xenhypfs", "cat", path], text=True).strip()
 
 
@@ -34,14 +34,14 @@ def row(domid=0):
     return next(each for each in read_usage().domains if each.domid == domid)
 
 
-def made():
-    """What dom0 has mapped: fast live and ever, slow live and ever."""
+def dom0_counters():
+    """Return dom0's counters: fast mappings, live and ever made, then slow ones."""
     own = row()
     return tuple(getattr(own, key) for key in LIVE_AND_EVER)
 
 
-def after(before, *, fast=0, slow=0, ended=False):
-    """What `made` is to be after so many mappings; with fast entries off they are slow ones."""
+def expected_counters(before, *, fast=0, slow=0, ended=False):
+    """Return the counters expected after more mappings; without fast entries all are slow."""
     if KIND != "fast":
         fast, slow = 0, fast + slow
     live = 0 if ended else 1
@@ -49,44 +49,46 @@ def after(before, *, fast=0, slow=0, ended=False):
     return tuple(figure + step for figure, step in zip(before, steps, strict=True))
 
 
-def comes_to_be(expected):
-    """Linux gives gntdev's mappings back some time after it was asked."""
+def wait_for_counters(expected):
+    """Wait for expected counters, as Linux unmaps gntdev's pages asynchronously."""
     deadline = time.monotonic() + patient(300)
-    while (found := made()) != expected and time.monotonic() < deadline:
+    while (found := dom0_counters()) != expected and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
 
 
 @counted
 def test_two_mappings_of_a_reference_are_fast_and_the_third_is_slow(call, empty):
-    wanted = [(domid, gref) for domid, gref, _ in empty]
-    before = made()
-    held = call.map_device(wanted)
-    assert made() == after(before, fast=64)
-    held += call.map_device(wanted)
-    assert made() == after(before, fast=128)
-    third = call.map_device(wanted)
-    assert made() == after(before, fast=128, slow=64)
+    references = [(domid, gref) for domid, gref, _ in empty]
+    before = dom0_counters()
+    held = call.map_device(references)
+    assert dom0_counters() == expected_counters(before, fast=64)
+    held += call.map_device(references)
+    assert dom0_counters() == expected_counters(before, fast=128)
+    third = call.map_device(references)
+    assert dom0_counters() == expected_counters(before, fast=128, slow=64)
     assert set(call.unmap_device(third)) == {GrantStatus.OKAY}
-    assert made() == after(after(before, fast=128), slow=64, ended=True)
+    assert dom0_counters() == expected_counters(
+        expected_counters(before, fast=128), slow=64, ended=True
+    )
     assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
-    assert made() == after(before, fast=128, slow=64, ended=True)
-    # The granter has mapped nothing.
-    granter = row(wanted[0][0])
+    assert dom0_counters() == expected_counters(before, fast=128, slow=64, ended=True)
+    # The granter itself maps nothing.
+    granter = row(references[0][0])
     assert [getattr(granter, key) for key in LIVE_AND_EVER] == [0, 0, 0, 0]
 
 
 @counted
-def test_the_toolstacks_references_are_slow(call, memory, raw_domain):
+def test_mappings_of_the_toolstacks_references_are_slow(call, memory, raw_domain):
     domid, mfns = raw_domain
     with memory.grant_table(domid, 1) as table:
         for gref, mfn in ((0, mfns[0]), (7, mfns[1]), (8, mfns[2])):
             table.permit(gref, 0, mfn)
-        before = made()
+        before = dom0_counters()
         held = call.map_device([(domid, 0), (domid, 7), (domid, 8)])
-        assert made() == after(before, fast=1, slow=2)
+        assert dom0_counters() == expected_counters(before, fast=1, slow=2)
         assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
-        assert made() == after(before, fast=1, slow=2, ended=True)
+        assert dom0_counters() == expected_counters(before, fast=1, slow=2, ended=True)
 
 
 @counted
@@ -97,72 +99,72 @@ def test_references_that_no_handle_can_name_are_slow(call, memory, ctrl):
         with memory.grant_table(domid, 129) as table:
             table.permit(65_535, 0, mfns[0])
             table.permit(65_536, 0, mfns[1])
-            before = made()
+            before = dom0_counters()
             held = call.map_device([(domid, 65_535), (domid, 65_536)])
-            assert made() == after(before, fast=1, slow=1)
+            assert dom0_counters() == expected_counters(before, fast=1, slow=1)
             if KIND == "fast":
                 assert held[0].handle == 0x8000FFFF | domid << 16
             assert held[1].handle < 1 << 31
             assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
-            assert made() == after(before, fast=1, slow=1, ended=True)
+            assert dom0_counters() == expected_counters(before, fast=1, slow=1, ended=True)
         assert (row(domid).grant_frames, row(domid).max_grant_frames) == (129, 129)
     finally:
         ctrl.destroy(domid)
 
 
 @counted
-def test_what_is_refused_is_not_counted(call, empty):
+def test_refused_maps_are_not_counted(call, empty):
     domid = empty[0].domid
-    before = made()
+    before = dom0_counters()
     for gref in (3, 400, 1 << 20):
         with pytest.raises(GrantError):
             call.map_device([(domid, gref)])
-    assert made() == before
+    assert dom0_counters() == before
 
 
 @counted
-def test_linux_maps_each_page_twice_and_gives_both_back(empty):
-    before = made()
+def test_gntdev_maps_each_page_twice_and_unmaps_both(empty):
+    before = dom0_counters()
     with GrantMapper() as mapper, mapper.map([(domid, gref) for domid, gref, _ in empty]):
-        own = made()
-        # Kernel address and user PTE; a pair whose address tags are the same by chance is slow.
+        own = dom0_counters()
+        # Linux maps at a kernel address and a user PTE; if their tags are equal, one is slow.
         assert own[0] + own[2] == before[0] + before[2] + 128
         assert own[2] - before[2] <= 4 or KIND != "fast"
     ended = (before[0], own[1], before[2], own[3])
-    assert comes_to_be(ended) == ended
+    assert wait_for_counters(ended) == ended
 
 
 @counted
 def test_maptrack_frames_grow_with_slow_mappings_alone(call, empty):
-    wanted = [(domid, gref) for domid, gref, _ in empty]
+    references = [(domid, gref) for domid, gref, _ in empty]
     before = row()
-    held = call.map_device(wanted * 2)
+    held = call.map_device(references * 2)
     if KIND == "fast":
         assert row().maptrack_frames == before.maptrack_frames
-    # Spread out, as a reference cannot be mapped more than 127 times.
-    held += call.map_device(wanted * 48)
+    # Over all references, as each cannot be mapped more than 127 times.
+    held += call.map_device(references * 48)
     full = row()
     assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
-    assert full.slow_live >= 48 * len(wanted)
+    assert full.slow_live >= 48 * len(references)
     assert full.slow_live / 256 <= full.maptrack_frames <= full.max_maptrack_frames
-    # What was needed before, by whichever test, is still there.
+    # Xen does not free maptrack frames, so an earlier test may have allocated them.
     needed = -(-full.slow_live // 256)
     assert full.maptrack_frames > before.maptrack_frames or before.maptrack_frames >= needed
 
 
 @counted
-def test_hypfs_itself_says_the_same(call, empty):
+def test_counts_agree_with_hypfs(call, empty):
     held = call.map_device([(empty[0].domid, empty[0].gref)] * 3)
     usage = read_usage()
     with HypFs() as hypfs:
         assert set(hypfs.list("/gnttab")) == {str(each.domid) for each in usage.domains}
         for each in usage.domains:
-            said = [xenhypfs(f"/gnttab/{each.domid}/{name}") for name in NAMES]
-            assert said == [str(getattr(each, key)) for key in COUNTS]
+            printed = [xenhypfs(f"/gnttab/{each.domid}/{name}") for name in NAMES]
+            assert printed == [str(getattr(each, key)) for key in COUNTS]
     call.unmap_device(held)
 
 
-def test_frames_are_what_xen_answers_and_grow_with_the_table(ctrl, memory, raw_domain):
+def test_frames_agree_with_xen_and_grow_with_the_table(ctrl, memory, raw_domain):
     domid, _ = raw_domain
     for frames in (1, 3):
         with memory.grant_table(domid, frames):
@@ -177,7 +179,7 @@ def test_frames_are_what_xen_answers_and_grow_with_the_table(ctrl, memory, raw_d
     assert names[domid] is None
 
 
-def test_a_domain_that_is_kept_by_a_mapping_is_dying_and_then_gone(ctrl, call, memory):
+def test_a_destroyed_domain_is_dying_while_mapped(ctrl, call, memory):
     domid = ctrl.create_empty(b"xengt-test-12345", 4)
     try:
         (mfn,) = ctrl.populate(domid, 1)
@@ -195,7 +197,7 @@ def test_a_domain_that_is_kept_by_a_mapping_is_dying_and_then_gone(ctrl, call, m
     assert domid not in {each.domid for each in read_usage().domains}
 
 
-def test_domains_come_and_go_while_it_reads(ctrl):
+def test_domains_appear_and_disappear_during_readings(ctrl):
     done = threading.Event()
     count = 0
     usual = len(read_usage().domains)
@@ -204,7 +206,7 @@ def test_domains_come_and_go_while_it_reads(ctrl):
         nonlocal count
         while not done.is_set():
             domid = ctrl.create_empty(b"xengt-test-12345", 4)
-            # Some live for longer than a reading takes, some do not.
+            # Some domains live longer than a reading takes, others do not.
             time.sleep(count % 3 * 0.1)
             ctrl.destroy(domid)
             count += 1
@@ -214,7 +216,7 @@ def test_domains_come_and_go_while_it_reads(ctrl):
     thread = threading.Thread(target=come_and_go)
     thread.start()
     try:
-        # Until one was seen, or none of this shows anything.
+        # Continue until a reading contains such a domain; otherwise the test is meaningless.
         while count < 20 or max((len(u.domains) for u in readings), default=0) <= usual:
             assert time.monotonic() < deadline
             readings.append(read_usage())
@@ -230,6 +232,6 @@ def test_domains_come_and_go_while_it_reads(ctrl):
 
 @counted
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_of_it_can_be_written(name):
+def test_counters_are_readonly(name):
     with HypFs() as hypfs, pytest.raises(XenLibraryError, match="xenhypfs_write"):
         hypfs.write(f"/gnttab/0/{name}", "7")

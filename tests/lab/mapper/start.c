@@ -1,10 +1,10 @@
 /*
- * Starts the mapper without xl: as a domain of a chosen number, in a tenth of
- * the time, and gone when xc_domain_destroy returns. It runs in dom0.
+ * Starts a mapper without xl, which takes a tenth of the time, permits to choose
+ * the domid, and lets xc_domain_destroy remove the domain completely. Runs in dom0.
  *
  *     start KERNEL UUID MAPTRACK_FRAMES [DOMID]
  *
- * Prints the domid and the machine frame of the console's ring.
+ * Prints the domid and the machine frame of the console ring.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,20 +15,20 @@
 
 #define MEMORY_MB 16
 
-static void check(int bad, const char *what)
+static void check(int failed, const char *name)
 {
-    if (bad) {
-        perror(what);
+    if (failed) {
+        perror(name);
         exit(1);
     }
 }
 
-static void take_uuid(const char *text, xen_domain_handle_t handle)
+static void parse_uuid(const char *text, xen_domain_handle_t handle)
 {
     for (int i = 0; i < 16; i++) {
         unsigned int byte = 0;
 
-        check(sscanf(text + 2 * i, "%2x", &byte) != 1, "the uuid");
+        check(sscanf(text + 2 * i, "%2x", &byte) != 1, "cannot parse UUID");
         handle[i] = byte;
     }
 }
@@ -71,9 +71,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: start KERNEL UUID MAPTRACK_FRAMES [DOMID]\n");
         return 2;
     }
-    take_uuid(argv[2], config.handle);
+    parse_uuid(argv[2], config.handle);
     config.max_maptrack_frames = atoi(argv[3]);
-    domid = argc > 4 ? atoi(argv[4]) : 0; /* 0: the next one free */
+    domid = argc > 4 ? atoi(argv[4]) : 0; /* 0: the next free one */
     check(xc_domain_create(xch, &domid, &config), "xc_domain_create");
     console = build(xch, domid, argv[1]);
     check(xc_domain_unpause(xch, domid), "xc_domain_unpause");

@@ -6,7 +6,7 @@
 
 #include "granter.h"
 
-#define ROOM_KB (4 * 32) /* what Xen itself accounts to a domain */
+#define XEN_OVERHEAD_KB (4 * 32) /* memory that Xen itself accounts to a domain */
 #define STAMP 0x67720000u
 
 static struct granter granters[GRANTERS];
@@ -14,7 +14,7 @@ static struct granter granters[GRANTERS];
 struct granter *granter_make(const char *name, unsigned int frames, unsigned int pages)
 {
     struct xen_domctl_createdomain config = {
-        .handle = "xengt", /* what this tree looks for when it looks for what was left */
+        .handle = "xengt", /* the prefix by which print_leftovers.py finds domains of xengt */
         .max_vcpus = 1,
         .max_evtchn_port = -1,
         .max_grant_frames = (int32_t)frames,
@@ -22,7 +22,7 @@ struct granter *granter_make(const char *name, unsigned int frames, unsigned int
         .grant_opts = XEN_DOMCTL_GRANT_version(1),
     };
     struct granter *granter = granters;
-    uint64_t *memory_of_it;
+    uint64_t *content;
 
     while (granter->made)
         if (++granter == granters + GRANTERS)
@@ -32,37 +32,37 @@ struct granter *granter_make(const char *name, unsigned int frames, unsigned int
     granter->pages = pages;
     granter->domid = 0;
     if (xc_domain_create(xch, &granter->domid, &config))
-        err(3, "the domain of granter %s cannot be made", name);
+        err(3, "cannot create the domain of granter %s", name);
     granter->made = true;
     granter->mfns = calloc(pages, sizeof(xen_pfn_t));
     for (unsigned int i = 0; i < pages; i++)
         granter->mfns[i] = i;
-    if (xc_domain_setmaxmem(xch, granter->domid, pages * 4 + ROOM_KB) ||
+    if (xc_domain_setmaxmem(xch, granter->domid, pages * 4 + XEN_OVERHEAD_KB) ||
         xc_domain_populate_physmap_exact(xch, granter->domid, pages, 0, 0, granter->mfns))
-        err(3, "no %u pages for granter %s", pages, name);
-    memory_of_it = xenforeignmemory_map(memory, granter->domid, PROT_READ | PROT_WRITE, pages,
+        err(3, "cannot allocate %u pages for granter %s", pages, name);
+    content = xenforeignmemory_map(memory, granter->domid, PROT_READ | PROT_WRITE, pages,
                                         granter->mfns, NULL);
-    if (!memory_of_it)
-        err(3, "the pages of granter %s cannot be written", name);
+    if (!content)
+        err(3, "cannot map the pages of granter %s", name);
     for (unsigned int i = 0; i < pages; i++)
-        memory_of_it[i * (PAGE / 8)] = granter_stamp(granter, i);
-    xenforeignmemory_unmap(memory, memory_of_it, pages);
+        content[i * (PAGE / 8)] = granter_stamp(granter, i);
+    xenforeignmemory_unmap(memory, content, pages);
     granter->resource = xenforeignmemory_map_resource(
         memory, (domid_t)granter->domid, XENMEM_resource_grant_table,
         XENMEM_resource_grant_table_id_shared, 0, frames, (void **)&granter->table,
         PROT_READ | PROT_WRITE, 0);
     if (!granter->resource)
-        err(3, "the %u grant frames of granter %s cannot be mapped", frames, name);
+        err(3, "cannot map the %u grant frames of granter %s", frames, name);
     return granter;
 }
 
 struct granter *granter_named(const char *name)
 {
-    /* The newest of a name: a name can be given again. */
+    /* Names can be reused: search the newest granter first. */
     for (struct granter *granter = granters + GRANTERS; granter-- > granters;)
         if (granter->made && !strcmp(granter->name, name))
             return granter;
-    errx(2, "there is no granter %s", name);
+    errx(2, "unknown granter %s", name);
 }
 
 struct granter *granter_at(unsigned int index)
@@ -87,15 +87,15 @@ void granter_permit(struct granter *granter, uint32_t gref, unsigned int page, b
     permitted->flags = 0;
     permitted->domid = mapper;
     permitted->frame = (uint32_t)granter->mfns[page];
-    __sync_synchronize(); /* Xen takes the entry for valid once it has flags */
+    __sync_synchronize(); /* the entry is valid once flags is set */
     permitted->flags = GTF_permit_access | (readonly ? GTF_readonly : 0);
 }
 
 unsigned int granter_flags(const struct granter *granter, uint32_t gref)
 {
-    const grant_entry_v1_t *seen = entry(granter, gref);
+    const grant_entry_v1_t *found = entry(granter, gref);
 
-    return seen ? *(volatile const uint16_t *)&seen->flags : 0;
+    return found ? *(volatile const uint16_t *)&found->flags : 0;
 }
 
 void granter_destroy(struct granter *granter)
@@ -106,7 +106,7 @@ void granter_destroy(struct granter *granter)
     if (granter->resource)
         xenforeignmemory_unmap_resource(memory, granter->resource);
     if (xc_domain_destroy(xch, granter->domid))
-        warn("domain %u, granter %s, cannot be destroyed", granter->domid, granter->name);
+        warn("cannot destroy domain %u of granter %s", granter->domid, granter->name);
 }
 
 const char *granter_state(const struct granter *granter, double seconds)

@@ -1,4 +1,4 @@
-/* Domains without a guest OS whose pages are granted, and whose grant tables are seen, from here. */
+/* Granters: domains without a guest OS whose pages and grant tables this program maps. */
 #ifndef SEMANTICS_GRANTER_H
 #define SEMANTICS_GRANTER_H
 
@@ -19,30 +19,30 @@ struct granter {
     bool made, destroyed;
 };
 
-/* A domain of `frames` grant frames and `pages` pages; each page says its granter and number. */
+/* Creates a granter with `frames` grant frames and `pages` pages, each page with its stamp. */
 struct granter *granter_make(const char *name, unsigned int frames, unsigned int pages);
 
-/* The one of this name, or the program ends. */
+/* Returns the newest granter of this name; exits if there is none. */
 struct granter *granter_named(const char *name);
 
-/* All that were made, in the order they were; NULL after the last. */
+/* Returns the granters in the order of their creation; NULL after the last. */
 struct granter *granter_at(unsigned int index);
 
 void granter_permit(struct granter *granter, uint32_t gref, unsigned int page, bool readonly,
                     domid_t mapper);
 
-/* The flags of an entry, 0 when the entry is not there. */
+/* Returns the flags of a grant entry; 0 if the table does not contain it. */
 unsigned int granter_flags(const struct granter *granter, uint32_t gref);
 
 void granter_destroy(struct granter *granter);
 
-/* Waits until the domain is gone from Xen, at most `seconds`: "gone", or what it still is. */
+/* Waits up to `seconds` for the end of the domain; returns "gone", "dying" or "alive". */
 const char *granter_state(const struct granter *granter, double seconds);
 
-/* What page `page` of a granter begins with. */
+/* Returns the stamp: the first 8 bytes of page `page` of a granter. */
 uint64_t granter_stamp(const struct granter *granter, unsigned int page);
 
-/* Whose page begins with this, as "NAME.PAGE", or "?": in a buffer of the function's own. */
+/* Returns the page with this stamp as "NAME.PAGE", or "?", in a static buffer. */
 const char *granter_of_stamp(uint64_t stamp);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * Unmaps handles that name nothing of this program's, very many, and counts what Xen says.
+ * Unmaps COUNT handles of no mapping of this program, and counts the statuses that Xen returns.
  *
  * usage: junk KIND COUNT SEED ADDRESS DOMID...
- * KIND: random   any 32 bits
- *       foreign  as a fast handle would name a reference of one of the DOMIDs
- *       near     as foreign, each reference with one bit of the handle wrong
- * ADDRESS: what dev_bus_addr is: random, or own, the frame of a page that this program has mapped
- * itself, twice, as a device; it must be mapped as before afterwards.
- * prints: a line for each status that was seen: the status, and how often
+ * KIND: random   32 random bits
+ *       foreign  the fast handle of a reference of one of the DOMIDs
+ *       near     as foreign, with one bit inverted
+ * ADDRESS: the value of dev_bus_addr: random, or own, the address of a page of which this program
+ * has two device mappings. These mappings must remain.
+ * prints: a line for each status that occurred: the status, and its count
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static uint64_t next(void) /* xorshift64* */
     return state * 0x2545f4914f6cdd1dull;
 }
 
-static uint32_t invent(const char *kind, char **domids, unsigned int count)
+static uint32_t random_handle(const char *kind, char **domids, unsigned int count)
 {
     uint64_t chance = next();
     uint32_t domid, gref, handle;
@@ -37,7 +37,7 @@ static uint32_t invent(const char *kind, char **domids, unsigned int count)
     if (!strcmp(kind, "random"))
         return (uint32_t)(chance >> 16);
     domid = (uint32_t)atoi(domids[chance % count]);
-    /* Mostly the references that are in use, which are few and low. */
+    /* Mostly low references, because those are in use. */
     gref = chance >> 60 ? (uint32_t)(chance >> 20) & 0x7ff : (uint32_t)(chance >> 20) & 0xffff;
     handle = FAST | domid << 16 | gref;
     return strcmp(kind, "near") ? handle : handle ^ 1u << (chance >> 36) % 32;
@@ -45,7 +45,7 @@ static uint32_t invent(const char *kind, char **domids, unsigned int count)
 
 int main(int argc, char **argv)
 {
-    static unsigned int seen[512];
+    static unsigned int counts[512];
     gnttab_unmap_grant_ref_t ops[BATCH];
     gnttab_map_grant_ref_t own[2];
     struct granter *granter;
@@ -61,13 +61,13 @@ int main(int argc, char **argv)
         own[i] = (gnttab_map_grant_ref_t){
             .flags = GNTMAP_device_map, .ref = GREF, .dom = (domid_t)granter->domid};
     if (grant_op(GNTTABOP_map_grant_ref, own, sizeof(own[0]), 2) || own[0].status || own[1].status)
-        errx(3, "the page of this program's own cannot be mapped");
+        errx(3, "cannot map this program's own page");
     flags = granter_flags(granter, GREF);
 
     for (unsigned int done = 0, count = (unsigned int)atoi(argv[2]); done < count; done += BATCH) {
         for (int i = 0; i < BATCH; i++) {
             do
-                ops[i].handle = invent(argv[1], argv + 5, (unsigned int)argc - 5);
+                ops[i].handle = random_handle(argv[1], argv + 5, (unsigned int)argc - 5);
             while (ops[i].handle == own[0].handle || ops[i].handle == own[1].handle);
             ops[i].host_addr = 0;
             ops[i].dev_bus_addr = strcmp(argv[4], "own") ? next() >> 12 & ~0xfffull
@@ -77,21 +77,21 @@ int main(int argc, char **argv)
         if (grant_op(GNTTABOP_unmap_grant_ref, ops, sizeof(ops[0]), BATCH))
             err(3, "GNTTABOP_unmap_grant_ref");
         for (int i = 0; i < BATCH; i++)
-            seen[256 + ops[i].status]++;
+            counts[256 + ops[i].status]++;
     }
     if (granter_flags(granter, GREF) != flags)
-        errx(3, "what this program has mapped is no longer so");
+        errx(3, "the marks of this program's own mappings have changed");
     for (int i = 0; i < 2; i++)
         ops[i] = (gnttab_unmap_grant_ref_t){
             .handle = own[i].handle, .dev_bus_addr = own[i].dev_bus_addr};
     if (grant_op(GNTTABOP_unmap_grant_ref, ops, sizeof(ops[0]), 2) || ops[0].status ||
         ops[1].status)
-        errx(3, "what this program has mapped cannot be unmapped");
+        errx(3, "cannot unmap this program's own mappings");
     granter_destroy(granter);
     if (strcmp(granter_state(granter, 5), "gone"))
-        errx(3, "the domain of this program's own does not go");
+        errx(3, "this program's own domain still exists");
     for (int i = 0; i < 512; i++)
-        if (seen[i])
-            printf("%d %u\n", i - 256, seen[i]);
+        if (counts[i])
+            printf("%d %u\n", i - 256, counts[i]);
     return 0;
 }

@@ -16,7 +16,7 @@ struct mapping *mapping_named(const char *name)
     for (unsigned int i = used; i-- > 0;)
         if (!strcmp(mappings[i].name, name))
             return &mappings[i];
-    errx(2, "there is no mapping %s", name);
+    errx(2, "unknown mapping %s", name);
 }
 
 int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint32_t flags,
@@ -49,7 +49,7 @@ int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint3
     return op.status;
 }
 
-void mappings_end(const struct unmapping *what, unsigned int count, int *statuses)
+void mappings_end(const struct unmapping *unmaps, unsigned int count, int *statuses)
 {
     gnttab_unmap_grant_ref_t ops[BATCH];
 
@@ -57,22 +57,22 @@ void mappings_end(const struct unmapping *what, unsigned int count, int *statuse
         errx(2, "more than %d operations in a batch", BATCH);
     for (unsigned int i = 0; i < count; i++)
         ops[i] = (gnttab_unmap_grant_ref_t){
-            .host_addr = what[i].host_addr,
-            .dev_bus_addr = what[i].dev_bus_addr,
-            .handle = what[i].handle,
-            .status = 1, /* no GNTST_*: what Xen did not come to says this */
+            .host_addr = unmaps[i].host_addr,
+            .dev_bus_addr = unmaps[i].dev_bus_addr,
+            .handle = unmaps[i].handle,
+            .status = 1, /* no GNTST_* value: remains if Xen does not reach the operation */
         };
     if (grant_op(GNTTABOP_unmap_grant_ref, ops, sizeof(ops[0]), count))
         err(3, "GNTTABOP_unmap_grant_ref");
     for (unsigned int i = 0; i < count; i++) {
-        struct mapping *mapping = what[i].mapping;
+        struct mapping *mapping = unmaps[i].mapping;
 
         statuses[i] = ops[i].status;
         if (!mapping || ops[i].status != GNTST_okay)
             continue;
-        if (what[i].host_addr)
+        if (unmaps[i].host_addr)
             mapping->flags &= ~(uint32_t)GNTMAP_host_map;
-        if (what[i].dev_bus_addr)
+        if (unmaps[i].dev_bus_addr)
             mapping->flags &= ~(uint32_t)GNTMAP_device_map;
         if (!(mapping->flags & (GNTMAP_host_map | GNTMAP_device_map)))
             mapping->flags = 0;
@@ -110,15 +110,15 @@ static struct unmapping whole(struct mapping *mapping)
 
 unsigned int mappings_end_all(const char *name)
 {
-    struct unmapping what[BATCH];
+    struct unmapping unmaps[BATCH];
     int statuses[BATCH];
     unsigned int queued = 0, refused = 0;
 
     for (unsigned int i = 0; i < used; i++) {
         if (mappings[i].flags && (!name || !strcmp(mappings[i].name, name)))
-            what[queued++] = whole(&mappings[i]);
+            unmaps[queued++] = whole(&mappings[i]);
         if (queued == BATCH || (queued && i + 1 == used)) {
-            mappings_end(what, queued, statuses);
+            mappings_end(unmaps, queued, statuses);
             while (queued)
                 refused += statuses[--queued] != GNTST_okay;
         }

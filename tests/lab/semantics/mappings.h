@@ -1,4 +1,4 @@
-/* Mappings by name, and the grant operations that make, change and end them. */
+/* Named mappings, and the grant operations that create, replace and unmap them. */
 #ifndef SEMANTICS_MAPPINGS_H
 #define SEMANTICS_MAPPINGS_H
 
@@ -11,32 +11,32 @@
 struct mapping {
     char name[NAME_SIZE];
     struct granter *granter;
-    uint32_t gref, handle, flags; /* flags: GNTMAP_*, of what is still mapped */
+    uint32_t gref, handle, flags; /* flags: GNTMAP_* of the parts that are still mapped */
     int slot;
     uint64_t bus_addr;
 };
 
-/* What an unmap is told. */
+/* The arguments of an unmap. */
 struct unmapping {
-    struct mapping *mapping; /* NULL: a handle that was given as a number */
+    struct mapping *mapping; /* NULL if the handle was given as a number */
     uint32_t handle;
     uint64_t host_addr, dev_bus_addr;
 };
 
-/* The newest of this name; it is remembered after its end, for its handle to be used again. */
+/* Returns the newest mapping of this name, also after its unmap; exits if there is none. */
 struct mapping *mapping_named(const char *name);
 
-/* Maps; the status, and the mapping if there is one. */
+/* Maps a reference; returns the status, and sets `made` to the mapping, or to NULL on failure. */
 int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint32_t flags,
                  int slot, struct mapping **made);
 
-/* One hypercall for all of them; the statuses. */
-void mappings_end(const struct unmapping *what, unsigned int count, int *statuses);
+/* Executes all unmaps in one hypercall and stores their statuses. */
+void mappings_end(const struct unmapping *unmaps, unsigned int count, int *statuses);
 
-/* GNTTABOP_unmap_and_replace: what was mapped at `from` comes to the mapping's own slot. */
+/* GNTTABOP_unmap_and_replace: moves the page at slot `from` to the slot of the mapping. */
 int mapping_replace(struct mapping *mapping, unsigned int from);
 
-/* Unmaps all that are live and have this name, NULL for any; how often that was refused. */
+/* Unmaps all live mappings of this name (NULL: of any); returns how many unmaps Xen refused. */
 unsigned int mappings_end_all(const char *name);
 
 #endif

@@ -8,25 +8,25 @@
 
 #define DONE "gnttab_usage_print_all ] done"
 
-/* What the key printed; in a buffer of the function's own. */
-static char *said(void)
+/* Returns the output of debug key g, in a static buffer. */
+static char *debug_key_output(void)
 {
     static char text[1 << 20];
     const struct timespec step = {.tv_nsec = 5 * 1000 * 1000};
     unsigned int length = sizeof(text) - 1;
 
     if (xc_readconsolering(xch, text, &length, 1, 0, NULL) || xc_send_debug_keys(xch, "g"))
-        err(3, "Xen's debug key g cannot be used");
+        err(3, "cannot send debug key g to Xen");
     for (int tries = 0; tries < 1000; tries++) {
         length = sizeof(text) - 1;
         if (xc_readconsolering(xch, text, &length, 0, 0, NULL))
-            err(3, "Xen's console cannot be read");
+            err(3, "cannot read Xen's console ring");
         text[length] = 0;
         if (strstr(text, DONE))
             return text;
         nanosleep(&step, NULL);
     }
-    errx(3, "Xen's debug key g does not come to its end");
+    errx(3, "the output of Xen's debug key g does not end");
 }
 
 static const struct granter *of_domain(uint32_t domid)
@@ -44,7 +44,7 @@ void pins_print(void)
     const struct granter *granter = NULL;
     unsigned int domid, gref, mapper, pin, flags;
 
-    for (char *line = strtok(said(), "\n"); line; line = strtok(NULL, "\n")) {
+    for (char *line = strtok(debug_key_output(), "\n"); line; line = strtok(NULL, "\n")) {
         if (!strncmp(line, "(XEN) ", 6))
             line += 6;
         if (sscanf(line, "grant-table for remote d%u ", &domid) == 1)

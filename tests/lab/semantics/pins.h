@@ -1,8 +1,8 @@
-/* Xen's own account of what is mapped: its debug key g. */
+/* Xen's active grant entries, from its debug key g. */
 #ifndef SEMANTICS_PINS_H
 #define SEMANTICS_PINS_H
 
-/* Prints a line for each active entry of each granter that was made here. */
+/* Prints a line for each active entry of each granter of this program. */
 void pins_print(void);
 
 #endif

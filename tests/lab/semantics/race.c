@@ -1,16 +1,17 @@
 /*
- * Threads that map and unmap the same few references, and one that unmaps handles it has guessed.
+ * Threads map and unmap the same few references, while others unmap guessed handles.
  *
  * usage: race MAPPERS GUESSERS ROUNDS
- * A guesser calls with the handles that fast mappings of these references would have, and the
- * page's true address: it takes mappings of the other threads away whenever it meets one. Their
- * own unmap is refused then. However it goes, each mapping is unmapped exactly once.
- * prints: mapped N, unmapped N by their makers, and N by guess, left N
+ * A guesser unmaps the handles that fast mappings of these references would have, with the correct
+ * bus address. When it unmaps a mapping of another thread, Xen refuses that thread's own unmap. In
+ * any case each mapping must be unmapped exactly once.
+ * prints: mapped N, unmapped N by their makers, and N by guess, remaining N
  */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "granter.h"
 
@@ -63,15 +64,15 @@ static void *guesser(void *number)
     return NULL;
 }
 
-static void start(pthread_t *thread, void *(*what)(void *), unsigned int number)
+static void start(pthread_t *thread, void *(*function)(void *), unsigned int number)
 {
-    if (pthread_create(thread, NULL, what, (void *)(uintptr_t)number))
-        err(3, "no thread");
+    if (pthread_create(thread, NULL, function, (void *)(uintptr_t)number))
+        err(3, "cannot create a thread");
 }
 
 int main(int argc, char **argv)
 {
-    unsigned int mappers, guessers, left = 0;
+    unsigned int mappers, guessers, remaining = 0;
     pthread_t threads[THREADS];
 
     if (argc != 4 || (mappers = (unsigned int)atoi(argv[1])) + (guessers = (unsigned int)atoi(argv[2])) > THREADS)
@@ -91,9 +92,11 @@ int main(int argc, char **argv)
     for (unsigned int i = 0; i < guessers; i++)
         pthread_join(threads[mappers + i], NULL);
     for (unsigned int i = 0; i < GREFS; i++)
-        left += !!(granter_flags(granter, FIRST + i) & (GTF_reading | GTF_writing));
-    printf("mapped %lu, unmapped %lu by their makers, and %lu by guess, left %u\n", mapped,
-           unmapped, guessed, left);
+        remaining += !!(granter_flags(granter, FIRST + i) & (GTF_reading | GTF_writing));
+    printf("mapped %lu, unmapped %lu by their makers, and %lu by guess, remaining %u\n", mapped,
+           unmapped, guessed, remaining);
     granter_destroy(granter);
-    return !left && mapped == unmapped + guessed && granter_state(granter, 5)[0] == 'g' ? 0 : 3;
+    if (remaining || mapped != unmapped + guessed || strcmp(granter_state(granter, 5), "gone"))
+        return 3;
+    return 0;
 }

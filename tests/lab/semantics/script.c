@@ -1,22 +1,25 @@
 /*
- * Runs a script of grant operations from standard input, one a line, and prints a transcript in
- * which neither handles nor domids nor frames occur: two hypervisors can be compared by it. What
- * may differ stands behind a '#'.
+ * Executes a script of grant operations from standard input, one per line, and prints a transcript.
+ * The transcript contains no handles, domids or frames, so that two hypervisors can be compared by
+ * it; the part of a line after '#' may differ.
  *
- *   granter NAME FRAMES PAGES        a domain that grants
+ *   granter NAME FRAMES PAGES        create a granter
  *   grant NAME GREF PAGE rw|ro [DOMID]
- *   slot N PAGE                      a host address; again: as before anything was mapped there
+ *   slot N PAGE                      create host address N, or reset it to its initial state
  *   map M NAME GREF FLAGS N|-        FLAGS of d(evice) h(ost) r(eadonly) a(pplication) 0 1 2 (avail)
  *   unmap M HOST DEV                 HOST: own, -, or a slot; DEV: own, -, or wrong
- *   handle HEX HOST DEV              unmap, of a handle given as a number
- *   batch / commit                   one hypercall for the unmaps in between
- *   replace M N                      unmap_and_replace with what is at slot N
+ *   handle HEX HOST DEV              unmap a handle given as a number
+ *   batch / commit                   use one hypercall for the unmaps between these lines
+ *   replace M N                      GNTTABOP_unmap_and_replace with the page at slot N
  *   copy NAME GREF NAME GREF LENGTH  GNTTABOP_copy
- *   flush M                          GNTTABOP_cache_flush of the page
- *   seen N / flags NAME GREF / pins / maptrack NAME
- *   destroy NAME / state NAME SECONDS
- *   repeat M NAME GREF COUNT FLAGS   maps COUNT times, all called M; the last status that was bad
- *   end M                            unmaps all of that name; how often that was refused
+ *   flush M                          GNTTABOP_cache_flush of the page of M
+ *   seen N                           print the possible access at slot N
+ *   flags NAME GREF                  print the flags of a grant entry
+ *   pins                             print the active entries of all granters
+ *   destroy NAME
+ *   state NAME SECONDS               wait for the end of the domain; prints gone, dying or alive
+ *   repeat M NAME GREF COUNT FLAGS   map COUNT times as M; prints the last status other than okay
+ *   end M                            unmap all mappings named M; prints how many Xen refused
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -55,7 +58,7 @@ static uint32_t map_flags(const char *letters)
         while (i < sizeof(known) / sizeof(known[0]) && known[i].letter != *letters)
             i++;
         if (i == sizeof(known) / sizeof(known[0]))
-            errx(2, "no flag is called %c", *letters);
+            errx(2, "unknown mapping flag %c", *letters);
         flags |= known[i].flag;
     }
     return flags;
@@ -177,62 +180,62 @@ static void flush(const struct mapping *mapping, const char *line)
     printf("%s = %d errno %d\n", line, grant_op(GNTTABOP_cache_flush, &op, sizeof(op), 1), errno);
 }
 
-static bool said(char **word, int words, const char *name, int arguments)
+static bool is_command(char **word, int words, const char *name, int arguments)
 {
     if (strcmp(word[0], name))
         return false;
     if (words < arguments + 1)
-        errx(2, "%s takes %d words", name, arguments);
+        errx(2, "command %s takes %d arguments", name, arguments);
     return true;
 }
 
 static void run(char **word, int words, const char *line)
 {
-    if (said(word, words, "granter", 3))
+    if (is_command(word, words, "granter", 3))
         granter_make(word[1], (unsigned int)atoi(word[2]), (unsigned int)atoi(word[3]));
-    else if (said(word, words, "grant", 4))
+    else if (is_command(word, words, "grant", 4))
         granter_permit(granter_named(word[1]), (uint32_t)strtoul(word[2], NULL, 0),
                        (unsigned int)atoi(word[3]), !strcmp(word[4], "ro"),
                        words > 5 ? (domid_t)atoi(word[5]) : 0);
-    else if (said(word, words, "slot", 2))
+    else if (is_command(word, words, "slot", 2))
         slot_make((unsigned int)atoi(word[1]), strtoul(word[2], NULL, 0));
-    else if (said(word, words, "map", 5))
+    else if (is_command(word, words, "map", 5))
         map(word, line);
-    else if (said(word, words, "repeat", 5))
+    else if (is_command(word, words, "repeat", 5))
         repeat(word, line);
-    else if (said(word, words, "end", 1))
+    else if (is_command(word, words, "end", 1))
         printf("%s = %u\n", line, mappings_end_all(word[1]));
-    else if (said(word, words, "unmap", 3))
+    else if (is_command(word, words, "unmap", 3))
         unmap(mapping_named(word[1]), mapping_named(word[1])->handle, word, line);
-    else if (said(word, words, "handle", 3))
+    else if (is_command(word, words, "handle", 3))
         unmap(NULL, (uint32_t)strtoul(word[1], NULL, 16), word, line);
-    else if (said(word, words, "batch", 0))
+    else if (is_command(word, words, "batch", 0))
         queued = 0;
-    else if (said(word, words, "commit", 0))
+    else if (is_command(word, words, "commit", 0))
         run_queue();
-    else if (said(word, words, "replace", 2))
+    else if (is_command(word, words, "replace", 2))
         printf("%s = %d\n", line, mapping_replace(mapping_named(word[1]), (unsigned int)atoi(word[2])));
-    else if (said(word, words, "copy", 5))
+    else if (is_command(word, words, "copy", 5))
         copy(word, line);
-    else if (said(word, words, "flush", 1))
+    else if (is_command(word, words, "flush", 1))
         flush(mapping_named(word[1]), line);
-    else if (said(word, words, "seen", 1))
-        printf("%s = %s\n", line, slot_seen((unsigned int)atoi(word[1])));
-    else if (said(word, words, "flags", 2))
+    else if (is_command(word, words, "seen", 1))
+        printf("%s = %s\n", line, slot_access((unsigned int)atoi(word[1])));
+    else if (is_command(word, words, "flags", 2))
         printf("%s = %x\n", line,
                granter_flags(granter_named(word[1]), (uint32_t)strtoul(word[2], NULL, 0)));
-    else if (said(word, words, "pins", 0))
+    else if (is_command(word, words, "pins", 0))
         puts(line), pins_print();
-    else if (said(word, words, "destroy", 1))
+    else if (is_command(word, words, "destroy", 1))
         granter_destroy(granter_named(word[1]));
-    else if (said(word, words, "state", 2))
+    else if (is_command(word, words, "state", 2))
         printf("%s = %s\n", line, granter_state(granter_named(word[1]), atof(word[2])));
     else
-        errx(2, "what is %s?", word[0]);
+        errx(2, "unknown command %s", word[0]);
 }
 
-/* However it ends: a domain whose pages are mapped would stay, and its mappings with it. */
-static void leave_nothing(void)
+/* Runs at exit, because domains whose pages are mapped would outlive the program. */
+static void clean_up(void)
 {
     struct granter *granter;
 
@@ -246,7 +249,7 @@ int main(void)
     char line[256], copied[256];
 
     open_libraries();
-    atexit(leave_nothing);
+    atexit(clean_up);
     while (fgets(line, sizeof(line), stdin)) {
         char *word[WORDS];
         int words = 0;

@@ -15,11 +15,11 @@ static struct granter *parked;
 
 static void make_arena(void)
 {
-    char *room = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *area = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (room == MAP_FAILED || (file = memfd_create("seen", 0)) < 0 || ftruncate(file, PAGE))
-        err(3, "no address space for host mappings");
-    arena = (char *)(((uintptr_t)room + ARENA - 1) & ~(ARENA - 1));
+    if (area == MAP_FAILED || (file = memfd_create("slot_access", 0)) < 0 || ftruncate(file, PAGE))
+        err(3, "cannot reserve address space for host mappings");
+    arena = (char *)(((uintptr_t)area + ARENA - 1) & ~(ARENA - 1));
     parked = granter_make("parked", 1, 1);
 }
 
@@ -30,24 +30,27 @@ void slot_make(unsigned int slot, unsigned long page)
     if (!arena)
         make_arena();
     if (slot >= SLOTS || page >= ARENA / PAGE)
-        errx(2, "there is no slot %u, or no page %lu in the arena", slot, page);
+        errx(2, "slot %u or page %lu of the arena is out of range", slot, page);
     address = arena + page * PAGE;
     munmap(address, PAGE);
-    /* Read-only for Linux: a write where Xen mapped read-only is then an error, not a loop. */
+    /*
+     * Read-only for Linux, so that a write to a page that Xen mapped read-only fails with an error
+     * instead of faulting forever.
+     */
     if (xenforeignmemory_map2(memory, parked->domid, address, PROT_READ, MAP_FIXED, 1,
                               parked->mfns, NULL) != address)
-        err(3, "slot %u cannot be made at %p", slot, (void *)address);
+        err(3, "cannot create slot %u at %p", slot, (void *)address);
     addresses[slot] = (uintptr_t)address;
 }
 
 uint64_t slot_address(unsigned int slot)
 {
     if (slot >= SLOTS || !addresses[slot])
-        errx(2, "there is no slot %u", slot);
+        errx(2, "unknown slot %u", slot);
     return addresses[slot];
 }
 
-const char *slot_seen(unsigned int slot)
+const char *slot_access(unsigned int slot)
 {
     static char text[64];
     void *address = (void *)(uintptr_t)slot_address(slot);
@@ -56,8 +59,8 @@ const char *slot_seen(unsigned int slot)
     if (pwrite(file, address, sizeof(stamp), 0) != sizeof(stamp))
         return "none";
     if (pread(file, &stamp, sizeof(stamp), 0) != sizeof(stamp))
-        err(3, "the file that is written to cannot be read");
-    /* Linux writes what was there already; whether it can is Xen's to say. */
+        err(3, "cannot read back the stamp");
+    /* Writes back the same content: succeeds only if Xen mapped the page writable. */
     snprintf(text, sizeof(text), "%s %s",
              pread(file, address, sizeof(stamp), 0) == sizeof(stamp) ? "rw" : "ro",
              granter_of_stamp(stamp));

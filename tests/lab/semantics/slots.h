@@ -1,8 +1,8 @@
 /*
- * Host addresses: places in this process's address space where grants can be mapped.
+ * Slots: addresses in this process at which grants can be mapped.
  *
- * A PV domain maps a grant by having Xen replace the page table entry of an address of its own.
- * Linux keeps no account of the pages below a foreign mapping, so that is what lies there before.
+ * When a PV domain maps a grant, Xen replaces a page table entry of the domain. Linux does not
+ * track the pages of a foreign mapping, so every slot initially contains one.
  */
 #ifndef SEMANTICS_SLOTS_H
 #define SEMANTICS_SLOTS_H
@@ -11,12 +11,12 @@
 
 #define SLOTS 512
 
-/* Makes slot `slot` at page `page` of the arena; at a slot that was used: as it was at first. */
+/* Creates slot `slot` at page `page` of the arena, or resets it to its initial state. */
 void slot_make(unsigned int slot, unsigned long page);
 
 uint64_t slot_address(unsigned int slot);
 
-/* "rw WHOSE", "ro WHOSE", or "none": what can be done at the address, without dying of it. */
-const char *slot_seen(unsigned int slot);
+/* Returns the possible access at a slot and its page: "rw NAME.PAGE", "ro NAME.PAGE", or "none". */
+const char *slot_access(unsigned int slot);
 
 #endif

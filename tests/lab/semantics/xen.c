@@ -15,7 +15,7 @@ void open_libraries(void)
     call = xencall_open(NULL, 0);
     memory = xenforeignmemory_open(NULL, 0);
     if (!xch || !call || !memory)
-        err(2, "Xen's libraries cannot be opened: run this as root in dom0");
+        err(2, "cannot open Xen's libraries: run this program as root in dom0");
 }
 
 int grant_op(unsigned int command, void *ops, size_t size, unsigned int count)
@@ -24,9 +24,9 @@ int grant_op(unsigned int command, void *ops, size_t size, unsigned int count)
     int result;
 
     if (!buffer && !(buffer = xencall_alloc_buffer_pages(call, BUFFER_PAGES)))
-        err(3, "no hypercall buffer");
+        err(3, "cannot allocate a hypercall buffer");
     if (count * size > BUFFER_PAGES * PAGE)
-        errx(2, "%u operations are more than fit one call", count);
+        errx(2, "%u operations do not fit into one hypercall", count);
     memcpy(buffer, ops, count * size);
     result = xencall3(call, __HYPERVISOR_grant_table_op, command, (uintptr_t)buffer, count);
     memcpy(ops, buffer, count * size);

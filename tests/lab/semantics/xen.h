@@ -1,4 +1,4 @@
-/* The libraries' handles, opened once, and the end of a program that cannot go on. */
+/* Handles of Xen's libraries, shared by all files of a program; err.h for fatal errors. */
 #ifndef SEMANTICS_XEN_H
 #define SEMANTICS_XEN_H
 
@@ -19,8 +19,8 @@ extern xenforeignmemory_handle *memory;
 void open_libraries(void);
 
 /*
- * GNTTABOP `command` for `count` operations; -1 with errno when Xen refuses the whole call. They
- * go through a hypercall-safe buffer, and come back with their statuses.
+ * Executes GNTTABOP `command` with `count` operations through a hypercall-safe buffer, and copies
+ * their statuses back. Returns -1 with errno if Xen refuses the whole hypercall.
  */
 int grant_op(unsigned int command, void *ops, size_t size, unsigned int count);
 

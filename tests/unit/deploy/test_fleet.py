@@ -60,8 +60,8 @@ def targets(file):
 
 def test_the_playbooks_have_valid_syntax():
     done = play(SITE, EXAMPLE, "--syntax-check")
-    assert done.code == 0, done.said
-    assert "WARNING" not in done.said
+    assert done.code == 0, done.output
+    assert "WARNING" not in done.output
 
 
 def test_the_target_list_changes_only_with_the_inventory(discover):
@@ -90,7 +90,7 @@ def test_an_empty_group_gives_an_empty_list_and_a_missing_group_an_error(discove
     discover(BOXES)
     done, file = discover({}, group="xegnt")
     assert done.code != 0
-    assert "the inventory has no group xengt" in done.said
+    assert "the inventory has no group xengt" in done.output
     assert targets(file) == TARGETS
 
 
@@ -139,7 +139,7 @@ def configured(tmp_path):
         playbook = tmp_path / "configure.yml"
         playbook.write_text(yaml.safe_dump(plays))
         done = play(playbook, inventory, **variables)
-        assert done.code == 0, done.said
+        assert done.code == 0, done.output
         return tmp_path / "serve.toml"
 
     return write
@@ -180,5 +180,5 @@ def test_an_invalid_variable_fails_before_the_first_task(tmp_path):
     inventory.write_text(json.dumps({"xengt": {"hosts": {"here": LOCALHOST}}}))
     done = play(SITE, inventory, xengt_state="removed")
     assert done.code != 0
-    assert "value of xengt_state must be one of: present, absent, got: removed" in done.said
+    assert "value of xengt_state must be one of: present, absent, got: removed" in done.output
     assert done.hosts["here"]["ok"] == 0

@@ -1,12 +1,12 @@
-"""A device and pages granted to dom0, for the tests of what the one reaches of the others."""
+"""Fixtures of the DMA tests: a device, and pages granted to dom0."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import pytest
+from dma_device import Device
 from edu import Edu
-from reach import Device
 
 from xengt.bench.granters.empty_domains import EmptyDomains
 from xengt.sharing.references import Reference
@@ -15,14 +15,14 @@ from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
 
 
-class Granted(NamedTuple):
-    """References of one domain, and what they are of.
+class GrantedPages(NamedTuple):
+    """References of one granter, and their pages.
 
     Args:
-        references: each.
-        pages: as the granter's, not through a grant.
-        frames: the machine frame of each.
-        table: the granter's.
+        references: the references.
+        pages: their pages, mapped as the granter's memory rather than through a grant.
+        frames: their machine frames.
+        table: the grant table of the granter.
     """
 
     references: list[Reference]
@@ -30,54 +30,54 @@ class Granted(NamedTuple):
     frames: list[int]
     table: GrantTable
 
-    def wanted(self, *indexes: int) -> list[tuple[int, int]]:
-        """What to map: some of the references, or all."""
+    def to_map(self, *indexes: int) -> list[tuple[int, int]]:
+        """Return (domid, gref) of the references with these indexes, or of all."""
         chosen = [self.references[index] for index in indexes] or self.references
         return [(domid, gref) for domid, gref, _ in chosen]
 
 
 @contextmanager
-def granters() -> Iterator[Callable[[int], Granted]]:
-    """Makes domains that each grant so many pages, and takes them away."""
+def granters() -> Iterator[Callable[[int], GrantedPages]]:
+    """Yield a function that creates a granter with `count` pages; destroys all at the end."""
     with ExitStack() as stack:
         memory = stack.enter_context(ForeignMemory())
 
-        def grant(count: int) -> Granted:
+        def grant(count: int) -> GrantedPages:
             references = list(stack.enter_context(EmptyDomains(1)).references(count))
             domid = references[0].domid
             table = stack.enter_context(memory.grant_table(domid, 1))
             frames = [table[gref].frame for _, gref, _ in references]
             mapped = stack.enter_context(memory.map(domid, frames))
             pages = [memoryview(mapped.page(index)) for index in range(count)]
-            return Granted(references, pages, frames, table)
+            return GrantedPages(references, pages, frames, table)
 
         yield grant
 
 
 @pytest.fixture
 def granted():
-    """Makes domains for a test."""
+    """Creates granters that are destroyed after the test."""
     with granters() as grant:
         yield grant
 
 
 @pytest.fixture(scope="module")
-def granting():
-    """Makes domains for the tests of a module."""
+def module_granter():
+    """Creates granters that are destroyed after the module."""
     with granters() as grant:
         yield grant
 
 
 @pytest.fixture
-def device(switched_on):
-    """The device; Xen's log is empty."""
-    switched_on.ctrl.console(clear=True)
-    return switched_on
+def device(enabled_device):
+    """The device, with Xen's log cleared."""
+    enabled_device.ctrl.console(clear=True)
+    return enabled_device
 
 
 @pytest.fixture(scope="session")
-def switched_on():
-    """The device, switched on, with a page of its own."""
+def enabled_device():
+    """The device, enabled, with a page for its data."""
     with ExitStack() as stack:
         edu, ctrl, call, memory, domains = (
             stack.enter_context(each)
@@ -94,6 +94,6 @@ def switched_on():
 
 @pytest.fixture(scope="session")
 def own_addresses():
-    """Whether each mapping has a bus address of its own, rather than its page's."""
+    """Whether each mapping has a separate bus address, instead of its page's machine address."""
     with Ctrl() as ctrl:
         return "gnttab=bus-region" in ctrl.version().commandline

@@ -1,6 +1,6 @@
-"""QEMU's `edu` device (its docs/specs/edu): it does what DMA it is told to, through the IOMMU.
+"""QEMU's `edu` device (docs/specs/edu of QEMU), which performs DMA through the IOMMU on request.
 
-Its buffer is out of the CPU's sight: data comes into it, and out of it, by DMA alone.
+The CPU cannot access the device's buffer: all data is transferred by DMA.
 """
 
 import mmap
@@ -11,45 +11,45 @@ from typing import Self
 
 from patience import patient
 
-ID = ("0x1234", "0x11e8")
-#: of the PCI command register: memory space, bus master
+PCI_ID = ("0x1234", "0x11e8")
+#: offset of the PCI command register, and its bits memory space and bus master
 COMMAND, MEMORY, MASTER = 4, 2, 4
-#: 64-bit registers, by their place among them; the buffer, as its DMA engine calls it
+#: indexes of the 64-bit DMA registers; address of the buffer in the device
 SOURCE, TARGET, COUNT, ORDER = 0x80 // 8, 0x88 // 8, 0x90 // 8, 0x98 // 8
 BUFFER = 0x40000
 RUN, TO_RAM = 1, 2
-#: seconds that the device takes for any DMA, of its machine's clock
-TAKES = 0.1
+#: duration of any DMA of the device in seconds, by the virtual machine's clock
+DMA_S = 0.1
 
 
 class Edu:
-    """The device, in a `with`: found, switched on, its registers mapped."""
+    """The device, enabled and with mapped registers within a `with` block."""
 
     def __enter__(self) -> Self:
-        self.place = next(
+        self.directory = next(
             device
             for device in Path("/sys/bus/pci/devices").iterdir()
             if ((device / "vendor").read_text().strip(), (device / "device").read_text().strip())
-            == ID
+            == PCI_ID
         )
-        (self.place / "enable").write_text("1")
+        (self.directory / "enable").write_text("1")
         self.command(MEMORY | MASTER)
-        with (self.place / "resource0").open("r+b", buffering=0) as bar:
+        with (self.directory / "resource0").open("r+b", buffering=0) as bar:
             self.bar = mmap.mmap(bar.fileno(), mmap.PAGESIZE)
-        # An item of this view is read and written at once, as the device wants it.
+        # Items of this view are accessed by single 64-bit accesses, as the device requires.
         self.registers = memoryview(self.bar).cast("Q")
         return self
 
     def command(self, bits: int) -> None:
         """Set bits of the PCI command register."""
-        with (self.place / "config").open("r+b", buffering=0) as config:
+        with (self.directory / "config").open("r+b", buffering=0) as config:
             now = int.from_bytes(os.pread(config.fileno(), 2, COMMAND), "little")
             os.pwrite(config.fileno(), (now | bits).to_bytes(2, "little"), COMMAND)
 
     @property
-    def masters(self) -> bool:
-        """Whether it may do DMA: Xen takes that away from a device that faults too often."""
-        return bool((self.place / "config").read_bytes()[COMMAND] & MASTER)
+    def bus_master(self) -> bool:
+        """Whether bus mastering is enabled; Xen disables it for a device with too many faults."""
+        return bool((self.directory / "config").read_bytes()[COMMAND] & MASTER)
 
     def load(self, address: int, count: int) -> None:
         """Read RAM at a bus address into the buffer."""
@@ -63,10 +63,10 @@ class Edu:
         registers = self.registers
         registers[SOURCE], registers[TARGET], registers[COUNT] = source, target, count
         registers[ORDER] = order
-        deadline = time.monotonic() + patient(100 * TAKES)
+        deadline = time.monotonic() + patient(100 * DMA_S)
         while registers[ORDER] & RUN:
-            assert time.monotonic() < deadline, "the device does not end its DMA"
-            time.sleep(TAKES)
+            assert time.monotonic() < deadline, "the DMA of the device does not end"
+            time.sleep(DMA_S)
 
     def __exit__(self, *_: object) -> None:
         self.registers.release()

@@ -1,6 +1,6 @@
-"""Granters for the mapper: empty domains of ours that grant to whom a test says.
+"""Granters for the mapper: empty domains of xengt with grants to any domain.
 
-Few pages are granted by many references each, so that memory sets no bound.
+Many references grant the same few pages, so that memory does not limit their number.
 """
 
 import struct
@@ -22,7 +22,7 @@ _ENTRY = struct.Struct("<HHI")
 
 
 def stamp(domid: int, gref: int) -> int:
-    """The first 8 bytes of a granted page (STAMP of guest/mailbox.h)."""
+    """Return the first 8 bytes of a granted page, as STAMP of guest/mailbox.h."""
     return 0x5E << 56 | domid << 32 | gref
 
 
@@ -30,10 +30,10 @@ class Granter:
     """One empty domain, its pages and its grant table.
 
     Args:
-        ctrl: open.
-        memory: open.
-        pages: it has; at least 1.
-        frames: of its grant table.
+        ctrl: an open handle.
+        memory: an open handle.
+        pages: number of its pages, at least 1.
+        frames: number of its grant frames.
     """
 
     def __init__(self, ctrl: Ctrl, memory: ForeignMemory, pages: int, frames: int) -> None:
@@ -47,7 +47,7 @@ class Granter:
         self.written: dict[int, bytes] = {}
 
     def grant(self, first: int, grefs: int, mapper: int, flags: int = PERMIT) -> None:
-        """Grant pages by turns: reference `first` the first page, and so on."""
+        """Grant the pages in turn to consecutive references from `first` on."""
         entries = [_ENTRY.pack(flags, mapper, mfn) for mfn in self.mfns]
         turn = b"".join(entries)
         content = turn * (grefs // len(entries)) + b"".join(entries[: grefs % len(entries)])
@@ -56,7 +56,7 @@ class Granter:
         self.written[first] = content
 
     def marks(self) -> dict[int, int]:
-        """Which references Xen marks as mapped, and its marks; compares in one go first."""
+        """Return GTF_reading and GTF_writing of the references that Xen marks as mapped."""
         found = {}
         for first, content in self.written.items():
             now = bytes(self.raw[first * _ENTRY.size : first * _ENTRY.size + len(content)])
@@ -68,23 +68,23 @@ class Granter:
         return found
 
     def page_stamp(self, index: int, gref: int) -> None:
-        """Write a reference's stamp into the page of that index."""
+        """Write the stamp of reference `gref` into page `index`."""
         with self.memory.map(self.domid, [self.mfns[index]]) as page:
             struct.pack_into("<Q", page.page(0), 0, stamp(self.domid, gref))
 
     def close(self) -> None:
-        """Let go of the table; the domain can be gone then."""
+        """Unmap the grant table, so that the domain can be destroyed."""
         self.raw.release()
         self.table.close()
 
 
 class Granters:
-    """Several of them, gone when left.
+    """Several granters in a `with` block, destroyed at its end.
 
     Args:
-        count: of domains.
-        grefs: references each, from 8 on.
-        pages: of each.
+        count: number of domains.
+        grefs: references per domain, from 8 on.
+        pages: pages per domain.
     """
 
     def __init__(self, count: int, grefs: int, pages: int = 1) -> None:
@@ -108,12 +108,12 @@ class Granters:
         return self
 
     def grant(self, mapper: int, flags: int = PERMIT) -> None:
-        """Grant all references of all of them to a mapper."""
+        """Grant all references of all granters to a mapper."""
         for granter in self.all:
             granter.grant(FIRST, self.grefs, mapper, flags)
 
     def marks(self) -> int:
-        """How many references Xen marks as mapped."""
+        """Return how many references Xen marks as mapped."""
         return sum(len(granter.marks()) for granter in self.all)
 
     def __iter__(self):
@@ -129,16 +129,16 @@ class Granters:
             destroy_domains(self.ctrl, self.domids())
 
 
-def pinned(ctrl: Ctrl, domids: Sequence[int]) -> str:
-    """What debug-key g prints of active entries of some domains; "" when there are none."""
+def active_entries(ctrl: Ctrl, domids: Sequence[int]) -> str:
+    """Return the active entries of some domains as debug key g prints them; "" if none."""
     ctrl.console(clear=True)
     ctrl.send_debug_keys("g")
     deadline = time.monotonic() + patient(120)
-    while "gnttab_usage_print_all ] done" not in (said := ctrl.console()):
-        assert time.monotonic() < deadline, "debug-key g does not end"
+    while "gnttab_usage_print_all ] done" not in (output := ctrl.console()):
+        assert time.monotonic() < deadline, "the output of debug key g does not end"
         time.sleep(0.05)
     lines, ours = [], False
-    for line in said.splitlines():
+    for line in output.splitlines():
         if "for remote d" in line:
             ours = int(line.split("for remote d")[1].split()[0].rstrip(":(")) in domids
         elif ours and "[0x" in line:

@@ -1,4 +1,4 @@
-"""Mappers in dom0's hands: started, told what to do, and gone afterwards."""
+"""Mappers: guests that map grants as dom0 requests, destroyed at the end of a `with` block."""
 
 import contextlib
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from exchange import HOLD, REACH, SWEEP, Mailbox, Step
+from mapper_mailbox import HOLD, PAGE, REACH, SWEEP, Mailbox, Step
 
 from xengt.recovery import domain_owner
 from xenlib_cffi.ctrl import Ctrl
@@ -17,10 +17,10 @@ from xenlib_cffi.foreignmemory import ForeignMemory
 HERE = Path(__file__).parent
 KERNEL = HERE / "mapper.elf"
 HOST, DEVICE, RO, APPLICATION, PTE = 2, 1, 4, 8, 16
-#: neither kind of guest has anything at these addresses
+#: start of an address range that neither kind of guest uses
 WINDOW = 0x4000_0000
-#: bytes that one page table covers
-REGION = 512 * 4096
+#: bytes of address space that one page table covers
+REGION = 512 * PAGE
 
 CONFIG = """name = "{name}"
 type = "{kind}"
@@ -34,16 +34,16 @@ on_crash = "destroy"
 
 
 class Mapper:
-    """A mapper that runs: use it in a `with`.
+    """A running mapper, within a `with` block.
 
     Args:
-        kind: `pv` or `pvh` have xl start it; `plain` is a PV guest without xl.
-        maptrack: its `max_maptrack_frames`.
-        domid: for `plain`, the number to take; 0 is the next one free.
+        kind: `pv` or `pvh`, started by xl; `plain` is a PV guest started without xl.
+        maptrack: maximum number of its maptrack frames.
+        domid: for `plain`, the requested domid; 0 is the next free one.
     """
 
     def __init__(self, kind: str = "plain", maptrack: int = 1024, domid: int = 0) -> None:
-        self.kind, self.maptrack, self.wanted = kind, maptrack, domid
+        self.kind, self.maptrack, self.requested_domid = kind, maptrack, domid
         self.name = f"mapper-{time.monotonic_ns()}"
         self.domid = self.used = 0
         self.mailbox: Mailbox | None = None
@@ -64,7 +64,7 @@ class Mapper:
             KERNEL,
             domain_owner.uuid().hex(),
             str(self.maptrack),
-            str(self.wanted),
+            str(self.requested_domid),
         ]
         done = subprocess.run(words, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -76,45 +76,45 @@ class Mapper:
         config.write_text(
             CONFIG.format(name=self.name, kind=self.kind, kernel=KERNEL, maptrack=self.maptrack)
         )
-        said = _run("xl", "create", "-q", str(config))
+        output = _run("xl", "create", "-q", str(config))
         config.unlink()
-        assert said == "", said
+        assert output == "", output
         self.domid = int(_run("xl", "domid", self.name))
         return int(_run("xenstore-read", f"/local/domain/{self.domid}/console/ring-ref"))
 
     def do(self, steps: Iterable[Step], within: float = 120) -> list[int]:
-        """Have steps taken; what each came to."""
+        """Let the mapper execute steps; returns their results."""
         assert self.mailbox
         return self.mailbox.do(steps, within)
 
     def hold(self, domid: int, first: int, grefs: int, flags: int, times: int = 1) -> int:
-        """Map references and keep them; how many mappings that made."""
+        """Map references and keep the mappings; returns their number."""
         at = self.window(grefs * times) if flags & HOST else 0
         return self.do([Step(HOLD, (domid, first, grefs, flags, at, times))])[0]
 
     def window(self, pages: int) -> int:
-        """Where so many host mappings can go: never used before, as Xen demands of PVH guests.
+        """Return an address with space for `pages` host mappings; a PV guest gets page tables.
 
-        A PV guest has page tables there then.
+        Addresses are never reused, as Xen demands of PVH guests.
         """
         start, self.used = self.used, self.used + pages
         tables = range(start // 512, -(-self.used // 512))
         self.do(Step(REACH, (WINDOW + table * REGION,)) for table in tables)
-        return WINDOW + start * 4096
+        return WINDOW + start * PAGE
 
     def sweep(self, first: int, handles: int) -> int:
-        """Offer handles for unmapping; how many Xen took."""
+        """Unmap a range of handles; returns how many Xen accepts."""
         return self.do([Step(SWEEP, (first, handles))])[0]
 
-    def let_go(self) -> None:
-        """Unmap the mailbox: then nothing of dom0 keeps the domain's memory."""
+    def unmap_mailbox(self) -> None:
+        """Unmap the mailbox, so that dom0 holds no reference to the domain's memory."""
         if self.mailbox:
             self.mailbox.close()
             self.mailbox = None
 
     def destroy(self) -> float:
-        """Destroy it and see it gone; the seconds until Xen no longer lists it."""
-        self.let_go()
+        """Destroy the mapper; returns the seconds until Xen no longer lists it."""
+        self.unmap_mailbox()
         domid, self.domid = self.domid, 0
         began = time.monotonic()
         if self.kind != "plain":
@@ -122,7 +122,7 @@ class Mapper:
         else:
             self.ctrl.destroy(domid)
         while any(domain.domid == domid for domain in self.ctrl.domains()):
-            assert time.monotonic() < began + 60, f"mapper {domid} stays, dying"
+            assert time.monotonic() < began + 60, f"mapper {domid} is still dying"
             time.sleep(0.005)
         return time.monotonic() - began
 

@@ -1,9 +1,9 @@
-"""Sequences of maps and unmaps of one reference, all that matter.
+"""Families of sequences of maps and unmaps of one reference.
 
-A mapping is written as its flags: d(evice), h(ost), r(eadonly), a(pplication), p (h at a page table
-entry, GNTMAP_contains_pte). A slot says where a host mapping goes: two of the same tag, `0` and
-`=`, one of another, `1`, and one where nothing is ever mapped, `?`, of the tag of `0`. A sequence
-is a tuple of stages; every sequence has a reference of its own.
+A mapping is described by its flags: d(evice), h(ost), r(eadonly), a(pplication), p (host mapping at
+a page table entry, GNTMAP_contains_pte). A slot is a place for a host mapping: `0` and `=` have the
+same tag, `1` has another one, and `?` has the tag of `0` but is never mapped. A sequence is a tuple
+of stages and uses its own reference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Map(NamedTuple):
-    """Map the reference; the mapping is known by its place among the maps."""
+    """Map the reference; later stages refer to the mapping by its index among the maps."""
 
     flags: str
     slot: str
@@ -22,10 +22,10 @@ class Unmap(NamedTuple):
     """Unmap a mapping, or a part of it.
 
     Args:
-        index: of the map whose handle is given.
-        host: a slot's letter, `own`, or `none`.
-        device: `own`, `none` or `wrong`.
-        by: `unmap`, or `replace` for GNTTABOP_unmap_and_replace (`device` counts for nothing).
+        index: index of the map whose handle is passed.
+        host: host address: a slot, `own`, or `none`.
+        device: bus address: `own`, `none` or `wrong`.
+        by: `unmap`, or `replace` for GNTTABOP_unmap_and_replace, which ignores `device`.
     """
 
     index: int
@@ -40,9 +40,9 @@ PV = (
     *("d", "dr", "h", "hr", "ha", "har", "p", "pr", "pa", "par"),
     *("dh", "dhr", "dha", "dhar", "dp", "dpr", "dpa", "dpar"),
 )
-#: Xen refuses it an application map
+#: Xen refuses application maps of PVH guests
 PVH = ("h", "hr")
-#: enough of them where there are three or more, or parts
+#: a subset for sequences of three mappings, or of parts
 FEW = {"pv": ("d", "dr", "h", "hr", "p", "dh"), "pvh": PVH}
 ALL = {"pv": PV, "pvh": PVH}
 
@@ -52,7 +52,7 @@ def is_host(flags: str) -> bool:
 
 
 def name(stages: Sequence[Stage]) -> str:
-    """A sequence in a line."""
+    """Return a description of a sequence in one line."""
     words = []
     for stage in stages:
         if isinstance(stage, Map):
@@ -63,7 +63,7 @@ def name(stages: Sequence[Stage]) -> str:
 
 
 def maps(flags: Sequence[str], equal: bool) -> tuple[Map, ...]:
-    """Mappings at slots of their own; the second at one of the first's tag, or of another."""
+    """Return maps at different slots; `equal`: the second slot has the tag of the first."""
     slots = "0=1" if equal else "01="
     return tuple(
         Map(flag, slot if is_host(flag) else "") for flag, slot in zip(flags, slots, strict=False)
@@ -71,12 +71,12 @@ def maps(flags: Sequence[str], equal: bool) -> tuple[Map, ...]:
 
 
 def relations(flags: Sequence[str]) -> tuple[bool, ...]:
-    """Whether addresses can have equal tags: only those of two or more host mappings."""
+    """Return the values of `equal` that matter: both only with two or more host mappings."""
     return (False, True) if sum(map(is_host, flags)) > 1 else (False,)
 
 
 def orders(kind: str) -> Iterator[tuple[Stage, ...]]:
-    """Two mappings in all combinations, three of some, unmapped in every order."""
+    """Two mappings in all combinations, and three in some, unmapped in every order."""
     for flags in [*product(ALL[kind], repeat=2), *product(FEW[kind], repeat=3)]:
         for equal in relations(flags):
             for order in permutations(range(len(flags))):
@@ -84,7 +84,7 @@ def orders(kind: str) -> Iterator[tuple[Stage, ...]]:
 
 
 def parts(kind: str) -> Iterator[tuple[Stage, ...]]:
-    """Two mappings, unmapped part by part: device and host in hypercalls of their own."""
+    """Two mappings, whose device and host parts are unmapped by separate hypercalls."""
     for flags in product([*FEW[kind], "dhr"] if kind == "pv" else FEW[kind], repeat=2):
         pieces = []
         for index, flag in enumerate(flags):
@@ -97,10 +97,10 @@ def parts(kind: str) -> Iterator[tuple[Stage, ...]]:
 
 
 def again(kind: str) -> Iterator[tuple[Stage, ...]]:
-    """A mapping made where another has just gone, beside one that stays."""
+    """A mapping made where another was just unmapped, next to a live one."""
     for flags in product(FEW[kind], repeat=3):
         for gone in (0, 1):
-            # A page's slot and a page table entry's are never the same.
+            # Pages and page table entries use different slots.
             where = "01"[gone] if ("p" in flags[gone]) == ("p" in flags[2]) else "="
             yield (
                 *maps(flags[:2], equal=False),
@@ -112,9 +112,9 @@ def again(kind: str) -> Iterator[tuple[Stage, ...]]:
 
 
 def wrong(kind: str) -> Iterator[tuple[Stage, ...]]:
-    """Host and device addresses that are not the mapping's, beside none and one other mapping.
+    """Unmaps with wrong host and bus addresses, alone and next to another mapping.
 
-    What is left is unmapped as it should be afterwards; a mapping unmapped twice is in it too.
+    The sequences then unmap the rest correctly, and one mapping twice.
     """
     for flag in ALL[kind]:
         made = maps((flag,), equal=False)
@@ -128,7 +128,7 @@ def wrong(kind: str) -> Iterator[tuple[Stage, ...]]:
 
 
 def replaced(kind: str) -> Iterator[tuple[Stage, ...]]:
-    """GNTTABOP_unmap_and_replace of one of two."""
+    """GNTTABOP_unmap_and_replace of one of two mappings."""
     if kind == "pv":
         for flags in product(("h", "hr", "d", "dh"), ("h", "hr", "d")):
             for index, first in product((0, 1), (True, False)):

@@ -1,4 +1,4 @@
-/* Words on the guest's console, and the ways to end. */
+/* Output on the guest's console, and shutdown. */
 #include "guest.h"
 
 static struct xencons_interface *ring;
@@ -15,7 +15,7 @@ void say(const char *text)
     struct evtchn_send notify = { .port = ring_port };
 
     for (; *text; text++) {
-        /* A full ring loses words rather than time: there may be nobody who reads it. */
+        /* Drop the rest if the ring is full: there may be no reader to wait for. */
         if (ring->out_prod - *(volatile XENCONS_RING_IDX *)&ring->out_cons >= sizeof(ring->out))
             break;
         ring->out[MASK_XENCONS_IDX(ring->out_prod, ring->out)] = *text;
@@ -44,7 +44,7 @@ void end(unsigned int reason)
         hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uint64_t)&shutdown, 0, 0, 0);
 }
 
-/* entry.S comes here with a fault that no probe asked for. */
+/* Called by entry.S for a fault outside the probes. */
 void stray_fault(uint64_t rip) __attribute__((noreturn));
 void stray_fault(uint64_t rip)
 {

@@ -1,9 +1,9 @@
 /*
- * How the two kinds of guest begin, and what survives a fault.
+ * The entry points of PV and PVH guests, and memory accesses that may fault.
  *
- * A PV guest begins in 64-bit mode on page tables that the domain builder made;
- * a PVH guest in 32-bit mode without any, so its tables are here, laid out by
- * the assembler: the first 4 GiB, mapped to themselves.
+ * A PV guest starts in 64-bit mode on the page tables of the domain builder. A PVH
+ * guest starts in 32-bit mode without paging, so this file contains its page tables,
+ * which identity-map the first 4 GiB.
  */
 #include <xen/elfnote.h>
 
@@ -65,7 +65,7 @@ pvh_start:
  * int probe_read(uint64_t address, uint64_t *value)
  * int probe_write(uint64_t address, uint64_t value)
  *
- * 0, or -1 when the access faulted.
+ * Return 0, or -1 if the access faulted.
  */
     .globl probe_read, probe_write
 probe_read:
@@ -80,7 +80,7 @@ probe_write:
 probes_end:
     nop
 
-/* Xen has a PV guest pop two registers of its own before the processor's frame. */
+/* For a PV guest, Xen pushes rcx and r11 on top of the processor's exception frame. */
     .globl pv_fault, pvh_fault
 pv_fault:
     pop %rcx
@@ -92,7 +92,7 @@ pvh_fault:
     jb 1f
     cmp $probes_end, %rdi
     jae 1f
-    mov 32(%rsp), %rsp              /* nothing of the frame is needed: leave it behind */
+    mov 32(%rsp), %rsp              /* discard the exception frame */
     mov $-1, %eax
     ret
 1:  call stray_fault

@@ -1,4 +1,4 @@
-/* The mapper: a guest kernel that does what dom0 asks of it, and nothing else. */
+/* The mapper: a guest kernel that only executes the steps that dom0 sends. */
 #ifndef MAPPER_GUEST_H
 #define MAPPER_GUEST_H
 
@@ -16,13 +16,13 @@
 
 #define PAGE 4096ul
 
-/* What the two kinds of guest do differently. */
+/* Functions that differ between PV and PVH guests. */
 struct kind {
-    /* The PV machine frame or the PVH guest frame of one of our own pages. */
+    /* Returns the machine frame (PV) or the guest frame (PVH) of an own page. */
     uint64_t (*frame)(const void *page);
-    /* PV: page tables down to this address; the machine address of its entry. PVH: 0. */
+    /* PV: makes page tables for an address; returns the machine address of its entry. PVH: 0. */
     uint64_t (*reach)(uint64_t address);
-    /* Makes frame `index` of our own grant table seen at `address`; 0 or a negative error. */
+    /* Maps frame `index` of the own grant table at `address`; returns 0 or an error. */
     int64_t (*grant_frame)(unsigned int index, uint64_t address);
 };
 
@@ -30,7 +30,7 @@ struct kind {
 void serve(const struct kind *kind, struct xencons_interface *console, uint32_t port)
     __attribute__((noreturn));
 
-/* loops.c: what is asked for many times over, and counted in the mailbox. */
+/* loops.c: repeated operations, counted in the mailbox. */
 int64_t hold(struct mailbox *mailbox, const uint64_t *arg);
 int64_t map_loop(struct mailbox *mailbox, const uint64_t *arg);
 int64_t version_loop(struct mailbox *mailbox, const uint64_t *arg);
@@ -42,7 +42,7 @@ void say(const char *text);
 void say_number(const char *text, uint64_t number);
 void end(unsigned int reason) __attribute__((noreturn));
 
-/* entry.S: 0, or -1 when the access faulted. */
+/* entry.S: return 0, or -1 if the access faulted. */
 int probe_read(uint64_t address, uint64_t *value);
 int probe_write(uint64_t address, uint64_t value);
 extern char hypercall_page[], pv_fault[], pvh_fault[];

@@ -1,4 +1,4 @@
-/* What is asked for many times over: mappings that stay, and races. */
+/* Repeated operations: mappings that are kept, and races. */
 #include "guest.h"
 
 #define BATCH 128
@@ -22,11 +22,11 @@ static void fill(gnttab_map_grant_ref_t *op, const uint64_t *arg, uint64_t index
         .ref = arg[1] + index,
         .flags = arg[3],
         .host_addr = arg[4] ? arg[4] + index * PAGE : 0,
-        .status = 1, /* none of Xen's: an operation that was not reached */
+        .status = 1, /* no GNTST_* value: Xen did not reach the operation */
     };
 }
 
-/* domid, first, count, flags, address, times: maps and keeps; how many it has. */
+/* domid, first, count, flags, address, times: maps and keeps; returns the number of mappings. */
 int64_t hold(struct mailbox *mailbox, const uint64_t *arg)
 {
     static gnttab_map_grant_ref_t ops[BATCH];
@@ -38,7 +38,7 @@ int64_t hold(struct mailbox *mailbox, const uint64_t *arg)
 
             for (unsigned int i = 0; i < count; i++)
                 fill(&ops[i], arg, done + i);
-            if (arg[4]) /* every time at addresses of its own */
+            if (arg[4]) /* different addresses every time */
                 for (unsigned int i = 0; i < count; i++)
                     ops[i].host_addr += time * arg[2] * PAGE;
             grant_op(GNTTABOP_map_grant_ref, ops, count);
@@ -52,7 +52,7 @@ int64_t hold(struct mailbox *mailbox, const uint64_t *arg)
     return held;
 }
 
-/* domid, first, count, flags, address, rounds: maps up to RACE_BATCH references, looks, unmaps. */
+/* domid, first, count, flags, address, rounds: maps up to RACE_BATCH references, checks, unmaps. */
 int64_t map_loop(struct mailbox *mailbox, const uint64_t *arg)
 {
     static gnttab_map_grant_ref_t maps[RACE_BATCH];
@@ -66,7 +66,7 @@ int64_t map_loop(struct mailbox *mailbox, const uint64_t *arg)
             fill(&maps[i], arg, i);
         grant_op(GNTTABOP_map_grant_ref, maps, count);
         for (unsigned int i = 0; i < count; i++) {
-            uint64_t seen;
+            uint64_t content;
 
             if (maps[i].status != GNTST_okay) {
                 counter[MAP_REFUSED]++;
@@ -74,8 +74,8 @@ int64_t map_loop(struct mailbox *mailbox, const uint64_t *arg)
                 continue;
             }
             counter[MAPPED]++;
-            if (arg[4] && (probe_read(maps[i].host_addr, &seen) ||
-                           seen != STAMP(arg[0], maps[i].ref)))
+            if (arg[4] && (probe_read(maps[i].host_addr, &content) ||
+                           content != STAMP(arg[0], maps[i].ref)))
                 counter[WRONG_PAGE]++;
             unmaps[live++] = (gnttab_unmap_grant_ref_t){
                 .host_addr = maps[i].host_addr,
@@ -101,7 +101,7 @@ int64_t map_loop(struct mailbox *mailbox, const uint64_t *arg)
 
 /*
  * Version 1 has entries of 8 bytes and version 2 of 16, both with flags and
- * domid first. The entries from 8 on are cleared by the switch itself.
+ * domid first. Xen clears the entries from 8 on when the version changes.
  */
 static void permit(uint64_t table, unsigned int version, unsigned int gref, domid_t domid,
                    uint64_t frame)
@@ -123,8 +123,8 @@ static void permit(uint64_t table, unsigned int version, unsigned int gref, domi
     }
 }
 
-/* Whether Xen took it; it refuses while references from 8 on are mapped. */
-static int take_version(struct mailbox *mailbox, unsigned int version)
+/* Returns whether Xen changed the version; it refuses while references from 8 on are mapped. */
+static int set_version(struct mailbox *mailbox, unsigned int version)
 {
     gnttab_set_version_t set = { .version = version };
 
@@ -137,10 +137,10 @@ static int take_version(struct mailbox *mailbox, unsigned int version)
 }
 
 /*
- * address of our table, rounds, first, count, to whom (two domids, one << 32), address of frames:
- * grants, lets others map, takes the other version, and on. `frames` are as many frames of ours,
- * granted by turns to the two. It ends by taking version 2 and then 1: 0 when Xen let it, which it
- * does not while anything is mapped.
+ * address of the own table, rounds, first, count, two domids (one << 32), address of the frames:
+ * grants `count` frames in turn to the two domids, yields, changes the version, and repeats. Finally
+ * sets version 2 and then 1; returns 0 if Xen permits this, which it does unless a reference is
+ * mapped.
  */
 int64_t version_loop(struct mailbox *mailbox, const uint64_t *arg)
 {
@@ -151,22 +151,22 @@ int64_t version_loop(struct mailbox *mailbox, const uint64_t *arg)
         for (unsigned int i = 0; i < arg[3] && fresh; i++) {
             unsigned int gref = arg[2] + i;
 
-            /* Xen keeps the first 8 entries across a switch, marks and all: hands off. */
+            /* Xen keeps the first 8 entries and their marks when the version changes. */
             if (gref >= 8 || !mailbox->counter[SWITCHED])
                 permit(arg[0], version, gref, arg[4] >> (i & 1 ? 32 : 0), frames[i]);
         }
         hypercall(__HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0, 0, 0);
-        fresh = take_version(mailbox, 3 - version);
+        fresh = set_version(mailbox, 3 - version);
         version = fresh ? 3 - version : version;
     }
-    return (version == 2 || take_version(mailbox, 2)) && take_version(mailbox, 1) ? 0 : -1;
+    return (version == 2 || set_version(mailbox, 2)) && set_version(mailbox, 1) ? 0 : -1;
 }
 
-/* first handle, count, address, stride: offers handles for unmapping; how many Xen took. */
+/* first handle, count, address, stride: unmaps handles; returns how many Xen accepted. */
 int64_t sweep(struct mailbox *mailbox, const uint64_t *arg)
 {
     static gnttab_unmap_grant_ref_t ops[BATCH];
-    int64_t taken = 0;
+    int64_t accepted = 0;
 
     for (uint64_t done = 0; done < arg[1]; done += BATCH) {
         unsigned int count = fewer(arg[1] - done, BATCH);
@@ -180,12 +180,12 @@ int64_t sweep(struct mailbox *mailbox, const uint64_t *arg)
         grant_op(GNTTABOP_unmap_grant_ref, ops, count);
         for (unsigned int i = 0; i < count; i++) {
             if (ops[i].status == GNTST_okay) {
-                taken++;
+                accepted++;
             } else {
                 mailbox->counter[UNMAP_REFUSED]++;
                 mailbox->counter[UNMAP_STATUS] = ops[i].status;
             }
         }
     }
-    return taken;
+    return accepted;
 }

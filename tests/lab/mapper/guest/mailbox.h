@@ -1,6 +1,6 @@
 /*
- * What dom0 and the guest share: a few pages of the guest's, which dom0 maps.
- * dom0/exchange.py is the other side of this file.
+ * The pages of the guest that dom0 maps to send it steps.
+ * dom0/mapper_mailbox.py contains the same layout.
  */
 #ifndef MAPPER_MAILBOX_H
 #define MAPPER_MAILBOX_H
@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * The frame of the mailbox's first page is written here, in the page of the
- * console's ring, which is shorter than a page and which dom0 finds anyway.
+ * The guest writes the frame of the mailbox's first page here: at the unused end
+ * of the page of the console ring, whose frame dom0 knows.
  */
 #define BEACON_OFFSET 4080
 #define BEACON_MAGIC 0x7265707061746778ull
@@ -26,9 +26,9 @@ enum verb {
     REACH,         /* address -> machine address of its page table entry (PV) */
     HOLD,          /* domid, first, count, flags, address, times */
     MAP_LOOP,      /* domid, first, count, flags, address, rounds (0: until stopped) */
-    VERSION_LOOP,  /* our table, rounds (0: until stopped), first, count, to whom, frames */
+    VERSION_LOOP,  /* own table, rounds (0: until stopped), first, count, domids, frames */
     SWEEP,         /* first handle, count, address, stride */
-    GRANT_FRAMES,  /* address, count: make our own grant table seen there */
+    GRANT_FRAMES,  /* address, count: map the own grant table there */
     END,           /* SHUTDOWN_* */
 };
 
@@ -41,31 +41,31 @@ struct step {
 #define FAULTED INT64_MIN /* result of READ and WRITE */
 
 enum counter {
-    MAPPED,       /* operations that came back GNTST_okay */
+    MAPPED,       /* operations with status GNTST_okay */
     MAP_REFUSED,
-    MAP_STATUS,   /* the last status that was not */
+    MAP_STATUS,   /* the last other status */
     UNMAPPED,
     UNMAP_REFUSED,
     UNMAP_STATUS,
-    WRONG_PAGE,   /* a host mapping whose page bears another reference's stamp */
+    WRONG_PAGE,   /* host mappings of a page with the stamp of another reference */
     ROUNDS,
-    SWITCHED,     /* grant table versions taken */
+    SWITCHED,     /* changes of the grant table version */
     SWITCH_REFUSED,
     COUNTERS,
 };
 
 struct mailbox {
-    uint32_t asked;    /* dom0: one more for every list of steps */
-    uint32_t done;     /* guest: as `asked`, once all of them are done */
-    uint32_t steps;    /* dom0: how many */
-    uint32_t stop;     /* dom0: a loop shall end */
-    uint64_t address;  /* guest: where it sees the mailbox itself */
+    uint32_t requested; /* dom0: incremented for every list of steps */
+    uint32_t done;     /* guest: set to `requested` after the last step */
+    uint32_t steps;    /* dom0: number of steps */
+    uint32_t stop;     /* dom0: nonzero to end a loop */
+    uint64_t address;  /* guest: its address of the mailbox */
     uint64_t pv;       /* guest: whether it is a PV guest */
     int64_t counter[16];
-    uint64_t frame[ARENA_PAGES]; /* guest: of the mailbox's pages */
+    uint64_t frame[ARENA_PAGES]; /* guest: frames of the mailbox */
 };
 
-/* The first 8 bytes of a granted page say which it is. */
+/* The first 8 bytes of a granted page, which identify it. */
 #define STAMP(domid, gref) (0x5e00000000000000ull | (uint64_t)(domid) << 32 | (gref))
 
 #endif

@@ -1,4 +1,4 @@
-/* A PV guest: frames are machine frames, and Xen checks every page table entry. */
+/* A PV guest: machine frames, and page table entries that Xen validates. */
 #include "guest.h"
 
 #define POOL_PAGES 64
@@ -14,7 +14,7 @@ static const uint64_t *const frame_to_page = (const uint64_t *)MACH2PHYS_VIRT_ST
 
 void pv_main(const struct start_info *info) __attribute__((noreturn));
 
-/* The builder maps our memory from address 0 on, so a page's number is its pseudo-physical one. */
+/* The domain builder maps memory from address 0 on, so page numbers are pseudo-physical. */
 static uint64_t pv_frame(const void *page)
 {
     return ((const uint64_t *)start->mfn_list)[(uint64_t)page / PAGE];
@@ -25,7 +25,7 @@ static void *page_of(uint64_t frame)
     return (void *)(frame_to_page[frame] * PAGE);
 }
 
-/* A page of the pool, empty and no longer writable, as a page table has to be. */
+/* Takes a zeroed page of the pool and makes it read-only, as Xen requires of page tables. */
 static uint64_t new_table(void)
 {
     uint8_t *page = pool[pool_used++];
@@ -34,7 +34,7 @@ static uint64_t new_table(void)
     if (pool_used > POOL_PAGES ||
         hypercall(__HYPERVISOR_update_va_mapping, (uint64_t)page, frame * PAGE | 0x5,
                   UVMF_INVLPG, 0, 0)) {
-        say("mapper: no page for a page table\n");
+        say("mapper: cannot allocate a page table\n");
         end(SHUTDOWN_crash);
     }
     return frame;
@@ -54,7 +54,7 @@ static uint64_t pv_reach(uint64_t address)
             mmu_update_t update = { .ptr = entry, .val = new_table() * PAGE | TABLE };
 
             if (hypercall(__HYPERVISOR_mmu_update, (uint64_t)&update, 1, 0, DOMID_SELF, 0)) {
-                say("mapper: Xen refuses a page table\n");
+                say("mapper: Xen refused a page table\n");
                 end(SHUTDOWN_crash);
             }
         }

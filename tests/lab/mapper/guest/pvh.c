@@ -1,4 +1,4 @@
-/* A PVH guest: frames are guest frames, mapped to themselves, and Xen translates them. */
+/* A PVH guest: identity-mapped guest frames, which Xen translates. */
 #include "guest.h"
 
 #include <xen/hvm/hvm_op.h>
@@ -50,7 +50,7 @@ static void cpuid(uint32_t leaf, uint32_t *b, uint32_t *c)
     __asm__ volatile("cpuid" : "+a"(a), "=b"(*b), "+c"(*c), "=d"(d));
 }
 
-/* Xen's leaves are at one of a few places; two further on is the register that takes our page. */
+/* Finds Xen's CPUID leaves; leaf base + 2 returns the MSR that installs the hypercall page. */
 static void enable_hypercalls(void)
 {
     uint32_t base = 0x40000000, msr, b, c;
@@ -62,7 +62,7 @@ static void enable_hypercalls(void)
                      : "memory");
 }
 
-static void take_faults(void)
+static void install_fault_handlers(void)
 {
     static struct gate gates[15];
     struct {
@@ -86,7 +86,7 @@ void pvh_main(void)
         .frame = pvh_frame, .reach = pvh_reach, .grant_frame = pvh_grant_frame
     };
 
-    take_faults();
+    install_fault_handlers();
     enable_hypercalls();
     serve(&kind, (void *)(parameter(HVM_PARAM_CONSOLE_PFN) * PAGE),
           parameter(HVM_PARAM_CONSOLE_EVTCHN));

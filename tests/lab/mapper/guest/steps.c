@@ -1,4 +1,4 @@
-/* Waits for lists of steps in the mailbox, and takes them. */
+/* Waits for lists of steps in the mailbox, and executes them. */
 #include "guest.h"
 
 static union {
@@ -6,9 +6,9 @@ static union {
     uint8_t pages[ARENA_PAGES][PAGE];
 } arena __attribute__((aligned(4096)));
 
-static const struct kind *us;
+static const struct kind *own_kind;
 
-static int64_t take(const struct step *step)
+static int64_t execute(const struct step *step)
 {
     const uint64_t *arg = step->arg;
     uint64_t value;
@@ -21,7 +21,7 @@ static int64_t take(const struct step *step)
     case WRITE:
         return probe_write(arg[0], arg[1]) ? FAULTED : 0;
     case REACH:
-        return us->reach(arg[0]);
+        return own_kind->reach(arg[0]);
     case HOLD:
         return hold(&arena.mailbox, arg);
     case MAP_LOOP:
@@ -32,7 +32,7 @@ static int64_t take(const struct step *step)
         return sweep(&arena.mailbox, arg);
     case GRANT_FRAMES:
         for (unsigned int i = 0; i < arg[1]; i++)
-            if (us->grant_frame(i, arg[0] + i * PAGE))
+            if (own_kind->grant_frame(i, arg[0] + i * PAGE))
                 return -1;
         return 0;
     case END:
@@ -44,22 +44,23 @@ static int64_t take(const struct step *step)
 static struct vcpu_time_info clock;
 
 /*
- * System time in ns, as of what Xen noted when it last gave us a CPU. It may
- * take the CPU away in the middle, and then notes anew: the version tells.
+ * System time in ns, computed from the values that Xen stores whenever it schedules
+ * this vCPU. It changes the version if it updates them during the computation.
  */
 static uint64_t now(void)
 {
-    const volatile struct vcpu_time_info *noted = &clock;
+    const volatile struct vcpu_time_info *stored = &clock;
     uint32_t version, low, high;
     uint64_t ticks, time;
 
     do {
-        version = noted->version;
+        version = stored->version;
         __asm__ volatile("rdtsc" : "=a"(low), "=d"(high)::"memory");
-        ticks = ((uint64_t)high << 32 | low) - noted->tsc_timestamp;
-        ticks = noted->tsc_shift < 0 ? ticks >> -noted->tsc_shift : ticks << noted->tsc_shift;
-        time = noted->system_time + (uint64_t)((__uint128_t)ticks * noted->tsc_to_system_mul >> 32);
-    } while (version & 1 || version != noted->version);
+        ticks = ((uint64_t)high << 32 | low) - stored->tsc_timestamp;
+        ticks = stored->tsc_shift < 0 ? ticks >> -stored->tsc_shift : ticks << stored->tsc_shift;
+        time = stored->system_time +
+               (uint64_t)((__uint128_t)ticks * stored->tsc_to_system_mul >> 32);
+    } while (version & 1 || version != stored->version);
     return time;
 }
 
@@ -71,7 +72,7 @@ static void clock_open(void)
               0);
 }
 
-/* Ask again soon while dom0 is busy with us, and every millisecond when it is not. */
+/* Polls frequently while dom0 sends steps, and every millisecond while it is idle. */
 static void wait(unsigned int idle)
 {
     struct sched_poll poll = { .timeout = now() + 1000000 };
@@ -88,7 +89,7 @@ void serve(const struct kind *kind, struct xencons_interface *console, uint32_t 
     volatile uint64_t *beacon = (void *)((uint8_t *)console + BEACON_OFFSET);
     unsigned int idle = 0;
 
-    us = kind;
+    own_kind = kind;
     clock_open();
     console_open(console, port);
     mailbox->address = (uint64_t)mailbox;
@@ -98,21 +99,21 @@ void serve(const struct kind *kind, struct xencons_interface *console, uint32_t 
     beacon[1] = mailbox->frame[0];
     __asm__ volatile("" ::: "memory");
     beacon[0] = BEACON_MAGIC;
-    say("mapper: at your service\n");
+    say("mapper: waiting for steps\n");
 
     for (;;) {
-        uint32_t asked = *(volatile uint32_t *)&mailbox->asked;
+        uint32_t requested = *(volatile uint32_t *)&mailbox->requested;
         struct step *steps = (void *)((uint8_t *)mailbox + STEPS_OFFSET);
 
-        if (asked == mailbox->done) {
+        if (requested == mailbox->done) {
             wait(++idle);
             continue;
         }
         idle = 0;
         __asm__ volatile("" ::: "memory");
         for (uint32_t i = 0; i < mailbox->steps && i < STEPS_MAX; i++)
-            steps[i].result = take(&steps[i]);
+            steps[i].result = execute(&steps[i]);
         __asm__ volatile("" ::: "memory");
-        *(volatile uint32_t *)&mailbox->done = asked;
+        *(volatile uint32_t *)&mailbox->done = requested;
     }
 }
