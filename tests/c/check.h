@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHECK(what)                                                              \
-    do {                                                                         \
-        if (!(what)) {                                                           \
+#define CHECK(what) \
+    do { \
+        if (!(what)) { \
             fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, __func__, #what); \
-            exit(1);                                                             \
-        }                                                                        \
+            exit(1); \
+        } \
     } while (0)
 
 #endif

@@ -54,7 +54,10 @@ uint32_t fake_xen_map(bool device, uint32_t domid, uint32_t gref)
         abort();
     fake_xen.handles += handle == fake_xen.handles;
     fake_xen.maptrack[handle] = (struct fake_mapping){
-        .device = device, .live = true, .domid = domid, .gref = gref,
+        .device = device,
+        .live = true,
+        .domid = domid,
+        .gref = gref,
     };
     fake_xen.live++;
     fake_xen.mapped++;
@@ -140,8 +143,7 @@ static int unmap_one(const gnttab_unmap_grant_ref_t *op)
         fake_xen.stale += op->handle != NO_HANDLE;
         return GNTST_bad_handle;
     }
-    if (op->dev_bus_addr &&
-        op->dev_bus_addr != fake_xen_bus_addr(mapping->domid, mapping->gref))
+    if (op->dev_bus_addr && op->dev_bus_addr != fake_xen_bus_addr(mapping->domid, mapping->gref))
         return GNTST_bad_dev_addr;
     if (op->host_addr && !mapping->device)
         return GNTST_bad_virt_addr;
@@ -190,8 +192,7 @@ void xencall_free_buffer_pages(xencall_handle *call, void *buffer, size_t pages)
     __atomic_fetch_sub(&fake_xen.buffers, 1, __ATOMIC_RELAXED);
 }
 
-int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t ops,
-             uint64_t n)
+int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t ops, uint64_t n)
 {
     bool map = command == GNTTABOP_map_grant_ref;
     int64_t breaks = map ? fake_xen.map_breaks : fake_xen.unmap_breaks;
@@ -199,8 +200,7 @@ int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t o
     gnttab_unmap_grant_ref_t *unmaps = (void *)(uintptr_t)ops;
 
     (void)call;
-    if (op != __HYPERVISOR_grant_table_op ||
-        (!map && command != GNTTABOP_unmap_grant_ref))
+    if (op != __HYPERVISOR_grant_table_op || (!map && command != GNTTABOP_unmap_grant_ref))
         abort();
     pthread_mutex_lock(&lock);
     count((int64_t)n);
@@ -252,8 +252,8 @@ void *xengnttab_map_grant_refs(xengnttab_handle *gnttab, uint32_t n, uint32_t *d
             errno = EINVAL;
             return NULL;
         }
-    pages = mmap(NULL, (size_t)n * PAGE, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pages = mmap(NULL, (size_t)n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                 0);
     if (pages == MAP_FAILED)
         return NULL;
     pthread_mutex_lock(&lock);

@@ -15,7 +15,7 @@
 #define FAKE_MAPTRACK 4096
 
 struct fake_mapping {
-    bool device;              /* else another driver's host map */
+    bool device; /* else another driver's host map */
     bool live;
     bool readonly;
     bool fast;
@@ -25,27 +25,27 @@ struct fake_mapping {
 
 struct fake_xen {
     /* What goes wrong. */
-    bool no_device;           /* no handle can be opened */
+    bool no_device; /* no handle can be opened */
     bool no_buffer;
-    int64_t refused_gref;     /* FAKE_NEVER, or one whose map is refused with... */
+    int64_t refused_gref; /* FAKE_NEVER, or one whose map is refused with... */
     int refused_status;
-    int64_t changed_gref;     /* FAKE_NEVER, or one whose page holds something else */
-    int64_t map_breaks;       /* FAKE_NEVER, or the map hypercall fails after so many operations */
+    int64_t changed_gref; /* FAKE_NEVER, or one whose page holds something else */
+    int64_t map_breaks;   /* FAKE_NEVER, or the map hypercall fails after so many operations */
     int64_t unmap_breaks;
-    bool unmap_refused;       /* each unmap is; the mapping stays */
-    bool gntdev_stuck;        /* xengnttab_unmap fails; the mapping stays */
-    bool maps_anything;       /* what should be refused at once, is not */
-    bool fast;                /* two mappings of a reference have handles with bit 31 */
+    bool unmap_refused; /* each unmap is; the mapping stays */
+    bool gntdev_stuck;  /* xengnttab_unmap fails; the mapping stays */
+    bool maps_anything; /* what should be refused at once, is not */
+    bool fast;          /* two mappings of a reference have handles with bit 31 */
 
     /* The books. */
-    int64_t open, buffers;    /* now */
-    int64_t calls;            /* hypercalls, and gntdev's maps */
-    int64_t largest;          /* operations of one of them */
-    int64_t live;             /* mappings now */
-    int64_t mapped;           /* ever */
-    int64_t stale;            /* unmaps of what is not mapped */
-    int64_t offered;          /* unmaps, whatever of */
-    uint32_t handles;         /* ever given out */
+    int64_t open, buffers; /* now */
+    int64_t calls;         /* hypercalls, and gntdev's maps */
+    int64_t largest;       /* operations of one of them */
+    int64_t live;          /* mappings now */
+    int64_t mapped;        /* ever */
+    int64_t stale;         /* unmaps of what is not mapped */
+    int64_t offered;       /* unmaps, whatever of */
+    uint32_t handles;      /* ever given out */
     struct fake_mapping maptrack[FAKE_MAPTRACK];
 };
 

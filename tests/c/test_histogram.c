@@ -10,12 +10,12 @@
 
 #include "histogram.h"
 
-#define CHECK(what)                                                              \
-    do {                                                                         \
-        if (!(what)) {                                                           \
+#define CHECK(what) \
+    do { \
+        if (!(what)) { \
             fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, __func__, #what); \
-            exit(1);                                                             \
-        }                                                                        \
+            exit(1); \
+        } \
     } while (0)
 
 static const uint64_t highests[] = {
@@ -92,8 +92,11 @@ static void test_indices(uint64_t highest, int digits)
 
 static void test_records(uint64_t highest, int digits)
 {
-    const uint64_t values[] = {0, 1, 2, 255, 256, 257, 2047, 2048, 2049, highest - 1, highest,
-                               highest + 1, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+    const uint64_t values[] = {
+        0,         1,    2,           255,     256,         257,       2047,
+        2048,      2049, highest - 1, highest, highest + 1, INT64_MAX, (uint64_t)INT64_MAX + 1,
+        UINT64_MAX
+    };
     struct histogram *h = histogram_new(highest, digits);
     struct histogram *one = histogram_new(highest, digits);
     int64_t above = 0;

@@ -27,8 +27,9 @@ static const struct {
     { "/gnttab/7/half", { .type = XEN_HYPFS_TYPE_UINT, .content_len = 4 }, 1U << 31 },
     { "/gnttab/7/odd", { .type = XEN_HYPFS_TYPE_UINT, .content_len = 3 }, 1 },
     { "/gnttab/7/word", { .type = XEN_HYPFS_TYPE_STRING, .content_len = 8 }, 1 },
-    { "/gnttab/7/zip", { .type = XEN_HYPFS_TYPE_UINT, .encoding = XEN_HYPFS_ENC_GZIP,
-                         .content_len = 8 }, 1 },
+    { "/gnttab/7/zip",
+      { .type = XEN_HYPFS_TYPE_UINT, .encoding = XEN_HYPFS_ENC_GZIP, .content_len = 8 },
+      1 },
 };
 
 int xencall5(xencall_handle *call, unsigned int op, uint64_t command, uint64_t path,
@@ -50,8 +51,7 @@ int xencall5(xencall_handle *call, unsigned int op, uint64_t command, uint64_t p
         CHECK(room >= sizeof(ENTRIES[i].entry) + sizeof(ENTRIES[i].value));
         memset(to, 0xa5, room); /* it may use all of it */
         memcpy(to, &ENTRIES[i].entry, sizeof(ENTRIES[i].entry));
-        memcpy(to + sizeof(ENTRIES[i].entry), &ENTRIES[i].value,
-               ENTRIES[i].entry.content_len);
+        memcpy(to + sizeof(ENTRIES[i].entry), &ENTRIES[i].value, ENTRIES[i].entry.content_len);
         return 0;
     }
     errno = ENOENT;

@@ -25,8 +25,8 @@ enum step { NOWHERE, OPEN, MAP, CHECKING, UNMAP, SETTLE };
 static struct {
     enum step fails_in, fails_also_in;
     size_t fails_worker;
-    uint64_t fails_round;         /* of that worker, the warm-up's counted; from 0 */
-    uint64_t slow_round;          /* one whose map takes slow_ns */
+    uint64_t fails_round; /* of that worker, the warm-up's counted; from 0 */
+    uint64_t slow_round;  /* one whose map takes slow_ns */
     uint64_t slow_ns;
     struct {
         enum loop_engine used;
@@ -123,11 +123,19 @@ static bool settle(struct worker *w)
     return step(w, SETTLE, "settle");
 }
 
-#define ENGINE(name, which)                                                      \
-    static bool open_##name(struct worker *w) { return open_as(w, which); }      \
-    const struct engine name = {                                                 \
-        .open = open_##name, .close = close_it, .prepare = prepare, .map = map,  \
-        .check = check_it, .unmap = unmap, .settle = settle,                     \
+#define ENGINE(name, which) \
+    static bool open_##name(struct worker *w) \
+    { \
+        return open_as(w, which); \
+    } \
+    const struct engine name = { \
+        .open = open_##name, \
+        .close = close_it, \
+        .prepare = prepare, \
+        .map = map, \
+        .check = check_it, \
+        .unmap = unmap, \
+        .settle = settle, \
     }
 
 ENGINE(hypercall_engine, LOOP_HYPERCALL);
@@ -165,8 +173,7 @@ static void clear_away(void)
 
 static uint64_t between(struct timespec a, struct timespec b)
 {
-    return (uint64_t)(b.tv_sec - a.tv_sec) * 1000 * MS + (uint64_t)b.tv_nsec -
-           (uint64_t)a.tv_nsec;
+    return (uint64_t)(b.tv_sec - a.tv_sec) * 1000 * MS + (uint64_t)b.tv_nsec - (uint64_t)a.tv_nsec;
 }
 
 static void test_rounds_and_warm_up(size_t batch, uint64_t wraps_after)
@@ -361,7 +368,7 @@ static void test_pinning(void)
 
 int main(void)
 {
-    alarm(100); /* a loop that hangs is one that failed */
+    alarm(100);                    /* a loop that hangs is one that failed */
     test_rounds_and_warm_up(4, 2); /* 10 targets: 0-3, 4-7, and again from 0 */
     test_rounds_and_warm_up(3, 3);
     test_rounds_and_warm_up(10, 1);

@@ -2,8 +2,8 @@
 
 #include "empty_domain.h"
 
-int empty_domain_create(xc_interface *xch, const uint8_t uuid[16],
-                        uint32_t max_grant_frames, uint32_t *domid)
+int empty_domain_create(xc_interface *xch, const uint8_t uuid[16], uint32_t max_grant_frames,
+                        uint32_t *domid)
 {
     struct xen_domctl_createdomain config = {
         .max_vcpus = 1,

@@ -11,7 +11,7 @@
  * structure differs by Xen version; filling it in here leaves that to the compiler.
  * 0, or -1 with errno.
  */
-int empty_domain_create(xc_interface *xch, const uint8_t uuid[16],
-                        uint32_t max_grant_frames, uint32_t *domid);
+int empty_domain_create(xc_interface *xch, const uint8_t uuid[16], uint32_t max_grant_frames,
+                        uint32_t *domid);
 
 #endif

@@ -72,8 +72,7 @@ static bool map(struct worker *w)
 {
     struct gntdev_state *s = w->state;
 
-    s->pages = xengnttab_map_grant_refs(s->gnttab, (uint32_t)w->loop->batch, s->domids,
-                                        s->grefs,
+    s->pages = xengnttab_map_grant_refs(s->gnttab, (uint32_t)w->loop->batch, s->domids, s->grefs,
                                         PROT_READ | (w->loop->readonly ? 0 : PROT_WRITE));
     if (s->pages)
         return true;
@@ -91,8 +90,7 @@ static bool check_contents(struct worker *w)
 
         if (page[0] != s->batch[i].pattern ||
             page[PAGE_BYTES / sizeof(*page) - 1] != s->batch[i].pattern)
-            return worker_fails(w, LOOP_CONTENTS, "xengnttab_map_grant_refs", 0,
-                                &s->batch[i]);
+            return worker_fails(w, LOOP_CONTENTS, "xengnttab_map_grant_refs", 0, &s->batch[i]);
     }
     return true;
 }
@@ -130,8 +128,7 @@ static bool map_nothing(struct worker *w)
 
     if (ioctl(xengnttab_fd(s->gnttab), IOCTL_GNTDEV_MAP_GRANT_REF, &nothing))
         return true;
-    return worker_fails(w, LOOP_ERRNO, "IOCTL_GNTDEV_MAP_GRANT_REF (to be refused)", 0,
-                        s->batch);
+    return worker_fails(w, LOOP_ERRNO, "IOCTL_GNTDEV_MAP_GRANT_REF (to be refused)", 0, s->batch);
 }
 
 static bool unmap_nothing(struct worker *w)
@@ -141,8 +138,7 @@ static bool unmap_nothing(struct worker *w)
 
     if (ioctl(xengnttab_fd(s->gnttab), IOCTL_GNTDEV_UNMAP_GRANT_REF, &nothing))
         return true;
-    return worker_fails(w, LOOP_ERRNO, "IOCTL_GNTDEV_UNMAP_GRANT_REF (to be refused)", 0,
-                        s->batch);
+    return worker_fails(w, LOOP_ERRNO, "IOCTL_GNTDEV_UNMAP_GRANT_REF (to be refused)", 0, s->batch);
 }
 
 const struct engine refused_gntdev_engine = {

@@ -15,16 +15,16 @@
 
 struct histogram {
     /* What every record touches comes first: it is one cache line. */
-    uint64_t highest;           /* larger values are counted as this one */
-    uint64_t sub_bucket_mask;   /* values within it are in the first bucket */
-    int half_magnitude;         /* log2 of half the sub-buckets of a bucket */
-    int digits;                 /* significant decimal digits */
-    int64_t total;              /* values recorded */
-    uint64_t min;               /* exact; UINT64_MAX when empty */
-    uint64_t max;               /* exact; 0 when empty */
-    uint64_t sum;               /* exact, of the values as counted; stops at UINT64_MAX */
-    int64_t clamped;            /* values recorded that were above highest */
-    size_t length;              /* of counts */
+    uint64_t highest;         /* larger values are counted as this one */
+    uint64_t sub_bucket_mask; /* values within it are in the first bucket */
+    int half_magnitude;       /* log2 of half the sub-buckets of a bucket */
+    int digits;               /* significant decimal digits */
+    int64_t total;            /* values recorded */
+    uint64_t min;             /* exact; UINT64_MAX when empty */
+    uint64_t max;             /* exact; 0 when empty */
+    uint64_t sum;             /* exact, of the values as counted; stops at UINT64_MAX */
+    int64_t clamped;          /* values recorded that were above highest */
+    size_t length;            /* of counts */
     int64_t counts[];
 };
 
@@ -114,7 +114,7 @@ size_t histogram_encode(const struct histogram *h, uint8_t *out);
 struct histogram_header {
     uint64_t highest;
     int digits;
-    size_t payload;             /* bytes that follow the header */
+    size_t payload; /* bytes that follow the header */
 };
 
 /* Both return NULL, or what is wrong with the bytes. */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #define COOKIE_BASE 0x1c849303u
-#define COOKIE_WORD 0x10u       /* "the word size varies": always so in V2 */
-#define COUNT_BYTES 9           /* of a LEB128 number whose ninth byte has all eight bits */
+#define COOKIE_WORD 0x10u /* "the word size varies": always so in V2 */
+#define COUNT_BYTES 9     /* of a LEB128 number whose ninth byte has all eight bits */
 
 /* All fields are big-endian. */
 struct wire {
@@ -16,12 +16,12 @@ struct wire {
     uint32_t digits;
     uint64_t lowest;
     uint64_t highest;
-    uint64_t ratio;             /* bits of the double that integers are multiplied with */
+    uint64_t ratio; /* bits of the double that integers are multiplied with */
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct wire) == HISTOGRAM_HEADER, "the V2 header is 40 bytes");
 
-static const uint64_t one = UINT64_C(0x3ff0000000000000);      /* bits of 1.0 */
+static const uint64_t one = UINT64_C(0x3ff0000000000000); /* bits of 1.0 */
 
 /* Number of counts written: up to the last that is not 0, and at least one. */
 static size_t used_length(const struct histogram *h)
@@ -96,8 +96,7 @@ size_t histogram_encode(const struct histogram *h, uint8_t *out)
     return (size_t)(at - out);
 }
 
-const char *histogram_decode_header(struct histogram_header *header, const uint8_t *in,
-                                    size_t size)
+const char *histogram_decode_header(struct histogram_header *header, const uint8_t *in, size_t size)
 {
     struct wire wire;
 

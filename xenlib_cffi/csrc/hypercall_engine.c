@@ -20,7 +20,7 @@ struct hypercall_state {
     gnttab_map_grant_ref_t *map;
     gnttab_unmap_grant_ref_t *unmap;
     size_t pages;
-    unsigned int mapped;          /* operations of `unmap` that hold something */
+    unsigned int mapped; /* operations of `unmap` that hold something */
     const struct target *batch;
 };
 
@@ -46,8 +46,7 @@ static bool open_call(struct worker *w)
     s->pages = map_pages + unmap_pages;
     buffer = xencall_alloc_buffer_pages(s->call, s->pages);
     if (!buffer)
-        return worker_fails(w, LOOP_ERRNO, "xencall_alloc_buffer_pages", errno,
-                            w->targets);
+        return worker_fails(w, LOOP_ERRNO, "xencall_alloc_buffer_pages", errno, w->targets);
     s->map = (void *)buffer;
     s->unmap = (void *)(buffer + map_pages * PAGE_BYTES);
     return true;
@@ -108,8 +107,7 @@ static bool check_mapped(struct worker *w)
                 .status = STATUS_UNTOUCHED,
             };
         else
-            fine = worker_fails(w, LOOP_STATUS, "GNTTABOP_map_grant_ref", op->status,
-                                &s->batch[i]);
+            fine = worker_fails(w, LOOP_STATUS, "GNTTABOP_map_grant_ref", op->status, &s->batch[i]);
     }
     return fine;
 }
@@ -129,8 +127,8 @@ static bool check_unmapped(struct worker *w)
 
     for (unsigned int i = 0; i < s->mapped; i++)
         if (s->unmap[i].status != GNTST_okay)
-            return worker_fails(w, LOOP_STATUS, "GNTTABOP_unmap_grant_ref",
-                                s->unmap[i].status, &s->batch[i]);
+            return worker_fails(w, LOOP_STATUS, "GNTTABOP_unmap_grant_ref", s->unmap[i].status,
+                                &s->batch[i]);
     return true;
 }
 

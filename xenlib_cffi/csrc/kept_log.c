@@ -21,9 +21,8 @@ static void keep(xentoollog_logger *logger, xentoollog_level level, int errnoval
         vsnprintf(message + length, sizeof(message) - (size_t)length, format, al);
 }
 
-static void no_progress(xentoollog_logger *logger, const char *context,
-                        const char *doing_what, int percent, unsigned long done,
-                        unsigned long total)
+static void no_progress(xentoollog_logger *logger, const char *context, const char *doing_what,
+                        int percent, unsigned long done, unsigned long total)
 {
     (void)logger;
     (void)context;

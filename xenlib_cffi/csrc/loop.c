@@ -65,8 +65,8 @@ static void set_cursor(struct worker *w, uint64_t cursor)
         __atomic_store_n(w->cursor, cursor, __ATOMIC_RELAXED);
 }
 
-bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call,
-                  int code, const struct target *target)
+bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call, int code,
+                  const struct target *target)
 {
     /* The first failure is the cause; what follows it is the clearing up. */
     if (w->failure.trouble != LOOP_FINE)
@@ -154,8 +154,7 @@ static void measure(struct worker *w)
     while (!stopped(loop) && (!loop->rounds || w->rounds < loop->rounds)) {
         if (loop->interval_ns)
             due = start + w->rounds * loop->interval_ns;
-        if (loop->duration_ns &&
-            (due > now ? due : now) - start >= loop->duration_ns)
+        if (loop->duration_ns && (due > now ? due : now) - start >= loop->duration_ns)
             break;
         if (!one_round(w, due, true))
             break;

@@ -44,9 +44,9 @@ struct engine {
     bool (*open)(struct worker *w);
     void (*close)(struct worker *w);
     void (*prepare)(struct worker *w, const struct target *batch);
-    bool (*map)(struct worker *w);    /* timed */
+    bool (*map)(struct worker *w); /* timed */
     bool (*check)(struct worker *w);
-    bool (*unmap)(struct worker *w);  /* timed */
+    bool (*unmap)(struct worker *w); /* timed */
     bool (*settle)(struct worker *w);
 };
 
@@ -55,20 +55,20 @@ extern const struct engine hypercall_engine, gntdev_engine;
 extern const struct engine refused_hypercall_engine, refused_gntdev_engine;
 
 struct worker {
-    int cpu;                      /* pinned to it; -1: wherever it runs */
+    int cpu; /* pinned to it; -1: wherever it runs */
     const struct target *targets;
     size_t n_targets;
-    uint64_t *cursor;             /* or NULL; see loop.c */
-    struct histogram *map;        /* ns a call */
+    uint64_t *cursor;      /* or NULL; see loop.c */
+    struct histogram *map; /* ns a call */
     struct histogram *unmap;
-    uint64_t rounds;              /* done since the warm-up */
-    uint64_t elapsed_ns;          /* of those */
+    uint64_t rounds;     /* done since the warm-up */
+    uint64_t elapsed_ns; /* of those */
     struct loop_failure failure;
 
     struct loop *loop;
     const struct engine *engine;
     size_t next;
-    void *state;                  /* the engine's own */
+    void *state; /* the engine's own */
 };
 
 enum loop_engine {
@@ -84,18 +84,18 @@ struct loop {
     size_t n_workers;
     size_t batch;
     bool readonly;
-    uint64_t warmup;              /* rounds a worker */
-    uint64_t rounds;              /* a worker; 0: until the time is up */
-    uint64_t duration_ns;         /* 0: until the rounds are done */
-    uint64_t interval_ns;         /* between intended starts; 0: flat out */
-    int stop;                     /* set by another thread, or a worker that failed */
+    uint64_t warmup;      /* rounds a worker */
+    uint64_t rounds;      /* a worker; 0: until the time is up */
+    uint64_t duration_ns; /* 0: until the rounds are done */
+    uint64_t interval_ns; /* between intended starts; 0: flat out */
+    int stop;             /* set by another thread, or a worker that failed */
 };
 
 /* Runs to the end of every worker. 0, or an errno: no thread could be started. */
 int loop_run(struct loop *loop);
 
 /* Keeps a worker's first failure, and has all of them finish their round and end. False. */
-bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call,
-                  int code, const struct target *target);
+bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call, int code,
+                  const struct target *target);
 
 #endif

@@ -6,8 +6,7 @@ int xencall_close(xencall_handle *xcall);
 int xencall0(xencall_handle *xcall, unsigned int op);
 int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg1);
 int xencall2(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2);
-int xencall3(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2,
-             uint64_t arg3);
+int xencall3(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3);
 void *xencall_alloc_buffer_pages(xencall_handle *xcall, size_t nr_pages);
 void xencall_free_buffer_pages(xencall_handle *xcall, void *p, size_t nr_pages);
 int xencall_buffers_never_fault(xencall_handle *xcall);

@@ -31,7 +31,7 @@ struct count_case {
     const struct world *world;
     const struct hypervisor *side;
     bool host;
-    unsigned int batch, nth;            /* mapping of each reference that is counted */
+    unsigned int batch, nth; /* mapping of each reference that is counted */
 };
 
 static _Alignas(LINE) struct gnttab_map_grant_ref maps[MOST];
@@ -41,12 +41,12 @@ static struct gnttab_unmap_grant_ref held[3][MOST];
 /* What is executed between them, in the hypervisor, is what is counted. */
 __attribute__((noinline)) void case_begin(void)
 {
-    __asm__ volatile ( "" ::: "memory" );
+    __asm__ volatile("" ::: "memory");
 }
 
 __attribute__((noinline)) void case_end(void)
 {
-    __asm__ volatile ( "" ::: "memory" );
+    __asm__ volatile("" ::: "memory");
 }
 
 static __attribute__((noreturn)) void failed(const char *what, int status)
@@ -118,9 +118,13 @@ static void let_go(const struct count_case *c, unsigned int times)
 static void begin(const struct world *world)
 {
     const struct hypervisor *side = world->side;
-    struct domain_config config = { .iommu = world->iommu, .vcpus = 1, .max_version = 2,
-                                    .grant_frames = 1, .maptrack_frames = -1 };
-    struct gnttab_map_grant_ref kept = { .flags = GNTMAP_device_map, .ref = FIRST_REF + KEPT_PAGE,
+    struct domain_config config = { .iommu = world->iommu,
+                                    .vcpus = 1,
+                                    .max_version = 2,
+                                    .grant_frames = 1,
+                                    .maptrack_frames = -1 };
+    struct gnttab_map_grant_ref kept = { .flags = GNTMAP_device_map,
+                                         .ref = FIRST_REF + KEPT_PAGE,
                                          .dom = GRANTER };
     const struct count_case once = { .side = side, .batch = 1 };
 

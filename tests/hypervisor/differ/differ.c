@@ -3,8 +3,8 @@
 #include "world.h"
 
 const char *const differ_names[NR_WHAT] = {
-    "grant", "revoke", "map", "unmap", "replace", "bad-handle", "copy", "version", "grow", "swap",
-    "end", "preempt", "hold",
+    "grant",   "revoke", "map",  "unmap", "replace", "bad-handle", "copy",
+    "version", "grow",   "swap", "end",   "preempt", "hold",
 };
 
 static void preempt(const struct step *s)
@@ -15,6 +15,7 @@ static void preempt(const struct step *s)
 
 static void take(const struct step *s)
 {
+    /* clang-format off */
     switch ( (enum what)(s->what % NR_WHAT) )
     {
     case GRANT: step_grant(s); break;
@@ -32,6 +33,7 @@ static void take(const struct step *s)
     case HOLD: step_hold(s); break;
     case NR_WHAT: break;
     }
+    /* clang-format on */
 }
 
 void differ_begin(const struct setting *setting, struct outcome *outcome)

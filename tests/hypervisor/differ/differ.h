@@ -12,31 +12,33 @@
 #include <stdio.h>
 
 struct step {
-    uint8_t what;       /* enum what, modulo its number */
-    uint8_t actor;      /* which domain does it, and on which of its vCPUs */
-    uint8_t other;      /* which domain it is about: the granter, most often */
-    uint8_t ref;        /* which of the references that are looked at */
-    uint8_t flags;      /* of the mapping, or of the grant */
-    uint8_t place;      /* where it maps, or which page is granted */
-    uint8_t mapping;    /* which of those made so far */
-    uint8_t more;       /* length of a batch, and the rest */
+    uint8_t what;    /* enum what, modulo its number */
+    uint8_t actor;   /* which domain does it, and on which of its vCPUs */
+    uint8_t other;   /* which domain it is about: the granter, most often */
+    uint8_t ref;     /* which of the references that are looked at */
+    uint8_t flags;   /* of the mapping, or of the grant */
+    uint8_t place;   /* where it maps, or which page is granted */
+    uint8_t mapping; /* which of those made so far */
+    uint8_t more;    /* length of a batch, and the rest */
 };
 
+/* clang-format off */
 enum what { GRANT, REVOKE, MAP, UNMAP, REPLACE, BAD_HANDLE, COPY, VERSION, GROW, SWAP, END, PREEMPT,
             HOLD, NR_WHAT };
+/* clang-format on */
 /* What they are called. */
 extern const char *const differ_names[NR_WHAT];
 
 /* Which machines there are: everything of a run that is not in its steps. */
 struct setting {
-    bool translated_mapper;     /* domain 1 is HVM rather than PV */
-    unsigned int strict_iommu;  /* of domain 0; 2: patched, its mappings have bus addresses */
-    bool fast;                  /* the patched hypervisor's boot option */
+    bool translated_mapper;    /* domain 1 is HVM rather than PV */
+    unsigned int strict_iommu; /* of domain 0; 2: patched, its mappings have bus addresses */
+    bool fast;                 /* the patched hypervisor's boot option */
 };
 
 struct outcome {
-    size_t done;                /* steps that were taken */
-    bool differs;               /* in the last of them */
+    size_t done;  /* steps that were taken */
+    bool differs; /* in the last of them */
     char what[256];
 };
 

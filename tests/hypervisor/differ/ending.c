@@ -65,8 +65,10 @@ void step_end(const struct step *s)
         end_domain(d);
     if ( !stock.see_domain(domids[d], &seen) && !recorded(d) )
     {
-        kinds[d] = s->flags % 4 == 3 ? MAPLESS
-                   : s->flags % 8 == 1 ? FEW_HANDLES : s->flags % 8 == 2 ? VERSION_1 : USUAL;
+        kinds[d] = s->flags % 4 == 3   ? MAPLESS
+                   : s->flags % 8 == 1 ? FEW_HANDLES
+                   : s->flags % 8 == 2 ? VERSION_1
+                                       : USUAL;
         create(d);
     }
     count(END, 0);

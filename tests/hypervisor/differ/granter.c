@@ -5,8 +5,14 @@
 #include "world.h"
 
 static const unsigned int grant_flags[] = {
-    GTF_permit_access, GTF_permit_access, GTF_permit_access, GTF_permit_access | GTF_readonly,
-    GTF_permit_access | GTF_readonly, 0, GTF_accept_transfer, GTF_permit_access | GTF_sub_page,
+    GTF_permit_access,
+    GTF_permit_access,
+    GTF_permit_access,
+    GTF_permit_access | GTF_readonly,
+    GTF_permit_access | GTF_readonly,
+    0,
+    GTF_accept_transfer,
+    GTF_permit_access | GTF_sub_page,
 };
 
 /* A page of one's own, or a page table; sometimes none that exists, or that version 1 can name. */
@@ -14,10 +20,14 @@ static uint64_t granted(const struct hypervisor *side, unsigned int d, unsigned 
 {
     switch ( place )
     {
-    case 255: return 0xfffffffULL;
-    case 254: return 0xfffffffffULL;
-    case 240 ... 253: return side->gfn(domids[d], RAM_PAGES + place % L1_PAGES);
-    default: return side->gfn(domids[d], place % NR_PAGES);
+    case 255:
+        return 0xfffffffULL;
+    case 254:
+        return 0xfffffffffULL;
+    case 240 ... 253:
+        return side->gfn(domids[d], RAM_PAGES + place % L1_PAGES);
+    default:
+        return side->gfn(domids[d], place % NR_PAGES);
     }
 }
 
@@ -111,7 +121,8 @@ void step_swap(const struct step *s)
     if ( !usable(d) )
         return;
     requests[0] = requests[1] = (struct gnttab_swap_grant_ref){
-        .ref_a = refs[s->ref % NR_REFS], .ref_b = refs[s->place % NR_REFS],
+        .ref_a = refs[s->ref % NR_REFS],
+        .ref_b = refs[s->place % NR_REFS],
     };
     enter_both(d, s->actor);
     same("swapping", stock.operate(GNTTABOP_swap_grant_ref, &requests[0], 1),

@@ -79,9 +79,9 @@ void step_map(const struct step *s)
         }
         same("status of mapping", r[i].status, requests[1][i].status);
         count(MAP, r[i].status);
-        say("# d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld], r[i].dom,
-            r[i].ref, r[i].flags, (unsigned long long)r[i].host_addr, r[i].status, r[i].handle,
-            requests[1][i].handle);
+        say("# d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld],
+            r[i].dom, r[i].ref, r[i].flags, (unsigned long long)r[i].host_addr, r[i].status,
+            r[i].handle, requests[1][i].handle);
         if ( r[i].status )
             continue;
         if ( !own_bus(ld, granter_of(s, i)) )
@@ -121,10 +121,12 @@ void step_copy(const struct step *s)
     for ( unsigned int side = 0; side < 2; side++ )
     {
         requests[side] = (struct gnttab_copy){
-            .source.domid = domids[rd], .source.u.ref = refs[s->ref % NR_REFS],
+            .source.domid = domids[rd],
+            .source.u.ref = refs[s->ref % NR_REFS],
             .dest.domid = DOMID_SELF,
             .dest.u.gmfn = (side ? &patched : &stock)->gfn(domids[ld], s->place % NR_PAGES),
-            .len = 64, .flags = GNTCOPY_source_gref,
+            .len = 64,
+            .flags = GNTCOPY_source_gref,
         };
         if ( s->more & 1 )
         {

@@ -30,18 +30,18 @@ struct mapping {
     unsigned int mapper, granter;
     uint32_t ref, flags;
     uint64_t host_addr, frame;
-    uint64_t bus_addr[2];       /* on stock, and patched: it may have one of its own there */
-    bool own_bus;               /* it has, and */
-    bool exact;                 /* so have those that its mapper makes of others' references */
-    bool tagged;                /* it had a host mapping, so that its address is known */
-    uint32_t handle[2];         /* on stock, and patched */
-    unsigned int slot;          /* if fast: in which order it is looked at */
+    uint64_t bus_addr[2]; /* on stock, and patched: it may have one of its own there */
+    bool own_bus;         /* it has, and */
+    bool exact;           /* so have those that its mapper makes of others' references */
+    bool tagged;          /* it had a host mapping, so that its address is known */
+    uint32_t handle[2];   /* on stock, and patched */
+    unsigned int slot;    /* if fast: in which order it is looked at */
 };
 
 struct meant {
-    struct mapping *mapping;    /* which is taken; NULL: none */
-    bool patched_only;          /* stock must not see this request */
-    int status;                 /* then, what the patched one answers */
+    struct mapping *mapping; /* which is taken; NULL: none */
+    bool patched_only;       /* stock must not see this request */
+    int status;              /* then, what the patched one answers */
 };
 
 /*

@@ -21,8 +21,8 @@ union request {
     struct gnttab_unmap_and_replace replace;
 };
 
-static long unmap_batch(const struct hypervisor *side, const union request *requests, unsigned int n,
-                        bool replace, int *statuses)
+static long unmap_batch(const struct hypervisor *side, const union request *requests,
+                        unsigned int n, bool replace, int *statuses)
 {
     struct gnttab_unmap_grant_ref unmap[LONG_BATCH];
     struct gnttab_unmap_and_replace replacing[LONG_BATCH];
@@ -70,6 +70,7 @@ static unsigned int ask(const struct step *s, bool replace, union request *reque
         if ( !usable(named->mapper) || (n && named->mapper != *ld) )
             break;
         *ld = named->mapper;
+        /* clang-format off */
         switch ( s->flags % 8 )
         {
         case 1: host = 0; break;
@@ -79,6 +80,7 @@ static unsigned int ask(const struct step *s, bool replace, union request *reque
         case 5: bus += 4096; break;
         case 6: host = named_by(s->place, i)->host_addr; break;
         }
+        /* clang-format on */
         if ( replace )
             requests[n++].replace = (struct gnttab_unmap_and_replace){
                 .host_addr = host,
@@ -87,7 +89,9 @@ static unsigned int ask(const struct step *s, bool replace, union request *reque
             };
         else
             requests[n++].unmap = (struct gnttab_unmap_grant_ref){
-                .host_addr = host, .dev_bus_addr = bus, .handle = named->handle[1],
+                .host_addr = host,
+                .dev_bus_addr = bus,
+                .handle = named->handle[1],
             };
     }
     return n;
@@ -195,7 +199,8 @@ void step_bad_handle(const struct step *s)
     uint32_t handle = s->flags | s->place << 8 | s->mapping << 16 | (uint32_t)s->more << 24;
 
     if ( s->ref % 3 == 1 )
-        handle = 0x80000000U | domids[s->other % NR_DOMAINS] << 16 | (refs[s->place % NR_REFS] & 0xffff);
+        handle = 0x80000000U | domids[s->other % NR_DOMAINS] << 16 |
+                 (refs[s->place % NR_REFS] & 0xffff);
     else if ( s->ref % 3 == 2 && nr_mappings )
         handle = mappings[s->mapping % nr_mappings].handle[1];
     if ( !usable(ld) )

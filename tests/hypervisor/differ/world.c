@@ -42,7 +42,7 @@ bool translated(unsigned int domain)
 }
 
 uint64_t address_of(const struct hypervisor *side, unsigned int domain, unsigned int place,
-                           unsigned int flags)
+                    unsigned int flags)
 {
     unsigned int entry = entry_of(place);
 
@@ -81,7 +81,9 @@ void create(unsigned int domain)
         .vcpus = VCPUS,
         .max_version = kinds[domain] == VERSION_1 ? 1 : 2,
         .grant_frames = GRANT_FRAMES,
-        .maptrack_frames = kinds[domain] == MAPLESS ? 0 : kinds[domain] == FEW_HANDLES ? 1 : -1,
+        .maptrack_frames = kinds[domain] == MAPLESS       ? 0
+                           : kinds[domain] == FEW_HANDLES ? 1
+                                                          : -1,
     };
 
     memset(nr_live[domain], 0, sizeof(nr_live[domain]));

@@ -47,7 +47,12 @@ void compare(void);
 /* Note an answer to a step. */
 void count(enum what what, int status);
 /* What was asked and answered, for who reads a failing sequence. */
-#define say(...) do { if ( differ_trace ) fprintf(differ_trace, __VA_ARGS__); } while (0)
+#define say(...) \
+    do \
+    { \
+        if ( differ_trace ) \
+            fprintf(differ_trace, __VA_ARGS__); \
+    } while ( 0 )
 
 /* Begin anew, with no domain. */
 void begin_world(const struct setting *setting, struct outcome *outcome);

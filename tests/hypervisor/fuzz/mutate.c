@@ -46,20 +46,22 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 
     switch ( how )
     {
-    case 0: case 1:             /* random ones put in */
+    case 0:
+    case 1: /* random ones put in */
         if ( count + n > most )
             n = most - count;
         make_room(steps, count, at, n);
         differ_steps((uint64_t)seed << 32 | rand(), &steps[at], n);
         count += n;
         break;
-    case 2: case 3:             /* left out */
+    case 2:
+    case 3: /* left out */
         if ( n > count - at )
             n = count - at;
         memmove(&steps[at], &steps[at + n], (count - at - n) * STEP);
         count -= n;
         break;
-    case 4:                     /* again, elsewhere */
+    case 4: /* again, elsewhere */
         if ( n > count - at )
             n = count - at;
         if ( n > most - count )
@@ -75,14 +77,14 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
             count += n;
         }
         break;
-    case 5:                     /* another machine */
+    case 5: /* another machine */
         data[0] = rand();
         break;
-    case 6:                     /* a field as another step has it */
+    case 6: /* a field as another step has it */
         n = rand() % STEP;
         ((uint8_t *)&steps[at])[n] = ((uint8_t *)&steps[rand() % count])[n];
         break;
-    case 7:                     /* a field */
+    case 7: /* a field */
         ((uint8_t *)&steps[at])[rand() % STEP] = rand();
         break;
     default:

@@ -28,8 +28,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void write_step(const struct step *s)
 {
     if ( differ_trace )
-        fprintf(differ_trace, "%s %u %u %u %u %u %u %u\n", differ_names[s->what % NR_WHAT], s->actor,
-                s->other, s->ref, s->flags, s->place, s->mapping, s->more);
+        fprintf(differ_trace, "%s %u %u %u %u %u %u %u\n", differ_names[s->what % NR_WHAT],
+                s->actor, s->other, s->ref, s->flags, s->place, s->mapping, s->more);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -14,10 +14,10 @@
 #include <stdint.h>
 
 enum {
-    MAX_DOMAINS = 128,  /* alive at once */
-    MAX_CPUS = 8,       /* threads that may be in the hypervisor at once */
-    RAM_PAGES = 64,     /* of each domain, to be granted */
-    L1_PAGES = 8,       /* of each domain, whose entries are where a PV domain maps */
+    MAX_DOMAINS = 128, /* alive at once */
+    MAX_CPUS = 8,      /* threads that may be in the hypervisor at once */
+    RAM_PAGES = 64,    /* of each domain, to be granted */
+    L1_PAGES = 8,      /* of each domain, whose entries are where a PV domain maps */
     ENTRIES = L1_PAGES * 512,
 };
 
@@ -25,11 +25,11 @@ enum {
 #define LINEAR_BASE 0xffff880000000000ULL
 
 struct domain_config {
-    bool translated;            /* HVM or PVH: a p2m, and no page tables of its own */
-    bool iommu;                 /* strict mode: what it maps, its devices reach */
+    bool translated; /* HVM or PVH: a p2m, and no page tables of its own */
+    bool iommu;      /* strict mode: what it maps, its devices reach */
     unsigned int vcpus;
-    unsigned int max_version;   /* of its grant table */
-    int grant_frames;           /* limits; -1: Xen's defaults */
+    unsigned int max_version; /* of its grant table */
+    int grant_frames;         /* limits; -1: Xen's defaults */
     int maptrack_frames;
 };
 
@@ -37,8 +37,8 @@ struct domain_config {
 struct entry_seen {
     uint32_t pin;
     uint16_t flags, status, domid;
-    uint16_t mapper;            /* whose pins they are; only meaningful if there are any */
-    uint64_t frame;             /* what they pin; likewise */
+    uint16_t mapper; /* whose pins they are; only meaningful if there are any */
+    uint64_t frame;  /* what they pin; likewise */
 };
 
 /* A page of a domain's. */
@@ -51,19 +51,26 @@ struct domain_seen {
     bool crashed, dying;
     unsigned int version, grant_frames, maptrack_frames, status_frames;
     unsigned int iommu_mappings;
-    unsigned long fast, slow;   /* mappings, live: as the hypervisor counts them; 0 on stock */
+    unsigned long fast, slow; /* mappings, live: as the hypervisor counts them; 0 on stock */
 };
 
 /* Of the whole machine. */
 struct machine_seen {
-    unsigned long xen_pages;    /* allocated for Xen's own use */
-    unsigned long domains;      /* not yet gone, the dying included */
+    unsigned long xen_pages; /* allocated for Xen's own use */
+    unsigned long domains;   /* not yet gone, the dying included */
 };
 
 /* What Xen's locks are of: an entry, the table of either side, or the maptrack table. */
 enum lock_kind {
-    LOCK_ENTRY, LOCK_GRANTER_READ, LOCK_GRANTER_WRITE, LOCK_MAPPER_READ, LOCK_MAPPER_WRITE,
-    LOCK_FREE_LIST, LOCK_MAPTRACK, LOCK_OTHER, NR_LOCK_KINDS,
+    LOCK_ENTRY,
+    LOCK_GRANTER_READ,
+    LOCK_GRANTER_WRITE,
+    LOCK_MAPPER_READ,
+    LOCK_MAPPER_WRITE,
+    LOCK_FREE_LIST,
+    LOCK_MAPTRACK,
+    LOCK_OTHER,
+    NR_LOCK_KINDS,
 };
 
 /* Is told what is at an address, and whose; @domid is -1 of what is no domain's. */

@@ -13,7 +13,7 @@ struct reach {
 };
 
 struct bus_entry {
-    uint64_t dfn;                   /* 0: unused */
+    uint64_t dfn; /* 0: unused */
     struct reach now, cached;
 };
 
@@ -107,8 +107,9 @@ static void reach(struct domain *d, const struct reach *reach, int by)
     else
         reached->reading += by;
     d->iommu_mappings -= !!d->iommu[frame];
-    d->iommu[frame] = reached->writing ? IOMMUF_readable | IOMMUF_writable
-                                       : reached->reading ? IOMMUF_readable : 0;
+    d->iommu[frame] = reached->writing   ? IOMMUF_readable | IOMMUF_writable
+                      : reached->reading ? IOMMUF_readable
+                                         : 0;
     d->iommu_mappings += !!d->iommu[frame];
     d->bus->nr += by;
 }
@@ -258,7 +259,6 @@ static void end_bus(struct domain *d) {}
 static void set_bus_region(bool enabled) {}
 static inline void still_held(const struct page_info *page, unsigned long references,
                               unsigned long types)
-{
-}
+{}
 
 #endif

@@ -3,6 +3,8 @@
  * page tables, p2m and IOMMU.  One of each, the same at each reset, so that what two hypervisors make
  * of the same operations can be compared frame by frame.
  */
+/* Not reformatted: most of it is one-line macros. */
+/* clang-format off */
 #ifndef MACHINE_H
 #define MACHINE_H
 

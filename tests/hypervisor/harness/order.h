@@ -2,6 +2,8 @@
  * Order of memory accesses, speculation, locks: as Xen has them on x86, so that counts and races are
  * Xen's.  Under ThreadSanitizer they are what it understands.
  */
+/* Not reformatted: most of it is one-line macros. */
+/* clang-format off */
 #ifndef ORDER_H
 #define ORDER_H
 

@@ -25,7 +25,7 @@ static void see_places(place_teller tell)
 {
     struct domain *d;
 
-    for_each_domain ( d )
+    for_each_domain(d)
     {
         places_of_table(tell, d->domain_id, d->grant_table);
         tell("domain", d->domain_id, d, sizeof(*d));

@@ -94,7 +94,7 @@ static unsigned int see_iommu(unsigned int domid, unsigned int of, unsigned int 
 struct tally {
     uint32_t pin;
     uint16_t mapper;
-    uint16_t uses, writes;          /* references of the page, and writable types */
+    uint16_t uses, writes; /* references of the page, and writable types */
 };
 
 static void tally_mapping(struct tally *tally, const struct domain *rd, const struct domain *ld,
@@ -172,7 +172,7 @@ static bool entries_at_rest(struct domain *rd)
     if ( gt->version_changing )
         right = wrong("the version is changing", rd, gt->gt_version, 1, 0);
 #endif
-    for_each_domain ( ld )
+    for_each_domain(ld)
         if ( ld->stage < FREEING )
             tally_maptrack(tallies, rd, ld);
 
@@ -230,7 +230,7 @@ static bool all_count(void)
 
     if ( implicitly_unmapped )
         return false;
-    for_each_domain ( d )
+    for_each_domain(d)
         if ( d->is_shutting_down || d->stage == RELEASING )
             return false;
     return true;
@@ -273,7 +273,7 @@ static bool hosts_at_rest(struct domain *ld)
         if ( host )
             uses[2 * (mfn_x(mfn) - FIRST_MFN) + writable]++;
     }
-    for_each_domain ( rd )
+    for_each_domain(rd)
         for ( unsigned int ref = 0; ref < rd->grant_table->nr_grant_frames * SHGNT_PER_PAGE_V1;
               ref++ )
         {
@@ -336,7 +336,7 @@ static bool bus_at_rest(struct domain *ld)
                          &_active_entry(rd->grant_table, map->ref));
         nr++;
     }
-    for_each_domain ( rd )
+    for_each_domain(rd)
         for ( unsigned int ref = 0; ref < nr_active_entries(rd->grant_table); ref++ )
         {
             const struct active_grant_entry *act = &_active_entry(rd->grant_table, ref);
@@ -356,7 +356,10 @@ static bool bus_at_rest(struct domain *ld)
     return right;
 }
 #else
-static bool bus_at_rest(struct domain *ld) { return true; }
+static bool bus_at_rest(struct domain *ld)
+{
+    return true;
+}
 #endif
 
 static bool at_rest(void)
@@ -367,10 +370,10 @@ static bool at_rest(void)
     frame_uses = calloc(GUEST_FRAMES, sizeof(*frame_uses));
     frame_writes = calloc(GUEST_FRAMES, sizeof(*frame_writes));
     if ( all_count() )
-        for_each_domain ( d )
+        for_each_domain(d)
             right &= entries_at_rest(d);
     if ( all_count() )
-        for_each_domain ( d )
+        for_each_domain(d)
         {
             right &= frames_at_rest(d);
             if ( d->stage == ALIVE )
@@ -379,7 +382,7 @@ static bool at_rest(void)
                 right &= handles_at_rest(d);
             }
         }
-    for_each_domain ( d )
+    for_each_domain(d)
         if ( d->bus && d->stage == ALIVE && !d->is_shutting_down )
             right &= bus_at_rest(d);
     free(frame_uses);

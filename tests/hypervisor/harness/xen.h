@@ -3,6 +3,8 @@
  * use, with the meaning Xen gives them.  What is a matter of the whole machine, memory above all, is
  * in the other files here.
  */
+/* Not reformatted: most of it is one-line macros. */
+/* clang-format off */
 #ifndef XEN_H
 #define XEN_H
 

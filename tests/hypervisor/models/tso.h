@@ -6,6 +6,8 @@
  *
  * To be defined before: CPUS, WORDS, and STORED(word, value), done when a store becomes visible.
  */
+/* Not reformatted: this is Promela, not C. */
+/* clang-format off */
 #define DEPTH 2 /* of a buffer: a third store waits for the first */
 
 byte memory[WORDS];

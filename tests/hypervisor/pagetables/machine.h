@@ -3,6 +3,8 @@
  * What is used of them is what Xen means by it; a table that is queued to be freed is so with the
  * next flush.
  */
+/* Not reformatted: most of it is one-line macros. */
+/* clang-format off */
 #ifndef MACHINE_H
 #define MACHINE_H
 

@@ -26,7 +26,7 @@ static bool no_memory;
 static unsigned long allocations;
 static unsigned int in_use, most, nr_queued;
 static struct page_info *queued[FRAMES];
-static unsigned int told;           /* what the last mapping has flushed */
+static unsigned int told; /* what the last mapping has flushed */
 
 static unsigned int any(unsigned int below)
 {
@@ -105,7 +105,11 @@ static void flush(unsigned int flush_flags)
 }
 
 /* What is to be mapped where, and is.  The first ones of each fill a table. */
-static struct spot { uint64_t dfn; unsigned long mfn; unsigned int flags; } spots[SPOTS], own[OWN];
+static struct spot {
+    uint64_t dfn;
+    unsigned long mfn;
+    unsigned int flags;
+} spots[SPOTS], own[OWN];
 enum { FULL = 512 };
 
 static void look_up(const struct domain *d, const struct spot *spot)
@@ -201,8 +205,9 @@ static void map_spot(struct domain *d, struct spot *spot)
     else
     {
         spot->flags = IOMMUF_readable | (writable ? IOMMUF_writable : 0);
-        BUG_ON(told != (before ? IOMMU_FLUSHF_added | IOMMU_FLUSHF_modified
-                               : iommu_ops.flush_non_present ? IOMMU_FLUSHF_added : 0));
+        BUG_ON(told != (before                        ? IOMMU_FLUSHF_added | IOMMU_FLUSHF_modified
+                        : iommu_ops.flush_non_present ? IOMMU_FLUSHF_added
+                                                      : 0));
     }
     look_up(d, spot);
 }
@@ -258,8 +263,8 @@ int main(int argc, char **argv)
         return 2;
     state = strtoull(argv[1], NULL, 0);
     batches = strtoul(argv[2], NULL, 0);
-    memory = mmap(NULL, 2 * FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory = mmap(NULL, 2 * FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                  -1, 0);
     written = memory + FRAMES * PAGE_SIZE;
     begin_tables(&d);
     iommu_ops.flush_non_present = state & 1;
@@ -304,8 +309,9 @@ int main(int argc, char **argv)
             }
         while ( n-- )
         {
-            struct spot *spot = &spots[which == ANY ? any(SPOTS)
-                                       : which == NEAR ? first++ % SPOTS : first % SPOTS];
+            struct spot *spot = &spots[which == ANY    ? any(SPOTS)
+                                       : which == NEAR ? first++ % SPOTS
+                                                       : first % SPOTS];
 
             if ( !transient )
                 change_own(&d, &own[first++ % OWN], &flush_flags);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* clang-format off */
 enum operation {
     /* by any vCPU of a domain's */
     MAP, UNMAP, WRONG, COPY, GROW,
@@ -13,6 +14,7 @@ enum operation {
     BEGIN, /* follows an end */
     NR_OPERATIONS
 };
+/* clang-format on */
 
 static const char *const operation_names[NR_OPERATIONS] = {
     "map", "unmap", "wrong", "copy", "grow", "grant", "revoke", "version", "swap", "end", "begin",
@@ -22,17 +24,18 @@ enum { MAX_BATCH = 8 };
 
 struct mix {
     const char *name;
-    bool translated;            /* domain 1 is HVM rather than PV */
-    bool iommu;                 /* strict mode, of domain 0 */
-    bool bus;                   /* each mapping has a bus address there */
-    bool fast;                  /* the patched hypervisor's boot option */
-    int maptrack_frames;        /* limit of each domain's; -1: Xen's default */
-    unsigned int first, refs;   /* which references are used: the fewer, the more they meet */
-    unsigned int batch;         /* requests of a hypercall, at most */
-    unsigned int preempt;       /* requests between two preemption checks that say so; 0: none do */
+    bool translated;          /* domain 1 is HVM rather than PV */
+    bool iommu;               /* strict mode, of domain 0 */
+    bool bus;                 /* each mapping has a bus address there */
+    bool fast;                /* the patched hypervisor's boot option */
+    int maptrack_frames;      /* limit of each domain's; -1: Xen's default */
+    unsigned int first, refs; /* which references are used: the fewer, the more they meet */
+    unsigned int batch;       /* requests of a hypercall, at most */
+    unsigned int preempt;     /* requests between two preemption checks that say so; 0: none do */
     unsigned int weights[NR_OPERATIONS];
 };
 
+/* clang-format off */
 static const struct mix mixes[] = {
     /* Nothing wrong is asked, so no unmap may be refused, whatever else goes on. */
     { "orderly", false, false, false, true, -1, 0, 6, 4, 0,
@@ -65,6 +68,7 @@ static const struct mix mixes[] = {
       { [MAP] = 160, [UNMAP] = 140, [WRONG] = 20, [COPY] = 8, [GROW] = 4, [GRANT] = 60,
         [VERSION] = 8, [END] = 2 } },
 };
+/* clang-format on */
 
 static const struct mix *mix_named(const char *name)
 {

@@ -27,7 +27,11 @@
 extern const struct hypervisor SIDE;
 
 enum {
-    THREADS = 4, DOMAINS = THREADS, PLACES = 48, PAGES = 6, GRANT_FRAMES = 3,
+    THREADS = 4,
+    DOMAINS = THREADS,
+    PLACES = 48,
+    PAGES = 6,
+    GRANT_FRAMES = 3,
     /* Operations of a thread between two looks at what is at rest. */
     ROUND = 1000,
 };
@@ -41,10 +45,15 @@ static const uint32_t refs[] = { 8, 9, 10, 11, 600, 1300, 3, 7, 12 };
  * threads meet in: what the hypervisor does not order is not to be ordered by its test.
  */
 enum { FREE, BUSY, LIVE };
-static struct place { atomic_uint state, flags, handle; atomic_ulong bus; } places[DOMAINS][PLACES];
+static struct place {
+    atomic_uint state, flags, handle;
+    atomic_ulong bus;
+} places[DOMAINS][PLACES];
 
 /* Whose vCPU each thread is; a domain that ends waits until none is its. */
-static struct { _Alignas(64) atomic_uint domain; } running[THREADS];
+static struct {
+    _Alignas(64) atomic_uint domain;
+} running[THREADS];
 static atomic_bool paused[DOMAINS];
 
 static const struct mix *mix;
@@ -155,15 +164,24 @@ static void administer(enum operation what)
         return;
     switch ( what )
     {
-    case GRANT: revoke(self, true); break;
-    case REVOKE: revoke(self, false); break;
-    case VERSION: version(self); break;
-    case SWAP: swap(self); break;
+    case GRANT:
+        revoke(self, true);
+        break;
+    case REVOKE:
+        revoke(self, false);
+        break;
+    case VERSION:
+        version(self);
+        break;
+    case SWAP:
+        swap(self);
+        break;
     case END:
         rest();
         end(self);
         return;
-    default: break;
+    default:
+        break;
     }
     rest();
 }
@@ -187,12 +205,23 @@ static void take(void)
         return;
     switch ( what )
     {
-    case MAP: map(domain); break;
-    case UNMAP: unmap(domain); break;
-    case WRONG: wrong(domain); break;
-    case COPY: copy(domain); break;
-    case GROW: grow(domain); break;
-    default: break;
+    case MAP:
+        map(domain);
+        break;
+    case UNMAP:
+        unmap(domain);
+        break;
+    case WRONG:
+        wrong(domain);
+        break;
+    case COPY:
+        copy(domain);
+        break;
+    case GROW:
+        grow(domain);
+        break;
+    default:
+        break;
     }
     rest();
 }

@@ -22,9 +22,14 @@ static uint32_t some_ref(void)
 static unsigned int some_flags(unsigned int domain)
 {
     static const unsigned int usual[] = {
-        GNTMAP_host_map, GNTMAP_host_map, GNTMAP_host_map | GNTMAP_readonly, GNTMAP_host_map,
-        GNTMAP_host_map | GNTMAP_contains_pte, GNTMAP_device_map,
-        GNTMAP_host_map | GNTMAP_device_map, GNTMAP_device_map | GNTMAP_readonly,
+        GNTMAP_host_map,
+        GNTMAP_host_map,
+        GNTMAP_host_map | GNTMAP_readonly,
+        GNTMAP_host_map,
+        GNTMAP_host_map | GNTMAP_contains_pte,
+        GNTMAP_device_map,
+        GNTMAP_host_map | GNTMAP_device_map,
+        GNTMAP_device_map | GNTMAP_readonly,
     };
 
     return usual[pick(mix->translated && domain == 1 ? 4 : 8)];
@@ -126,11 +131,15 @@ static void wrong(unsigned int ld)
 static void copy(unsigned int ld)
 {
     struct gnttab_copy request = {
-        .source.domid = domids[pick(DOMAINS)], .source.u.ref = some_ref(),
-        .dest.domid = DOMID_SELF, .dest.u.gmfn = SIDE.gfn(domids[ld], pick(PAGES)),
+        .source.domid = domids[pick(DOMAINS)],
+        .source.u.ref = some_ref(),
+        .dest.domid = DOMID_SELF,
+        .dest.u.gmfn = SIDE.gfn(domids[ld], pick(PAGES)),
         /* What two of them write into one place is their own matter. */
-        .source.offset = self * 256, .dest.offset = self * 256,
-        .len = 64, .flags = GNTCOPY_source_gref,
+        .source.offset = self * 256,
+        .dest.offset = self * 256,
+        .len = 64,
+        .flags = GNTCOPY_source_gref,
     };
 
     if ( pick(2) )
@@ -149,7 +158,9 @@ static void grow(unsigned int d)
 {
     xen_pfn_t pfns[GRANT_FRAMES];
     struct gnttab_setup_table request = {
-        .dom = DOMID_SELF, .nr_frames = 1 + pick(GRANT_FRAMES), .frame_list = { pfns },
+        .dom = DOMID_SELF,
+        .nr_frames = 1 + pick(GRANT_FRAMES),
+        .frame_list = { pfns },
     };
 
     SIDE.operate(GNTTABOP_setup_table, &request, 1);
@@ -166,7 +177,8 @@ static void version(unsigned int d)
 static void swap(unsigned int d)
 {
     struct gnttab_swap_grant_ref request = {
-        .ref_a = some_ref(), .ref_b = some_ref(),
+        .ref_a = some_ref(),
+        .ref_b = some_ref(),
     };
 
     SIDE.operate(GNTTABOP_swap_grant_ref, &request, 1);

@@ -111,12 +111,11 @@ void granter_destroy(struct granter *granter)
 
 const char *granter_state(const struct granter *granter, double seconds)
 {
-    const struct timespec step = {.tv_nsec = 20 * 1000 * 1000};
+    const struct timespec step = { .tv_nsec = 20 * 1000 * 1000 };
     xc_domaininfo_t info;
 
     for (;; seconds -= 0.02) {
-        if (xc_domain_getinfo_single(xch, granter->domid, &info) ||
-            memcmp(info.handle, "xengt", 5))
+        if (xc_domain_getinfo_single(xch, granter->domid, &info) || memcmp(info.handle, "xengt", 5))
             return "gone";
         if (seconds <= 0)
             return info.flags & XEN_DOMINF_dying ? "dying" : "alive";

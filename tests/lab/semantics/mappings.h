@@ -27,8 +27,8 @@ struct unmapping {
 struct mapping *mapping_named(const char *name);
 
 /* Maps; the status, and the mapping if there is one. */
-int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint32_t flags,
-                 int slot, struct mapping **made);
+int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint32_t flags, int slot,
+                 struct mapping **made);
 
 /* One hypercall for all of them; the statuses. */
 void mappings_end(const struct unmapping *what, unsigned int count, int *statuses);

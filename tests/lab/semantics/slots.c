@@ -15,7 +15,8 @@ static struct granter *parked;
 
 static void make_arena(void)
 {
-    char *room = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *room = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                      0);
 
     if (room == MAP_FAILED || (file = memfd_create("seen", 0)) < 0 || ftruncate(file, PAGE))
         err(3, "no address space for host mappings");
@@ -34,8 +35,8 @@ void slot_make(unsigned int slot, unsigned long page)
     address = arena + page * PAGE;
     munmap(address, PAGE);
     /* Read-only for Linux: a write where Xen mapped read-only is then an error, not a loop. */
-    if (xenforeignmemory_map2(memory, parked->domid, address, PROT_READ, MAP_FIXED, 1,
-                              parked->mfns, NULL) != address)
+    if (xenforeignmemory_map2(memory, parked->domid, address, PROT_READ, MAP_FIXED, 1, parked->mfns,
+                              NULL) != address)
         err(3, "slot %u cannot be made at %p", slot, (void *)address);
     addresses[slot] = (uintptr_t)address;
 }

@@ -41,26 +41,26 @@ struct step {
 #define FAULTED INT64_MIN /* result of READ and WRITE */
 
 enum counter {
-    MAPPED,       /* operations that came back GNTST_okay */
+    MAPPED, /* operations that came back GNTST_okay */
     MAP_REFUSED,
-    MAP_STATUS,   /* the last status that was not */
+    MAP_STATUS, /* the last status that was not */
     UNMAPPED,
     UNMAP_REFUSED,
     UNMAP_STATUS,
-    WRONG_PAGE,   /* a host mapping whose page bears another reference's stamp */
+    WRONG_PAGE, /* a host mapping whose page bears another reference's stamp */
     ROUNDS,
-    SWITCHED,     /* grant table versions taken */
+    SWITCHED, /* grant table versions taken */
     SWITCH_REFUSED,
     COUNTERS,
 };
 
 struct mailbox {
-    uint32_t asked;    /* dom0: one more for every list of steps */
-    uint32_t done;     /* guest: as `asked`, once all of them are done */
-    uint32_t steps;    /* dom0: how many */
-    uint32_t stop;     /* dom0: a loop shall end */
-    uint64_t address;  /* guest: where it sees the mailbox itself */
-    uint64_t pv;       /* guest: whether it is a PV guest */
+    uint32_t asked;   /* dom0: one more for every list of steps */
+    uint32_t done;    /* guest: as `asked`, once all of them are done */
+    uint32_t steps;   /* dom0: how many */
+    uint32_t stop;    /* dom0: a loop shall end */
+    uint64_t address; /* guest: where it sees the mailbox itself */
+    uint64_t pv;      /* guest: whether it is a PV guest */
     int64_t counter[16];
     uint64_t frame[ARENA_PAGES]; /* guest: of the mailbox's pages */
 };

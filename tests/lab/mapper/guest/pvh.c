@@ -82,9 +82,9 @@ static void take_faults(void)
 
 void pvh_main(void)
 {
-    static const struct kind kind = {
-        .frame = pvh_frame, .reach = pvh_reach, .grant_frame = pvh_grant_frame
-    };
+    static const struct kind kind = { .frame = pvh_frame,
+                                      .reach = pvh_reach,
+                                      .grant_frame = pvh_grant_frame };
 
     take_faults();
     enable_hypercalls();
