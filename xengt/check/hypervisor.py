@@ -10,7 +10,7 @@ from xengt.check.outcome import Check, missing, ok, warning
 from xengt.xen import host, kernel, limits, maptrack
 from xenlib_cffi.ctrl import Ctrl, DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
-from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
+from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME
 
 #: From this part of its limit on, a grant table is as good as full.
 NEARLY_FULL = 0.9
@@ -71,7 +71,7 @@ def run() -> Iterator[Check]:
     yield iommu(answers, kind, bus_addresses=kernel.has_bus_addresses())
     yield grant_frames(answers)
     words = answers.version.commandline
-    yield limit(limits.MAX_FRAMES, words, ENTRIES_A_FRAME, "references")
+    yield limit(limits.MAX_FRAMES, words, ENTRIES_PER_FRAME, "references")
     yield limit(limits.MAX_MAPTRACK_FRAMES, words, limits.HANDLES_A_FRAME, "mappings")
     yield ok("maptrack", maptrack.WORDS[maptrack.running(words)])
     yield vcpus(answers, kernel.online_vcpus())

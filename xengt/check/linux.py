@@ -90,8 +90,8 @@ def libraries() -> Check:
     try:
         load()
     except MissingLibraryError as absent:
-        what, _, remedy = str(absent).rpartition("; ")
-        return missing("libraries", what or str(absent), remedy[:1].upper() + remedy[1:] + ".")
+        remedy = absent.remedy
+        return missing("libraries", str(absent), remedy[:1].upper() + remedy[1:] + ".")
     loaded = loaded_libraries()
     return ok("libraries", ", ".join(f"{name} {loaded[name]}" for name in sorted(loaded)))
 

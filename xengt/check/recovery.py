@@ -8,7 +8,7 @@ from xengt.recovery import journal, sweep
 from xengt.serve.passive import guard
 from xengt.xen import kernel
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError
 
 NAME = "leftovers"
 
@@ -25,7 +25,7 @@ def run() -> Iterator[Check]:
         left = guard.abandoned()
     except UnmetError as busy:
         yield ok(NAME, busy.what)
-    except (MissingLibraryError, XenLibraryError):
+    except BindingError:
         return  # the checks of the hypervisor say why
     else:
         yield found(domids, mapped)

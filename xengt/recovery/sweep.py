@@ -17,10 +17,11 @@ from xengt.sharing.references import Reference
 from xengt.xen import handle
 from xengt.xen.kernel import has_bus_addresses
 from xengt.xen.limits import maptrack_handles
-from xenlib_cffi.call import MAX_BATCH, PAGE, Call, GrantMapping
+from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
+from xenlib_cffi.library import PAGE_SIZE
 
 #: mappings of a reference that share its fast handle
 FAST_MAPPINGS = 2
@@ -166,6 +167,6 @@ def _own(mapping: GrantMapping, fast: int) -> list[int]:
         mapping: any, first or second of its handle.
         fast: the handle.
     """
-    same = mapping.bus_addr + PAGE * (fast - mapping.handle)
-    possible = (same + PAGE * SECOND * steps for steps in (-1, 0, 1))
+    same = mapping.bus_addr + PAGE_SIZE * (fast - mapping.handle)
+    possible = (same + PAGE_SIZE * SECOND * steps for steps in (-1, 0, 1))
     return [address for address in possible if address > 0]

@@ -59,7 +59,7 @@ def shared_pages(
     try:
         share = GrantShare()
     except MissingLibraryError as missing:
-        raise UnmetError(str(missing)) from missing
+        raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as refused:
         raise UnmetError(f"pages cannot be shared: {refused}", _opening(refused)) from refused
     with share:

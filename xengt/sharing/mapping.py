@@ -80,7 +80,7 @@ def map_references(
     try:
         mapper = GrantMapper()
     except MissingLibraryError as missing:
-        raise UnmetError(str(missing)) from missing
+        raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as error:
         raise UnmetError(f"nothing can be mapped: {error}", _opening()) from error
     with mapper:

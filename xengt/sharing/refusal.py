@@ -8,7 +8,7 @@ from xengt.xen.limits import MAX_MAPTRACK_FRAMES, maptrack_handles
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
-from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
+from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME
 
 
 def find_refusal(references: Iterable[Reference], *, readonly: bool) -> GrantError | None:
@@ -53,10 +53,10 @@ def explain_refusal(error: GrantError) -> FailedError:
                 "measure again when the domain is back",
             )
         frames, _ = ctrl.grant_size(error.domid)
-    if error.gref >= frames * ENTRIES_A_FRAME:
+    if error.gref >= frames * ENTRIES_PER_FRAME:
         return FailedError(
             f"{error}; its table has {frames} frames, references up to "
-            f"{frames * ENTRIES_A_FRAME - 1}",
+            f"{frames * ENTRIES_PER_FRAME - 1}",
             "the granter published a reference it never made: restart `xengt share` there",
         )
     return FailedError(

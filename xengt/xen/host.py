@@ -21,7 +21,7 @@ from xengt.xen.kernel import (
 )
 from xengt.xen.maptrack import Maptrack
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError, MissingLibraryError, XenLibraryError
 from xenlib_cffi.hypfs import HypFs
 
 Iommu = Literal["none", "relaxed", "strict", "passthrough", "unknown"]
@@ -66,7 +66,7 @@ def gather_host() -> Host:
             machine = ctrl.physinfo()
             console = ctrl.console()
     except MissingLibraryError as missing:
-        raise UnmetError(str(missing)) from missing
+        raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as refused:
         raise UnmetError(
             f"Xen does not tell about the host: {refused}",
@@ -108,7 +108,7 @@ def is_debug(console: str) -> bool | None:
     try:
         with HypFs() as hypfs:
             return "\nCONFIG_DEBUG=y\n" in f"\n{hypfs.read('/buildinfo/config')}\n"
-    except (MissingLibraryError, XenLibraryError):
+    except BindingError:
         return None
 
 

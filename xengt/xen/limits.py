@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from xengt.xen import command_line
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError
 from xenlib_cffi.hypfs import HypFs
 
 MAX_FRAMES = "gnttab_max_frames"
@@ -43,7 +43,7 @@ def limit(option: str, words: str | None = None) -> Limit:
     try:
         with HypFs() as hypfs:
             return Limit(int(hypfs.read(f"/params/{option}")), "as hypfs says")
-    except (MissingLibraryError, XenLibraryError, ValueError):
+    except (BindingError, ValueError):
         pass  # a Xen without hypfs, or built without the values in it
     given = command_line.number(_commandline() if words is None else words, option)
     if given is not None:
@@ -61,5 +61,5 @@ def _commandline() -> str:
     try:
         with Ctrl() as ctrl:
             return ctrl.version().commandline
-    except (MissingLibraryError, XenLibraryError):
+    except BindingError:
         return ""

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from xengt.xen import command_line
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError
 from xenlib_cffi.hypfs import HypFs
 
 #: `no-fast`: the patched hypervisor told to do as stock; `unknown`: no hypfs to tell by.
@@ -33,7 +33,7 @@ def running(words: str) -> Maptrack:
     try:
         with HypFs() as hypfs:
             patched = TREE[1:] in hypfs.list("/")
-    except (MissingLibraryError, XenLibraryError):
+    except BindingError:
         return "unknown"
     if not patched:
         return "stock"

@@ -9,7 +9,7 @@ from xengt.errors import FailedError, UnmetError
 from xengt.xen import kernel
 from xengt.xen.device_access import refusal
 from xenlib_cffi.call import Call
-from xenlib_cffi.errors import GrantError, MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError, MissingLibraryError
 
 GNTDEV = Path("/dev/xen/gntdev")
 
@@ -32,12 +32,8 @@ def require_dom0(engines: Sequence[str]) -> None:
     try:
         with Call() as call:
             call.xen_version()
-    except MissingLibraryError as error:
-        raise UnmetError(str(error)) from error
-    except XenLibraryError as error:
-        if error.errno in {errno.EACCES, errno.EPERM}:
-            raise UnmetError(f"Xen's devices are root's: {error}", "run it as root") from error
-        raise UnmetError(str(error), "load the driver: modprobe xen-privcmd") from error
+    except BindingError as error:
+        raise UnmetError(str(error), error.remedy) from error
     if "gntdev" in engines and (refused := refusal(GNTDEV)) is not None:
         raise UnmetError(
             f"{GNTDEV} cannot be opened: {refused.strerror}",
@@ -63,8 +59,7 @@ def library_errors_explained() -> Iterator[None]:
     try:
         yield
     except MissingLibraryError as error:
-        raise UnmetError(str(error)) from error
-    except (XenLibraryError, GrantError) as error:
-        raise FailedError(
-            str(error), "see `xl dmesg` and `dmesg`; `xengt check` may tell why"
-        ) from error
+        raise UnmetError(str(error), error.remedy) from error
+    except BindingError as error:
+        remedy = error.remedy or "see `xl dmesg` and `dmesg`; `xengt check` may tell why"
+        raise FailedError(str(error), remedy) from error

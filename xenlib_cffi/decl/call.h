@@ -1,4 +1,4 @@
-/* xencall.h, xen/grant_table.h, and csrc/grant_ops.h */
+/* xencall.h, xen/grant_table.h, csrc/page.h and csrc/grant_ops.h */
 typedef struct xencall_handle xencall_handle;
 
 xencall_handle *xencall_open(xentoollog_logger *logger, unsigned int open_flags);
@@ -34,6 +34,7 @@ static const int GNTST_address_too_big;
 static const int GNTST_eagain;
 static const int GNTST_no_space;
 #define STATUS_UNTOUCHED ...
+#define XENLIB_PAGE_SIZE ...
 
 typedef struct gnttab_map_grant_ref {
     uint64_t host_addr;

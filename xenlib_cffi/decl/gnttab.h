@@ -1,4 +1,4 @@
-/* xengnttab.h: the mapper's side (gntdev) and the granter's (gntalloc) */
+/* xengnttab.h: mapping through gntdev and granting through gntalloc */
 typedef struct xengntdev_handle xengnttab_handle;
 typedef struct xengntdev_handle xengntshr_handle;
 

@@ -133,7 +133,7 @@ def test_who_may_not_open_the_devices_is_told(dom0, monkeypatch):
 
 def test_missing_libraries_say_how_to_get_them(dom0, monkeypatch):
     def refuse():
-        raise MissingLibraryError("Xen's C libraries cannot be used: no _xen; on Debian: apt")
+        raise MissingLibraryError("Xen's C libraries cannot be used: no _xen", "on Debian: apt")
 
     monkeypatch.setattr(linux, "load", refuse)
     check = found(dom0)["libraries"]

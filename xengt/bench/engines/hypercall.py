@@ -12,7 +12,7 @@ from xengt.recovery.journal import Journal, Writer
 from xengt.sharing import refusal
 from xengt.sharing.references import Reference
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
-from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_word
+from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_text
 from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
@@ -69,7 +69,7 @@ class HypercallEngine:
         if refused:
             raise FailedError(
                 f"{len(refused)} of {len(statuses)} held mappings cannot be unmapped: "
-                f"{status_word(refused[0])}",
+                f"{status_text(refused[0])}",
                 "find who else unmaps handles of dom0: xl debug-keys g, then xl dmesg",
             )
         journal.released()

@@ -15,7 +15,7 @@ from xengt.recovery.empty_domains import destroy_domains
 from xengt.sharing.references import Reference, pattern, stamp
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
-from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME, ForeignMemory
+from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME, ForeignMemory
 
 #: the first references are the toolstack's in any domain (xen/grant_table.h)
 FIRST_GREF = 8
@@ -58,7 +58,7 @@ class EmptyDomains:
         return references
 
     def _create(self, pages: int) -> list[Reference]:
-        frames = -(-(FIRST_GREF + pages) // ENTRIES_A_FRAME)
+        frames = -(-(FIRST_GREF + pages) // ENTRIES_PER_FRAME)
         try:
             domid = self._ctrl.create_empty(domain_owner.uuid(), frames)
             # Before anything else can fail: it is destroyed when this granter is left.

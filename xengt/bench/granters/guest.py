@@ -152,7 +152,7 @@ def _refuse_the_dying(domid: int) -> None:
         with Ctrl() as ctrl:
             domain = ctrl.domain(domid)
     except MissingLibraryError as missing:
-        raise UnmetError(str(missing)) from missing
+        raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as refused:
         raise UnmetError(
             f"Xen does not tell whether domain {domid} runs: {refused}",

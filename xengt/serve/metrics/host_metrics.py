@@ -9,7 +9,7 @@ from xengt.errors import XengtError
 from xengt.serve.metrics.metric_families import MetricFamily, counter, gauge, one
 from xengt.usage import DomainUsage, Usage, read_usage
 from xenlib_cffi.ctrl import Ctrl, XenVersion
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class HostMetrics:
             with Ctrl() as xen:
                 version = xen.version()
             reading = read_usage(names=False)
-        except (XengtError, XenLibraryError, MissingLibraryError) as error:
+        except (XengtError, BindingError) as error:
             log.warning("the host cannot be read: %s", error)
             self._failures += 1
         else:
