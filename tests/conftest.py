@@ -31,7 +31,7 @@ def pytest_addoption(parser):
         " exact (instruction counter, and the tests marked untimed)",
     )
     parser.addoption(
-        "--took",
+        "--durations-file",
         type=Path,
         metavar="FILE",
         help="append the duration in seconds and the name of each test to FILE",
@@ -51,7 +51,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    if file := config.getoption("--took"):
+    if file := config.getoption("--durations-file"):
         config.pluginmanager.register(DurationLog(file))
     # A shell ignores SIGINT for background jobs and nohup ignores SIGHUP. Child processes inherit
     # this and would ignore the signals that tests send them. A handler, even an empty one, is reset

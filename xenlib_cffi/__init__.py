@@ -1,8 +1,10 @@
-"""Thin, typed bindings of Xen's C libraries.
+"""Typed bindings of Xen's C libraries, and a timed loop in C.
 
-One module a library: `call` (libxencall), `gnttab` (libxengnttab),
-`foreignmemory`, `evtchn`, `ctrl`, `hypfs`, `toollog`. `histogram` and `loop` are C of our
-own: what is timed is timed there. Every handle is a context manager; every
-failure is an `errors.XenLibraryError` or says which library is missing.
-Importing any of it works without Xen; using it does not.
+There is one module per library: `call` (libxencall), `ctrl` (libxenctrl), `evtchn` (libxenevtchn),
+`foreignmemory` (libxenforeignmemory), `gnttab` (libxengnttab), `hypfs` (libxenhypfs) and `toollog`
+(libxentoollog). `histogram` and `loop` bind the C code in csrc/, which times the calls.
+
+Every handle is a context manager. All exceptions of the bindings derive from
+`errors.BindingError`. The modules can be imported without Xen's libraries; opening a handle then
+raises `errors.MissingLibraryError`.
 """

@@ -1,8 +1,8 @@
-"""Builds the extension modules: cffi writes the glue, our own C is compiled beside it.
+"""Build the extension modules: cffi generates the glue code, `csrc/` is compiled beside it.
 
-`pyproject.toml` names the two modules and this module's `BuildExt`; everything else about
-them stands in `MODULES`. A new C file or declaration file is one more word in a tuple there.
-Nothing compiled may be imported here: this runs before anything is.
+`pyproject.toml` names the two modules and `BuildExt`; `MODULES` has everything else. To add a C
+file or a declaration file, add its name to a tuple there. This module must not import compiled
+modules, because it runs before they exist.
 """
 
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ PACKAGE = Path("xenlib_cffi")
 CSRC = PACKAGE / "csrc"
 DECL = PACKAGE / "decl"
 
-OURS = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-pthread"]
-# cffi's glue: a declaration that no longer agrees with its header is an error, not a guess.
-GLUE = [
+CSRC_FLAGS = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-pthread"]
+# With -Werror, a declaration that does not agree with its header is an error.
+GLUE_FLAGS = [
     *("-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Werror", "-pthread"),
     *("-Wno-unused-function", "-Wno-unused-variable", "-Wno-error=deprecated-declarations"),
 ]
@@ -28,14 +28,14 @@ GLUE = [
 
 @dataclass(frozen=True)
 class Module:
-    """What one extension module is made of.
+    """The parts of one extension module.
 
     Attributes:
-        declarations: files of `decl/`, without `.h`, in the order cffi reads them.
-        headers: headers that hold what `declarations` declare, in the order C reads them.
-        sources: files of `csrc/`, without `.c`.
+        declarations: names of files in `decl/`, without `.h`, in the order cffi reads them.
+        headers: headers with the declared types and functions, in the order of inclusion.
+        sources: names of files in `csrc/`, without `.c`.
         libraries: libraries to link with.
-        includes: modules whose types these declarations use.
+        includes: modules whose types the declarations use.
     """
 
     declarations: tuple[str, ...]
@@ -45,10 +45,10 @@ class Module:
     includes: tuple[str, ...] = ()
 
     def ffi(self, name: str) -> FFI:
-        """Return the cffi builder of this module, ready to write its C.
+        """Return a cffi builder that can generate the C code of this module.
 
         Args:
-            name: the module's full name.
+            name: the full name of the module.
         """
         ffi = FFI()
         for included in self.includes:
@@ -59,16 +59,16 @@ class Module:
         return ffi
 
     def preamble(self) -> str:
-        """Return the `#include` lines the glue starts with."""
-        return includes(self.headers)
+        """Return the `#include` lines of the glue code."""
+        return include_lines(self.headers)
 
     def system_headers(self) -> list[str]:
-        """Return the headers that are not our own."""
+        """Return the headers that are not in `csrc/`."""
         return [header for header in self.headers if not (CSRC / header).exists()]
 
 
-def includes(headers: Iterable[str]) -> str:
-    """Return the lines of C that include `headers`."""
+def include_lines(headers: Iterable[str]) -> str:
+    """Return an `#include` line for each header."""
     return "".join(f"#include <{header}>\n" for header in headers)
 
 
@@ -99,7 +99,8 @@ MODULES = {
             "xenforeignmemory.h",
             "xenevtchn.h",
             "xenhypfs.h",
-            "kept_log.h",
+            "last_message.h",
+            "page.h",
             "grant_ops.h",
             "empty_domain.h",
             "hypfs_numbers.h",
@@ -107,7 +108,7 @@ MODULES = {
         ),
         sources=(
             "histogram",
-            "kept_log",
+            "last_message",
             "grant_ops",
             "empty_domain",
             "hypfs_numbers",
@@ -131,23 +132,23 @@ MODULES = {
 
 
 class BuildExt(build_ext):
-    """Writes each module's glue with cffi, then compiles it with our C, in the build directory.
+    """The `build_ext` command: generates and compiles each module in the build directory.
 
-    A module whose headers are not on the machine is left out, with a line that says so: without
-    Xen's development files the histogram still builds. A module whose headers are there must
-    compile, so that a broken binding is never shipped as an absent one.
+    A module is left out with a warning if its system headers are not installed: without Xen's
+    development files, only the histogram is built. If the headers are installed, a module that
+    does not compile is an error.
     """
 
     def build_extensions(self) -> None:
-        """Build the modules this machine has the headers of."""
+        """Build the modules whose headers are installed."""
         self.extensions = [ext for ext in self.extensions if self._has_headers(ext)]
         super().build_extensions()
 
     def build_extension(self, ext: Extension) -> None:
-        """Write the glue of one module, compile our C, and link both.
+        """Generate the glue code of one module, compile it and `csrc/`, and link both.
 
         Args:
-            ext: the module to build, named as in `MODULES`.
+            ext: the module to build; its name is a key of `MODULES`.
         """
         module = MODULES[ext.name]
         work = Path(self.build_temp, ext.name)
@@ -157,26 +158,29 @@ class BuildExt(build_ext):
         ext.sources = [str(glue)]
         ext.include_dirs = [str(CSRC)]
         ext.libraries = list(module.libraries)
-        ext.extra_compile_args = GLUE
+        ext.extra_compile_args = GLUE_FLAGS
         ext.extra_link_args = ["-pthread"]
         ext.extra_objects = self.compiler.compile(
             [str(CSRC / f"{source}.c") for source in module.sources],
             output_dir=str(work),
             include_dirs=[str(CSRC)],
-            extra_postargs=OURS,
+            extra_postargs=CSRC_FLAGS,
             depends=[str(header) for header in CSRC.glob("*.h")],
         )
         super().build_extension(ext)
 
     def _has_headers(self, ext: Extension) -> bool:
-        """Return whether the compiler finds every header that is not our own."""
+        """Return whether the compiler finds every system header of a module."""
         headers = MODULES[ext.name].system_headers()
         probe = Path(self.build_temp, ext.name, "headers.c")
         probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.write_text(includes(headers), encoding="utf-8")
+        probe.write_text(include_lines(headers), encoding="utf-8")
         try:
             self.compiler.preprocess(str(probe), output_file=str(probe.with_suffix(".i")))
         except CompileError:
-            self.warn(f"{ext.name} is left out: not all of {headers} are here (package libxen-dev)")
+            self.warn(
+                f"{ext.name} is left out, because not all of its headers are installed "
+                f"(package libxen-dev): {', '.join(headers)}"
+            )
             return False
         return True

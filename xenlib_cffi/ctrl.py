@@ -1,35 +1,42 @@
-"""libxenctrl: domains, and what the hypervisor tells of itself."""
+"""libxenctrl: domains, and information about the hypervisor and the host."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from xenlib_cffi import device_paths
-from xenlib_cffi.errors import status_word
-from xenlib_cffi.library import LibraryHandle
+from xenlib_cffi.errors import status_text
+from xenlib_cffi.library import LibraryHandle, load
 
-#: domains asked for in one call
-_LIST = 128
-#: bytes; larger than any console ring a sane conring_size makes
-_CONSOLE = 1 << 20
-#: bytes of XENVER_build_id's buffer; an ld build id has 20
-_BUILD_ID = 64
+if TYPE_CHECKING:  # only the stubs have names for C types
+    from xenlib_cffi._histogram import CArray
+    from xenlib_cffi._xen import CXcInterface
+
+#: domains per call of xc_domain_getinfolist
+_DOMAINS_PER_CALL = 128
+#: bytes of the buffer for the console ring; conring_size is usually smaller
+_CONSOLE_BYTES = 1 << 20
+#: bytes of the buffer for the build id; the linker's has 20
+_BUILD_ID_BYTES = 64
+#: pages beyond its memory that Xen accounts to a domain
+_EXTRA_PAGES = 16
 
 
 @dataclass(frozen=True)
 class XenVersion:
-    """What `xc_version` tells.
+    """The version of the hypervisor (`xc_version`).
 
     Attributes:
-        major: of 4.20, 4.
-        minor: of 4.20, 20.
-        extra: such as ".3".
-        changeset: the source's, if it was built from a repository.
-        build_id: the linker's, in hex; "" when there is none.
-        commandline: Xen's own.
-        capabilities: the guest types it runs.
-        compiler: the compiler's version line.
-        compile_date: when it was built.
+        major: 4 in "4.20.3".
+        minor: 20 in "4.20.3".
+        extra: ".3" in "4.20.3".
+        changeset: the revision of the source, if Xen was built from a repository.
+        build_id: the build id of the linker in hexadecimal; "" if there is none.
+        commandline: Xen's command line.
+        capabilities: the supported types of guests.
+        compiler: the version of the compiler.
+        compile_date: the date of the build.
     """
 
     major: int
@@ -43,24 +50,24 @@ class XenVersion:
     compile_date: str
 
     def __str__(self) -> str:
-        """Such as "4.20.3"."""
+        """Return the full version, such as "4.20.3"."""
         return f"{self.major}.{self.minor}{self.extra}"
 
 
 @dataclass(frozen=True)
 class PhysInfo:
-    """What `xc_physinfo` tells.
+    """The physical host (`xc_physinfo`).
 
     Attributes:
-        cpus: physical CPUs online.
-        nodes: NUMA nodes online.
-        cpu_khz: kHz.
-        total_pages: pages of 4 KiB.
-        free_pages: pages of 4 KiB.
-        scrub_pages: pages of 4 KiB, freed and not yet cleared.
-        hvm: HVM guests can run.
-        pv: PV guests can run.
-        directio: an IOMMU is in use.
+        cpus: number of physical CPUs that are online.
+        nodes: number of NUMA nodes that are online.
+        cpu_khz: frequency of the CPUs in kHz.
+        total_pages: memory, in pages of 4 KiB.
+        free_pages: free memory, in pages of 4 KiB.
+        scrub_pages: freed memory that is not yet scrubbed, in pages of 4 KiB.
+        hvm: whether HVM guests can run.
+        pv: whether PV guests can run.
+        directio: whether an IOMMU is in use.
     """
 
     cpus: int
@@ -76,17 +83,17 @@ class PhysInfo:
 
 @dataclass(frozen=True)
 class DomainInfo:
-    """What `xc_domain_getinfolist` tells of one domain.
+    """A domain (`xc_domain_getinfolist`).
 
     Attributes:
-        domid: its id.
-        dying: destroyed, but not gone: something still refers to its memory.
-        shutdown: its guest has shut down.
-        paused: paused by a toolstack.
-        hvm: HVM or PVH, as against PV.
-        pages: pages of 4 KiB it has.
-        vcpus: vCPUs online.
-        uuid: 16 bytes, the handle a toolstack gave it.
+        domid: its domid.
+        dying: whether it was destroyed and still exists, because its memory is in use.
+        shutdown: whether its guest has shut down.
+        paused: whether a toolstack has paused it.
+        hvm: whether it is HVM or PVH, and not PV.
+        pages: its memory, in pages of 4 KiB.
+        vcpus: number of vCPUs that are online.
+        uuid: the UUID that its toolstack chose, 16 bytes.
     """
 
     domid: int
@@ -103,26 +110,34 @@ class Ctrl(LibraryHandle):
     """A handle of libxenctrl (`xc_interface_open`).
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
-        XenLibraryError: privcmd cannot be opened: not a dom0, or not root.
+        MissingLibraryError: Xen's libraries cannot be loaded.
+        XenLibraryError: /dev/xen/privcmd cannot be opened.
     """
+
+    pointer: "CXcInterface"
 
     def __init__(self) -> None:
         """Open privcmd."""
-        super().__init__("xc_interface_open", device_paths.PRIVCMD, "xc_interface_close", loggers=2)
+        _, lib = load()
+        super().__init__(
+            "xc_interface_open",
+            device_paths.PRIVCMD,
+            lambda logger, flags: lib.xc_interface_open(logger, logger, flags),
+            lib.xc_interface_close,
+        )
 
     def create_empty(self, uuid: bytes, max_grant_frames: int) -> int:
-        """Create a PV domain without vCPU and guest OS (`xc_domain_create`).
+        """Create a paused PV domain without a guest OS (`xc_domain_create`).
 
         Args:
-            uuid: 16 bytes to know it by.
-            max_grant_frames: its limit.
+            uuid: UUID of the domain, 16 bytes.
+            max_grant_frames: maximum number of frames of its grant table.
 
         Returns:
             Its domid.
 
         Raises:
-            XenLibraryError: EOPNOTSUPP or EINVAL when this Xen runs no PV guests.
+            XenLibraryError: EOPNOTSUPP or EINVAL if Xen does not support PV guests.
         """
         domid = self.ffi.new("uint32_t *")
         self.check(
@@ -130,26 +145,25 @@ class Ctrl(LibraryHandle):
             "xc_domain_create",
             f"an empty domain with {max_grant_frames} grant frames",
         )
-        return int(domid[0])
+        return domid[0]
 
     def populate(self, domid: int, pages: int) -> list[int]:
-        """Give a PV domain memory (`xc_domain_populate_physmap_exact`).
+        """Allocate memory to a PV domain (`xc_domain_populate_physmap_exact`).
 
         Args:
-            domid: whom.
-            pages: how many, of 4 KiB; its limit is raised to that.
+            domid: the domain.
+            pages: number of pages of 4 KiB; its memory limit is raised accordingly.
 
         Returns:
-            The mfn of each.
+            The mfn of each page.
 
         Raises:
-            XenLibraryError: ENOMEM when the host has not that many free.
+            XenLibraryError: ENOMEM if there is not enough free memory.
         """
         ffi, lib = self.ffi, self.lib
         subject = f"{pages} pages for domain {domid}"
         self.check(
-            # The last few are for what Xen itself accounts to a domain.
-            lib.xc_domain_setmaxmem(self.pointer, domid, 4 * (pages + 16)),
+            lib.xc_domain_setmaxmem(self.pointer, domid, 4 * (pages + _EXTRA_PAGES)),
             "xc_domain_setmaxmem",
             subject,
         )
@@ -164,10 +178,10 @@ class Ctrl(LibraryHandle):
     def destroy(self, domid: int) -> None:
         """Destroy a domain (`xc_domain_destroy`).
 
-        It stays in the list, dying, for as long as its memory is mapped.
+        It stays in the list of domains, as dying, until none of its memory is mapped.
 
         Raises:
-            XenLibraryError: ESRCH when there is no such domain.
+            XenLibraryError: ESRCH if there is no such domain.
         """
         self.check(
             self.lib.xc_domain_destroy(self.pointer, domid),
@@ -176,16 +190,16 @@ class Ctrl(LibraryHandle):
         )
 
     def domains(self) -> Iterator[DomainInfo]:
-        """Every domain, dying ones included (`xc_domain_getinfolist`).
+        """Yield all domains, including dying ones (`xc_domain_getinfolist`).
 
         Raises:
-            XenLibraryError: not privileged to ask.
+            XenLibraryError: the caller is not privileged.
         """
         lib = self.lib
-        info = self.ffi.new("xc_domaininfo_t[]", _LIST)
+        info = self.ffi.new("xc_domaininfo_t[]", _DOMAINS_PER_CALL)
         first = 0
         while count := self.check(
-            lib.xc_domain_getinfolist(self.pointer, first, _LIST, info),
+            lib.xc_domain_getinfolist(self.pointer, first, _DOMAINS_PER_CALL, info),
             "xc_domain_getinfolist",
             f"domains from {first}",
         ):
@@ -204,14 +218,14 @@ class Ctrl(LibraryHandle):
             first = info[count - 1].domain + 1
 
     def domain(self, domid: int) -> DomainInfo | None:
-        """One domain, or None when there is none of that id."""
+        """Return a domain, or None if it does not exist."""
         return next((d for d in self.domains() if d.domid == domid), None)
 
     def version(self) -> XenVersion:
-        """The running hypervisor's version (`xc_version`).
+        """Return the version of the running hypervisor (`xc_version`).
 
         Raises:
-            XenLibraryError: not privileged to ask.
+            XenLibraryError: the caller is not privileged.
         """
         lib = self.lib
         packed = self.check(
@@ -244,25 +258,25 @@ class Ctrl(LibraryHandle):
         )
         return self._text(buffer)
 
-    def _text(self, chars: Any) -> str:  # noqa: ANN401 (a char[] of cffi)
-        return str(self.ffi.string(chars).decode(errors="replace"))
+    def _text(self, chars: "CArray[bytes]") -> str:
+        return self.ffi.string(chars).decode(errors="replace")
 
     def _build_id(self) -> str:
-        size = self.ffi.sizeof("struct xen_build_id") + _BUILD_ID
+        size = self.ffi.sizeof("struct xen_build_id") + _BUILD_ID_BYTES
         raw = self.ffi.new("char[]", size)
         build_id = self.ffi.cast("struct xen_build_id *", raw)
-        build_id.len = _BUILD_ID
+        build_id.len = _BUILD_ID_BYTES
         length = self.lib.xc_version(self.pointer, self.lib.XENVER_build_id, build_id)
         if length < 0:
-            return ""  # a hypervisor linked without one says ENODATA
+            return ""  # ENODATA: Xen was linked without a build id
         header = self.ffi.sizeof("struct xen_build_id")
         return bytes(self.ffi.buffer(raw, size))[header : header + length].hex()
 
     def physinfo(self) -> PhysInfo:
-        """The machine (`xc_physinfo`).
+        """Return information about the physical host (`xc_physinfo`).
 
         Raises:
-            XenLibraryError: not privileged to ask.
+            XenLibraryError: the caller is not privileged.
         """
         lib = self.lib
         info = self.ffi.new("xc_physinfo_t *")
@@ -280,10 +294,12 @@ class Ctrl(LibraryHandle):
         )
 
     def grant_size(self, domid: int) -> tuple[int, int]:
-        """A domain's grant frames and their limit (`xc_gnttab_query_size`).
+        """Return the number of grant table frames of a domain and its limit.
+
+        It calls `xc_gnttab_query_size`.
 
         Raises:
-            XenLibraryError: no such domain.
+            XenLibraryError: there is no such domain.
         """
         query = self.ffi.new("struct gnttab_query_size *", {"dom": domid})
         self.check(
@@ -293,18 +309,18 @@ class Ctrl(LibraryHandle):
         )
         if query.status:
             raise self.failure(
-                "xc_gnttab_query_size", f"domain {domid} ({status_word(query.status)})", 3
+                "xc_gnttab_query_size", f"domain {domid} ({status_text(query.status)})", errno.ESRCH
             )
         return query.nr_frames, query.max_nr_frames
 
     def send_debug_keys(self, keys: str) -> None:
-        """Press keys on Xen's console (`xc_send_debug_keys`).
+        """Send debug keys to Xen (`xc_send_debug_keys`).
 
         Args:
-            keys: such as "g", which prints every grant table to the console ring.
+            keys: the keys, such as "g", which prints all grant tables to the console ring.
 
         Raises:
-            XenLibraryError: not privileged.
+            XenLibraryError: the caller is not privileged.
         """
         self.check(
             self.lib.xc_send_debug_keys(self.pointer, keys.encode()),
@@ -313,16 +329,16 @@ class Ctrl(LibraryHandle):
         )
 
     def console(self, *, clear: bool = False) -> str:
-        """What Xen's console ring holds (`xc_readconsolering`).
+        """Read Xen's console ring (`xc_readconsolering`).
 
         Args:
-            clear: empty the ring.
+            clear: also clear the ring.
 
         Raises:
-            XenLibraryError: not privileged.
+            XenLibraryError: the caller is not privileged.
         """
-        buffer = self.ffi.new("char[]", _CONSOLE)
-        count = self.ffi.new("unsigned int *", _CONSOLE)
+        buffer = self.ffi.new("char[]", _CONSOLE_BYTES)
+        count = self.ffi.new("unsigned int *", _CONSOLE_BYTES)
         self.check(
             self.lib.xc_readconsolering(self.pointer, buffer, count, int(clear), 0, self.ffi.NULL),
             "xc_readconsolering",

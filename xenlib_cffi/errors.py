@@ -1,12 +1,13 @@
-"""What the libraries answer when they fail, in Xen's own words."""
+"""The exceptions of the bindings, and the texts of Xen's statuses."""
 
 import errno
 import os
 from enum import IntEnum
+from pathlib import PurePosixPath
 
 
 class GrantStatus(IntEnum):
-    """The `GNTST_*` of xen/grant_table.h: what Xen says of one grant operation."""
+    """The `GNTST_*` values of xen/grant_table.h: the status of one grant operation."""
 
     OKAY = 0
     GENERAL_ERROR = -1
@@ -24,8 +25,8 @@ class GrantStatus(IntEnum):
     NO_SPACE = -13
 
     @property
-    def word(self) -> str:
-        """Xen's name and its meaning, as in the header's comments."""
+    def text(self) -> str:
+        """Xen's name of the status and its meaning, as in the comments of the header."""
         return f"GNTST_{self.name.lower()}: {_MEANINGS[self]}"
 
 
@@ -46,61 +47,108 @@ _MEANINGS = {
     GrantStatus.NO_SPACE: "out of space (maptrack or grant table is full)",
 }
 
+_GRANT_REMEDIES: dict[int, str] = {
+    GrantStatus.BAD_DOMAIN: "check that the granter is running",
+    GrantStatus.BAD_GNTREF: "check that the granter grants this reference to the mapping domain",
+    GrantStatus.NO_SPACE: "unmap other references, or raise gnttab_max_maptrack_frames on Xen's "
+    "command line",
+}
 
-def status_word(status: int) -> str:
-    """Xen's word for a grant operation's status, also for one no header names."""
+
+def status_text(status: int) -> str:
+    """Describe the status of a grant operation, also an unknown one.
+
+    Args:
+        status: a `GNTST_*` value.
+    """
     try:
-        return GrantStatus(status).word
+        return GrantStatus(status).text
     except ValueError:
-        return f"status {status}, which xen/grant_table.h does not name"
+        return f"unknown status {status} (not in xen/grant_table.h)"
 
 
-class MissingLibraryError(Exception):
-    """Xen's libraries, or the extension compiled against them, are not here."""
+class BindingError(Exception):
+    """Base class of the exceptions that the bindings raise.
+
+    Attributes:
+        remedy: what the user can change, as a clause without a full stop; "" if unknown.
+    """
+
+    remedy: str = ""
 
 
-class XenLibraryError(OSError):
+class MissingLibraryError(BindingError):
+    """Xen's libraries, or the extension module that is linked with them, cannot be loaded.
+
+    Args:
+        reason: what cannot be loaded.
+        remedy: how to install it.
+    """
+
+    def __init__(self, reason: str = "", remedy: str = "") -> None:
+        """Store the remedy."""
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+class XenLibraryError(BindingError, OSError):
     """A call into one of Xen's libraries failed.
 
     Args:
-        call: the C function.
-        subject: what it was called on: a domain, a reference, a device.
-        number: the errno, captured right after the call.
-        detail: what the library logged, if anything.
+        call: name of the C function.
+        subject: the domain, the reference or the device that it was called for.
+        number: the errno of the call.
+        detail: the message that the library logged; "" if there is none.
     """
 
     def __init__(self, call: str, subject: str, number: int, detail: str = "") -> None:
-        """Keep call and subject for whoever can say more about them."""
+        """Store the arguments, and derive the remedy from the errno and the device."""
         super().__init__(number, os.strerror(number))
         self.call = call
         self.subject = subject
         self.detail = detail
+        self.remedy = _device_remedy(subject, number)
 
     def __str__(self) -> str:
-        """One sentence: the call, what it was on, the errno's name and meaning."""
+        """Return the call, the subject, the errno's name and its meaning."""
         number = self.errno or 0
         name = errno.errorcode.get(number, str(number))
-        said = f" (the library says: {self.detail})" if self.detail else ""
-        return f"{self.call} on {self.subject}: {name}, {self.strerror}{said}"
+        logged = f" (message of the library: {self.detail})" if self.detail else ""
+        return f"{self.call} on {self.subject}: {name}, {self.strerror}{logged}"
 
 
-class GrantError(Exception):
-    """Xen refused one grant operation, or what it mapped is not what was granted.
+def _device_remedy(subject: str, number: int) -> str:
+    """Return how to make Xen accept a call or Linux open a device; "" if unknown."""
+    if number in {errno.EACCES, errno.EPERM}:
+        return "run it as root"
+    device = PurePosixPath(subject)
+    if device.parent == PurePosixPath("/dev/xen") and number in {
+        errno.ENOENT,
+        errno.ENODEV,
+        errno.ENXIO,
+    }:
+        return f"load the driver: modprobe xen-{device.name}"
+    return ""
+
+
+class GrantError(BindingError):
+    """Xen rejected one grant operation, or the mapped page is not the granted page.
 
     Args:
-        call: the operation.
+        call: name of the operation.
         domid: the granter.
         gref: the reference.
-        what: Xen's word for the status, or what is wrong with the page.
-        status: the `GNTST_*` when there is one.
+        reason: Xen's text of the status, or what is wrong with the page.
+        status: the `GNTST_*` value; None if the page is wrong.
     """
 
     def __init__(
-        self, call: str, domid: int, gref: int, what: str, status: int | None = None
+        self, call: str, domid: int, gref: int, reason: str, status: int | None = None
     ) -> None:
-        """Say it in one sentence, and keep its parts."""
-        super().__init__(f"{call} of reference {gref} of domain {domid}: {what}")
+        """Store the arguments, and derive the remedy from the status."""
+        super().__init__(f"{call} on reference {gref} of domain {domid}: {reason}")
         self.call = call
         self.domid = domid
         self.gref = gref
         self.status = status
+        self.remedy = "" if status is None else _GRANT_REMEDIES.get(status, "")

@@ -1,30 +1,46 @@
 """libxenevtchn: event channels."""
 
+from typing import TYPE_CHECKING
+
 from xenlib_cffi import device_paths
-from xenlib_cffi.library import LibraryHandle
+from xenlib_cffi.library import LibraryHandle, load
+
+if TYPE_CHECKING:  # only the stub has names for C types
+    from xenlib_cffi._xen import CXenevtchnHandle
 
 
 class EventChannels(LibraryHandle):
     """A handle of libxenevtchn (`xenevtchn_open`); closing it unbinds its ports.
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
+        MissingLibraryError: Xen's libraries cannot be loaded.
         XenLibraryError: /dev/xen/evtchn cannot be opened.
     """
 
+    pointer: "CXenevtchnHandle"
+
     def __init__(self) -> None:
         """Open the device."""
-        super().__init__("xenevtchn_open", device_paths.EVTCHN, "xenevtchn_close")
+        _, lib = load()
+        super().__init__(
+            "xenevtchn_open", device_paths.EVTCHN, lib.xenevtchn_open, lib.xenevtchn_close
+        )
 
     def fileno(self) -> int:
-        """The descriptor to poll for pending ports (`xenevtchn_fd`)."""
-        return int(self.lib.xenevtchn_fd(self.pointer))
+        """Return the file descriptor to poll for pending ports (`xenevtchn_fd`)."""
+        return self.lib.xenevtchn_fd(self.pointer)
 
     def bind_unbound(self, domid: int) -> int:
-        """A new port that the domain may connect to (`xenevtchn_bind_unbound_port`).
+        """Allocate a port that a domain may connect to (`xenevtchn_bind_unbound_port`).
+
+        Args:
+            domid: the domain that may connect.
+
+        Returns:
+            The new local port.
 
         Raises:
-            XenLibraryError: no such domain, or no port left.
+            XenLibraryError: there is no such domain, or no free port.
         """
         return self.check(
             self.lib.xenevtchn_bind_unbound_port(self.pointer, domid),
@@ -33,10 +49,17 @@ class EventChannels(LibraryHandle):
         )
 
     def bind_interdomain(self, domid: int, remote_port: int) -> int:
-        """A new port connected to a domain's unbound one (`xenevtchn_bind_interdomain`).
+        """Connect to the unbound port of a domain (`xenevtchn_bind_interdomain`).
+
+        Args:
+            domid: the domain that allocated the port.
+            remote_port: its port.
+
+        Returns:
+            The new local port.
 
         Raises:
-            XenLibraryError: the domain offers no such port.
+            XenLibraryError: the domain does not offer the port.
         """
         return self.check(
             self.lib.xenevtchn_bind_interdomain(self.pointer, domid, remote_port),
@@ -45,7 +68,7 @@ class EventChannels(LibraryHandle):
         )
 
     def notify(self, port: int) -> None:
-        """Send an event (`xenevtchn_notify`).
+        """Send an event through a local port (`xenevtchn_notify`).
 
         Raises:
             XenLibraryError: the port is not bound.
@@ -55,17 +78,17 @@ class EventChannels(LibraryHandle):
         )
 
     def pending(self) -> int:
-        """The next pending port, masked by this; waits for one (`xenevtchn_pending`).
+        """Wait for a pending port, mask it and return it (`xenevtchn_pending`).
 
         Raises:
-            XenLibraryError: the wait was interrupted.
+            XenLibraryError: a signal interrupted the wait.
         """
         return self.check(
             self.lib.xenevtchn_pending(self.pointer), "xenevtchn_pending", device_paths.EVTCHN
         )
 
     def unmask(self, port: int) -> None:
-        """Let events through again (`xenevtchn_unmask`).
+        """Unmask a port after `pending` (`xenevtchn_unmask`).
 
         Raises:
             XenLibraryError: the port is not bound.

@@ -1,22 +1,25 @@
-"""libxenforeignmemory: another domain's pages, and its grant table."""
+"""libxenforeignmemory: the pages and the grant table of another domain."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from xenlib_cffi import device_paths
-from xenlib_cffi.library import PAGE_SIZE, LibraryHandle, Pages
+from xenlib_cffi.library import PAGE_SIZE, LibraryHandle, Pages, load
 
-#: version 1 entries in one frame of a grant table; `grant_entry_v1_t` has 8 bytes
-ENTRIES_A_FRAME = PAGE_SIZE // 8
+if TYPE_CHECKING:  # only the stub has names for C types
+    from xenlib_cffi._xen import CXenforeignmemoryHandle
+
+#: version 1 entries, of 8 bytes each, in one frame of a grant table
+ENTRIES_PER_FRAME = PAGE_SIZE // 8
 
 
 class GrantEntry(NamedTuple):
     """One version 1 grant entry (`struct grant_entry_v1`).
 
     Args:
-        flags: `GTF_*`, Xen's status bits among them.
-        domid: who may map the page.
-        frame: the gfn granted; on a PV domain the mfn.
+        flags: `GTF_*`, including the status bits that Xen sets.
+        domid: the domain that may map the page.
+        frame: gfn of the granted page; its mfn if the granter is a PV domain.
     """
 
     flags: int
@@ -28,23 +31,31 @@ class ForeignMemory(LibraryHandle):
     """A handle of libxenforeignmemory (`xenforeignmemory_open`).
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
-        XenLibraryError: privcmd cannot be opened.
+        MissingLibraryError: Xen's libraries cannot be loaded.
+        XenLibraryError: /dev/xen/privcmd cannot be opened.
     """
+
+    pointer: "CXenforeignmemoryHandle"
 
     def __init__(self) -> None:
         """Open privcmd."""
-        super().__init__("xenforeignmemory_open", device_paths.PRIVCMD, "xenforeignmemory_close")
+        _, lib = load()
+        super().__init__(
+            "xenforeignmemory_open",
+            device_paths.PRIVCMD,
+            lib.xenforeignmemory_open,
+            lib.xenforeignmemory_close,
+        )
 
     def map(self, domid: int, frames: Sequence[int]) -> Pages:
-        """Map pages of a domain, writable and contiguous (`xenforeignmemory_map`).
+        """Map pages of a domain writable into contiguous pages (`xenforeignmemory_map`).
 
         Args:
-            domid: whose pages.
-            frames: gfns; mfns on a PV domain.
+            domid: the owner of the pages.
+            frames: gfn of each page; its mfn if the owner is a PV domain.
 
         Raises:
-            XenLibraryError: one of them cannot be mapped.
+            XenLibraryError: a page cannot be mapped.
         """
         ffi, lib, count = self.ffi, self.lib, len(frames)
         pages = lib.xenforeignmemory_map(
@@ -57,31 +68,44 @@ class ForeignMemory(LibraryHandle):
         )
         if not pages:
             raise self.failure("xenforeignmemory_map", f"{count} pages of domain {domid}")
-        handle, unmap = self.pointer, lib.xenforeignmemory_unmap
-        return Pages(ffi, ffi.gc(pages, lambda p: unmap(handle, p, count)), count)
+        handle = self.pointer  # the finalizer keeps the handle open until the pages are unmapped
+        unmapped_by_gc = ffi.gc(pages, lambda p: lib.xenforeignmemory_unmap(handle, p, count))
+        return Pages(ffi, unmapped_by_gc, count)
 
     def grant_table(self, domid: int, frames: int, *, writable: bool = True) -> "GrantTable":
-        """Map a domain's grant table (`xenforeignmemory_map_resource`).
+        """Map the grant table of a domain (`xenforeignmemory_map_resource`).
 
-        Mapping frames the table does not have yet makes Xen grow it.
+        Xen grows the table if it has fewer frames than are mapped.
 
         Args:
-            domid: whose table.
-            frames: how many of its frames, from the first.
-            writable: map it to write entries, not only to read them.
+            domid: the owner of the table.
+            frames: number of frames to map, from the first.
+            writable: map it writable, to change entries.
 
         Raises:
-            XenLibraryError: no such domain, more frames than its limit, or a
-                table whose entries are not version 1.
+            XenLibraryError: there is no such domain, its limit is less than `frames`, or the
+                entries of its table are not version 1.
         """
         return GrantTable(self, domid, frames, writable)
 
 
 class GrantTable:
-    """The shared frames of a version 1 grant table; unmapped by `with` or the collector."""
+    """The mapped frames of a version 1 grant table.
+
+    They are unmapped by `with`, by `close` or, at the latest, by the garbage collector.
+
+    Args:
+        memory: the handle to map them with.
+        domid: the owner of the table.
+        frames: number of frames, from the first.
+        writable: map them writable.
+
+    Attributes:
+        size: number of entries.
+    """
 
     def __init__(self, memory: ForeignMemory, domid: int, frames: int, writable: bool) -> None:
-        """Map them as a resource; the finalizer keeps the library's handle open."""
+        """Map the frames."""
         ffi, lib = memory.ffi, memory.lib
         address = ffi.new("void **")
         resource = lib.xenforeignmemory_map_resource(
@@ -99,37 +123,38 @@ class GrantTable:
             raise memory.failure(
                 "xenforeignmemory_map_resource", f"the {frames} grant frames of domain {domid}"
             )
-        handle, unmap = memory.pointer, lib.xenforeignmemory_unmap_resource
+        handle = memory.pointer  # the finalizer keeps the handle open until the table is unmapped
         self._ffi, self._lib = ffi, lib
-        self._resource = ffi.gc(resource, lambda r: unmap(handle, r))
-        self._entries: Any = ffi.cast("grant_entry_v1_t *", address[0])
-        self.size = frames * ENTRIES_A_FRAME
+        self._resource = ffi.gc(resource, lambda r: lib.xenforeignmemory_unmap_resource(handle, r))
+        self._entries = ffi.cast("grant_entry_v1_t *", address[0])
+        self.size = frames * ENTRIES_PER_FRAME
 
     def __getitem__(self, gref: int) -> GrantEntry:
-        """The entry of a reference as it is now."""
+        """Return the current entry of a reference."""
         entry = self._entries[self._checked(gref)]
         return GrantEntry(entry.flags, entry.domid, entry.frame)
 
     def permit(self, gref: int, domid: int, frame: int, *, readonly: bool = False) -> None:
-        """Grant a page: the flags last, as xen/grant_table.h asks.
+        """Grant a page.
 
         Args:
-            gref: the reference to write.
-            domid: who may map it.
-            frame: the gfn granted.
-            readonly: for reading alone.
+            gref: the reference.
+            domid: the domain that may map the page.
+            frame: gfn of the page; its mfn if the granter is a PV domain.
+            readonly: grant it read-only.
         """
         entry = self._entries[self._checked(gref)]
         entry.domid = domid
         entry.frame = frame
+        # xen/grant_table.h requires that the flags are written last.
         entry.flags = self._lib.GTF_permit_access | (self._lib.GTF_readonly if readonly else 0)
 
     def revoke(self, gref: int) -> None:
-        """Clear an entry's flags; one that is mapped stays mapped."""
+        """Clear the flags of an entry; existing mappings of it remain."""
         self._entries[self._checked(gref)].flags = 0
 
     def in_use(self, gref: int) -> bool:
-        """Whether Xen says the reference is mapped (`GTF_reading`, `GTF_writing`)."""
+        """Return whether the reference is mapped (`GTF_reading` or `GTF_writing` is set)."""
         flags = self._entries[self._checked(gref)].flags
         return bool(flags & (self._lib.GTF_reading | self._lib.GTF_writing))
 
@@ -139,13 +164,13 @@ class GrantTable:
         return gref
 
     def close(self) -> None:
-        """Unmap it now; a second call does nothing."""
+        """Unmap the table; has no effect if it is unmapped already."""
         self._ffi.release(self._resource)
 
     def __enter__(self) -> Self:
-        """Itself: it is mapped already."""
+        """Return the table, which is mapped already."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Unmap it, whatever happened."""
+        """Unmap the table."""
         self.close()

@@ -1,35 +1,44 @@
 """libxengnttab: mapping grants through gntdev, and granting pages through gntalloc."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from xenlib_cffi import device_paths
-from xenlib_cffi.library import LibraryHandle, Pages
+from xenlib_cffi.library import LibraryHandle, Pages, load
+
+if TYPE_CHECKING:  # only the stub has names for C types
+    from xenlib_cffi._xen import CXengntshrHandle, CXengnttabHandle
 
 
 class GrantMapper(LibraryHandle):
-    """The mapper's side (`xengnttab_open`), on /dev/xen/gntdev.
+    """A handle of libxengnttab for mapping references (`xengnttab_open`).
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
-        XenLibraryError: gntdev cannot be opened.
+        MissingLibraryError: Xen's libraries cannot be loaded.
+        XenLibraryError: /dev/xen/gntdev cannot be opened.
     """
+
+    pointer: "CXengnttabHandle"
 
     def __init__(self) -> None:
         """Open gntdev."""
-        super().__init__("xengnttab_open", device_paths.GNTDEV, "xengnttab_close")
+        _, lib = load()
+        super().__init__(
+            "xengnttab_open", device_paths.GNTDEV, lib.xengnttab_open, lib.xengnttab_close
+        )
 
     def map(self, references: Sequence[tuple[int, int]], *, readonly: bool = False) -> Pages:
-        """Map references, one page each, contiguously (`xengnttab_map_grant_refs`).
+        """Map references into contiguous pages (`xengnttab_map_grant_refs`).
 
-        Releasing the pages is `xengnttab_unmap`; Linux asks Xen some time later.
+        Releasing the pages calls `xengnttab_unmap`; since Linux 5.19, the kernel issues the
+        hypercall some time after that.
 
         Args:
-            references: (domid, gref) each.
-            readonly: map with PROT_READ alone.
+            references: (domid, gref) of each page.
+            readonly: map without PROT_WRITE.
 
         Raises:
-            XenLibraryError: the kernel or Xen refused one of them; gntdev does
-                not say which.
+            XenLibraryError: the kernel or Xen rejected a reference; gntdev does not report which.
         """
         ffi, lib, count = self.ffi, self.lib, len(references)
         domids = ffi.new("uint32_t[]", [domid for domid, _ in references])
@@ -42,41 +51,47 @@ class GrantMapper(LibraryHandle):
                 "xengnttab_map_grant_refs",
                 f"{count} references, the first {gref} of domain {domid}",
             )
-        # The finalizer keeps the handle open for as long as it may be needed.
-        handle, unmap = self.pointer, lib.xengnttab_unmap
-        return Pages(ffi, ffi.gc(pages, lambda p: unmap(handle, p, count)), count)
+        handle = self.pointer  # the finalizer keeps the handle open until the pages are unmapped
+        return Pages(ffi, ffi.gc(pages, lambda p: lib.xengnttab_unmap(handle, p, count)), count)
 
 
 class GrantShare(LibraryHandle):
-    """The granter's side (`xengntshr_open`), on /dev/xen/gntalloc.
+    """A handle of libxengnttab for granting pages (`xengntshr_open`).
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
-        XenLibraryError: gntalloc cannot be opened.
+        MissingLibraryError: Xen's libraries cannot be loaded.
+        XenLibraryError: /dev/xen/gntalloc cannot be opened.
     """
+
+    pointer: "CXengntshrHandle"
 
     def __init__(self) -> None:
         """Open gntalloc."""
-        super().__init__("xengntshr_open", device_paths.GNTALLOC, "xengntshr_close")
+        _, lib = load()
+        super().__init__(
+            "xengntshr_open", device_paths.GNTALLOC, lib.xengntshr_open, lib.xengntshr_close
+        )
 
     def share(self, domid: int, count: int, *, writable: bool = True) -> "SharedPages":
         """Allocate pages and grant them to a domain (`xengntshr_share_pages`).
 
         Args:
-            domid: who may map them.
-            count: pages.
-            writable: whether it may write to them.
+            domid: the domain that may map the pages.
+            count: number of pages.
+            writable: whether the domain may map them writable.
 
         Raises:
-            XenLibraryError: ENOSPC when gntalloc's limit is reached.
+            XenLibraryError: ENOSPC if the limit of gntalloc is reached.
         """
         ffi, lib = self.ffi, self.lib
         grefs = ffi.new("uint32_t[]", count)
         pages = lib.xengntshr_share_pages(self.pointer, domid, count, grefs, int(writable))
         if not pages:
             raise self.failure("xengntshr_share_pages", f"{count} pages for domain {domid}")
-        handle, unshare = self.pointer, lib.xengntshr_unshare
-        shared = SharedPages(ffi, ffi.gc(pages, lambda p: unshare(handle, p, count)), count)
+        handle = self.pointer  # the finalizer keeps the handle open until the grants are revoked
+        shared = SharedPages(
+            ffi, ffi.gc(pages, lambda p: lib.xengntshr_unshare(handle, p, count)), count
+        )
         shared.references = list(grefs)
         return shared
 

@@ -1,45 +1,58 @@
-"""libxenhypfs: the hypervisor's own file system of parameters and state."""
+"""libxenhypfs: hypfs, the file system in which Xen presents its parameters and state."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from xenlib_cffi import device_paths
-from xenlib_cffi.library import LibraryHandle
+from xenlib_cffi.library import LibraryHandle, load
+
+if TYPE_CHECKING:  # only the stub has names for C types
+    from xenlib_cffi._xen import CXencallHandle, CXenhypfsHandle
 
 
 class HypFs(LibraryHandle):
     """A handle of libxenhypfs (`xenhypfs_open`).
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
-        XenLibraryError: privcmd cannot be opened, or this Xen has no hypfs.
+        MissingLibraryError: Xen's libraries cannot be loaded.
+        XenLibraryError: privcmd cannot be opened, or Xen was built without hypfs.
     """
+
+    pointer: "CXenhypfsHandle"
 
     def __init__(self) -> None:
         """Open hypfs."""
-        super().__init__("xenhypfs_open", "hypfs", "xenhypfs_close")
+        _, lib = load()
+        super().__init__("xenhypfs_open", "hypfs", lib.xenhypfs_open, lib.xenhypfs_close)
 
     def read(self, path: str) -> str:
-        """An entry's contents as text (`xenhypfs_read`).
+        """Read an entry as text (`xenhypfs_read`).
 
         Args:
-            path: absolute, such as "/params/gnttab_max_maptrack_frames".
+            path: absolute path, such as "/params/gnttab_max_maptrack_frames".
 
         Raises:
-            XenLibraryError: no such entry, or a directory.
+            XenLibraryError: there is no such entry, or it is a directory.
         """
         text = self.lib.xenhypfs_read(self.pointer, path.encode())
         if not text:
             raise self.failure("xenhypfs_read", path)
         try:
-            return str(self.ffi.string(text).decode(errors="replace"))
+            return self.ffi.string(text).decode(errors="replace")
         finally:
             self.lib.free(text)
 
     def list(self, path: str) -> dict[str, bool]:
-        """A directory's entries, and whether each is a directory (`xenhypfs_readdir`).
+        """List a directory (`xenhypfs_readdir`).
+
+        Args:
+            path: absolute path.
+
+        Returns:
+            For each name, whether it is a directory.
 
         Raises:
-            XenLibraryError: no such directory.
+            XenLibraryError: there is no such directory.
         """
         count = self.ffi.new("unsigned int *")
         entries = self.lib.xenhypfs_readdir(self.pointer, path.encode(), count)
@@ -55,10 +68,14 @@ class HypFs(LibraryHandle):
             self.lib.free(entries)
 
     def write(self, path: str, value: str) -> None:
-        """Set a writable entry from text (`xenhypfs_write`).
+        """Write an entry (`xenhypfs_write`).
+
+        Args:
+            path: absolute path.
+            value: the value as text.
 
         Raises:
-            XenLibraryError: no such entry, not writable, or not a value for it.
+            XenLibraryError: there is no such entry, it is not writable, or the value is invalid.
         """
         self.check(
             self.lib.xenhypfs_write(self.pointer, path.encode(), value.encode()),
@@ -68,50 +85,58 @@ class HypFs(LibraryHandle):
 
 
 class HypFsNumbers(LibraryHandle):
-    """Unsigned entries that many directories have, over one buffer (csrc/hypfs_numbers.h).
+    """Reads the same unsigned entries of several directories (csrc/hypfs_numbers.h).
 
     Args:
-        names: of the entries, at most `HYPFS_NUMBERS_MAX` (31).
+        names: names of the entries, at most `HYPFS_NUMBERS_MAX`.
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
-        XenLibraryError: privcmd cannot be opened.
+        MissingLibraryError: Xen's libraries cannot be loaded.
+        XenLibraryError: /dev/xen/privcmd cannot be opened, or there is no memory for the buffer.
+        ValueError: there are too many names.
     """
 
+    pointer: "CXencallHandle"
+
     def __init__(self, names: Sequence[str]) -> None:
-        """Open privcmd, with a page that a hypercall may use."""
-        super().__init__("xencall_open", device_paths.PRIVCMD, "xencall_close")
-        if len(names) > self.lib.HYPFS_NUMBERS_MAX:
-            raise ValueError(len(names))
-        page = self.lib.xencall_alloc_buffer_pages(self.pointer, 1)
+        """Open privcmd and allocate a hypercall-safe page."""
+        _, lib = load()
+        if len(names) > lib.HYPFS_NUMBERS_MAX:
+            raise ValueError(
+                f"{len(names)} hypfs entries cannot be read at once: "
+                f"the limit is {lib.HYPFS_NUMBERS_MAX}"
+            )
+        super().__init__("xencall_open", device_paths.PRIVCMD, lib.xencall_open, lib.xencall_close)
+        page = lib.xencall_alloc_buffer_pages(self.pointer, 1)
         if not page:
             error = self.failure("xencall_alloc_buffer_pages", "1 page")
             super().close()
             raise error
-        call, free = self.pointer, self.lib.xencall_free_buffer_pages
-        self._page = self.ffi.gc(page, lambda p: free(call, p, 1))
-        self._texts = [self.ffi.new("char[]", name.encode()) for name in names]
-        self._names = self.ffi.new("char *[]", self._texts)
+        call = self.pointer  # the finalizer keeps the handle open until the page is freed
+        self._page = self.ffi.gc(page, lambda p: lib.xencall_free_buffer_pages(call, p, 1))
+        self._c_names = [self.ffi.new("char[]", name.encode()) for name in names]
+        self._names = self.ffi.new("char *[]", self._c_names)  # does not own the strings
         self._values = self.ffi.new("uint64_t[]", len(names))
 
     def close(self) -> None:
-        """Give the page back and close the device."""
+        """Free the page and close privcmd."""
         self.ffi.release(self._page)
         super().close()
 
     def read(self, directory: str) -> Sequence[int | None]:
-        """The entries of a directory, in the order of their names (`XEN_HYPFS_OP_read`).
+        """Read the entries of a directory (`XEN_HYPFS_OP_read`).
 
         Args:
-            directory: absolute, such as "/gnttab/0".
+            directory: absolute path, such as "/gnttab/0".
 
         Returns:
-            64 bits each; None for one that is not there or is no unsigned number.
+            The values, in the order of the names; None for an entry that does not exist or that is
+            not an unsigned number.
 
         Raises:
-            XenLibraryError: Xen refuses for another reason.
+            XenLibraryError: Xen rejects the call for another reason.
         """
-        names, values, count = self._names, self._values, len(self._texts)
+        names, values, count = self._names, self._values, len(self._c_names)
         found = self.check(
             self.lib.hypfs_numbers(
                 self.pointer, self._page, directory.encode(), names, count, values
@@ -119,7 +144,7 @@ class HypFsNumbers(LibraryHandle):
             "XEN_HYPFS_OP_read",
             directory,
         )
-        read: list[int] = self.ffi.unpack(values, count)
+        numbers = self.ffi.unpack(values, count)
         if found == (1 << count) - 1:
-            return read
-        return [value if found & 1 << index else None for index, value in enumerate(read)]
+            return numbers
+        return [number if found & 1 << index else None for index, number in enumerate(numbers)]

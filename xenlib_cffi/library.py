@@ -1,68 +1,90 @@
-"""The compiled extension, and what every handle of a library has in common."""
+"""The extension module, and the parts that all handles of libraries share."""
 
 import errno
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from xenlib_cffi import toollog
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
-#: bytes; Xen's interface is in pages of this size on every architecture (`XC_PAGE_SIZE`)
+if TYPE_CHECKING:  # only the stubs have names for C types
+    from xenlib_cffi._histogram import CBuffer, CData
+    from xenlib_cffi._xen import FFI, CXentoollogLogger, Lib
+
+#: bytes of a page in Xen's interfaces (csrc/page.h)
 PAGE_SIZE = 4096
 
-REMEDY = (
-    "on Debian: apt install libxen-dev libxengnttab1 libxenmisc4.20 (of your release's Xen), "
-    "then install this package again"
+INSTALL_LIBRARIES = (
+    "install Xen's libraries and then this package again (Debian: apt install libxen-dev "
+    "libxengnttab1 libxenmisc4.20, or the libxenmisc of the installed Xen)"
 )
 
+PointerT = TypeVar("PointerT", bound="CData")
 
-def load() -> tuple[Any, Any]:
-    """The cffi `ffi` and `lib` of the extension compiled against Xen's libraries.
+
+def load() -> tuple["FFI", "Lib"]:
+    """Load the extension module that is linked with Xen's libraries.
+
+    Returns:
+        Its `ffi` and its `lib`.
 
     Raises:
-        MissingLibraryError: the extension was not built, or a library it needs
-            is not installed; says which.
+        MissingLibraryError: the module was not built, or a library is not installed.
     """
     try:
-        from xenlib_cffi._xen import ffi, lib  # noqa: PLC0415 (absent where there is no Xen)
+        from xenlib_cffi._xen import ffi, lib  # noqa: PLC0415 (not built where Xen is missing)
     except ImportError as error:
-        raise MissingLibraryError(f"Xen's C libraries cannot be used: {error}; {REMEDY}") from error
+        raise MissingLibraryError(
+            f"Xen's C libraries cannot be used: {error}", INSTALL_LIBRARIES
+        ) from error
     return ffi, lib
 
 
 class LibraryHandle:
-    """One open handle of a C library: closed by `with`, by `close`, at worst by the collector.
+    """An open handle of a C library.
 
-    What the class hides: the errno is read right after the call, and the
-    library's own log line goes into the error rather than to stderr.
+    It is closed by `with`, by `close` or, at the latest, by the garbage collector. Errors have the
+    errno of the call and the message that the library logged.
 
     Args:
-        call: the C function that opens, by name.
-        subject: what it opens, for the error.
-        close: the C function that closes, by name.
-        loggers: how many `call` takes, before its flags.
+        call: name of the C function that opens the handle.
+        subject: the device or the interface that it opens.
+        open_library: calls that function with a logger and the flags.
+        close_library: closes the handle.
+
+    Attributes:
+        ffi: the `ffi` of the extension module.
+        lib: the `lib` of the extension module.
+        pointer: the C handle; subclasses declare its type.
 
     Raises:
-        MissingLibraryError: Xen's libraries are not here.
         XenLibraryError: the handle cannot be opened.
     """
 
-    def __init__(self, call: str, subject: str, close: str, *, loggers: int = 1) -> None:
-        """Open it, with the collector as a backstop for closing."""
+    pointer: "CData"
+
+    def __init__(
+        self,
+        call: str,
+        subject: str,
+        open_library: "Callable[[CXentoollogLogger, int], PointerT]",
+        close_library: Callable[[PointerT], int],
+    ) -> None:
+        """Open the handle."""
         self.ffi, self.lib = load()
-        self.subject = subject
-        toollog.take(self.ffi, self.lib)  # what an earlier call left is not this one's
-        pointer = getattr(self.lib, call)(*[toollog.logger(self.lib)] * loggers, 0)
+        toollog.take_last_message(self.ffi, self.lib)  # discard the message of an earlier call
+        pointer = open_library(toollog.logger(self.lib), 0)
         if not pointer:
             raise self.failure(call, subject)
-        self.pointer = self.ffi.gc(pointer, getattr(self.lib, close))
+        self.pointer = self.ffi.gc(pointer, close_library)
 
     def close(self) -> None:
-        """Close it now; a second call does nothing."""
+        """Close the handle; has no effect if it is closed already."""
         self.ffi.release(self.pointer)
 
     def __enter__(self) -> Self:
-        """Itself: it is open already."""
+        """Return the handle, which is open already."""
         return self
 
     def __exit__(
@@ -71,61 +93,76 @@ class LibraryHandle:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close it, whatever happened."""
+        """Close the handle."""
         self.close()
 
     def failure(self, call: str, subject: str, number: int | None = None) -> XenLibraryError:
-        """The error of a call that just failed, with the errno it left and what it logged."""
+        """Create the exception for a call that failed, with the message that it logged.
+
+        Args:
+            call: name of the C function.
+            subject: the domain, the reference or the device that it was called for.
+            number: the errno of the call; None takes the errno of the last C call.
+        """
         caught = self.ffi.errno if number is None else number
-        detail = toollog.take(self.ffi, self.lib)
+        detail = toollog.take_last_message(self.ffi, self.lib)
         return XenLibraryError(call, subject, caught or errno.EIO, detail)
 
     def check(self, result: int, call: str, subject: str) -> int:
-        """A C call's result, or the error it stands for when it is negative."""
+        """Return the result of a C call.
+
+        Args:
+            result: the return value; negative if the call failed.
+            call: name of the C function.
+            subject: the domain, the reference or the device that it was called for.
+
+        Raises:
+            XenLibraryError: the result is negative.
+        """
         if result < 0:
             raise self.failure(call, subject)
         return result
 
 
 class Pages:
-    """Pages a library mapped: given back by `with`, `release`, at worst by the collector.
+    """Contiguous pages that a library mapped.
+
+    They are unmapped by `with`, by `release` or, at the latest, by the garbage collector.
 
     Args:
-        ffi: the extension's.
-        pointer: the first page, with its finalizer (`ffi.gc`).
-        count: pages, of 4,096 bytes, contiguous.
+        ffi: the `ffi` of the extension module.
+        pointer: the first page, with a finalizer that unmaps all (`ffi.gc`).
+        count: number of pages.
     """
 
-    SIZE = PAGE_SIZE
-
-    def __init__(self, ffi: Any, pointer: Any, count: int) -> None:  # noqa: ANN401 (cffi's)
-        """Take over the pointer."""
+    def __init__(self, ffi: "FFI", pointer: "CData", count: int) -> None:
+        """Take ownership of the pointer."""
         self._ffi = ffi
         self.pointer = pointer
         self.count = count
 
-    def page(self, index: int) -> Any:  # noqa: ANN401 (cffi's buffer has no public type)
-        """The bytes of one page, as a writable buffer.
+    def page(self, index: int) -> "CBuffer":
+        """Return the content of one page as a writable buffer of `PAGE_SIZE` bytes.
 
         Args:
-            index: of the page, from 0.
+            index: index of the page, from 0.
 
         Raises:
-            IndexError: there are not that many.
+            IndexError: there is no such page.
         """
         if not 0 <= index < self.count:
             raise IndexError(index)
         first = self._ffi.cast("char *", self.pointer)
-        return self._ffi.buffer(first + index * self.SIZE, self.SIZE)
+        return self._ffi.buffer(first + index * PAGE_SIZE, PAGE_SIZE)
 
     def release(self) -> None:
-        """Give them back now; a second call does nothing."""
+        """Unmap the pages; has no effect if they are unmapped already."""
         self._ffi.release(self.pointer)
 
     def __enter__(self) -> Self:
-        """Itself: they are mapped already."""
+        """Return the pages, which are mapped already."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give them back, whatever happened."""
+        """Unmap the pages."""
         self.release()

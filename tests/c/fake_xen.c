@@ -10,10 +10,10 @@
 #include <xen/grant_table.h>
 
 #include "fake_xen.h"
+#include "page.h"
 
-#define PAGE 4096u
-#define NO_HANDLE 0xffffffffu
-#define FAST 0x80000000u
+#define INVALID_HANDLE 0xffffffffu
+#define FAST_HANDLE 0x80000000u
 
 struct fake_xen fake_xen = {
     .refused_gref = FAKE_NEVER,
@@ -23,8 +23,8 @@ struct fake_xen fake_xen = {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Neither library's handle is looked into. */
-static char handle_of_ours;
+/* The handle of both libraries: nothing accesses its content. */
+static char library_handle;
 
 void fake_xen_reset(void)
 {
@@ -40,35 +40,38 @@ uint64_t fake_xen_pattern(uint32_t domid, uint32_t gref)
 
 uint64_t fake_xen_bus_addr(uint32_t domid, uint32_t gref)
 {
-    return ((uint64_t)domid << 32 | gref) * PAGE + ((uint64_t)1 << 50);
+    return ((uint64_t)domid << 32 | gref) * XENLIB_PAGE_SIZE + ((uint64_t)1 << 50);
 }
 
 uint32_t fake_xen_map(bool device, uint32_t domid, uint32_t gref)
 {
     uint32_t handle = 0;
 
-    /* The lowest one free, so that a stale handle soon names something else. */
+    /* The lowest free entry, so that a stale handle soon belongs to another mapping. */
     while (handle < fake_xen.handles && fake_xen.maptrack[handle].live)
         handle++;
     if (handle == FAKE_MAPTRACK)
         abort();
     fake_xen.handles += handle == fake_xen.handles;
     fake_xen.maptrack[handle] = (struct fake_mapping){
-        .device = device, .live = true, .domid = domid, .gref = gref,
+        .device = device,
+        .live = true,
+        .domid = domid,
+        .gref = gref,
     };
     fake_xen.live++;
     fake_xen.mapped++;
     return handle;
 }
 
-static void *opened(void)
+static void *open_handle(void)
 {
     if (fake_xen.no_device) {
         errno = ENOENT;
         return NULL;
     }
     __atomic_fetch_add(&fake_xen.open, 1, __ATOMIC_RELAXED);
-    return &handle_of_ours;
+    return &library_handle;
 }
 
 static void count(int64_t operations)
@@ -78,8 +81,8 @@ static void count(int64_t operations)
         fake_xen.largest = operations;
 }
 
-/* Two to a reference, which what comes without a host address cannot confuse. */
-static bool admitted(const gnttab_map_grant_ref_t *op)
+/* Whether a mapping gets a fast handle: at most two of a reference, with the same flags. */
+static bool gets_fast_handle(const gnttab_map_grant_ref_t *op)
 {
     unsigned int live = 0;
 
@@ -95,8 +98,8 @@ static bool admitted(const gnttab_map_grant_ref_t *op)
     return fake_xen.fast && op->ref >= 8 && op->ref < 65536 && live < 2;
 }
 
-/* Of two that share a name, the one that an unmap without a host address can take. */
-static struct fake_mapping *find(uint32_t handle)
+/* If two mappings share a fast handle, the one that can be unmapped without a host address. */
+static struct fake_mapping *find_mapping(uint32_t handle)
 {
     struct fake_mapping *found = NULL;
 
@@ -105,7 +108,7 @@ static struct fake_mapping *find(uint32_t handle)
     for (uint32_t i = 0; i < fake_xen.handles; i++) {
         struct fake_mapping *m = &fake_xen.maptrack[i];
 
-        if (m->live && m->fast && handle == (FAST | m->domid << 16 | m->gref) &&
+        if (m->live && m->fast && handle == (FAST_HANDLE | m->domid << 16 | m->gref) &&
             (!found || m->device))
             found = m;
     }
@@ -114,7 +117,7 @@ static struct fake_mapping *find(uint32_t handle)
 
 static int map_one(gnttab_map_grant_ref_t *op)
 {
-    bool fast = admitted(op);
+    bool fast = gets_fast_handle(op);
     struct fake_mapping *mapping;
 
     if (!(op->flags & (GNTMAP_device_map | GNTMAP_host_map)) && !fake_xen.maps_anything)
@@ -127,21 +130,20 @@ static int map_one(gnttab_map_grant_ref_t *op)
     mapping->readonly = op->flags & GNTMAP_readonly;
     mapping->fast = fast;
     if (fast)
-        op->handle = FAST | (uint32_t)op->dom << 16 | op->ref;
+        op->handle = FAST_HANDLE | (uint32_t)op->dom << 16 | op->ref;
     return GNTST_okay;
 }
 
 static int unmap_one(const gnttab_unmap_grant_ref_t *op)
 {
-    struct fake_mapping *mapping = find(op->handle);
+    struct fake_mapping *mapping = find_mapping(op->handle);
 
     fake_xen.offered++;
     if (!mapping || !mapping->live) {
-        fake_xen.stale += op->handle != NO_HANDLE;
+        fake_xen.stale += op->handle != INVALID_HANDLE;
         return GNTST_bad_handle;
     }
-    if (op->dev_bus_addr &&
-        op->dev_bus_addr != fake_xen_bus_addr(mapping->domid, mapping->gref))
+    if (op->dev_bus_addr && op->dev_bus_addr != fake_xen_bus_addr(mapping->domid, mapping->gref))
         return GNTST_bad_dev_addr;
     if (op->host_addr && !mapping->device)
         return GNTST_bad_virt_addr;
@@ -158,7 +160,7 @@ xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned int flag
 {
     (void)logger;
     (void)flags;
-    return opened();
+    return open_handle();
 }
 
 int xencall_close(xencall_handle *call)
@@ -170,14 +172,15 @@ int xencall_close(xencall_handle *call)
 
 void *xencall_alloc_buffer_pages(xencall_handle *call, size_t pages)
 {
-    void *buffer = fake_xen.no_buffer ? NULL : aligned_alloc(PAGE, pages * PAGE);
+    void *buffer = fake_xen.no_buffer ? NULL
+                                      : aligned_alloc(XENLIB_PAGE_SIZE, pages * XENLIB_PAGE_SIZE);
 
     (void)call;
     if (!buffer) {
         errno = ENOMEM;
         return NULL;
     }
-    memset(buffer, 0xa5, pages * PAGE); /* what an earlier use left there */
+    memset(buffer, 0xa5, pages * XENLIB_PAGE_SIZE); /* as after an earlier use */
     __atomic_fetch_add(&fake_xen.buffers, 1, __ATOMIC_RELAXED);
     return buffer;
 }
@@ -190,8 +193,7 @@ void xencall_free_buffer_pages(xencall_handle *call, void *buffer, size_t pages)
     __atomic_fetch_sub(&fake_xen.buffers, 1, __ATOMIC_RELAXED);
 }
 
-int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t ops,
-             uint64_t n)
+int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t ops, uint64_t n)
 {
     bool map = command == GNTTABOP_map_grant_ref;
     int64_t breaks = map ? fake_xen.map_breaks : fake_xen.unmap_breaks;
@@ -199,8 +201,7 @@ int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t o
     gnttab_unmap_grant_ref_t *unmaps = (void *)(uintptr_t)ops;
 
     (void)call;
-    if (op != __HYPERVISOR_grant_table_op ||
-        (!map && command != GNTTABOP_unmap_grant_ref))
+    if (op != __HYPERVISOR_grant_table_op || (!map && command != GNTTABOP_unmap_grant_ref))
         abort();
     pthread_mutex_lock(&lock);
     count((int64_t)n);
@@ -223,7 +224,7 @@ xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned int 
 {
     (void)logger;
     (void)flags;
-    return opened();
+    return open_handle();
 }
 
 int xengnttab_close(xengnttab_handle *gnttab)
@@ -236,14 +237,14 @@ int xengnttab_close(xengnttab_handle *gnttab)
 int xengnttab_fd(xengnttab_handle *gnttab)
 {
     (void)gnttab;
-    return -1; /* every ioctl on it is refused */
+    return -1; /* every ioctl fails */
 }
 
-/* All or nothing, as gntdev has it. */
+/* As in gntdev, either all references are mapped or none. */
 void *xengnttab_map_grant_refs(xengnttab_handle *gnttab, uint32_t n, uint32_t *domids,
                                uint32_t *grefs, int prot)
 {
-    size_t words = PAGE / sizeof(uint64_t);
+    size_t words = XENLIB_PAGE_SIZE / sizeof(uint64_t);
     uint64_t *pages;
 
     (void)gnttab;
@@ -252,7 +253,7 @@ void *xengnttab_map_grant_refs(xengnttab_handle *gnttab, uint32_t n, uint32_t *d
             errno = EINVAL;
             return NULL;
         }
-    pages = mmap(NULL, (size_t)n * PAGE, PROT_READ | PROT_WRITE,
+    pages = mmap(NULL, (size_t)n * XENLIB_PAGE_SIZE, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED)
         return NULL;
@@ -267,7 +268,7 @@ void *xengnttab_map_grant_refs(xengnttab_handle *gnttab, uint32_t n, uint32_t *d
     fake_xen.live += n;
     fake_xen.mapped += n;
     pthread_mutex_unlock(&lock);
-    if (mprotect(pages, (size_t)n * PAGE, prot))
+    if (mprotect(pages, (size_t)n * XENLIB_PAGE_SIZE, prot))
         abort();
     return pages;
 }
@@ -279,7 +280,7 @@ int xengnttab_unmap(xengnttab_handle *gnttab, void *pages, uint32_t n)
         errno = EBUSY;
         return -1;
     }
-    if (munmap(pages, (size_t)n * PAGE))
+    if (munmap(pages, (size_t)n * XENLIB_PAGE_SIZE))
         abort();
     pthread_mutex_lock(&lock);
     fake_xen.live -= n;

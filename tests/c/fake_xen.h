@@ -1,9 +1,10 @@
 /*
- * libxencall and libxengnttab over a grant table of our own making, which keeps books on every
- * mapping: for the engines in C, and preloaded under the Python that uses those libraries.
+ * A fake of libxencall and libxengnttab, on a grant table in this process that records every
+ * mapping. The tests in C link it; the tests in Python preload it with LD_PRELOAD.
  *
- * The rules are common/grant_table.c's: a batch goes on past an operation that is refused, a
- * device map goes by handle and bus address, and without a host address a host map stays.
+ * It follows the rules of Xen's common/grant_table.c: a batch continues after a rejected operation,
+ * a device map is identified by its handle and its bus address, and an unmap without a host address
+ * removes no host map.
  */
 #ifndef TESTS_FAKE_XEN_H
 #define TESTS_FAKE_XEN_H
@@ -15,47 +16,48 @@
 #define FAKE_MAPTRACK 4096
 
 struct fake_mapping {
-    bool device;              /* else another driver's host map */
+    bool device; /* device map; else the host map of another driver */
     bool live;
     bool readonly;
-    bool fast;
+    bool fast; /* its handle has bit 31 */
     uint32_t domid;
     uint32_t gref;
 };
 
 struct fake_xen {
-    /* What goes wrong. */
-    bool no_device;           /* no handle can be opened */
-    bool no_buffer;
-    int64_t refused_gref;     /* FAKE_NEVER, or one whose map is refused with... */
+    /* Injected errors; fake_xen_reset() clears them. */
+    bool no_device;       /* opening a handle fails with ENOENT */
+    bool no_buffer;       /* allocating a buffer fails with ENOMEM */
+    int64_t refused_gref; /* FAKE_NEVER, or a reference whose map fails with refused_status */
     int refused_status;
-    int64_t changed_gref;     /* FAKE_NEVER, or one whose page holds something else */
-    int64_t map_breaks;       /* FAKE_NEVER, or the map hypercall fails after so many operations */
-    int64_t unmap_breaks;
-    bool unmap_refused;       /* each unmap is; the mapping stays */
-    bool gntdev_stuck;        /* xengnttab_unmap fails; the mapping stays */
-    bool maps_anything;       /* what should be refused at once, is not */
-    bool fast;                /* two mappings of a reference have handles with bit 31 */
+    int64_t changed_gref; /* FAKE_NEVER, or a reference whose page has the wrong pattern */
+    int64_t map_breaks;   /* FAKE_NEVER, or the number of operations after which a map fails */
+    int64_t unmap_breaks; /* the same for an unmap */
+    bool unmap_refused;   /* each unmap fails; the mapping remains */
+    bool gntdev_stuck;    /* xengnttab_unmap() fails; the mapping remains */
+    bool maps_anything;   /* maps without GNTMAP_* flags succeed */
+    bool fast;            /* the first two mappings of a reference get fast handles */
 
-    /* The books. */
-    int64_t open, buffers;    /* now */
-    int64_t calls;            /* hypercalls, and gntdev's maps */
-    int64_t largest;          /* operations of one of them */
-    int64_t live;             /* mappings now */
-    int64_t mapped;           /* ever */
-    int64_t stale;            /* unmaps of what is not mapped */
-    int64_t offered;          /* unmaps, whatever of */
-    uint32_t handles;         /* ever given out */
+    /* Counters; fake_xen_reset() sets them to 0. */
+    int64_t open, buffers; /* currently open handles and allocated buffers */
+    int64_t calls;         /* hypercalls and gntdev maps */
+    int64_t largest;       /* maximum number of operations in one call */
+    int64_t live;          /* existing mappings */
+    int64_t mapped;        /* mappings ever made */
+    int64_t stale;         /* unmaps of handles without a mapping */
+    int64_t offered;       /* all unmap operations */
+    uint32_t handles;      /* used entries of maptrack */
     struct fake_mapping maptrack[FAKE_MAPTRACK];
 };
 
 extern struct fake_xen fake_xen;
 
-/* All is well from here on, and the books are empty. */
+/* Removes all mappings, injected errors and counts. */
 void fake_xen_reset(void);
-/* A mapping beside the program's own; its place in maptrack, which is its handle if slow. */
+/* Adds a mapping that the program under test did not make; returns its index in maptrack, which is
+ * its handle unless it is fast. */
 uint32_t fake_xen_map(bool device, uint32_t domid, uint32_t gref);
-/* What a page begins and ends with, and where it is. */
+/* The word that a page begins and ends with, and its bus address. */
 uint64_t fake_xen_pattern(uint32_t domid, uint32_t gref);
 uint64_t fake_xen_bus_addr(uint32_t domid, uint32_t gref);
 

@@ -1,7 +1,7 @@
 /*
- * The engines, run by the real loop over a grant table that keeps books: every reference mapped is
- * unmapped once and no other is, whatever was refused or broke in between. And the sweep, and the
- * log that is kept. For AddressSanitizer and UBSan to watch.
+ * Tests of the engines in the real loop, on the fake grant table: every mapping is unmapped exactly
+ * once, whichever operation or call fails. Also tests of grant_sweep() and last_message.h. They run
+ * under AddressSanitizer and UBSan.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -12,26 +12,27 @@
 #include "check.h"
 #include "fake_xen.h"
 #include "grant_ops.h"
-#include "kept_log.h"
+#include "last_message.h"
 #include "loop.h"
 
 #define TARGETS 12
 #define BATCH 4
-#define FIRST 100 /* the first reference */
+#define DOMID 7
+#define FIRST_GREF 100
 
 static struct target targets[TARGETS];
 static struct worker workers[2];
 static uint64_t cursors[2];
 static struct loop loop;
 
-static void lay_out(enum loop_engine engine, size_t n_workers)
+static void set_up(enum loop_engine engine, size_t n_workers)
 {
     fake_xen_reset();
     for (uint32_t i = 0; i < TARGETS; i++)
         targets[i] = (struct target){
-            .domid = 7,
-            .gref = FIRST + i,
-            .pattern = fake_xen_pattern(7, FIRST + i),
+            .domid = DOMID,
+            .gref = FIRST_GREF + i,
+            .pattern = fake_xen_pattern(DOMID, FIRST_GREF + i),
         };
     for (size_t i = 0; i < n_workers; i++) {
         cursors[i] = 0;
@@ -54,7 +55,7 @@ static void lay_out(enum loop_engine engine, size_t n_workers)
     };
 }
 
-/* Runs it; the one failure there was, if any. Nothing that was opened stays so. */
+/* Runs the loop and checks that all resources are freed. Returns the failure, if there was one. */
 static const struct loop_failure *run(void)
 {
     const struct loop_failure *failure = &workers[0].failure;
@@ -66,72 +67,73 @@ static const struct loop_failure *run(void)
         CHECK(workers[i].state == NULL);
         histogram_free(workers[i].map);
         histogram_free(workers[i].unmap);
-        if (workers[i].failure.trouble != LOOP_FINE)
+        if (workers[i].failure.error != LOOP_OK)
             failure = &workers[i].failure;
     }
     return failure;
 }
 
-static void test_all_is_well(enum loop_engine engine, bool readonly, int64_t mapped)
+static void test_success(enum loop_engine engine, bool readonly, int64_t mapped)
 {
-    lay_out(engine, 2);
+    set_up(engine, 2);
     loop.readonly = readonly;
-    CHECK(run()->trouble == LOOP_FINE);
+    CHECK(run()->error == LOOP_OK);
     CHECK(workers[0].rounds == 20 && workers[1].rounds == 20);
     CHECK(cursors[0] == 0 && cursors[1] == 0);
     CHECK(fake_xen.live == 0 && fake_xen.mapped == mapped);
     for (uint32_t i = 0; i < fake_xen.handles; i++)
-        CHECK(fake_xen.maptrack[i].readonly == readonly && fake_xen.maptrack[i].domid == 7);
+        CHECK(fake_xen.maptrack[i].readonly == readonly && fake_xen.maptrack[i].domid == DOMID);
 }
 
-/* Handles that are names, with bit 31: both workers', of the same references, are alike. */
+/* Fast handles, with bit 31 set: the mappings of both workers have the same handles. */
 static void test_fast_handles(bool readonly)
 {
-    lay_out(LOOP_HYPERCALL, 2);
+    set_up(LOOP_HYPERCALL, 2);
     for (uint32_t i = 0; i < TARGETS; i++)
-        targets[i].gref += 65536 - FIRST - TARGETS / 2; /* half of them beyond what has one */
+        targets[i].gref += 65536 - FIRST_GREF -
+                           TARGETS / 2; /* half of them are too large for fast handles */
     fake_xen.fast = true;
     loop.readonly = readonly;
-    CHECK(run()->trouble == LOOP_FINE);
+    CHECK(run()->error == LOOP_OK);
     CHECK(fake_xen.live == 0 && fake_xen.mapped == 2 * 22 * BATCH);
 }
 
-static void is_errno(const struct loop_failure *failure, const char *call, int number)
+static void check_errno(const struct loop_failure *failure, const char *call, int number)
 {
-    CHECK(failure->trouble == LOOP_ERRNO && !strcmp(failure->call, call));
+    CHECK(failure->error == LOOP_ERRNO && !strcmp(failure->call, call));
     CHECK(failure->errnum == number && failure->status == 0);
-    CHECK(failure->domid == 7);
+    CHECK(failure->domid == DOMID);
 }
 
-static void test_no_device(enum loop_engine engine, const char *call)
+static void test_open_fails(enum loop_engine engine, const char *call)
 {
-    lay_out(engine, 2);
+    set_up(engine, 2);
     fake_xen.no_device = true;
-    is_errno(run(), call, ENOENT);
+    check_errno(run(), call, ENOENT);
     CHECK(fake_xen.calls == 0);
 }
 
-static void test_no_buffer(void)
+static void test_buffer_allocation_fails(void)
 {
-    lay_out(LOOP_HYPERCALL, 1);
+    set_up(LOOP_HYPERCALL, 1);
     fake_xen.no_buffer = true;
-    is_errno(run(), "xencall_alloc_buffer_pages", ENOMEM);
+    check_errno(run(), "xencall_alloc_buffer_pages", ENOMEM);
     CHECK(fake_xen.calls == 0);
 }
 
-/* What of the batch was mapped beside the refused one is unmapped. */
-static void test_hypercall_refused(void)
+/* The mapped references of a batch with a rejected one are unmapped. */
+static void test_rejected_map(void)
 {
-    for (uint32_t gref = FIRST; gref < FIRST + TARGETS; gref++) {
+    for (uint32_t gref = FIRST_GREF; gref < FIRST_GREF + TARGETS; gref++) {
         const struct loop_failure *failure;
-        uint32_t batch = (gref - FIRST) / BATCH;
+        uint32_t batch = (gref - FIRST_GREF) / BATCH;
 
-        lay_out(LOOP_HYPERCALL, 1);
+        set_up(LOOP_HYPERCALL, 1);
         fake_xen.refused_gref = gref;
         fake_xen.refused_status = GNTST_bad_gntref;
         failure = run();
-        CHECK(failure->trouble == LOOP_STATUS && failure->status == GNTST_bad_gntref);
-        CHECK(failure->domid == 7 && failure->gref == gref);
+        CHECK(failure->error == LOOP_STATUS && failure->status == GNTST_bad_gntref);
+        CHECK(failure->domid == DOMID && failure->gref == gref);
         CHECK(!strcmp(failure->call, "GNTTABOP_map_grant_ref"));
         CHECK(fake_xen.mapped == batch * BATCH + BATCH - 1);
         CHECK(fake_xen.live == 0);
@@ -139,168 +141,169 @@ static void test_hypercall_refused(void)
     }
 }
 
-/* The hypercall fails as a whole, after it did a part of the batch, or none of it. */
-static void test_hypercall_breaks(void)
+/* The hypercall fails after it has processed a part of the batch, or nothing. */
+static void test_failing_hypercall(void)
 {
     for (int64_t done = 0; done < BATCH; done++) {
-        lay_out(LOOP_HYPERCALL, 1);
+        set_up(LOOP_HYPERCALL, 1);
         fake_xen.map_breaks = done;
-        is_errno(run(), "GNTTABOP_map_grant_ref", EFAULT);
+        check_errno(run(), "GNTTABOP_map_grant_ref", EFAULT);
         CHECK(fake_xen.mapped == done && fake_xen.live == 0);
-        /* Nothing was mapped: nothing is to be unmapped, not even with a call. */
+        /* If nothing was mapped, there is no unmap hypercall. */
         CHECK(fake_xen.calls == (done ? 2 : 1));
         CHECK(cursors[0] == 1);
 
-        lay_out(LOOP_HYPERCALL, 1);
+        set_up(LOOP_HYPERCALL, 1);
         fake_xen.unmap_breaks = done;
-        is_errno(run(), "GNTTABOP_unmap_grant_ref", EFAULT);
+        check_errno(run(), "GNTTABOP_unmap_grant_ref", EFAULT);
         CHECK(fake_xen.mapped == BATCH && fake_xen.live == BATCH - done);
         CHECK(cursors[0] == 1);
     }
 }
 
-static void test_unmap_refused(void)
+static void test_rejected_unmap(void)
 {
     const struct loop_failure *failure;
 
-    lay_out(LOOP_HYPERCALL, 1);
+    set_up(LOOP_HYPERCALL, 1);
     fake_xen.unmap_refused = true;
     failure = run();
-    CHECK(failure->trouble == LOOP_STATUS && failure->status == GNTST_general_error);
-    CHECK(!strcmp(failure->call, "GNTTABOP_unmap_grant_ref") && failure->gref == FIRST);
+    CHECK(failure->error == LOOP_STATUS && failure->status == GNTST_general_error);
+    CHECK(!strcmp(failure->call, "GNTTABOP_unmap_grant_ref") && failure->gref == FIRST_GREF);
     CHECK(cursors[0] == 1);
 }
 
-/* A floor that maps is no floor. */
-static void test_floor_that_maps(void)
+/* An operation that is expected to be rejected succeeds: it would not measure the overhead. */
+static void test_refused_engine_maps(void)
 {
     const struct loop_failure *failure;
 
-    lay_out(LOOP_REFUSED_HYPERCALL, 1);
+    set_up(LOOP_REFUSED_HYPERCALL, 1);
     fake_xen.maps_anything = true;
     failure = run();
-    CHECK(failure->trouble == LOOP_STATUS && failure->status == GNTST_okay);
-    CHECK(!strcmp(failure->call, "GNTTABOP_map_grant_ref (to be refused)"));
+    CHECK(failure->error == LOOP_STATUS && failure->status == GNTST_okay);
+    CHECK(!strcmp(failure->call, "GNTTABOP_map_grant_ref (expected to be refused)"));
 }
 
 static void test_gntdev(void)
 {
     const struct loop_failure *failure;
 
-    lay_out(LOOP_GNTDEV, 1);
-    fake_xen.refused_gref = FIRST + 5;
-    is_errno(run(), "xengnttab_map_grant_refs", EINVAL);
+    set_up(LOOP_GNTDEV, 1);
+    fake_xen.refused_gref = FIRST_GREF + 5;
+    check_errno(run(), "xengnttab_map_grant_refs", EINVAL);
     CHECK(fake_xen.mapped == BATCH && fake_xen.live == 0 && cursors[0] == BATCH + 1);
 
-    lay_out(LOOP_GNTDEV, 1);
-    fake_xen.changed_gref = FIRST + 6;
+    set_up(LOOP_GNTDEV, 1);
+    fake_xen.changed_gref = FIRST_GREF + 6;
     failure = run();
-    CHECK(failure->trouble == LOOP_CONTENTS && failure->gref == FIRST + 6);
+    CHECK(failure->error == LOOP_CONTENTS && failure->gref == FIRST_GREF + 6);
     CHECK(fake_xen.mapped == 2 * BATCH && fake_xen.live == 0);
 
-    lay_out(LOOP_GNTDEV, 1);
+    set_up(LOOP_GNTDEV, 1);
     fake_xen.gntdev_stuck = true;
-    is_errno(run(), "xengnttab_unmap", EBUSY);
-    CHECK(fake_xen.mapped == BATCH); /* and no more; Linux has it back when this process ends */
+    check_errno(run(), "xengnttab_unmap", EBUSY);
+    CHECK(fake_xen.mapped == BATCH); /* Linux unmaps it when the process ends */
 }
 
 static void test_sweep(void)
 {
     gnttab_unmap_grant_ref_t ops[3];
-    uint64_t bus_addr = fake_xen_bus_addr(7, FIRST);
-    uint32_t wanted, same_page, other_page, other_domain, hosts;
+    uint64_t bus_addr = fake_xen_bus_addr(DOMID, FIRST_GREF);
+    uint32_t first, second, other_page, other_domain, host_map;
 
     fake_xen_reset();
-    other_page = fake_xen_map(true, 7, FIRST + 1);
-    other_domain = fake_xen_map(true, 8, FIRST);
-    hosts = fake_xen_map(false, 7, FIRST);
-    wanted = fake_xen_map(true, 7, FIRST);
-    same_page = fake_xen_map(true, 7, FIRST);
+    other_page = fake_xen_map(true, DOMID, FIRST_GREF + 1);
+    other_domain = fake_xen_map(true, DOMID + 1, FIRST_GREF);
+    host_map = fake_xen_map(false, DOMID, FIRST_GREF);
+    first = fake_xen_map(true, DOMID, FIRST_GREF);
+    second = fake_xen_map(true, DOMID, FIRST_GREF);
 
-    /* A range without it. */
+    /* A range that does not contain the handles of the page. */
     memset(ops, 0xa5, sizeof(ops));
-    CHECK(grant_sweep(NULL, ops, 3, bus_addr, 0, wanted) == 0);
+    CHECK(grant_sweep(NULL, ops, 3, bus_addr, 0, first) == 0);
     CHECK(fake_xen.live == 5 && fake_xen.calls == 1);
     CHECK(grant_sweep(NULL, ops, 3, bus_addr, 0, 0) == 0 && fake_xen.calls == 1);
 
-    /* All of them, and some that are nobody's. */
+    /* A range of all handles, including unused ones. */
     CHECK(grant_sweep(NULL, ops, 3, bus_addr, 0, 10) == 0);
     CHECK(fake_xen.calls == 5 && fake_xen.largest == 3);
-    CHECK(!fake_xen.maptrack[wanted].live && !fake_xen.maptrack[same_page].live);
+    CHECK(!fake_xen.maptrack[first].live && !fake_xen.maptrack[second].live);
     CHECK(fake_xen.maptrack[other_page].live && fake_xen.maptrack[other_domain].live);
-    CHECK(fake_xen.maptrack[hosts].live && fake_xen.live == 3);
+    CHECK(fake_xen.maptrack[host_map].live && fake_xen.live == 3);
 
     fake_xen.unmap_breaks = 1;
     CHECK(grant_sweep(NULL, ops, 3, bus_addr, 0, 10) == -1 && errno == EFAULT);
 }
 
-static void say(xentoollog_level level, const char *context, const char *format, ...)
+static void log_message(xentoollog_level level, const char *context, const char *format, ...)
 {
     va_list al;
 
     va_start(al, format);
-    kept_log()->vmessage(kept_log(), level, -1, context, format, al);
+    last_message_logger()->vmessage(last_message_logger(), level, -1, context, format, al);
     va_end(al);
 }
 
-static void *silent_thread(void *arg)
+/* Messages of one thread are not visible in another. */
+static void *log_in_other_thread(void *arg)
 {
     (void)arg;
-    CHECK(!strcmp(kept_log_take(), ""));
-    say(XTL_ERROR, "there", "other");
-    CHECK(!strcmp(kept_log_take(), "there: other"));
+    CHECK(!strcmp(last_message_take(), ""));
+    log_message(XTL_ERROR, "xc", "of another thread");
+    CHECK(!strcmp(last_message_take(), "xc: of another thread"));
     return NULL;
 }
 
-static void test_kept_log(void)
+static void test_last_message(void)
 {
-    char lengthy[2000];
+    char long_text[2000];
     pthread_t thread;
 
-    CHECK(!strcmp(kept_log_take(), ""));
-    say(XTL_INFO, "xc", "nothing to worry about");
-    CHECK(!strcmp(kept_log_take(), ""));
-    say(XTL_WARN, NULL, "first");
-    say(XTL_ERROR, "xc", "domain %d", 7);
-    CHECK(pthread_create(&thread, NULL, silent_thread, NULL) == 0);
+    CHECK(!strcmp(last_message_take(), ""));
+    log_message(XTL_INFO, "xc", "not a warning");
+    CHECK(!strcmp(last_message_take(), ""));
+    log_message(XTL_WARN, NULL, "first");
+    log_message(XTL_ERROR, "xc", "domain %d", 7);
+    CHECK(pthread_create(&thread, NULL, log_in_other_thread, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
-    CHECK(!strcmp(kept_log_take(), "xc: domain 7"));
-    CHECK(!strcmp(kept_log_take(), ""));
+    CHECK(!strcmp(last_message_take(), "xc: domain 7"));
+    CHECK(!strcmp(last_message_take(), ""));
 
-    memset(lengthy, 'x', sizeof(lengthy) - 1);
-    lengthy[sizeof(lengthy) - 1] = '\0';
-    say(XTL_ERROR, "xc", "%s", lengthy);
-    CHECK(!strncmp(kept_log_take(), "xc: xxx", 7));
-    say(XTL_ERROR, lengthy, "%s", "lost");
-    CHECK(strlen(kept_log_take()) == 511);
+    memset(long_text, 'x', sizeof(long_text) - 1);
+    long_text[sizeof(long_text) - 1] = '\0';
+    log_message(XTL_ERROR, "xc", "%s", long_text);
+    CHECK(!strncmp(last_message_take(), "xc: xxx", 7));
+    log_message(XTL_ERROR, long_text, "%s", "does not fit");
+    CHECK(strlen(last_message_take()) == 511);
 
-    kept_log()->progress(kept_log(), "xc", "saving", 50, 1, 2);
-    kept_log()->destroy(kept_log());
-    CHECK(!strcmp(kept_log_take(), ""));
+    last_message_logger()->progress(last_message_logger(), "xc", "saving", 50, 1, 2);
+    last_message_logger()->destroy(last_message_logger());
+    CHECK(!strcmp(last_message_take(), ""));
 }
 
 int main(void)
 {
     alarm(100);
-    test_all_is_well(LOOP_HYPERCALL, false, 2 * 22 * BATCH);
-    test_all_is_well(LOOP_HYPERCALL, true, 2 * 22 * BATCH);
-    test_all_is_well(LOOP_GNTDEV, false, 2 * 22 * BATCH);
-    test_all_is_well(LOOP_GNTDEV, true, 2 * 22 * BATCH);
-    test_all_is_well(LOOP_REFUSED_HYPERCALL, false, 0);
-    test_all_is_well(LOOP_REFUSED_GNTDEV, false, 0);
+    test_success(LOOP_HYPERCALL, false, 2 * 22 * BATCH);
+    test_success(LOOP_HYPERCALL, true, 2 * 22 * BATCH);
+    test_success(LOOP_GNTDEV, false, 2 * 22 * BATCH);
+    test_success(LOOP_GNTDEV, true, 2 * 22 * BATCH);
+    test_success(LOOP_REFUSED_HYPERCALL, false, 0);
+    test_success(LOOP_REFUSED_GNTDEV, false, 0);
     test_fast_handles(false);
     test_fast_handles(true);
-    test_no_device(LOOP_HYPERCALL, "xencall_open");
-    test_no_device(LOOP_REFUSED_HYPERCALL, "xencall_open");
-    test_no_device(LOOP_GNTDEV, "xengnttab_open");
-    test_no_device(LOOP_REFUSED_GNTDEV, "xengnttab_open");
-    test_no_buffer();
-    test_hypercall_refused();
-    test_hypercall_breaks();
-    test_unmap_refused();
-    test_floor_that_maps();
+    test_open_fails(LOOP_HYPERCALL, "xencall_open");
+    test_open_fails(LOOP_REFUSED_HYPERCALL, "xencall_open");
+    test_open_fails(LOOP_GNTDEV, "xengnttab_open");
+    test_open_fails(LOOP_REFUSED_GNTDEV, "xengnttab_open");
+    test_buffer_allocation_fails();
+    test_rejected_map();
+    test_failing_hypercall();
+    test_rejected_unmap();
+    test_refused_engine_maps();
     test_gntdev();
     test_sweep();
-    test_kept_log();
+    test_last_message();
     return 0;
 }

@@ -1,22 +1,14 @@
 /*
- * The histogram at its edges, for AddressSanitizer and UBSan to watch: every range, every index,
- * and encodings damaged at random, each in a buffer of exactly its size.
+ * Tests of the histogram under AddressSanitizer and UBSan: every range, every index, and randomly
+ * damaged encodings, each in a buffer of exactly its size.
  *
- * What is measured against HdrHistogram itself stands in tests/unit/test_histogram.py.
+ * tests/unit/xenlib_cffi/test_histogram.py compares the histogram with HdrHistogram.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "histogram.h"
-
-#define CHECK(what)                                                              \
-    do {                                                                         \
-        if (!(what)) {                                                           \
-            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, __func__, #what); \
-            exit(1);                                                             \
-        }                                                                        \
-    } while (0)
 
 static const uint64_t highests[] = {
     2, 255, 256, 2047, 2048, 1000000, UINT64_C(3600000000000), INT64_MAX / 2, INT64_MAX,
@@ -26,7 +18,7 @@ static const uint64_t highests[] = {
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 
 /* xorshift64*: the same sequence on every machine. */
-static uint64_t any(void)
+static uint64_t next_random(void)
 {
     random_state ^= random_state >> 12;
     random_state ^= random_state << 25;
@@ -34,13 +26,13 @@ static uint64_t any(void)
     return random_state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-/* A value of any magnitude. */
-static uint64_t any_value(void)
+/* A random value of a random magnitude. */
+static uint64_t random_value(void)
 {
-    return any() >> any() % 64;
+    return next_random() >> next_random() % 64;
 }
 
-static int64_t counted(const struct histogram *h)
+static int64_t sum_of_counts(const struct histogram *h)
 {
     int64_t total = 0;
     size_t i;
@@ -56,7 +48,7 @@ static bool same_counts(const struct histogram *a, const struct histogram *b)
            !memcmp(a->counts, b->counts, a->length * sizeof(a->counts[0]));
 }
 
-static void test_refused_shapes(void)
+static void test_invalid_arguments(void)
 {
     CHECK(!histogram_new(1, 3));
     CHECK(!histogram_new((uint64_t)INT64_MAX + 1, 3));
@@ -83,7 +75,7 @@ static void test_indices(uint64_t highest, int digits)
         CHECK(histogram_index(h, high) == i);
         CHECK(low <= histogram_middle_at(h, i) && histogram_middle_at(h, i) <= high);
         CHECK(i == 0 || histogram_highest_at(h, i - 1) + 1 == low);
-        CHECK((high - low) <= low / scale); /* the digits are really significant */
+        CHECK((high - low) <= low / scale); /* the width keeps the digits significant */
     }
     CHECK(histogram_index(h, highest) < h->length);
     CHECK(histogram_highest_at(h, h->length - 1) >= highest);
@@ -92,23 +84,26 @@ static void test_indices(uint64_t highest, int digits)
 
 static void test_records(uint64_t highest, int digits)
 {
-    const uint64_t values[] = {0, 1, 2, 255, 256, 257, 2047, 2048, 2049, highest - 1, highest,
-                               highest + 1, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+    const uint64_t values[] = {
+        0,         1,    2,           255,     256,         257,       2047,
+        2048,      2049, highest - 1, highest, highest + 1, INT64_MAX, (uint64_t)INT64_MAX + 1,
+        UINT64_MAX
+    };
     struct histogram *h = histogram_new(highest, digits);
-    struct histogram *one = histogram_new(highest, digits);
+    struct histogram *single = histogram_new(highest, digits);
     int64_t above = 0;
     size_t i;
 
-    CHECK(h && one);
+    CHECK(h && single);
     for (i = 0; i < N(values); i++) {
         above += values[i] > highest;
         histogram_record(h, values[i]);
-        CHECK(histogram_record_count(one, values[i], 1));
+        CHECK(histogram_record_count(single, values[i], 1));
     }
-    CHECK(h->total == N(values) && counted(h) == h->total);
-    CHECK(h->clamped == above && one->clamped == above);
+    CHECK(h->total == N(values) && sum_of_counts(h) == h->total);
+    CHECK(h->clamped == above && single->clamped == above);
     CHECK(h->min == 0 && h->max == highest);
-    CHECK(same_counts(h, one) && h->sum == one->sum);
+    CHECK(same_counts(h, single) && h->sum == single->sum);
     CHECK(histogram_percentile(h, 0) == 0);
     CHECK(histogram_percentile(h, 100) >= highest);
 
@@ -117,12 +112,12 @@ static void test_records(uint64_t highest, int digits)
     CHECK(h->total == N(values));
     CHECK(histogram_record_count(h, highest, INT64_MAX - h->total));
     CHECK(h->total == INT64_MAX && (h->sum == UINT64_MAX || highest == 2));
-    CHECK(!histogram_merge(h, one));
+    CHECK(!histogram_merge(h, single));
     CHECK(histogram_percentile(h, 100) >= highest);
     CHECK(histogram_mean(h) <= (double)histogram_highest_at(h, h->length - 1));
     CHECK(histogram_stdev(h) >= 0);
     histogram_free(h);
-    histogram_free(one);
+    histogram_free(single);
 }
 
 static void test_merges(int digits, int other_digits)
@@ -135,7 +130,7 @@ static void test_merges(int digits, int other_digits)
 
     CHECK(h && other && empty);
     for (i = 0; i < 1000; i++)
-        histogram_record(other, any_value());
+        histogram_record(other, random_value());
     for (i = 0; i < (int)other->length; i++)
         if (histogram_lowest_at(other, i) > h->highest)
             above += other->counts[i];
@@ -143,11 +138,11 @@ static void test_merges(int digits, int other_digits)
     above += other->clamped;
     CHECK(histogram_merge(h, empty) && h->total == 0 && h->min == UINT64_MAX);
     CHECK(histogram_merge(h, other));
-    CHECK(h->total == 1000 && counted(h) == 1000);
+    CHECK(h->total == 1000 && sum_of_counts(h) == 1000);
     CHECK(h->clamped == above);
     CHECK(h->max == h->highest && h->min == other->min);
     CHECK(histogram_merge(h, h));
-    CHECK(h->total == 2000 && counted(h) == 2000 && h->clamped == 2 * above);
+    CHECK(h->total == 2000 && sum_of_counts(h) == 2000 && h->clamped == 2 * above);
     histogram_free(h);
     histogram_free(other);
     histogram_free(empty);
@@ -162,8 +157,8 @@ static void test_corrections(int digits)
 
     CHECK(h && plain);
     for (i = 0; i < 3000; i++) {
-        value = any() % 1100000;
-        interval = any() % 3 ? any() % 200000 : any() % 50;
+        value = next_random() % 1100000;
+        interval = next_random() % 3 ? next_random() % 200000 : next_random() % 50;
         histogram_record_corrected(h, value, interval);
         histogram_record(plain, value);
         if (value > plain->highest)
@@ -182,38 +177,38 @@ static void test_corrections(int digits)
     histogram_record_missing(h, UINT64_MAX, UINT64_MAX);
     CHECK(h->total == 0);
     histogram_record_corrected(h, UINT64_MAX, 1);
-    CHECK(h->total == 1000000 && counted(h) == h->total && h->min == 1);
+    CHECK(h->total == 1000000 && sum_of_counts(h) == h->total && h->min == 1);
     histogram_free(h);
     histogram_free(plain);
 }
 
-/* In a block of exactly the size, so that a byte read or written too many is found out. */
-static uint8_t *encoded(const struct histogram *h, size_t *size)
+/* Returns the encoding in a block of exactly its size, so that the sanitizer finds any overrun. */
+static uint8_t *encode(const struct histogram *h, size_t *size)
 {
-    uint8_t *room = malloc(histogram_encoded_bound(h)), *exact;
+    uint8_t *buffer = malloc(histogram_encoded_bound(h)), *exact;
 
-    CHECK(room);
-    *size = histogram_encode(h, room);
+    CHECK(buffer);
+    *size = histogram_encode(h, buffer);
     exact = malloc(*size);
     CHECK(exact);
-    memcpy(exact, room, *size);
-    free(room);
+    memcpy(exact, buffer, *size);
+    free(buffer);
     return exact;
 }
 
-/* NULL, and why, when it cannot be decoded. */
-static struct histogram *decoded(const uint8_t *in, size_t size, const char **why)
+/* Returns the decoded histogram, or NULL and the error. */
+static struct histogram *decode(const uint8_t *in, size_t size, const char **error)
 {
     struct histogram_header header;
     struct histogram *h;
 
-    *why = histogram_decode_header(&header, in, size);
-    if (*why)
+    *error = histogram_decode_header(&header, in, size);
+    if (*error)
         return NULL;
     h = histogram_new(header.highest, header.digits);
     CHECK(h);
-    *why = histogram_decode_counts(h, in + HISTOGRAM_HEADER, size - HISTOGRAM_HEADER);
-    if (*why) {
+    *error = histogram_decode_counts(h, in + HISTOGRAM_HEADER, size - HISTOGRAM_HEADER);
+    if (*error) {
         histogram_free(h);
         return NULL;
     }
@@ -223,23 +218,23 @@ static struct histogram *decoded(const uint8_t *in, size_t size, const char **wh
 static void test_encodings(uint64_t highest, int digits)
 {
     struct histogram *h = histogram_new(highest, digits), *read;
-    const char *why;
+    const char *error;
     uint8_t *bytes;
     size_t size;
     int round;
 
     CHECK(h);
     for (round = 0; round < 40; round++) {
-        /* Counts of every length in bytes, an empty histogram first. */
+        /* An empty histogram first, then counts of every encoded length. */
         if (round)
-            histogram_record_count(h, any_value(), (int64_t)(any_value() >> 6));
+            histogram_record_count(h, random_value(), (int64_t)(random_value() >> 6));
         if (round == 39) {
             histogram_record(h, highest);
             CHECK(histogram_record_count(h, highest, INT64_MAX - h->total));
         }
-        bytes = encoded(h, &size);
-        read = decoded(bytes, size, &why);
-        CHECK(read && !why);
+        bytes = encode(h, &size);
+        read = decode(bytes, size, &error);
+        CHECK(read && !error);
         CHECK(same_counts(read, h));
         CHECK(!h->total || (read->min <= h->min && read->max >= h->max));
         histogram_free(read);
@@ -248,53 +243,57 @@ static void test_encodings(uint64_t highest, int digits)
     histogram_free(h);
 }
 
-/* Small shapes: the damage may ask for up to 50 MB of counts otherwise. */
+/* Small histograms only: a damaged header of a larger one may demand up to 50 MB. */
 static void test_damage(int rounds)
 {
-    int refused = 0, accepted = 0, round, i;
+    int rejected = 0, accepted = 0, round, i;
 
     for (round = 0; round < rounds; round++) {
-        struct histogram *h = histogram_new(highests[any() % 6], 1 + (int)(any() % 3)), *read;
-        const char *why;
+        struct histogram *h = histogram_new(highests[next_random() % 6],
+                                            1 + (int)(next_random() % 3)),
+                         *read;
+        const char *error;
         uint8_t *bytes, *cut;
-        size_t size, kept, end;
+        size_t size, length, end;
         bool fits;
 
         CHECK(h);
-        for (i = (int)(any() % 20); i >= 0; i--)
-            histogram_record_count(h, any_value(), (int64_t)(any_value() >> 6));
-        bytes = encoded(h, &size);
-        for (i = (int)(any() % 4); i >= 0; i--) {
-            /* Mostly in the counts; rarely in the digits, which would make them large. */
-            size_t from = any() % 8 ? HISTOGRAM_HEADER : 0;
+        for (i = (int)(next_random() % 20); i >= 0; i--)
+            histogram_record_count(h, random_value(), (int64_t)(random_value() >> 6));
+        bytes = encode(h, &size);
+        for (i = (int)(next_random() % 4); i >= 0; i--) {
+            /* Rarely in the header, where damage may make the histogram large. */
+            size_t from = next_random() % 8 ? HISTOGRAM_HEADER : 0;
 
-            bytes[from + any() % (size - from)] = any() % 2 ? 0xff : (uint8_t)any();
+            bytes[from + next_random() % (size - from)] = next_random() % 2
+                                                              ? 0xff
+                                                              : (uint8_t)next_random();
         }
-        kept = any() % 3 ? size : any() % (size + 1);
-        cut = malloc(kept ? kept : 1);
+        length = next_random() % 3 ? size : next_random() % (size + 1);
+        cut = malloc(length ? length : 1);
         CHECK(cut);
-        memcpy(cut, bytes, kept);
-        read = decoded(cut, kept, &why);
+        memcpy(cut, bytes, length);
+        read = decode(cut, length, &error);
         if (read) {
             accepted++;
-            CHECK(read->total >= 0 && counted(read) == read->total);
+            CHECK(read->total >= 0 && sum_of_counts(read) == read->total);
             end = histogram_next(read, 0);
             CHECK((end == read->length) == (read->total == 0));
             CHECK(histogram_percentile(read, 50) <= INT64_MAX);
             fits = read->total <= INT64_MAX - read->total;
             CHECK(histogram_merge(read, read) == fits);
-            CHECK(counted(read) == read->total);
+            CHECK(sum_of_counts(read) == read->total);
         } else {
-            refused++;
-            CHECK(why && *why);
+            rejected++;
+            CHECK(error && *error);
         }
         histogram_free(read);
         histogram_free(h);
         free(bytes);
         free(cut);
     }
-    /* Both happen a lot, or the damage is not what it should be. */
-    CHECK(refused > rounds / 10 && accepted > rounds / 10);
+    /* The damage is useful only if both outcomes are frequent. */
+    CHECK(rejected > rounds / 10 && accepted > rounds / 10);
 }
 
 int main(void)
@@ -302,7 +301,7 @@ int main(void)
     size_t i;
     int digits;
 
-    test_refused_shapes();
+    test_invalid_arguments();
     for (digits = 1; digits <= 5; digits++) {
         for (i = 0; i < N(highests); i++) {
             test_indices(highests[i], digits);

@@ -1,6 +1,6 @@
 /*
- * hypfs_numbers() against a hypervisor of one directory, /gnttab/7: which entries are there, of
- * which type and size, is Xen's common/hypfs.c's to say; what it says of them is public/hypfs.h.
+ * Tests of hypfs_numbers() with a fake hypervisor, whose hypfs has one directory, /gnttab/7. Its
+ * answers have the format of xen/hypfs.h.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -13,10 +13,9 @@
 
 #include "check.h"
 #include "hypfs_numbers.h"
+#include "page.h"
 
-#define PAGE 4096
-
-static int refused; /* with this errno, whatever is asked for */
+static int injected_errno; /* if not 0, every hypercall fails with it */
 
 static const struct {
     const char *path;
@@ -27,31 +26,31 @@ static const struct {
     { "/gnttab/7/half", { .type = XEN_HYPFS_TYPE_UINT, .content_len = 4 }, 1U << 31 },
     { "/gnttab/7/odd", { .type = XEN_HYPFS_TYPE_UINT, .content_len = 3 }, 1 },
     { "/gnttab/7/word", { .type = XEN_HYPFS_TYPE_STRING, .content_len = 8 }, 1 },
-    { "/gnttab/7/zip", { .type = XEN_HYPFS_TYPE_UINT, .encoding = XEN_HYPFS_ENC_GZIP,
-                         .content_len = 8 }, 1 },
+    { "/gnttab/7/zip",
+      { .type = XEN_HYPFS_TYPE_UINT, .encoding = XEN_HYPFS_ENC_GZIP, .content_len = 8 },
+      1 },
 };
 
 int xencall5(xencall_handle *call, unsigned int op, uint64_t command, uint64_t path,
-             uint64_t length, uint64_t answer, uint64_t room)
+             uint64_t length, uint64_t answer, uint64_t size)
 {
-    const char *asked = (const char *)(uintptr_t)path;
+    const char *requested = (const char *)(uintptr_t)path;
 
     CHECK(!call && op == __HYPERVISOR_hypfs_op && command == XEN_HYPFS_OP_read);
-    CHECK(length == strlen(asked) + 1);
-    if (refused) {
-        errno = refused;
+    CHECK(length == strlen(requested) + 1);
+    if (injected_errno) {
+        errno = injected_errno;
         return -1;
     }
     for (size_t i = 0; i < sizeof(ENTRIES) / sizeof(ENTRIES[0]); i++) {
         char *to = (char *)(uintptr_t)answer;
 
-        if (strcmp(asked, ENTRIES[i].path))
+        if (strcmp(requested, ENTRIES[i].path))
             continue;
-        CHECK(room >= sizeof(ENTRIES[i].entry) + sizeof(ENTRIES[i].value));
-        memset(to, 0xa5, room); /* it may use all of it */
+        CHECK(size >= sizeof(ENTRIES[i].entry) + sizeof(ENTRIES[i].value));
+        memset(to, 0xa5, size); /* Xen may use the whole buffer */
         memcpy(to, &ENTRIES[i].entry, sizeof(ENTRIES[i].entry));
-        memcpy(to + sizeof(ENTRIES[i].entry), &ENTRIES[i].value,
-               ENTRIES[i].entry.content_len);
+        memcpy(to + sizeof(ENTRIES[i].entry), &ENTRIES[i].value, ENTRIES[i].entry.content_len);
         return 0;
     }
     errno = ENOENT;
@@ -70,38 +69,39 @@ static void test_numbers(void *page)
     CHECK(hypfs_numbers(NULL, page, "/gnttab/8", names, 6, values) == 0);
 }
 
-static void test_refused(void *page)
+static void test_failing_hypercall(void *page)
 {
     static const char *const names[] = { "wide" };
     uint64_t value;
 
-    refused = EACCES;
+    injected_errno = EACCES;
     errno = 0;
     CHECK(hypfs_numbers(NULL, page, "/gnttab/7", names, 1, &value) == -1);
     CHECK(errno == EACCES);
-    refused = 0;
+    injected_errno = 0;
 }
 
 static void test_too_long(void *page)
 {
-    static char directory[PAGE];
+    static char directory[XENLIB_PAGE_SIZE];
     static const char *const names[] = { "x" };
     uint64_t value;
 
-    memset(directory, 'a', PAGE / 2 - 2); /* with the slash and the name, no room for the end */
+    /* With the slash and the name, there is no room for the final 0. */
+    memset(directory, 'a', XENLIB_PAGE_SIZE / 2 - 2);
     CHECK(hypfs_numbers(NULL, page, directory, names, 1, &value) == -1);
     CHECK(errno == ENAMETOOLONG);
-    directory[PAGE / 2 - 3] = '\0';
+    directory[XENLIB_PAGE_SIZE / 2 - 3] = '\0';
     CHECK(hypfs_numbers(NULL, page, directory, names, 1, &value) == 0);
 }
 
 int main(void)
 {
-    void *page = aligned_alloc(PAGE, PAGE);
+    void *page = aligned_alloc(XENLIB_PAGE_SIZE, XENLIB_PAGE_SIZE);
 
     alarm(100);
     test_numbers(page);
-    test_refused(page);
+    test_failing_hypercall(page);
     test_too_long(page);
     free(page);
     return 0;

@@ -76,8 +76,8 @@ int main(int argc, char **argv)
                 };
             next += batch;
             start = now();
-            if (xencall3(call, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref,
-                         (uintptr_t)map, batch))
+            if (xencall3(call, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (uintptr_t)map,
+                         batch))
                 err(3, "map");
             end = now();
             ns[0][round] = end - start;

@@ -1,4 +1,4 @@
-"""Python over libraries of Xen that are not Xen's: tests/c/fake_xen.c, preloaded."""
+"""A fixture that runs Python code with a fake of Xen's libraries (tests/c/fake_xen.c)."""
 
 import os
 import subprocess
@@ -10,8 +10,10 @@ import pytest
 
 from tests.patience import patient
 
-FAKE = Path(__file__).parents[1] / "c" / "fake_xen.c"
-# The books and the switches of fake_xen.h, for cffi: it reads declarations alone.
+ROOT = Path(__file__).parents[2]
+FAKE_XEN = ROOT / "tests" / "c" / "fake_xen.c"
+CSRC = ROOT / "xenlib_cffi" / "csrc"
+#: gives the code access to the counters and the injected errors of fake_xen.h
 PRELUDE = """
 from cffi import FFI
 ffi = FFI()
@@ -23,21 +25,19 @@ fake = library.fake_xen
 
 @pytest.fixture(scope="session")
 def on_fake_xen(tmp_path_factory):
-    """Run Python in which `fake` is the books of fake_xen.h; returns what it prints."""
+    """Run code in which `fake` is the `struct fake_xen`; the result is its standard output."""
     library = tmp_path_factory.mktemp("fake_xen") / "fake_xen.so"
-    strict = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
-    subprocess.run(["cc", *strict, "-o", library, FAKE], check=True)
-    header = FAKE.with_suffix(".h").read_text(encoding="utf-8").splitlines()
-    declarations = "\n".join(
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
+    subprocess.run(["cc", *flags, f"-I{CSRC}", "-o", library, FAKE_XEN], check=True)
+    header = FAKE_XEN.with_suffix(".h").read_text(encoding="utf-8").splitlines()
+    declarations = "\n".join(  # cffi does not parse preprocessor directives
         line for line in header if not line.startswith("#") or "FAKE_MAPTRACK" in line
     )
+    prelude = PRELUDE.format(declarations=declarations)
 
     def run(code):
         done = subprocess.run(
-            [
-                *(sys.executable, "-c"),
-                PRELUDE.format(declarations=declarations) + textwrap.dedent(code),
-            ],
+            [sys.executable, "-c", prelude + textwrap.dedent(code)],
             env=os.environ | {"LD_PRELOAD": str(library)},
             capture_output=True,
             text=True,

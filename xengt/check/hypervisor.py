@@ -10,7 +10,7 @@ from xengt.check.outcome import Check, missing, ok, warning
 from xengt.xen import grant_table, host, kernel, limits, maptrack
 from xenlib_cffi.ctrl import Ctrl, DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
-from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME
+from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME
 
 #: fraction of its limit from which on a grant table counts as nearly full
 NEARLY_FULL = 0.9
@@ -71,7 +71,7 @@ def run() -> Iterator[Check]:
     yield iommu(state, kind, bus_addresses=kernel.has_bus_addresses())
     yield grant_frames(state)
     commandline = state.version.commandline
-    yield limit(limits.MAX_FRAMES, commandline, ENTRIES_A_FRAME, "references")
+    yield limit(limits.MAX_FRAMES, commandline, ENTRIES_PER_FRAME, "references")
     yield limit(limits.MAX_MAPTRACK_FRAMES, commandline, grant_table.HANDLES_PER_FRAME, "mappings")
     yield ok("maptrack", maptrack.DESCRIPTIONS[maptrack.detect(commandline)])
     yield vcpus(state, kernel.online_vcpus())

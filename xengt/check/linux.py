@@ -115,8 +115,7 @@ def libraries() -> Check:
     try:
         load()
     except MissingLibraryError as absent:
-        what, _, remedy = str(absent).rpartition("; ")
-        return missing("libraries", what or str(absent), sentence(remedy))
+        return missing("libraries", str(absent), sentence(absent.remedy))
     loaded = loaded_libraries()
     return ok("libraries", ", ".join(f"{name} {loaded[name]}" for name in sorted(loaded)))
 

@@ -8,7 +8,7 @@ from xengt.recovery import journal, sweep
 from xengt.serve.passive import guard
 from xengt.xen import kernel
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError
 
 NAME = "leftovers"
 
@@ -25,7 +25,7 @@ def run() -> Iterator[Check]:
         trace_objects = guard.abandoned_trace_objects()
     except UnmetError as busy:
         yield ok(NAME, f"not checked: {busy.what}")
-    except (MissingLibraryError, XenLibraryError):
+    except BindingError:
         return  # the checks of the libraries and the hypervisor report this
     else:
         yield benchmark_leftovers(domids, mapped)

@@ -24,12 +24,7 @@ from xengt.serve.config import ProbeOptions
 from xengt.serve.metrics.buckets import Buckets
 from xengt.sharing.references import Reference
 from xengt.xen.maptrack import Maptrack
-from xenlib_cffi.errors import (
-    GrantError,
-    GrantStatus,
-    MissingLibraryError,
-    XenLibraryError,
-)
+from xenlib_cffi.errors import BindingError, GrantError, GrantStatus
 from xenlib_cffi.loop import Loop
 
 log = logging.getLogger(__name__)
@@ -180,7 +175,7 @@ class Probe(threading.Thread):
         while self.has_cases and not self._stopping.is_set():
             try:
                 self._take_rounds()
-            except (XengtError, GrantError, XenLibraryError, MissingLibraryError) as error:
+            except (XengtError, BindingError) as error:
                 self._record_failure(error)
                 self._wait(self._pause_s)
 

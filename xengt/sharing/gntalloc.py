@@ -58,7 +58,7 @@ def shared_pages(
     try:
         share = GrantShare()
     except MissingLibraryError as error:
-        raise UnmetError(str(error)) from error
+        raise UnmetError(str(error), error.remedy) from error
     except XenLibraryError as error:
         raise UnmetError(f"pages cannot be shared: {error}", _open_remedy(error)) from error
     with share:

@@ -81,7 +81,7 @@ def map_references(
     try:
         mapper = GrantMapper()
     except MissingLibraryError as error:
-        raise UnmetError(str(error)) from error
+        raise UnmetError(str(error), error.remedy) from error
     except XenLibraryError as error:
         raise UnmetError(f"grants cannot be mapped: {error}", _open_remedy()) from error
     with mapper:

@@ -20,7 +20,7 @@ from xengt.xen.kernel import (
 )
 from xengt.xen.maptrack import Maptrack
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError, MissingLibraryError, XenLibraryError
 from xenlib_cffi.hypfs import HypFs
 
 Iommu = Literal["none", "relaxed", "strict", "passthrough", "unknown"]
@@ -64,7 +64,7 @@ def gather_host() -> Host:
             machine = ctrl.physinfo()
             console = ctrl.console()
     except MissingLibraryError as missing:
-        raise UnmetError(str(missing)) from missing
+        raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as refused:
         raise UnmetError(
             f"Xen does not report the facts of the host: {refused}",
@@ -106,7 +106,7 @@ def is_debug(console: str) -> bool | None:
     try:
         with HypFs() as hypfs:
             return "\nCONFIG_DEBUG=y\n" in f"\n{hypfs.read('/buildinfo/config')}\n"
-    except (MissingLibraryError, XenLibraryError):
+    except BindingError:
         return None
 
 

@@ -6,7 +6,7 @@ from xengt.xen import command_line
 from xengt.xen.grant_table import HANDLES_PER_FRAME
 from xengt.xen.handle import MAX_SLOW_HANDLES
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError
 from xenlib_cffi.hypfs import HypFs
 
 MAX_FRAMES = "gnttab_max_frames"
@@ -41,7 +41,7 @@ def limit(option: str, commandline: str | None = None) -> Limit:
     try:
         with HypFs() as hypfs:
             return Limit(int(hypfs.read(f"/params/{option}")), "hypfs")
-    except (MissingLibraryError, XenLibraryError, ValueError):
+    except (BindingError, ValueError):
         pass  # a Xen without hypfs, or one built without the parameters in it
     frames = command_line.read_number(
         _commandline() if commandline is None else commandline, option
@@ -61,5 +61,5 @@ def _commandline() -> str:
     try:
         with Ctrl() as ctrl:
             return ctrl.version().commandline
-    except (MissingLibraryError, XenLibraryError):
+    except BindingError:
         return ""

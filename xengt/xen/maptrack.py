@@ -3,7 +3,7 @@
 from typing import Literal
 
 from xengt.xen import command_line
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError
 from xenlib_cffi.hypfs import HypFs
 
 #: `no-fast`: patched, with fast entries switched off; `unknown`: Xen has no hypfs
@@ -33,7 +33,7 @@ def detect(commandline: str) -> Maptrack:
     try:
         with HypFs() as hypfs:
             patched = HYPFS_DIRECTORY[1:] in hypfs.list("/")
-    except (MissingLibraryError, XenLibraryError):
+    except BindingError:
         return "unknown"
     if not patched:
         return "stock"

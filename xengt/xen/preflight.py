@@ -10,7 +10,7 @@ from xengt.xen import kernel
 from xengt.xen.device_access import open_error
 from xenlib_cffi import device_paths
 from xenlib_cffi.call import Call
-from xenlib_cffi.errors import GrantError, MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError, MissingLibraryError
 
 
 def require_dom0(engines: Sequence[str]) -> None:
@@ -32,14 +32,8 @@ def require_dom0(engines: Sequence[str]) -> None:
     try:
         with Call() as call:
             call.xen_version()
-    except MissingLibraryError as error:
-        raise UnmetError(str(error)) from error
-    except XenLibraryError as error:
-        if error.errno in {errno.EACCES, errno.EPERM}:
-            raise UnmetError(
-                f"this user cannot open Xen's devices: {error}", "run xengt as root"
-            ) from error
-        raise UnmetError(str(error), "load the driver: modprobe xen-privcmd") from error
+    except BindingError as error:
+        raise UnmetError(f"Xen cannot be queried: {error}", error.remedy) from error
     if "gntdev" in engines:
         _require_gntdev(Path(device_paths.GNTDEV))
     kind = kernel.dom0_kind()
@@ -67,13 +61,12 @@ def library_errors_explained() -> Iterator[None]:
 
     Raises:
         UnmetError: in place of a MissingLibraryError.
-        FailedError: in place of a XenLibraryError or a GrantError.
+        FailedError: in place of any other error of the bindings.
     """
     try:
         yield
     except MissingLibraryError as error:
-        raise UnmetError(str(error)) from error
-    except (XenLibraryError, GrantError) as error:
-        raise FailedError(
-            str(error), "see `xl dmesg` and `dmesg`; `xengt check` may report the cause"
-        ) from error
+        raise UnmetError(str(error), error.remedy) from error
+    except BindingError as error:
+        remedy = error.remedy or "see `xl dmesg` and `dmesg`; `xengt check` may report the cause"
+        raise FailedError(str(error), remedy) from error

@@ -1,4 +1,4 @@
-/* A domain with no vCPU and no guest OS: memory and a grant table. */
+/* Creation of a domain that has memory and a grant table, but no running vCPU and no guest OS. */
 #ifndef XENLIB_EMPTY_DOMAIN_H
 #define XENLIB_EMPTY_DOMAIN_H
 
@@ -7,11 +7,11 @@
 #include <xenctrl.h>
 
 /*
- * xc_domain_create of a PV domain, paused and never run. The createdomain
- * structure differs by Xen version; filling it in here leaves that to the compiler.
- * 0, or -1 with errno.
+ * Creates a paused PV domain with xc_domain_create() and stores its domid in *domid. The
+ * createdomain structure differs between versions of Xen; filling it in here lets the compiler
+ * check it. Returns 0, or -1 with errno set.
  */
-int empty_domain_create(xc_interface *xch, const uint8_t uuid[16],
-                        uint32_t max_grant_frames, uint32_t *domid);
+int empty_domain_create(xc_interface *xch, const uint8_t uuid[16], uint32_t max_grant_frames,
+                        uint32_t *domid);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * libxengnttab on /dev/xen/gntdev: what user-space backends really do.
+ * The engine that maps through libxengnttab and /dev/xen/gntdev, as user-space backends do.
  *
- * A map is an ioctl and an mmap. An unmap is an ioctl, a munmap and an ioctl;
- * since Linux 5.19 it returns before the hypervisor has been asked, so its
- * time is the caller's, not the grant table's.
+ * A map is an ioctl and an mmap. An unmap is an ioctl, a munmap and an ioctl. Since Linux 5.19, an
+ * unmap returns before the kernel issues the hypercall: the recorded time is the time that the
+ * caller waits, not the time of the grant table operation.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include <xengnttab.h>
 #include <xen/gntdev.h>
 
-#include "kept_log.h"
+#include "last_message.h"
 #include "loop.h"
 #include "page.h"
 
@@ -31,14 +31,14 @@ static bool open_gntdev(struct worker *w)
 
     w->state = s;
     if (!s)
-        return worker_fails(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
+        return worker_fail(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
     s->domids = calloc(w->loop->batch, sizeof(*s->domids));
     s->grefs = calloc(w->loop->batch, sizeof(*s->grefs));
     if (!s->domids || !s->grefs)
-        return worker_fails(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
-    s->gnttab = xengnttab_open(kept_log(), 0);
+        return worker_fail(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
+    s->gnttab = xengnttab_open(last_message_logger(), 0);
     if (!s->gnttab)
-        return worker_fails(w, LOOP_ERRNO, "xengnttab_open", errno, w->targets);
+        return worker_fail(w, LOOP_ERRNO, "xengnttab_open", errno, w->targets);
     return true;
 }
 
@@ -71,12 +71,11 @@ static bool map(struct worker *w)
 {
     struct gntdev_state *s = w->state;
 
-    s->pages = xengnttab_map_grant_refs(s->gnttab, (uint32_t)w->loop->batch, s->domids,
-                                        s->grefs,
+    s->pages = xengnttab_map_grant_refs(s->gnttab, (uint32_t)w->loop->batch, s->domids, s->grefs,
                                         PROT_READ | (w->loop->readonly ? 0 : PROT_WRITE));
     if (s->pages)
         return true;
-    return worker_fails(w, LOOP_ERRNO, "xengnttab_map_grant_refs", errno, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "xengnttab_map_grant_refs", errno, s->batch);
 }
 
 static bool check_contents(struct worker *w)
@@ -86,12 +85,11 @@ static bool check_contents(struct worker *w)
     if (!s->pages)
         return false;
     for (size_t i = 0; i < w->loop->batch; i++) {
-        const volatile uint64_t *page = (void *)(s->pages + i * PAGE_BYTES);
+        const volatile uint64_t *page = (void *)(s->pages + i * XENLIB_PAGE_SIZE);
 
         if (page[0] != s->batch[i].pattern ||
-            page[PAGE_BYTES / sizeof(*page) - 1] != s->batch[i].pattern)
-            return worker_fails(w, LOOP_CONTENTS, "xengnttab_map_grant_refs", 0,
-                                &s->batch[i]);
+            page[XENLIB_PAGE_SIZE / sizeof(*page) - 1] != s->batch[i].pattern)
+            return worker_fail(w, LOOP_CONTENTS, "xengnttab_map_grant_refs", 0, &s->batch[i]);
     }
     return true;
 }
@@ -102,10 +100,10 @@ static bool unmap(struct worker *w)
 
     if (!s->pages || !xengnttab_unmap(s->gnttab, s->pages, (uint32_t)w->loop->batch))
         return true;
-    return worker_fails(w, LOOP_ERRNO, "xengnttab_unmap", errno, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "xengnttab_unmap", errno, s->batch);
 }
 
-static bool settle(struct worker *w)
+static bool check_nothing(struct worker *w)
 {
     (void)w;
     return true;
@@ -116,40 +114,40 @@ const struct engine gntdev_engine = {
     .close = close_gntdev,
     .prepare = prepare,
     .map = map,
-    .check = check_contents,
+    .check_map = check_contents,
     .unmap = unmap,
-    .settle = settle,
+    .check_unmap = check_nothing,
 };
 
-/* One ioctl about no reference at all: the way into the driver and back. */
-static bool map_nothing(struct worker *w)
+/* An ioctl with a count of 0, which the driver rejects at once with EINVAL. */
+static bool map_refused(struct worker *w)
 {
     struct gntdev_state *s = w->state;
     struct ioctl_gntdev_map_grant_ref nothing = { .count = 0 };
 
     if (ioctl(xengnttab_fd(s->gnttab), IOCTL_GNTDEV_MAP_GRANT_REF, &nothing))
         return true;
-    return worker_fails(w, LOOP_ERRNO, "IOCTL_GNTDEV_MAP_GRANT_REF (to be refused)", 0,
-                        s->batch);
+    return worker_fail(w, LOOP_ERRNO, "IOCTL_GNTDEV_MAP_GRANT_REF (expected to be refused)", 0,
+                       s->batch);
 }
 
-static bool unmap_nothing(struct worker *w)
+static bool unmap_refused(struct worker *w)
 {
     struct gntdev_state *s = w->state;
     struct ioctl_gntdev_unmap_grant_ref nothing = { .count = 0 };
 
     if (ioctl(xengnttab_fd(s->gnttab), IOCTL_GNTDEV_UNMAP_GRANT_REF, &nothing))
         return true;
-    return worker_fails(w, LOOP_ERRNO, "IOCTL_GNTDEV_UNMAP_GRANT_REF (to be refused)", 0,
-                        s->batch);
+    return worker_fail(w, LOOP_ERRNO, "IOCTL_GNTDEV_UNMAP_GRANT_REF (expected to be refused)", 0,
+                       s->batch);
 }
 
 const struct engine refused_gntdev_engine = {
     .open = open_gntdev,
     .close = close_gntdev,
     .prepare = prepare,
-    .map = map_nothing,
-    .check = settle,
-    .unmap = unmap_nothing,
-    .settle = settle,
+    .map = map_refused,
+    .check_map = check_nothing,
+    .unmap = unmap_refused,
+    .check_unmap = check_nothing,
 };

@@ -1,10 +1,8 @@
 #include "grant_ops.h"
 
-static int grant_table_op(xencall_handle *call, unsigned int command, void *ops,
-                          unsigned int count)
+static int grant_table_op(xencall_handle *call, unsigned int command, void *ops, unsigned int count)
 {
-    return xencall3(call, __HYPERVISOR_grant_table_op, command,
-                    (uint64_t)(uintptr_t)ops, count);
+    return xencall3(call, __HYPERVISOR_grant_table_op, command, (uint64_t)(uintptr_t)ops, count);
 }
 
 int grant_map(xencall_handle *call, gnttab_map_grant_ref_t *ops, unsigned int count)

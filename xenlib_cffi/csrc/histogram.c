@@ -7,7 +7,7 @@
 #define CACHE_LINE 64
 #define MAX_DIGITS 5
 
-/* log2 of half the sub-buckets: a bucket has as many as tell 2 * 10^digits values apart. */
+/* log2 of half the number of sub-buckets: a bucket distinguishes 2 * 10^digits values. */
 static int half_magnitude(int digits)
 {
     uint64_t values = 2;
@@ -110,8 +110,8 @@ void histogram_record_missing(struct histogram *h, uint64_t value, uint64_t inte
     if (!interval || value / 2 < interval)
         return;
     extend(h, interval + value % interval, value - interval);
-    /* A bucket at a time: a stall of an hour at a million calls a second misses 3.6e9 values.
-     * No bucket reaches from interval to below it by a whole interval: they are too narrow. */
+    /* One bucket per iteration: a stall of an hour at a million calls per second omits 3.6e9
+     * values. `last` is never less than interval: buckets wider than interval lie above it. */
     for (missing = value - interval; missing >= interval; missing = last - interval) {
         index = histogram_index(h, missing);
         lowest = histogram_lowest_at(h, index);
@@ -156,7 +156,7 @@ size_t histogram_next(const struct histogram *h, size_t from)
     return from;
 }
 
-/* Sub-buckets of the first bucket are 1 wide, and so are those of the second, its upper half. */
+/* log2 of the width of a sub-bucket: 0 in both halves of the first bucket. */
 static int width_magnitude(const struct histogram *h, size_t index)
 {
     int bucket = (int)(index >> h->half_magnitude) - 1;
@@ -179,18 +179,18 @@ uint64_t histogram_highest_at(const struct histogram *h, size_t index)
 uint64_t histogram_percentile(const struct histogram *h, double percentile)
 {
     double rank = percentile * (double)h->total / 100 + 0.5;
-    int64_t wanted, seen = 0;
+    int64_t position, cumulative = 0;
     size_t index;
 
     if (!h->total)
         return 0;
     if (rank >= (double)h->total)
-        wanted = h->total;
+        position = h->total;
     else
-        wanted = rank > 1 ? (int64_t)rank : 1;
+        position = rank > 1 ? (int64_t)rank : 1;
     for (index = histogram_next(h, 0); index < h->length; index = histogram_next(h, index + 1)) {
-        seen += h->counts[index];
-        if (seen >= wanted)
+        cumulative += h->counts[index];
+        if (cumulative >= position)
             break;
     }
     return percentile > 0 ? histogram_highest_at(h, index) : histogram_lowest_at(h, index);
@@ -213,12 +213,12 @@ double histogram_mean(const struct histogram *h)
 
 double histogram_stdev(const struct histogram *h)
 {
-    double mean = histogram_mean(h), squares = 0, off;
+    double mean = histogram_mean(h), squares = 0, deviation;
     size_t index;
 
     for (index = histogram_next(h, 0); index < h->length; index = histogram_next(h, index + 1)) {
-        off = (double)histogram_middle_at(h, index) - mean;
-        squares += off * off * (double)h->counts[index];
+        deviation = (double)histogram_middle_at(h, index) - mean;
+        squares += deviation * deviation * (double)h->counts[index];
     }
     return h->total ? sqrt(squares / (double)h->total) : 0;
 }

@@ -1,10 +1,10 @@
 /*
- * A histogram in HdrHistogram's bucket layout (Gil Tene, lowest discernible value 1): buckets of
- * constant relative width, so that one structure of fixed size holds nanoseconds and hours to the
- * same number of significant digits.
+ * A histogram in the bucket layout of HdrHistogram (Gil Tene; lowest discernible value 1). The
+ * buckets have a constant relative width, so that one structure of fixed size records nanoseconds
+ * and hours with the same number of significant digits.
  *
- * Recording is inline and costs no division: it runs inside the timed loops. One thread a
- * histogram; merge them afterwards.
+ * Recording is inline and needs no division, because it runs in the timed loop. A histogram is not
+ * thread-safe: use one per thread and merge them afterwards.
  */
 #ifndef XENLIB_HISTOGRAM_H
 #define XENLIB_HISTOGRAM_H
@@ -14,34 +14,34 @@
 #include <stdint.h>
 
 struct histogram {
-    /* What every record touches comes first: it is one cache line. */
-    uint64_t highest;           /* larger values are counted as this one */
-    uint64_t sub_bucket_mask;   /* values within it are in the first bucket */
-    int half_magnitude;         /* log2 of half the sub-buckets of a bucket */
-    int digits;                 /* significant decimal digits */
-    int64_t total;              /* values recorded */
-    uint64_t min;               /* exact; UINT64_MAX when empty */
-    uint64_t max;               /* exact; 0 when empty */
-    uint64_t sum;               /* exact, of the values as counted; stops at UINT64_MAX */
-    int64_t clamped;            /* values recorded that were above highest */
-    size_t length;              /* of counts */
+    /* The fields that each record accesses are in the first cache line. */
+    uint64_t highest;         /* larger values are recorded as this one */
+    uint64_t sub_bucket_mask; /* values that fit in the mask are in the first bucket */
+    int half_magnitude;       /* log2 of half the number of sub-buckets per bucket */
+    int digits;               /* significant decimal digits */
+    int64_t total;            /* number of recorded values */
+    uint64_t min;             /* exact; UINT64_MAX when empty */
+    uint64_t max;             /* exact; 0 when empty */
+    uint64_t sum;             /* exact, of the recorded values; saturates at UINT64_MAX */
+    int64_t clamped;          /* number of recorded values above highest */
+    size_t length;            /* number of counts */
     int64_t counts[];
 };
 
-/* Length of the counts for that range and precision; 0 where there is no such histogram:
- * highest must be 2..INT64_MAX and digits 1..5. */
+/* Number of counts for a range and a precision; 0 if an argument is out of range: highest must be
+ * 2..INT64_MAX and digits 1..5. */
 size_t histogram_length(uint64_t highest, int digits);
 
-/* NULL when histogram_length() is 0 or memory is short. Every page is touched, so that recording
- * takes no page fault. */
+/* Returns NULL if histogram_length() is 0 or if there is not enough memory. Every page is touched,
+ * so that recording causes no page fault. */
 struct histogram *histogram_new(uint64_t highest, int digits);
 void histogram_free(struct histogram *h);
 void histogram_reset(struct histogram *h);
 
 static inline size_t histogram_index(const struct histogram *h, uint64_t value)
 {
-    /* The mask makes every value of the first bucket have the same leading zeros, and 0 have
-     * any at all. */
+    /* The mask gives all values of the first bucket the same number of leading zeros. For 0 alone,
+     * __builtin_clzll() would be undefined. */
     int bucket = 63 - __builtin_clzll(value | h->sub_bucket_mask) - h->half_magnitude;
 
     return ((size_t)bucket << h->half_magnitude) + (size_t)(value >> bucket);
@@ -63,17 +63,17 @@ static inline void histogram_record(struct histogram *h, uint64_t value)
         h->max = value;
 }
 
-/* As count times histogram_record(). False, and nothing recorded, when the total would pass
- * INT64_MAX or count is negative. */
+/* Records value count times. Returns false and records nothing if count is negative or if the total
+ * would exceed INT64_MAX. */
 bool histogram_record_count(struct histogram *h, uint64_t value, int64_t count);
 
-/* Slow part of histogram_record_corrected(). */
+/* The slow path of histogram_record_corrected(). */
 void histogram_record_missing(struct histogram *h, uint64_t value, uint64_t interval);
 
 /*
- * Records value, and for coordinated omission also the values that calls due every interval would
- * have seen while this one was being waited for: value - interval, value - 2 * interval, ... down
- * to interval. An interval of 0 corrects nothing. All in the same unit.
+ * Records value and corrects for coordinated omission: also records the latencies of the calls that
+ * were due every interval while the caller waited: value - interval, value - 2 * interval, ..., down
+ * to interval. Both arguments have the same unit. An interval of 0 corrects nothing.
  */
 static inline void histogram_record_corrected(struct histogram *h, uint64_t value,
                                               uint64_t interval)
@@ -83,45 +83,45 @@ static inline void histogram_record_corrected(struct histogram *h, uint64_t valu
         histogram_record_missing(h, value, interval);
 }
 
-/* Adds other's counts, each at the lowest value of its bucket when the layouts differ. False, and
- * nothing merged, when the total would pass INT64_MAX. Other may be h. */
+/* Adds the counts of other. If the layouts differ, each is added at the lowest value of its bucket.
+ * Returns false and adds nothing if the total would exceed INT64_MAX. other may be h. */
 bool histogram_merge(struct histogram *h, const struct histogram *other);
 
-/* First index from `from` on whose count is not 0, or h->length. */
+/* Returns the first index >= from whose count is not 0, or h->length. */
 size_t histogram_next(const struct histogram *h, size_t from);
-/* Smallest, middle and largest value counted at index. */
+/* The smallest, middle and largest value that is counted at index. */
 uint64_t histogram_lowest_at(const struct histogram *h, size_t index);
 uint64_t histogram_middle_at(const struct histogram *h, size_t index);
 uint64_t histogram_highest_at(const struct histogram *h, size_t index);
 
-/* Largest value of the bucket that holds the percentile (0..100), the rank rounded half up; for
- * percentile 0 the smallest value of the first bucket. 0 when empty. */
+/* The largest value of the bucket that contains the percentile (0..100); the rank is rounded half
+ * up. For percentile 0, the smallest value of the first non-empty bucket. 0 if h is empty. */
 uint64_t histogram_percentile(const struct histogram *h, double percentile);
-/* Of the buckets' middles; 0 when empty. */
+/* Both are computed from the middles of the buckets; 0 if h is empty. */
 double histogram_mean(const struct histogram *h);
 double histogram_stdev(const struct histogram *h);
 
-/* HdrHistogram's V2 encoding, not compressed: a header of HISTOGRAM_HEADER bytes, then the counts
- * in ZigZag LEB128 of at most 9 bytes, runs of zeros as one negative number. */
+/* The uncompressed V2 encoding of HdrHistogram: a header of HISTOGRAM_HEADER bytes, then the counts
+ * as ZigZag LEB128 numbers of at most 9 bytes. A run of zeros is one negative number. */
 #define HISTOGRAM_HEADER 40
 
-/* Largest number of bytes histogram_encode() writes. */
+/* Maximum number of bytes that histogram_encode() writes. */
 size_t histogram_encoded_bound(const struct histogram *h);
-/* Returns how many bytes it wrote. */
+/* Returns the number of bytes written. */
 size_t histogram_encode(const struct histogram *h, uint8_t *out);
 
-/* What a header says. */
+/* The decoded fields of a header. */
 struct histogram_header {
     uint64_t highest;
     int digits;
-    size_t payload;             /* bytes that follow the header */
+    size_t payload; /* number of bytes that follow the header */
 };
 
-/* Both return NULL, or what is wrong with the bytes. */
+/* Both decoders return NULL, or a description of the error. */
 const char *histogram_decode_header(struct histogram_header *header, const uint8_t *in,
                                     size_t size);
-/* Into a histogram new or reset, made as the header says. Its min, max and sum are those of the
- * buckets. After an error h is to be freed or reset. */
+/* h must be empty, with the range and the digits of the header. min, max and sum become those of
+ * the buckets. After an error, h must be freed or reset. */
 const char *histogram_decode_counts(struct histogram *h, const uint8_t *in, size_t size);
 
 #endif

@@ -1,12 +1,12 @@
-/* HdrHistogram's V2 encoding: what its Java original calls encodeIntoByteBuffer(). */
+/* The V2 encoding of HdrHistogram; encodeIntoByteBuffer() in its Java implementation. */
 #include "histogram.h"
 
 #include <endian.h>
 #include <string.h>
 
 #define COOKIE_BASE 0x1c849303u
-#define COOKIE_WORD 0x10u       /* "the word size varies": always so in V2 */
-#define COUNT_BYTES 9           /* of a LEB128 number whose ninth byte has all eight bits */
+#define COOKIE_WORD 0x10u /* words of variable size, which V2 always has */
+#define COUNT_BYTES 9     /* maximum length of a number: all 8 bits of the ninth byte are data */
 
 /* All fields are big-endian. */
 struct wire {
@@ -16,14 +16,14 @@ struct wire {
     uint32_t digits;
     uint64_t lowest;
     uint64_t highest;
-    uint64_t ratio;             /* bits of the double that integers are multiplied with */
+    uint64_t ratio; /* bits of a double: the factor from integers to values */
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct wire) == HISTOGRAM_HEADER, "the V2 header is 40 bytes");
 
-static const uint64_t one = UINT64_C(0x3ff0000000000000);      /* bits of 1.0 */
+static const uint64_t ratio_one = UINT64_C(0x3ff0000000000000); /* bits of 1.0 */
 
-/* Number of counts written: up to the last that is not 0, and at least one. */
+/* Number of encoded counts: up to the last one that is not 0, but at least one. */
 static size_t used_length(const struct histogram *h)
 {
     size_t length = h->length;
@@ -33,21 +33,22 @@ static size_t used_length(const struct histogram *h)
     return length;
 }
 
-static uint8_t *put(uint8_t *out, int64_t number)
+/* Appends a number; returns the end of the output. */
+static uint8_t *put_number(uint8_t *out, int64_t number)
 {
-    uint64_t left = (uint64_t)number << 1 ^ (uint64_t)(number >> 63);
+    uint64_t rest = (uint64_t)number << 1 ^ (uint64_t)(number >> 63);
     int i;
 
-    for (i = 1; i < COUNT_BYTES && left > 0x7f; i++) {
-        *out++ = (uint8_t)(left | 0x80);
-        left >>= 7;
+    for (i = 1; i < COUNT_BYTES && rest > 0x7f; i++) {
+        *out++ = (uint8_t)(rest | 0x80);
+        rest >>= 7;
     }
-    *out++ = (uint8_t)left;
+    *out++ = (uint8_t)rest;
     return out;
 }
 
-/* Returns the byte after the number, or NULL when it ends too early. */
-static const uint8_t *get(const uint8_t *in, const uint8_t *end, int64_t *number)
+/* Reads a number. Returns the byte after it, or NULL if the input ends within it. */
+static const uint8_t *get_number(const uint8_t *in, const uint8_t *end, int64_t *number)
 {
     uint64_t value = 0;
     int i;
@@ -82,13 +83,13 @@ size_t histogram_encode(const struct histogram *h, uint8_t *out)
         .digits = htobe32((uint32_t)h->digits),
         .lowest = htobe64(1),
         .highest = htobe64(h->highest),
-        .ratio = htobe64(one),
+        .ratio = htobe64(ratio_one),
     };
 
     while (index < length) {
         for (zeros = 0; index + zeros < length && !h->counts[index + zeros]; zeros++)
             ;
-        at = put(at, zeros > 1 ? -(int64_t)zeros : h->counts[index]);
+        at = put_number(at, zeros > 1 ? -(int64_t)zeros : h->counts[index]);
         index += zeros > 1 ? zeros : 1;
     }
     wire.payload = htobe32((uint32_t)(at - out - HISTOGRAM_HEADER));
@@ -96,29 +97,28 @@ size_t histogram_encode(const struct histogram *h, uint8_t *out)
     return (size_t)(at - out);
 }
 
-const char *histogram_decode_header(struct histogram_header *header, const uint8_t *in,
-                                    size_t size)
+const char *histogram_decode_header(struct histogram_header *header, const uint8_t *in, size_t size)
 {
     struct wire wire;
 
     if (size < sizeof(wire))
-        return "it ends within its header";
+        return "it ends within the header";
     memcpy(&wire, in, sizeof(wire));
     if ((be32toh(wire.cookie) & ~0xf0u) != COOKIE_BASE)
-        return "its counts are not in HdrHistogram's V2 encoding";
+        return "its counts are not in the V2 encoding of HdrHistogram";
     if (wire.normalizing_offset)
-        return "its counts are shifted (normalizing index offset), which is not read here";
+        return "its counts are shifted (normalizing index offset), which is not supported";
     if (be64toh(wire.lowest) != 1)
         return "its lowest discernible value is not 1";
-    if (be64toh(wire.ratio) != one)
-        return "its values are scaled (conversion ratio), which is not read here";
+    if (be64toh(wire.ratio) != ratio_one)
+        return "its values are scaled (conversion ratio), which is not supported";
     header->highest = be64toh(wire.highest);
     header->digits = be32toh(wire.digits) < 10 ? (int)be32toh(wire.digits) : 10;
     header->payload = be32toh(wire.payload);
     if (!histogram_length(header->highest, header->digits))
-        return "its highest value or its digits are out of range";
+        return "its highest value or its number of digits is out of range";
     if (header->payload > histogram_length(header->highest, header->digits) * COUNT_BYTES)
-        return "it says to be longer than its range can be";
+        return "its length is more than its range allows";
     return NULL;
 }
 
@@ -130,17 +130,17 @@ const char *histogram_decode_counts(struct histogram *h, const uint8_t *in, size
     int64_t number;
 
     while (in < end) {
-        in = get(in, end, &number);
+        in = get_number(in, end, &number);
         if (!in)
             return "it ends within a count";
         if (index == h->length || (number < 0 && -(uint64_t)number > h->length - index))
-            return "it has more counts than its range";
+            return "it has more counts than its range allows";
         if (number < 0) {
             index += -(uint64_t)number;
             continue;
         }
         if (number > INT64_MAX - h->total)
-            return "its counts add up to more than a 64-bit number holds";
+            return "the sum of its counts exceeds a signed 64-bit integer";
         if (number) {
             if (!h->total)
                 h->min = histogram_lowest_at(h, index);

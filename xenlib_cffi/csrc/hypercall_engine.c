@@ -1,32 +1,32 @@
 /*
- * GNTTABOP_map_grant_ref and unmap_grant_ref, issued by this process itself.
+ * The engine that issues GNTTABOP_map_grant_ref and GNTTABOP_unmap_grant_ref itself.
  *
- * A device map only: no page-table entry is touched, so Linux need not know,
- * and what is timed is the grant table's own path.
+ * It makes device maps only. Xen writes no page-table entry for them: Linux need not know of them,
+ * and the recorded time is that of the grant table code.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "grant_ops.h"
-#include "kept_log.h"
+#include "last_message.h"
 #include "loop.h"
 #include "page.h"
 
-/* The handle that Xen itself never gives out. */
-#define NO_HANDLE 0xffffffffu
+/* A handle that Xen never returns. */
+#define INVALID_HANDLE 0xffffffffu
 
 struct hypercall_state {
     xencall_handle *call;
     gnttab_map_grant_ref_t *map;
     gnttab_unmap_grant_ref_t *unmap;
     size_t pages;
-    unsigned int mapped;          /* operations of `unmap` that hold something */
+    unsigned int mapped; /* number of operations in `unmap` */
     const struct target *batch;
 };
 
 static size_t pages_for(size_t bytes)
 {
-    return (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+    return (bytes + XENLIB_PAGE_SIZE - 1) / XENLIB_PAGE_SIZE;
 }
 
 static bool open_call(struct worker *w)
@@ -38,18 +38,17 @@ static bool open_call(struct worker *w)
 
     w->state = s;
     if (!s)
-        return worker_fails(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
-    /* One handle a worker: threads on one file descriptor share its count. */
-    s->call = xencall_open(kept_log(), 0);
+        return worker_fail(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
+    /* One handle per worker: threads contend for the reference count of a shared file. */
+    s->call = xencall_open(last_message_logger(), 0);
     if (!s->call)
-        return worker_fails(w, LOOP_ERRNO, "xencall_open", errno, w->targets);
+        return worker_fail(w, LOOP_ERRNO, "xencall_open", errno, w->targets);
     s->pages = map_pages + unmap_pages;
     buffer = xencall_alloc_buffer_pages(s->call, s->pages);
     if (!buffer)
-        return worker_fails(w, LOOP_ERRNO, "xencall_alloc_buffer_pages", errno,
-                            w->targets);
+        return worker_fail(w, LOOP_ERRNO, "xencall_alloc_buffer_pages", errno, w->targets);
     s->map = (void *)buffer;
-    s->unmap = (void *)(buffer + map_pages * PAGE_BYTES);
+    s->unmap = (void *)(buffer + map_pages * XENLIB_PAGE_SIZE);
     return true;
 }
 
@@ -88,14 +87,14 @@ static bool map(struct worker *w)
 
     if (!grant_map(s->call, s->map, (unsigned int)w->loop->batch))
         return true;
-    return worker_fails(w, LOOP_ERRNO, "GNTTABOP_map_grant_ref", errno, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "GNTTABOP_map_grant_ref", errno, s->batch);
 }
 
-/* Whatever was mapped is unmapped, also beside an operation that failed. */
+/* Prepares to unmap each mapping that was made, also if other operations of the batch failed. */
 static bool check_mapped(struct worker *w)
 {
     struct hypercall_state *s = w->state;
-    bool fine = true;
+    bool ok = true;
 
     s->mapped = 0;
     for (size_t i = 0; i < w->loop->batch; i++) {
@@ -108,10 +107,9 @@ static bool check_mapped(struct worker *w)
                 .status = STATUS_UNTOUCHED,
             };
         else
-            fine = worker_fails(w, LOOP_STATUS, "GNTTABOP_map_grant_ref", op->status,
-                                &s->batch[i]);
+            ok = worker_fail(w, LOOP_STATUS, "GNTTABOP_map_grant_ref", op->status, &s->batch[i]);
     }
-    return fine;
+    return ok;
 }
 
 static bool unmap(struct worker *w)
@@ -120,7 +118,7 @@ static bool unmap(struct worker *w)
 
     if (!s->mapped || !grant_unmap(s->call, s->unmap, s->mapped))
         return true;
-    return worker_fails(w, LOOP_ERRNO, "GNTTABOP_unmap_grant_ref", errno, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "GNTTABOP_unmap_grant_ref", errno, s->batch);
 }
 
 static bool check_unmapped(struct worker *w)
@@ -129,8 +127,8 @@ static bool check_unmapped(struct worker *w)
 
     for (unsigned int i = 0; i < s->mapped; i++)
         if (s->unmap[i].status != GNTST_okay)
-            return worker_fails(w, LOOP_STATUS, "GNTTABOP_unmap_grant_ref",
-                                s->unmap[i].status, &s->batch[i]);
+            return worker_fail(w, LOOP_STATUS, "GNTTABOP_unmap_grant_ref", s->unmap[i].status,
+                               &s->batch[i]);
     return true;
 }
 
@@ -139,12 +137,12 @@ const struct engine hypercall_engine = {
     .close = close_call,
     .prepare = prepare,
     .map = map,
-    .check = check_mapped,
+    .check_map = check_mapped,
     .unmap = unmap,
-    .settle = check_unmapped,
+    .check_unmap = check_unmapped,
 };
 
-/* No kind of mapping is asked for: refused before a table is looked at. */
+/* Xen rejects a map without GNTMAP_device_map or GNTMAP_host_map before it reads any table. */
 static void prepare_refused(struct worker *w, const struct target *batch)
 {
     struct hypercall_state *s = w->state;
@@ -160,10 +158,10 @@ static bool check_map_refused(struct worker *w)
 
     for (size_t i = 0; i < w->loop->batch; i++) {
         if (s->map[i].status >= GNTST_okay)
-            return worker_fails(w, LOOP_STATUS, "GNTTABOP_map_grant_ref (to be refused)",
-                                s->map[i].status, &s->batch[i]);
+            return worker_fail(w, LOOP_STATUS, "GNTTABOP_map_grant_ref (expected to be refused)",
+                               s->map[i].status, &s->batch[i]);
         s->unmap[i] = (gnttab_unmap_grant_ref_t){
-            .handle = NO_HANDLE,
+            .handle = INVALID_HANDLE,
             .status = STATUS_UNTOUCHED,
         };
     }
@@ -177,8 +175,8 @@ static bool check_unmap_refused(struct worker *w)
 
     for (unsigned int i = 0; i < s->mapped; i++)
         if (s->unmap[i].status >= GNTST_okay)
-            return worker_fails(w, LOOP_STATUS, "GNTTABOP_unmap_grant_ref (to be refused)",
-                                s->unmap[i].status, &s->batch[i]);
+            return worker_fail(w, LOOP_STATUS, "GNTTABOP_unmap_grant_ref (expected to be refused)",
+                               s->unmap[i].status, &s->batch[i]);
     return true;
 }
 
@@ -187,7 +185,7 @@ const struct engine refused_hypercall_engine = {
     .close = close_call,
     .prepare = prepare_refused,
     .map = map,
-    .check = check_map_refused,
+    .check_map = check_map_refused,
     .unmap = unmap,
-    .settle = check_unmap_refused,
+    .check_unmap = check_unmap_refused,
 };

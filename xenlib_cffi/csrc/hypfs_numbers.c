@@ -9,11 +9,11 @@
 #include "hypfs_numbers.h"
 #include "page.h"
 
-/* The page: the path, and from its middle on what Xen answers. */
-#define ANSWER ((int)PAGE_BYTES / 2)
+/* Layout of the page: the first half holds the path, the second half Xen's answer. */
+#define ANSWER (XENLIB_PAGE_SIZE / 2)
 
-/* The number an answer holds; 0 when it holds none, else 1. */
-static int number(const char *answer, uint64_t *value)
+/* Reads the number in an answer. Returns 1, or 0 if the entry is not an unsigned number. */
+static int parse_number(const char *answer, uint64_t *value)
 {
     struct xen_hypfs_direntry entry;
     uint32_t half;
@@ -49,11 +49,11 @@ int hypfs_numbers(xencall_handle *call, void *page, const char *directory,
             return -1;
         }
         if (xencall5(call, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, (uintptr_t)path,
-                     (uint64_t)length + 1, (uintptr_t)answer, PAGE_BYTES - ANSWER)) {
+                     (uint64_t)length + 1, (uintptr_t)answer, XENLIB_PAGE_SIZE - ANSWER)) {
             if (errno != ENOENT && errno != ESRCH && errno != ENOBUFS)
                 return -1;
         } else {
-            found |= number(answer, &values[i]) << i;
+            found |= parse_number(answer, &values[i]) << i;
         }
     }
     return found;

@@ -1,4 +1,4 @@
-/* Unsigned entries of the hypervisor's file system, many over one buffer. */
+/* Reads several unsigned entries of a hypfs directory with one buffer. */
 #ifndef XENLIB_HYPFS_NUMBERS_H
 #define XENLIB_HYPFS_NUMBERS_H
 
@@ -6,16 +6,16 @@
 
 #include <xencall.h>
 
+/* Entries per call: the result is a non-negative int with one bit for each. */
 #define HYPFS_NUMBERS_MAX 31
 
 /*
- * Reads `names[0]` to `names[count - 1]`, HYPFS_NUMBERS_MAX at most, of a
- * directory. `page` is a hypercall-safe buffer of one page: xenhypfs_read()
- * maps one for each entry and unmaps it again, which is most of what it costs.
+ * Reads the entries `names[0]` to `names[count - 1]` of a directory with XEN_HYPFS_OP_read. `page`
+ * is a hypercall-safe buffer of XENLIB_PAGE_SIZE bytes; xenhypfs_read() instead maps and unmaps a
+ * buffer for each entry, which takes longer than the hypercall.
  *
- * Returns a bit for each value that was read, the lowest for the first; an
- * entry that is not there, or is no unsigned number, has none. -1 with errno
- * when Xen refuses for another reason.
+ * Returns a bit mask: bit i is set if `values[i]` was read. Entries that do not exist or that are
+ * not unsigned numbers have no bit. Returns -1 with errno set on any other error.
  */
 int hypfs_numbers(xencall_handle *call, void *page, const char *directory,
                   const char *const names[], unsigned int count, uint64_t values[]);

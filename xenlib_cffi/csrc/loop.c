@@ -9,10 +9,10 @@
 #include "loop.h"
 
 #define NS_PER_S 1000000000ull
-/* Closer than this, sleeping would overshoot: spin. */
+/* Remaining time below which a worker spins, because a sleep would end too late. */
 #define SPIN_NS 100000ull
-/* The longest nap between two looks at whether to stop. */
-#define NAP_NS 100000000ull
+/* Longest sleep between two checks of the stop flag. */
+#define SLEEP_NS 100000000ull
 
 static const struct engine *const engines[] = {
     [LOOP_HYPERCALL] = &hypercall_engine,
@@ -21,15 +21,15 @@ static const struct engine *const engines[] = {
     [LOOP_REFUSED_GNTDEV] = &refused_gntdev_engine,
 };
 
-/* What the workers of one run share: how many have warmed up. */
-struct start_line {
+/* Makes all workers of a run start to measure at the same time. */
+struct start_barrier {
     atomic_size_t arrived;
     size_t expected;
 };
 
-struct run {
+struct thread_args {
     struct worker *worker;
-    struct start_line *line;
+    struct start_barrier *barrier;
 };
 
 static uint64_t now_ns(void)
@@ -41,9 +41,8 @@ static uint64_t now_ns(void)
 }
 
 /*
- * `stop`, `rounds` and the cursors are shared with threads that are not ours,
- * Python's among them: plain fields to those, atomic here. Nothing else hangs
- * on their order.
+ * Other threads, Python's among them, access `stop`, `rounds` and the cursors as plain fields.
+ * Here they are accessed atomically; no other data depends on their order.
  */
 static bool stopped(const struct loop *loop)
 {
@@ -56,8 +55,8 @@ static void stop(struct loop *loop)
 }
 
 /*
- * The cursor tells whoever cleans up after a kill which references may be
- * mapped: one more than the index of the first of the batch, and 0 when none is.
+ * After a kill, the cursor of a worker says which references may still be mapped: it is 1 plus the
+ * index of the first target of the current batch, or 0 if no batch is mapped.
  */
 static void set_cursor(struct worker *w, uint64_t cursor)
 {
@@ -65,49 +64,49 @@ static void set_cursor(struct worker *w, uint64_t cursor)
         __atomic_store_n(w->cursor, cursor, __ATOMIC_RELAXED);
 }
 
-bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call,
-                  int code, const struct target *target)
+bool worker_fail(struct worker *w, enum loop_error error, const char *call, int code,
+                 const struct target *target)
 {
-    /* The first failure is the cause; what follows it is the clearing up. */
-    if (w->failure.trouble != LOOP_FINE)
+    /* Later failures of the round are consequences of the first one. */
+    if (w->failure.error != LOOP_OK)
         return false;
     w->failure = (struct loop_failure){
-        .trouble = trouble,
+        .error = error,
         .call = call,
-        .errnum = trouble == LOOP_ERRNO ? code : 0,
-        .status = trouble == LOOP_STATUS ? code : 0,
+        .errnum = error == LOOP_ERRNO ? code : 0,
+        .status = error == LOOP_STATUS ? code : 0,
         .domid = target->domid,
         .gref = target->gref,
     };
-    /* What the others still measured, nobody would be told. */
+    /* The results of a failed run are discarded: the other workers need not go on. */
     stop(w->loop);
     return false;
 }
 
-/* False when told to stop before then. */
+/* Waits until a CLOCK_MONOTONIC_RAW time; false if the loop was stopped before. */
 static bool wait_until(const struct loop *loop, uint64_t intended_ns)
 {
     for (uint64_t now = now_ns(); now < intended_ns; now = now_ns()) {
-        uint64_t left = intended_ns - now;
+        uint64_t remaining = intended_ns - now;
 
         if (stopped(loop))
             return false;
-        if (left > 2 * SPIN_NS) {
-            uint64_t nap_ns = left - SPIN_NS < NAP_NS ? left - SPIN_NS : NAP_NS;
-            struct timespec nap = { .tv_nsec = (long)nap_ns };
+        if (remaining > 2 * SPIN_NS) {
+            uint64_t sleep_ns = remaining - SPIN_NS < SLEEP_NS ? remaining - SPIN_NS : SLEEP_NS;
+            struct timespec duration = { .tv_nsec = (long)sleep_ns };
 
-            nanosleep(&nap, NULL);
+            nanosleep(&duration, NULL);
         }
     }
     return true;
 }
 
-/* One map and one unmap of a batch; false when it failed, or was not begun. */
-static bool one_round(struct worker *w, uint64_t intended_ns, bool record)
+/* Maps and unmaps one batch; false if that failed or was not begun. */
+static bool run_round(struct worker *w, uint64_t intended_ns, bool record)
 {
     const struct engine *engine = w->engine;
     uint64_t map_start, map_end, unmap_start, unmap_end;
-    bool fine;
+    bool ok;
 
     if (w->next + w->loop->batch > w->n_targets)
         w->next = 0;
@@ -117,18 +116,18 @@ static bool one_round(struct worker *w, uint64_t intended_ns, bool record)
     set_cursor(w, w->next + 1);
     w->next += w->loop->batch;
 
-    /* A late start counts as latency: nothing is omitted by waiting. */
+    /* A late start counts as latency, so that there is no coordinated omission. */
     map_start = intended_ns ? intended_ns : now_ns();
-    fine = engine->map(w);
+    ok = engine->map(w);
     map_end = now_ns();
 
-    fine &= engine->check(w);
+    ok &= engine->check_map(w);
     unmap_start = now_ns();
-    fine &= engine->unmap(w);
+    ok &= engine->unmap(w);
     unmap_end = now_ns();
-    fine &= engine->settle(w);
+    ok &= engine->check_unmap(w);
 
-    if (!fine)
+    if (!ok)
         return false;
     set_cursor(w, 0);
     if (record) {
@@ -141,7 +140,7 @@ static bool one_round(struct worker *w, uint64_t intended_ns, bool record)
 static bool warm_up(struct worker *w)
 {
     for (uint64_t i = 0; i < w->loop->warmup && !stopped(w->loop); i++)
-        if (!one_round(w, 0, false))
+        if (!run_round(w, 0, false))
             return false;
     return true;
 }
@@ -154,38 +153,37 @@ static void measure(struct worker *w)
     while (!stopped(loop) && (!loop->rounds || w->rounds < loop->rounds)) {
         if (loop->interval_ns)
             due = start + w->rounds * loop->interval_ns;
-        if (loop->duration_ns &&
-            (due > now ? due : now) - start >= loop->duration_ns)
+        if (loop->duration_ns && (due > now ? due : now) - start >= loop->duration_ns)
             break;
-        if (!one_round(w, due, true))
+        if (!run_round(w, due, true))
             break;
         __atomic_store_n(&w->rounds, w->rounds + 1, __ATOMIC_RELAXED);
         if (loop->duration_ns)
             now = now_ns();
     }
     w->elapsed_ns = now_ns() - start;
-    /* At a rate, the last round has its whole interval like all others. */
+    /* With an interval, the last round takes its whole interval like all others. */
     if (w->elapsed_ns < w->rounds * loop->interval_ns)
         w->elapsed_ns = w->rounds * loop->interval_ns;
 }
 
-/* All of them measure at the same time, or contention goes unseen. */
-static void wait_for_the_others(struct start_line *line, const struct loop *loop)
+/* Without the barrier, some rounds would be measured without contention. */
+static void wait_for_workers(struct start_barrier *barrier, const struct loop *loop)
 {
-    atomic_fetch_add(&line->arrived, 1);
-    while (atomic_load(&line->arrived) < line->expected && !stopped(loop))
+    atomic_fetch_add(&barrier->arrived, 1);
+    while (atomic_load(&barrier->arrived) < barrier->expected && !stopped(loop))
         sched_yield();
 }
 
-static bool settle_in(struct worker *w)
+static bool set_up_thread(struct worker *w)
 {
     /*
-     * A file table of its own: in one that threads share, Linux counts every
-     * system call's file in and out, some 60 instructions that are the
-     * instrument's and would grow with the threads.
+     * In a file table that threads share, Linux takes and drops a reference to the file in every
+     * system call: about 60 instructions, and contention between the workers, that would be part
+     * of the measurement.
      */
     if (unshare(CLONE_FILES))
-        return worker_fails(w, LOOP_ERRNO, "unshare", errno, w->targets);
+        return worker_fail(w, LOOP_ERRNO, "unshare", errno, w->targets);
     if (w->cpu >= 0) {
         cpu_set_t set;
         int rc;
@@ -194,20 +192,19 @@ static bool settle_in(struct worker *w)
         CPU_SET((size_t)w->cpu, &set);
         rc = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
         if (rc)
-            return worker_fails(w, LOOP_ERRNO, "pthread_setaffinity_np", rc, w->targets);
+            return worker_fail(w, LOOP_ERRNO, "pthread_setaffinity_np", rc, w->targets);
     }
     return true;
 }
 
-static void *work(void *arg)
+static void *run_worker(void *arg)
 {
-    struct run *run = arg;
-    struct worker *w = run->worker;
-    bool fine = settle_in(w);
+    struct thread_args *args = arg;
+    struct worker *w = args->worker;
+    bool ok = set_up_thread(w) && w->engine->open(w) && warm_up(w);
 
-    fine = fine && w->engine->open(w) && warm_up(w);
-    wait_for_the_others(run->line, w->loop);
-    if (fine)
+    wait_for_workers(args->barrier, w->loop);
+    if (ok)
         measure(w);
     w->engine->close(w);
     return NULL;
@@ -215,27 +212,27 @@ static void *work(void *arg)
 
 int loop_run(struct loop *loop)
 {
-    struct start_line line = { .expected = loop->n_workers };
+    struct start_barrier barrier = { .expected = loop->n_workers };
     pthread_t *threads = calloc(loop->n_workers, sizeof(*threads));
-    struct run *runs = calloc(loop->n_workers, sizeof(*runs));
+    struct thread_args *args = calloc(loop->n_workers, sizeof(*args));
     size_t started = 0;
-    int rc = threads && runs ? 0 : ENOMEM;
+    int rc = threads && args ? 0 : ENOMEM;
 
     while (!rc && started < loop->n_workers) {
         struct worker *w = &loop->workers[started];
 
         w->loop = loop;
         w->engine = engines[loop->engine];
-        runs[started] = (struct run){ .worker = w, .line = &line };
-        rc = pthread_create(&threads[started], NULL, work, &runs[started]);
+        args[started] = (struct thread_args){ .worker = w, .barrier = &barrier };
+        rc = pthread_create(&threads[started], NULL, run_worker, &args[started]);
         if (!rc)
             started++;
     }
     if (rc)
-        stop(loop); /* those that started wait for one that never comes */
+        stop(loop); /* the started workers wait at the barrier for those that are missing */
     for (size_t i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
-    free(runs);
+    free(args);
     free(threads);
     return rc;
 }

@@ -1,9 +1,9 @@
 /*
- * The timed loop: map a batch of references, unmap it, record both.
+ * The timed loop: maps a batch of references, unmaps it, and records the duration of both.
  *
- * One pinned thread a worker, one engine for all of them. What an engine does
- * within the timed sections is the call under measurement and nothing else:
- * filling operations in and checking what came back lies outside.
+ * Each worker is a thread, pinned to a vCPU; all workers of a loop use the same engine. The timed
+ * sections contain only the call under measurement: operations are filled in before and checked
+ * after it.
  */
 #ifndef XENLIB_LOOP_H
 #define XENLIB_LOOP_H
@@ -14,22 +14,23 @@
 
 #include "histogram.h"
 
-/* A reference to map: whose, which, and what its page begins and ends with. */
+/* A reference to map: its granter, its gref, and the word that its page begins and ends with. */
 struct target {
     uint32_t domid;
     uint32_t gref;
     uint64_t pattern;
 };
 
-enum loop_trouble {
-    LOOP_FINE,
-    LOOP_ERRNO,    /* the call itself failed: errnum */
-    LOOP_STATUS,   /* Xen refused one operation: status is its GNTST_* */
-    LOOP_CONTENTS, /* the page mapped is not the page granted */
+enum loop_error {
+    LOOP_OK,
+    LOOP_ERRNO,    /* the call failed: errnum */
+    LOOP_STATUS,   /* Xen rejected one operation: status is its GNTST_* */
+    LOOP_CONTENTS, /* the mapped page does not hold the pattern of the target */
 };
 
+/* The first failure of a worker: error and call are always set, the rest as the error says. */
 struct loop_failure {
-    enum loop_trouble trouble;
+    enum loop_error error;
     const char *call;
     int errnum;
     int status;
@@ -39,36 +40,43 @@ struct loop_failure {
 
 struct worker;
 
-/* Each returns false after it filled in worker->failure. */
+/*
+ * The functions that map and unmap one batch. They are called in this order; those that return bool
+ * return false after they have called worker_fail().
+ */
 struct engine {
     bool (*open)(struct worker *w);
     void (*close)(struct worker *w);
     void (*prepare)(struct worker *w, const struct target *batch);
-    bool (*map)(struct worker *w);    /* timed */
-    bool (*check)(struct worker *w);
-    bool (*unmap)(struct worker *w);  /* timed */
-    bool (*settle)(struct worker *w);
+    bool (*map)(struct worker *w); /* timed */
+    bool (*check_map)(struct worker *w);
+    bool (*unmap)(struct worker *w); /* timed */
+    bool (*check_unmap)(struct worker *w);
 };
 
 extern const struct engine hypercall_engine, gntdev_engine;
-/* The same loops over operations that are refused at once: the floor. */
+/* The same calls with operations that are rejected at once: they measure the overhead. */
 extern const struct engine refused_hypercall_engine, refused_gntdev_engine;
 
 struct worker {
-    int cpu;                      /* pinned to it; -1: wherever it runs */
+    /* Filled in by the caller. */
+    int cpu; /* vCPU to pin the thread to; -1: not pinned */
     const struct target *targets;
     size_t n_targets;
-    uint64_t *cursor;             /* or NULL; see loop.c */
-    struct histogram *map;        /* ns a call */
-    struct histogram *unmap;
-    uint64_t rounds;              /* done since the warm-up */
-    uint64_t elapsed_ns;          /* of those */
+    uint64_t *cursor;        /* set by set_cursor() in loop.c; may be NULL */
+    struct histogram *map;   /* ns of each map call */
+    struct histogram *unmap; /* ns of each unmap call */
+
+    /* Results. */
+    uint64_t rounds;     /* recorded rounds, without the warm-up */
+    uint64_t elapsed_ns; /* time that the recorded rounds took */
     struct loop_failure failure;
 
+    /* Used by loop_run(). */
     struct loop *loop;
     const struct engine *engine;
-    size_t next;
-    void *state;                  /* the engine's own */
+    size_t next; /* index of the first target of the next batch */
+    void *state; /* private to the engine */
 };
 
 enum loop_engine {
@@ -82,20 +90,26 @@ struct loop {
     enum loop_engine engine;
     struct worker *workers;
     size_t n_workers;
-    size_t batch;
+    size_t batch; /* references per call */
     bool readonly;
-    uint64_t warmup;              /* rounds a worker */
-    uint64_t rounds;              /* a worker; 0: until the time is up */
-    uint64_t duration_ns;         /* 0: until the rounds are done */
-    uint64_t interval_ns;         /* between intended starts; 0: flat out */
-    int stop;                     /* set by another thread, or a worker that failed */
+    uint64_t warmup;      /* rounds of each worker before it records */
+    uint64_t rounds;      /* rounds of each worker to record; 0: until duration_ns has passed */
+    uint64_t duration_ns; /* 0: until the rounds are done */
+    uint64_t interval_ns; /* between intended starts of rounds; 0: no pause */
+    int stop;             /* set by another thread or by a worker that failed */
 };
 
-/* Runs to the end of every worker. 0, or an errno: no thread could be started. */
+/*
+ * Runs all workers until they end. Returns 0, also if a worker failed, or an errno value if the
+ * threads could not be started.
+ */
 int loop_run(struct loop *loop);
 
-/* Keeps a worker's first failure, and has all of them finish their round and end. False. */
-bool worker_fails(struct worker *w, enum loop_trouble trouble, const char *call,
-                  int code, const struct target *target);
+/*
+ * Stores the failure of a worker, if it is its first, and stops the loop: every worker finishes its
+ * round. `code` is an errno value or a GNTST_*, depending on `error`. Always returns false.
+ */
+bool worker_fail(struct worker *w, enum loop_error error, const char *call, int code,
+                 const struct target *target);
 
 #endif

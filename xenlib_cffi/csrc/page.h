@@ -1,7 +1,7 @@
-/* The size of a page of Xen's interface in bytes: PAGE_SIZE of library.py, for C. */
+/* Size of a page in Xen's interfaces on x86: of a grant, a grant table frame, a buffer page. */
 #ifndef XENLIB_PAGE_H
 #define XENLIB_PAGE_H
 
-#define PAGE_BYTES 4096u
+#define XENLIB_PAGE_SIZE 4096
 
 #endif

@@ -1,4 +1,4 @@
-/* xencall.h, xen/grant_table.h, and csrc/grant_ops.h */
+/* xencall.h, xen/grant_table.h, csrc/page.h and csrc/grant_ops.h */
 typedef struct xencall_handle xencall_handle;
 
 xencall_handle *xencall_open(xentoollog_logger *logger, unsigned int open_flags);
@@ -6,8 +6,7 @@ int xencall_close(xencall_handle *xcall);
 int xencall0(xencall_handle *xcall, unsigned int op);
 int xencall1(xencall_handle *xcall, unsigned int op, uint64_t arg1);
 int xencall2(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2);
-int xencall3(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2,
-             uint64_t arg3);
+int xencall3(xencall_handle *xcall, unsigned int op, uint64_t arg1, uint64_t arg2, uint64_t arg3);
 void *xencall_alloc_buffer_pages(xencall_handle *xcall, size_t nr_pages);
 void xencall_free_buffer_pages(xencall_handle *xcall, void *p, size_t nr_pages);
 int xencall_buffers_never_fault(xencall_handle *xcall);
@@ -35,6 +34,7 @@ static const int GNTST_address_too_big;
 static const int GNTST_eagain;
 static const int GNTST_no_space;
 #define STATUS_UNTOUCHED ...
+#define XENLIB_PAGE_SIZE ...
 
 typedef struct gnttab_map_grant_ref {
     uint64_t host_addr;

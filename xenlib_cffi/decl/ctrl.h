@@ -9,9 +9,9 @@ int empty_domain_create(xc_interface *xch, const uint8_t uuid[16], uint32_t max_
                         uint32_t *domid);
 int xc_domain_destroy(xc_interface *xch, uint32_t domid);
 int xc_domain_setmaxmem(xc_interface *xch, uint32_t domid, uint64_t max_memkb);
-int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid,
-                                     unsigned long nr_extents, unsigned int extent_order,
-                                     unsigned int mem_flags, xen_pfn_t *extent_start);
+int xc_domain_populate_physmap_exact(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
+                                     unsigned int extent_order, unsigned int mem_flags,
+                                     xen_pfn_t *extent_start);
 
 static const int XEN_DOMINF_dying;
 static const int XEN_DOMINF_hvm_guest;

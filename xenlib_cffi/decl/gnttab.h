@@ -1,4 +1,4 @@
-/* xengnttab.h: the mapper's side (gntdev) and the granter's (gntalloc) */
+/* xengnttab.h: mapping through gntdev and granting through gntalloc */
 typedef struct xengntdev_handle xengnttab_handle;
 typedef struct xengntdev_handle xengntshr_handle;
 
@@ -10,6 +10,6 @@ int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count);
 
 xengntshr_handle *xengntshr_open(xentoollog_logger *logger, unsigned open_flags);
 int xengntshr_close(xengntshr_handle *xgs);
-void *xengntshr_share_pages(xengntshr_handle *xgs, uint32_t domid, int count,
-                            uint32_t *refs, int writable);
+void *xengntshr_share_pages(xengntshr_handle *xgs, uint32_t domid, int count, uint32_t *refs,
+                            int writable);
 int xengntshr_unshare(xengntshr_handle *xgs, void *start_address, uint32_t count);

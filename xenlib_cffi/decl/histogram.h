@@ -1,3 +1,4 @@
+/* csrc/histogram.h */
 struct histogram {
     uint64_t highest;
     int digits;

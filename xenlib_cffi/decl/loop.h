@@ -5,10 +5,10 @@ struct target {
     uint64_t pattern;
 };
 
-enum loop_trouble { LOOP_FINE, LOOP_ERRNO, LOOP_STATUS, LOOP_CONTENTS };
+enum loop_error { LOOP_OK, LOOP_ERRNO, LOOP_STATUS, LOOP_CONTENTS };
 
 struct loop_failure {
-    enum loop_trouble trouble;
+    enum loop_error error;
     const char *call;
     int errnum;
     int status;

@@ -1,5 +1,5 @@
-/* xentoollog.h, and csrc/kept_log.h: every library is opened with the kept log. */
+/* xentoollog.h, and csrc/last_message.h: every library is opened with its logger. */
 typedef struct xentoollog_logger xentoollog_logger;
 
-xentoollog_logger *kept_log(void);
-const char *kept_log_take(void);
+xentoollog_logger *last_message_logger(void);
+const char *last_message_take(void);

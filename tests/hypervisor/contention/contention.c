@@ -34,10 +34,14 @@
 #include "../differential/hypervisors.h"
 
 enum {
-    MAX_THREADS = 4, MAX_BATCH = 32,
+    MAX_THREADS = 4,
+    MAX_BATCH = 32,
     /* Distances such that no two threads share a cache line of entries or page_info. */
-    REFS_APART = 512, PAGES_APART = RAM_PAGES / MAX_THREADS, ENTRIES_APART = 1024,
-    FIRST_REF = 64, FIRST_HELD_REF = MAX_THREADS * REFS_APART + FIRST_REF,
+    REFS_APART = 512,
+    PAGES_APART = RAM_PAGES / MAX_THREADS,
+    ENTRIES_APART = 1024,
+    FIRST_REF = 64,
+    FIRST_HELD_REF = MAX_THREADS * REFS_APART + FIRST_REF,
     ENTRIES_PER_FRAME = 256,
 };
 
@@ -54,7 +58,7 @@ struct worker {
     unsigned int self;
     unsigned long pairs, refused;
     bool failed;
-    double seconds;             /* of CPU time */
+    double seconds; /* of CPU time */
 };
 
 static double now(clockid_t clock)
@@ -88,7 +92,9 @@ static unsigned int map_flags(void)
 static void create(const struct hypervisor *side, unsigned int domid)
 {
     const struct domain_config config = {
-        .vcpus = MAX_THREADS, .max_version = 1, .grant_frames = -1,
+        .vcpus = MAX_THREADS,
+        .max_version = 1,
+        .grant_frames = -1,
         .maptrack_frames = scenario == STEALING && !domid ? 1 : -1,
     };
 
@@ -101,7 +107,9 @@ static void grow(const struct hypervisor *side, unsigned int domid)
 {
     static xen_pfn_t pfns[64];
     struct gnttab_setup_table request = {
-        .dom = DOMID_SELF, .nr_frames = MAX_THREADS + 2, .frame_list = { pfns },
+        .dom = DOMID_SELF,
+        .nr_frames = MAX_THREADS + 2,
+        .frame_list = { pfns },
     };
 
     side->enter(domid, 0, 0);
@@ -127,7 +135,9 @@ static void take_entries(const struct hypervisor *side)
         grant(side, 1, FIRST_HELD_REF + i, RAM_PAGES - 1);
         /* For devices and host: such are recorded in the maptrack table if there is another. */
         request = (struct gnttab_map_grant_ref){
-            .dom = 1, .ref = FIRST_HELD_REF + i, .flags = GNTMAP_device_map | GNTMAP_readonly,
+            .dom = 1,
+            .ref = FIRST_HELD_REF + i,
+            .flags = GNTMAP_device_map | GNTMAP_readonly,
         };
         side->operate(GNTTABOP_map_grant_ref, &request, 1);
         if ( request.status )
@@ -171,7 +181,8 @@ static void map_unmap_batch(struct worker *me)
     for ( unsigned int n = 0; n < batch; n++ )
         if ( !maps[n].status )
             unmaps[made++] = (struct gnttab_unmap_grant_ref){
-                .host_addr = maps[n].host_addr, .handle = maps[n].handle,
+                .host_addr = maps[n].host_addr,
+                .handle = maps[n].handle,
             };
         else if ( maps[n].status == GNTST_no_space )
             me->refused++;
@@ -258,6 +269,6 @@ int main(int argc, char **argv)
         return 2;
     for ( unsigned int i = 0; i < rounds && ok; i++ )
         ok = run(i % 2 ? &patched : &stock, milliseconds) &&
-                run(i % 2 ? &stock : &patched, milliseconds);
+             run(i % 2 ? &stock : &patched, milliseconds);
     return !ok;
 }

@@ -32,7 +32,7 @@ struct count_case {
     const struct world *world;
     const struct hypervisor *side;
     bool host;
-    unsigned int batch, nth;            /* which mapping of a reference is counted */
+    unsigned int batch, nth; /* which mapping of a reference is counted */
 };
 
 static _Alignas(LINE) struct gnttab_map_grant_ref maps[MAX_BATCH];
@@ -42,12 +42,12 @@ static struct gnttab_unmap_grant_ref held[3][MAX_BATCH];
 /* The hypervisor code executed between the calls of these functions is counted. */
 __attribute__((noinline)) void case_begin(void)
 {
-    __asm__ volatile ( "" ::: "memory" );
+    __asm__ volatile("" ::: "memory");
 }
 
 __attribute__((noinline)) void case_end(void)
 {
-    __asm__ volatile ( "" ::: "memory" );
+    __asm__ volatile("" ::: "memory");
 }
 
 static __attribute__((noreturn)) void fail(const char *what, int status)
@@ -119,10 +119,15 @@ static void unmap_held(const struct count_case *c, unsigned int times)
 static void begin(const struct world *world)
 {
     const struct hypervisor *side = world->side;
-    struct domain_config config = { .iommu = world->iommu, .vcpus = 1, .max_version = 2,
-                                    .grant_frames = 1, .maptrack_frames = -1 };
+    struct domain_config config = { .iommu = world->iommu,
+                                    .vcpus = 1,
+                                    .max_version = 2,
+                                    .grant_frames = 1,
+                                    .maptrack_frames = -1 };
     struct gnttab_map_grant_ref permanent = {
-        .flags = GNTMAP_device_map, .ref = FIRST_REF + PERMANENT_PAGE, .dom = GRANTER,
+        .flags = GNTMAP_device_map,
+        .ref = FIRST_REF + PERMANENT_PAGE,
+        .dom = GRANTER,
     };
     const struct count_case once = { .side = side, .batch = 1 };
 

@@ -65,8 +65,10 @@ void step_destroy(const struct step *s)
         destroy_domain(d);
     if ( !stock.read_domain(domids[d], &state) && !has_records(d) )
     {
-        domain_kinds[d] = s->flags % 4 == 3 ? MAPLESS
-                   : s->flags % 8 == 1 ? FEW_HANDLES : s->flags % 8 == 2 ? VERSION_1 : USUAL;
+        domain_kinds[d] = s->flags % 4 == 3   ? MAPLESS
+                          : s->flags % 8 == 1 ? FEW_HANDLES
+                          : s->flags % 8 == 2 ? VERSION_1
+                                              : USUAL;
         create(d);
     }
     count_status(DESTROY, 0);

@@ -3,8 +3,8 @@
 #include "world.h"
 
 const char *const differ_names[NR_STEP_KINDS] = {
-    "grant", "revoke", "map", "unmap", "replace", "bad-handle", "copy", "version", "grow", "swap",
-    "end", "preempt", "hold",
+    "grant",   "revoke", "map",  "unmap", "replace", "bad-handle", "copy",
+    "version", "grow",   "swap", "end",   "preempt", "hold",
 };
 
 static void preempt(const struct step *s)
@@ -17,20 +17,47 @@ static void take(const struct step *s)
 {
     switch ( (enum step_kind)(s->kind % NR_STEP_KINDS) )
     {
-    case GRANT: step_grant(s); break;
-    case REVOKE: step_revoke(s); break;
-    case MAP: step_map(s); break;
-    case UNMAP: step_unmap(s); break;
-    case REPLACE: step_replace(s); break;
-    case BAD_HANDLE: step_bad_handle(s); break;
-    case COPY: step_copy(s); break;
-    case VERSION: step_version(s); break;
-    case GROW: step_grow(s); break;
-    case SWAP: step_swap(s); break;
-    case DESTROY: step_destroy(s); break;
-    case PREEMPT: preempt(s); break;
-    case HOLD: step_hold(s); break;
-    case NR_STEP_KINDS: break;
+    case GRANT:
+        step_grant(s);
+        break;
+    case REVOKE:
+        step_revoke(s);
+        break;
+    case MAP:
+        step_map(s);
+        break;
+    case UNMAP:
+        step_unmap(s);
+        break;
+    case REPLACE:
+        step_replace(s);
+        break;
+    case BAD_HANDLE:
+        step_bad_handle(s);
+        break;
+    case COPY:
+        step_copy(s);
+        break;
+    case VERSION:
+        step_version(s);
+        break;
+    case GROW:
+        step_grow(s);
+        break;
+    case SWAP:
+        step_swap(s);
+        break;
+    case DESTROY:
+        step_destroy(s);
+        break;
+    case PREEMPT:
+        preempt(s);
+        break;
+    case HOLD:
+        step_hold(s);
+        break;
+    case NR_STEP_KINDS:
+        break;
     }
 }
 

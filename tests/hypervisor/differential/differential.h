@@ -14,33 +14,35 @@
 #include <stdio.h>
 
 struct step {
-    uint8_t kind;       /* enum step_kind, modulo NR_STEP_KINDS */
-    uint8_t actor;      /* acting domain and its vCPU */
-    uint8_t other;      /* the other domain, usually the granter */
-    uint8_t ref;        /* index into refs[] */
-    uint8_t flags;      /* of the mapping or the grant */
-    uint8_t place;      /* where to map, or which page to grant */
-    uint8_t mapping;    /* which of the mappings made so far */
-    uint8_t more;       /* length of a batch and further options */
+    uint8_t kind;    /* enum step_kind, modulo NR_STEP_KINDS */
+    uint8_t actor;   /* acting domain and its vCPU */
+    uint8_t other;   /* the other domain, usually the granter */
+    uint8_t ref;     /* index into refs[] */
+    uint8_t flags;   /* of the mapping or the grant */
+    uint8_t place;   /* where to map, or which page to grant */
+    uint8_t mapping; /* which of the mappings made so far */
+    uint8_t more;    /* length of a batch and further options */
 };
 
+/* clang-format off */
 enum step_kind {
     GRANT, REVOKE, MAP, UNMAP, REPLACE, BAD_HANDLE, COPY, VERSION, GROW, SWAP, DESTROY, PREEMPT,
     HOLD, NR_STEP_KINDS,
 };
+/* clang-format on */
 /* Names of the step kinds. */
 extern const char *const differ_names[NR_STEP_KINDS];
 
 /* Configuration of a world. */
 struct setting {
-    bool translated_mapper;     /* domain 1 is HVM rather than PV */
-    unsigned int strict_iommu;  /* of domain 0; 2: with bus addresses on the patched one */
-    bool fast;                  /* the patched hypervisor's boot option */
+    bool translated_mapper;    /* domain 1 is HVM rather than PV */
+    unsigned int strict_iommu; /* of domain 0; 2: with bus addresses on the patched one */
+    bool fast;                 /* the patched hypervisor's boot option */
 };
 
 struct outcome {
-    size_t done;                /* number of steps taken */
-    bool differs;               /* after the last step */
+    size_t done;  /* number of steps taken */
+    bool differs; /* after the last step */
     char message[256];
 };
 

@@ -28,18 +28,18 @@ struct mapping {
     unsigned int mapper, granter;
     uint32_t ref, flags;
     uint64_t host_addr, frame;
-    uint64_t bus_addr[2];       /* on stock and patched */
-    bool own_bus;               /* it has its own bus address on the patched hypervisor */
-    bool exact;                 /* its mapper's mappings of other domains have bus addresses */
-    bool tagged;                /* it was a host mapping, so its slot has a tag */
-    uint32_t handle[2];         /* on stock and patched */
-    unsigned int slot;          /* if fast: which of the two slots */
+    uint64_t bus_addr[2]; /* on stock and patched */
+    bool own_bus;         /* it has its own bus address on the patched hypervisor */
+    bool exact;           /* its mapper's mappings of other domains have bus addresses */
+    bool tagged;          /* it was a host mapping, so its slot has a tag */
+    uint32_t handle[2];   /* on stock and patched */
+    unsigned int slot;    /* if fast: which of the two slots */
 };
 
 struct expected_unmap {
-    struct mapping *mapping;    /* the mapping it applies to; NULL: none */
-    bool not_on_stock;          /* the request must not be made on stock */
-    int status;                 /* status on the patched hypervisor, if not_on_stock */
+    struct mapping *mapping; /* the mapping it applies to; NULL: none */
+    bool not_on_stock;       /* the request must not be made on stock */
+    int status;              /* status on the patched hypervisor, if not_on_stock */
 };
 
 /*

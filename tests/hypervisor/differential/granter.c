@@ -5,8 +5,14 @@
 #include "world.h"
 
 static const unsigned int grant_flags[] = {
-    GTF_permit_access, GTF_permit_access, GTF_permit_access, GTF_permit_access | GTF_readonly,
-    GTF_permit_access | GTF_readonly, 0, GTF_accept_transfer, GTF_permit_access | GTF_sub_page,
+    GTF_permit_access,
+    GTF_permit_access,
+    GTF_permit_access,
+    GTF_permit_access | GTF_readonly,
+    GTF_permit_access | GTF_readonly,
+    0,
+    GTF_accept_transfer,
+    GTF_permit_access | GTF_sub_page,
 };
 
 /* A page or page table of the domain, or a nonexistent frame (254: too wide for version 1). */
@@ -14,10 +20,14 @@ static uint64_t granted_gfn(const struct hypervisor *side, unsigned int d, unsig
 {
     switch ( place )
     {
-    case 255: return 0xfffffffULL;
-    case 254: return 0xfffffffffULL;
-    case 240 ... 253: return side->gfn(domids[d], RAM_PAGES + place % L1_PAGES);
-    default: return side->gfn(domids[d], place % NR_PAGES);
+    case 255:
+        return 0xfffffffULL;
+    case 254:
+        return 0xfffffffffULL;
+    case 240 ... 253:
+        return side->gfn(domids[d], RAM_PAGES + place % L1_PAGES);
+    default:
+        return side->gfn(domids[d], place % NR_PAGES);
     }
 }
 
@@ -111,7 +121,8 @@ void step_swap(const struct step *s)
     if ( !usable(d) )
         return;
     requests[0] = requests[1] = (struct gnttab_swap_grant_ref){
-        .ref_a = refs[s->ref % NR_REFS], .ref_b = refs[s->place % NR_REFS],
+        .ref_a = refs[s->ref % NR_REFS],
+        .ref_b = refs[s->place % NR_REFS],
     };
     enter_both(d, s->actor);
     check_same("swapping references", stock.operate(GNTTABOP_swap_grant_ref, &requests[0], 1),
@@ -153,8 +164,8 @@ void step_hold(const struct step *s)
         return;
     }
     rc = patched.hold_frame(domids[d], index, &held_frames[1][d]);
-    check_same("holding a status frame",
-               stock.hold_frame(domids[d], index, &held_frames[0][d]), rc);
+    check_same("holding a status frame", stock.hold_frame(domids[d], index, &held_frames[0][d]),
+               rc);
     held[d] = !rc;
     count_status(HOLD, rc);
 }

@@ -122,10 +122,12 @@ void step_copy(const struct step *s)
     for ( unsigned int side = 0; side < 2; side++ )
     {
         requests[side] = (struct gnttab_copy){
-            .source.domid = domids[rd], .source.u.ref = refs[s->ref % NR_REFS],
+            .source.domid = domids[rd],
+            .source.u.ref = refs[s->ref % NR_REFS],
             .dest.domid = DOMID_SELF,
             .dest.u.gmfn = (side ? &patched : &stock)->gfn(domids[ld], s->place % NR_PAGES),
-            .len = 64, .flags = GNTCOPY_source_gref,
+            .len = 64,
+            .flags = GNTCOPY_source_gref,
         };
         if ( s->more & 1 )
         {

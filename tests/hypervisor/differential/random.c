@@ -18,8 +18,8 @@ static uint64_t next(uint64_t *state)
 void differ_steps(uint64_t seed, struct step *steps, size_t length)
 {
     static const uint8_t usual[] = {
-        GRANT, GRANT, GRANT, MAP, MAP, MAP, MAP, MAP, UNMAP, UNMAP, UNMAP, UNMAP, REVOKE,
-        BAD_HANDLE, COPY, REPLACE,
+        GRANT, GRANT, GRANT, MAP,   MAP,    MAP,        MAP,  MAP,
+        UNMAP, UNMAP, UNMAP, UNMAP, REVOKE, BAD_HANDLE, COPY, REPLACE,
     };
     const uint64_t world = next(&seed);
     const unsigned int mapper = world & 1, ref = world & 2 ? 2 : (world >> 8) % NR_REFS;

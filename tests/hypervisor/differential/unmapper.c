@@ -74,12 +74,24 @@ static unsigned int make_requests(const struct step *s, bool replace, union requ
         *ld = picked->mapper;
         switch ( s->flags % 8 )
         {
-        case 1: host = 0; break;
-        case 2: bus = 0; break;
-        case 3: host = bus = 0; break;
-        case 4: host = address_of(&stock, *ld, s->place, picked->flags); break;
-        case 5: bus += 4096; break;
-        case 6: host = pick_mapping(s->place, i)->host_addr; break;
+        case 1:
+            host = 0;
+            break;
+        case 2:
+            bus = 0;
+            break;
+        case 3:
+            host = bus = 0;
+            break;
+        case 4:
+            host = address_of(&stock, *ld, s->place, picked->flags);
+            break;
+        case 5:
+            bus += 4096;
+            break;
+        case 6:
+            host = pick_mapping(s->place, i)->host_addr;
+            break;
         }
         if ( replace )
             requests[n++].replace = (struct gnttab_unmap_and_replace){
@@ -89,7 +101,9 @@ static unsigned int make_requests(const struct step *s, bool replace, union requ
             };
         else
             requests[n++].unmap = (struct gnttab_unmap_grant_ref){
-                .host_addr = host, .dev_bus_addr = bus, .handle = picked->handle[1],
+                .host_addr = host,
+                .dev_bus_addr = bus,
+                .handle = picked->handle[1],
             };
     }
     return n;

@@ -81,8 +81,9 @@ void create(unsigned int domain)
         .vcpus = VCPUS,
         .max_version = domain_kinds[domain] == VERSION_1 ? 1 : 2,
         .grant_frames = GRANT_FRAMES,
-        .maptrack_frames = domain_kinds[domain] == MAPLESS ? 0
-                           : domain_kinds[domain] == FEW_HANDLES ? 1 : -1,
+        .maptrack_frames = domain_kinds[domain] == MAPLESS       ? 0
+                           : domain_kinds[domain] == FEW_HANDLES ? 1
+                                                                 : -1,
     };
 
     memset(nr_live[domain], 0, sizeof(nr_live[domain]));

@@ -47,7 +47,12 @@ void compare(void);
 /* Count the status of a step. */
 void count_status(enum step_kind kind, int status);
 /* Write requests and statuses to the trace. */
-#define trace(...) do { if ( differ_trace ) fprintf(differ_trace, __VA_ARGS__); } while (0)
+#define trace(...) \
+    do \
+    { \
+        if ( differ_trace ) \
+            fprintf(differ_trace, __VA_ARGS__); \
+    } while ( 0 )
 
 /* Reset both hypervisors; there are no domains yet. */
 void begin_world(const struct setting *setting, struct outcome *outcome);

@@ -46,20 +46,22 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 
     switch ( how )
     {
-    case 0: case 1:             /* insert random steps */
+    case 0:
+    case 1: /* insert random steps */
         if ( count + n > max_steps )
             n = max_steps - count;
         make_room(steps, count, at, n);
         differ_steps((uint64_t)seed << 32 | rand(), &steps[at], n);
         count += n;
         break;
-    case 2: case 3:             /* remove steps */
+    case 2:
+    case 3: /* remove steps */
         if ( n > count - at )
             n = count - at;
         memmove(&steps[at], &steps[at + n], (count - at - n) * STEP);
         count -= n;
         break;
-    case 4:                     /* copy steps to another position */
+    case 4: /* copy steps to another position */
         if ( n > count - at )
             n = count - at;
         if ( n > max_steps - count )
@@ -75,14 +77,14 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
             count += n;
         }
         break;
-    case 5:                     /* change the setting */
+    case 5: /* change the setting */
         data[0] = rand();
         break;
-    case 6:                     /* copy a field from another step */
+    case 6: /* copy a field from another step */
         n = rand() % STEP;
         ((uint8_t *)&steps[at])[n] = ((uint8_t *)&steps[rand() % count])[n];
         break;
-    case 7:                     /* randomise a field */
+    case 7: /* randomise a field */
         ((uint8_t *)&steps[at])[rand() % STEP] = rand();
         break;
     default:

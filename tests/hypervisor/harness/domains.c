@@ -3,14 +3,16 @@
 static struct {
     spinlock_t lock;
     struct domain *by_id[DOMID_FIRST_RESERVED];
-    struct domain *by_slot[MAX_DOMAINS];    /* the same domains, for for_each_domain() */
+    struct domain *by_slot[MAX_DOMAINS]; /* the same domains, for for_each_domain() */
     bool slot_used[MAX_DOMAINS];
     unsigned long alive;
-    struct domain *to_free;         /* to be freed after an RCU grace period */
+    struct domain *to_free; /* to be freed after an RCU grace period */
 } domains;
 
 /* Odd while the CPU is in the hypervisor and may use a domain. */
-static struct { _Alignas(64) unsigned long entered; } cpus[MAX_CPUS];
+static struct {
+    _Alignas(64) unsigned long entered;
+} cpus[MAX_CPUS];
 static unsigned int preempt_every;
 static __thread unsigned int preempt_left;
 static __thread unsigned long flushes;
@@ -18,8 +20,8 @@ static __thread unsigned int random_state;
 
 static struct domain *find_domain(domid_t domid)
 {
-    return domid < DOMID_FIRST_RESERVED
-           ? __atomic_load_n(&domains.by_id[domid], __ATOMIC_ACQUIRE) : NULL;
+    return domid < DOMID_FIRST_RESERVED ? __atomic_load_n(&domains.by_id[domid], __ATOMIC_ACQUIRE)
+                                        : NULL;
 }
 
 static struct domain *rcu_lock_domain_by_id(domid_t domid)

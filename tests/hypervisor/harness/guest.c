@@ -23,7 +23,8 @@ static long operate(unsigned int command, void *requests, unsigned int count)
     continuation.command = command;
     continuation.requests.p = requests;
     continuation.count = count;
-    do {
+    do
+    {
         continuation.pending = false;
         enter_hypervisor();
         rc = do_grant_table_op(continuation.command, continuation.requests, continuation.count);

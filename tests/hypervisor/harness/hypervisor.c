@@ -46,7 +46,10 @@ static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_ad
 #ifndef HANDLE_fast
 /* Stock asserts that the guest's address is aligned; patch 1 removes the assertions. */
 #undef ASSERT_UNREACHABLE
-#define ASSERT_UNREACHABLE() do { } while (0)
+#define ASSERT_UNREACHABLE() \
+    do \
+    { \
+    } while ( 0 )
 #endif
 #include "xen/pv-grant_table.c"
 #include "xen/hvm-grant_table.c"

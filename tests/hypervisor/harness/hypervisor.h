@@ -14,10 +14,10 @@
 #include <stdint.h>
 
 enum {
-    MAX_DOMAINS = 128,  /* alive at once */
-    MAX_CPUS = 8,       /* threads in the hypervisor at once */
-    RAM_PAGES = 64,     /* grantable pages of each domain */
-    L1_PAGES = 8,       /* L1 page tables of each PV domain, in which it maps grants */
+    MAX_DOMAINS = 128, /* alive at once */
+    MAX_CPUS = 8,      /* threads in the hypervisor at once */
+    RAM_PAGES = 64,    /* grantable pages of each domain */
+    L1_PAGES = 8,      /* L1 page tables of each PV domain, in which it maps grants */
     ENTRIES = L1_PAGES * 512,
 };
 
@@ -25,11 +25,11 @@ enum {
 #define LINEAR_BASE 0xffff880000000000ULL
 
 struct domain_config {
-    bool translated;            /* HVM or PVH: with a p2m, without PV page tables */
-    bool iommu;                 /* IOMMU in strict mode */
+    bool translated; /* HVM or PVH: with a p2m, without PV page tables */
+    bool iommu;      /* IOMMU in strict mode */
     unsigned int vcpus;
-    unsigned int max_version;   /* of its grant table */
-    int grant_frames;           /* limits; -1: Xen's defaults */
+    unsigned int max_version; /* of its grant table */
+    int grant_frames;         /* limits; -1: Xen's defaults */
     int maptrack_frames;
 };
 
@@ -37,8 +37,8 @@ struct domain_config {
 struct entry_state {
     uint32_t pin;
     uint16_t flags, status, domid;
-    uint16_t mapper;            /* domid of the active entry; 0 if there are no pins */
-    uint64_t frame;             /* frame of the active entry; 0 if there are no pins */
+    uint16_t mapper; /* domid of the active entry; 0 if there are no pins */
+    uint64_t frame;  /* frame of the active entry; 0 if there are no pins */
 };
 
 /* Reference and type counts of a page. */
@@ -51,24 +51,30 @@ struct domain_state {
     bool crashed, dying;
     unsigned int version, grant_frames, maptrack_frames, status_frames;
     unsigned int iommu_mappings;
-    unsigned long fast, slow;   /* live mappings as counted by the patched hypervisor; 0 on stock */
+    unsigned long fast, slow; /* live mappings as counted by the patched hypervisor; 0 on stock */
 };
 
 /* Totals over all domains. */
 struct machine_state {
-    unsigned long xen_pages;    /* pages allocated by Xen */
-    unsigned long domains;      /* not yet freed, including dying ones */
+    unsigned long xen_pages; /* pages allocated by Xen */
+    unsigned long domains;   /* not yet freed, including dying ones */
 };
 
 /* Kinds of Xen's locks. */
 enum lock_kind {
-    LOCK_ENTRY, LOCK_GRANTER_READ, LOCK_GRANTER_WRITE, LOCK_MAPPER_READ, LOCK_MAPPER_WRITE,
-    LOCK_FREE_LIST, LOCK_MAPTRACK, LOCK_OTHER, NR_LOCK_KINDS,
+    LOCK_ENTRY,
+    LOCK_GRANTER_READ,
+    LOCK_GRANTER_WRITE,
+    LOCK_MAPPER_READ,
+    LOCK_MAPPER_WRITE,
+    LOCK_FREE_LIST,
+    LOCK_MAPTRACK,
+    LOCK_OTHER,
+    NR_LOCK_KINDS,
 };
 
 /* Reports a memory range and its owner; @domid is -1 if it belongs to no domain. */
-typedef void (*memory_callback)(const char *what, int domid, const void *start,
-                                unsigned long size);
+typedef void (*memory_callback)(const char *what, int domid, const void *start, unsigned long size);
 
 struct hypervisor {
     const char *name;

@@ -94,7 +94,7 @@ static unsigned int read_iommu(unsigned int domid, unsigned int of, unsigned int
 struct tally {
     uint32_t pin;
     uint16_t mapper;
-    uint16_t refs, write_refs;      /* references and writable types of the page */
+    uint16_t refs, write_refs; /* references and writable types of the page */
 };
 
 static void tally_mapping(struct tally *tally, const struct domain *rd, const struct domain *ld,
@@ -173,7 +173,7 @@ static bool entries_consistent(struct domain *rd)
     if ( gt->version_changing )
         ok = report_mismatch("version_changing in table of version", rd, gt->gt_version, 1, 0);
 #endif
-    for_each_domain ( ld )
+    for_each_domain(ld)
         if ( ld->stage < FREEING )
             tally_maptrack(tallies, rd, ld);
 
@@ -205,7 +205,7 @@ static bool entries_consistent(struct domain *rd)
         if ( ref < nr && read_entry(rd->domain_id, ref, &state) )
         {
             unsigned int actual = (gt->gt_version == 1 ? state.flags : state.status) &
-                              (GTF_reading | GTF_writing);
+                                  (GTF_reading | GTF_writing);
             bool written = act->pin & (GNTPIN_hstw_mask | GNTPIN_devw_mask);
             unsigned int expected = (act->pin ? GTF_reading : 0) | (written ? GTF_writing : 0);
 
@@ -231,7 +231,7 @@ static bool counts_are_exact(void)
 
     if ( mappings_overwritten )
         return false;
-    for_each_domain ( d )
+    for_each_domain(d)
         if ( d->is_shutting_down || d->stage == RELEASING )
             return false;
     return true;
@@ -274,7 +274,7 @@ static bool host_mappings_consistent(struct domain *ld)
         if ( host )
             refs[2 * (mfn_x(mfn) - FIRST_MFN) + writable]++;
     }
-    for_each_domain ( rd )
+    for_each_domain(rd)
         for ( unsigned int ref = 0; ref < rd->grant_table->nr_grant_frames * SHGNT_PER_PAGE_V1;
               ref++ )
         {
@@ -299,7 +299,7 @@ static bool host_mappings_consistent(struct domain *ld)
     for ( unsigned int i = 0; i < 2 * GUEST_FRAMES; i++ )
         if ( refs[i] )
             ok = report_mismatch(i % 2 ? "surplus of writable host mappings of frame"
-                                : "surplus of read-only host mappings of frame",
+                                       : "surplus of read-only host mappings of frame",
                                  ld, i / 2, refs[i], 0);
     free(refs);
     return ok;
@@ -316,8 +316,7 @@ static bool bus_target_matches(struct domain *ld, dfn_t dfn, unsigned int flags,
 
     if ( entry->now.flags == permitted && entry->now.mfn == mfn_x(act->mfn) )
         return true;
-    return report_mismatch("target of bus frame", ld, dfn_x(dfn), entry->now.mfn,
-                           mfn_x(act->mfn));
+    return report_mismatch("target of bus frame", ld, dfn_x(dfn), entry->now.mfn, mfn_x(act->mfn));
 }
 
 /* Bus addresses and live mappings correspond one to one. */
@@ -338,7 +337,7 @@ static bool bus_addresses_consistent(struct domain *ld)
                                  &_active_entry(rd->grant_table, map->ref));
         nr++;
     }
-    for_each_domain ( rd )
+    for_each_domain(rd)
         for ( unsigned int ref = 0; ref < nr_active_entries(rd->grant_table); ref++ )
         {
             const struct active_grant_entry *act = &_active_entry(rd->grant_table, ref);
@@ -358,7 +357,10 @@ static bool bus_addresses_consistent(struct domain *ld)
     return ok;
 }
 #else
-static bool bus_addresses_consistent(struct domain *ld) { return true; }
+static bool bus_addresses_consistent(struct domain *ld)
+{
+    return true;
+}
 #endif
 
 static bool is_consistent(void)
@@ -369,10 +371,10 @@ static bool is_consistent(void)
     frame_refs = calloc(GUEST_FRAMES, sizeof(*frame_refs));
     frame_write_refs = calloc(GUEST_FRAMES, sizeof(*frame_write_refs));
     if ( counts_are_exact() )
-        for_each_domain ( d )
+        for_each_domain(d)
             ok &= entries_consistent(d);
     if ( counts_are_exact() )
-        for_each_domain ( d )
+        for_each_domain(d)
         {
             ok &= frames_consistent(d);
             if ( d->stage == ALIVE )
@@ -381,7 +383,7 @@ static bool is_consistent(void)
                 ok &= handles_consistent(d);
             }
         }
-    for_each_domain ( d )
+    for_each_domain(d)
         if ( d->bus && d->stage == ALIVE && !d->is_shutting_down )
             ok &= bus_addresses_consistent(d);
     free(frame_refs);

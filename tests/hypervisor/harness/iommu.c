@@ -13,7 +13,7 @@ struct bus_target {
 };
 
 struct bus_entry {
-    uint64_t dfn;                   /* 0: unused */
+    uint64_t dfn; /* 0: unused */
     struct bus_target now, cached;
 };
 
@@ -107,8 +107,9 @@ static void count_bus_target(struct domain *d, const struct bus_target *target, 
     else
         users->reading += by;
     d->iommu_mappings -= !!d->iommu[frame];
-    d->iommu[frame] = users->writing ? IOMMUF_readable | IOMMUF_writable
-                                       : users->reading ? IOMMUF_readable : 0;
+    d->iommu[frame] = users->writing   ? IOMMUF_readable | IOMMUF_writable
+                      : users->reading ? IOMMUF_readable
+                                       : 0;
     d->iommu_mappings += !!d->iommu[frame];
     d->bus->nr += by;
 }
@@ -128,7 +129,8 @@ static inline int iommu_map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bo
     if ( entry->cached.flags )
         crash_host("a bus address was used again before it was flushed", __FILE__, __LINE__);
     entry->now = (struct bus_target){
-        mfn_x(mfn), IOMMUF_readable | (writable ? IOMMUF_writable : 0),
+        mfn_x(mfn),
+        IOMMUF_readable | (writable ? IOMMUF_writable : 0),
     };
     count_bus_refs(&entry->now, 1);
     count_bus_target(d, &entry->now, 1);
@@ -260,7 +262,6 @@ static void destroy_bus(struct domain *d) {}
 static void set_bus_region(bool enabled) {}
 static inline void check_still_referenced(const struct page_info *page, unsigned long references,
                                           unsigned long types)
-{
-}
+{}
 
 #endif

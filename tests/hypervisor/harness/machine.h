@@ -3,6 +3,8 @@
  * tables, p2m and IOMMU.  Frame numbers are the same after each reset, so that two hypervisors can
  * be compared frame by frame after the same operations.
  */
+/* Not reformatted: most of it is one-line macros. */
+/* clang-format off */
 #ifndef MACHINE_H
 #define MACHINE_H
 

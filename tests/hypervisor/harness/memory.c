@@ -27,13 +27,13 @@ static struct {
     spinlock_t lock;
     unsigned int *free, nr_free, used;
     unsigned long allocated;
-    long allocations_left;          /* -1: unlimited */
+    long allocations_left; /* -1: unlimited */
 } xen_pages;
 
 static void *map_zeroes(size_t size)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
 
     if ( p == MAP_FAILED )
         crash_host("mmap failed", __FILE__, __LINE__);
@@ -141,7 +141,8 @@ static bool get_reference(struct page_info *page)
 {
     unsigned long count = __atomic_load_n(&page->count_info, __ATOMIC_RELAXED);
 
-    do {
+    do
+    {
         /* Not allocated, or the count would overflow. */
         if ( ((count + 2) & PGC_count_mask) <= 2 )
             return false;
@@ -184,7 +185,8 @@ static bool get_page_type(struct page_info *page, unsigned long type)
 {
     unsigned long was = __atomic_load_n(&page->u.inuse.type_info, __ATOMIC_RELAXED), is;
 
-    do {
+    do
+    {
         if ( !(was & PGT_count_mask) )
             is = type | 1;
         else if ( (was & PGT_type_mask) != type )

@@ -8,8 +8,7 @@ static void list_table_memory(memory_callback callback, unsigned int domid, stru
     callback("frame pointers", domid, gt->active, actives * sizeof(*gt->active));
     callback("frame pointers", domid, gt->shared_raw,
              nr_grant_frames(gt) * sizeof(*gt->shared_raw));
-    callback("frame pointers", domid, gt->maptrack,
-             nr_maptrack_frames(gt) * sizeof(*gt->maptrack));
+    callback("frame pointers", domid, gt->maptrack, nr_maptrack_frames(gt) * sizeof(*gt->maptrack));
     for ( unsigned int i = 0; i < actives; i++ )
         callback("active entries", domid, gt->active[i], PAGE_SIZE);
     for ( unsigned int i = 0; i < nr_grant_frames(gt); i++ )
@@ -27,7 +26,7 @@ static void list_memory(memory_callback callback)
 {
     struct domain *d;
 
-    for_each_domain ( d )
+    for_each_domain(d)
     {
         list_table_memory(callback, d->domain_id, d->grant_table);
         callback("domain", d->domain_id, d, sizeof(*d));

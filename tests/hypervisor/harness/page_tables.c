@@ -64,7 +64,7 @@ static void put_page_from_l1e(l1_pgentry_t l1e, struct domain *owner)
 /* p2m entries of a translated domain: frame and type. */
 #define p2m_entry(mfn, type) (mfn_x(mfn) << 8 | (type))
 #define p2m_mfn(entry) _mfn((entry) >> 8)
-#define p2m_type(entry) ((p2m_type_t)((entry) & 0xff))
+#define p2m_type(entry) ((p2m_type_t)(0xff & (entry)))
 #define P2M_ENTRIES (RAM_PAGES + ENTRIES)
 
 static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type)
@@ -81,8 +81,7 @@ static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type
     return entry ? p2m_mfn(entry) : INVALID_MFN;
 }
 
-static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order,
-                        p2m_type_t type)
+static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, p2m_type_t type)
 {
     uint64_t old;
 

@@ -2,6 +2,8 @@
  * Memory ordering, speculation barriers and locks, implemented as in Xen on x86, so that counts and
  * races are those of Xen; under ThreadSanitizer, with operations it understands.
  */
+/* Not reformatted: most of it is one-line macros. */
+/* clang-format off */
 #ifndef SYNC_H
 #define SYNC_H
 

@@ -2,6 +2,8 @@
  * Types, macros and functions that Xen's files get from their #include lines, which are removed.
  * Domains, memory and page tables are in the other files of this directory.
  */
+/* Not reformatted: most of it is one-line macros. */
+/* clang-format off */
 #ifndef XEN_H
 #define XEN_H
 

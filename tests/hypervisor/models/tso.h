@@ -5,6 +5,8 @@
  *
  * Define before including: CPUS, WORDS, and STORED(word, value), run when a store becomes visible.
  */
+/* Not reformatted: this is Promela, not C. */
+/* clang-format off */
 #define DEPTH 2 /* size of a buffer; a third store waits */
 
 byte memory[WORDS];

@@ -2,6 +2,8 @@
  * Environment of a driver's page table code: the frames that tables are allocated from, and one
  * domain. Functions behave as in Xen; a table queued for freeing is freed by the next flush.
  */
+/* Not reformatted: most of it is one-line macros. */
+/* clang-format off */
 #ifndef MACHINE_H
 #define MACHINE_H
 

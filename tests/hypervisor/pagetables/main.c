@@ -27,7 +27,7 @@ static bool no_memory;
 static unsigned long allocations;
 static unsigned int in_use, max_in_use, nr_queued;
 static struct page_info *queued[FRAMES];
-static unsigned int last_flush;     /* flags of the last IOTLB flush */
+static unsigned int last_flush; /* flags of the last IOTLB flush */
 
 static unsigned int random_below(unsigned int below)
 {
@@ -211,7 +211,8 @@ static void map_target(struct domain *d, struct target *target)
     {
         target->flags = IOMMUF_readable | (writable ? IOMMUF_writable : 0);
         BUG_ON(last_flush != (before ? IOMMU_FLUSHF_added | IOMMU_FLUSHF_modified
-                               : iommu_ops.flush_non_present ? IOMMU_FLUSHF_added : 0));
+                              : iommu_ops.flush_non_present ? IOMMU_FLUSHF_added
+                                                            : 0));
     }
     check_mapping(d, target);
 }
@@ -267,8 +268,8 @@ int main(int argc, char **argv)
         return 2;
     state = strtoull(argv[1], NULL, 0);
     batches = strtoul(argv[2], NULL, 0);
-    memory = mmap(NULL, 2 * FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memory = mmap(NULL, 2 * FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                  -1, 0);
     iommu_view = memory + FRAMES * PAGE_SIZE;
     begin_tables(&d);
     iommu_ops.flush_non_present = state & 1;
@@ -314,8 +315,9 @@ int main(int argc, char **argv)
             }
         while ( n-- )
         {
-            unsigned int index = pattern == ANY ? random_below(TARGETS)
-                                 : pattern == NEAR ? first++ % TARGETS : first % TARGETS;
+            unsigned int index = pattern == ANY    ? random_below(TARGETS)
+                                 : pattern == NEAR ? first++ % TARGETS
+                                                   : first % TARGETS;
             struct target *target = &targets[index];
 
             if ( !transient )

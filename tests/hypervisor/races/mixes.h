@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* clang-format off */
 enum operation {
     /* by any vCPU of a domain */
     MAP, UNMAP, INVALID_UNMAP, COPY, GROW,
@@ -13,27 +14,29 @@ enum operation {
     CREATE, /* follows DESTROY */
     NR_OPERATIONS
 };
+/* clang-format on */
 
 static const char *const operation_names[NR_OPERATIONS] = {
-    "map", "unmap", "invalid-unmap", "copy", "grow", "grant", "revoke", "version", "swap",
-    "destroy", "create",
+    "map",    "unmap",   "invalid-unmap", "copy",    "grow",   "grant",
+    "revoke", "version", "swap",          "destroy", "create",
 };
 
 enum { MAX_BATCH = 8 };
 
 struct mix {
     const char *name;
-    bool translated;            /* domain 1 is translated */
-    bool iommu;                 /* strict mode for domain 0 */
-    bool bus;                   /* with bus addresses of mappings */
-    bool fast;                  /* gnttab=fast-maptrack */
-    int maptrack_frames;        /* limit of each domain; -1: Xen's default */
-    unsigned int first, refs;   /* range of refs[] in use: the fewer, the more contention */
-    unsigned int batch;         /* maximum number of requests per hypercall */
-    unsigned int preempt;       /* how many preemption checks until one is positive; 0: never */
+    bool translated;          /* domain 1 is translated */
+    bool iommu;               /* strict mode for domain 0 */
+    bool bus;                 /* with bus addresses of mappings */
+    bool fast;                /* gnttab=fast-maptrack */
+    int maptrack_frames;      /* limit of each domain; -1: Xen's default */
+    unsigned int first, refs; /* range of refs[] in use: the fewer, the more contention */
+    unsigned int batch;       /* maximum number of requests per hypercall */
+    unsigned int preempt;     /* how many preemption checks until one is positive; 0: never */
     unsigned int weights[NR_OPERATIONS];
 };
 
+/* clang-format off */
 static const struct mix mixes[] = {
     /* All requests are valid, so no unmap may be refused. */
     { "valid", false, false, false, true, -1, 0, 6, 4, 0,
@@ -66,6 +69,7 @@ static const struct mix mixes[] = {
       { [MAP] = 160, [UNMAP] = 140, [INVALID_UNMAP] = 20, [COPY] = 8, [GROW] = 4, [GRANT] = 60,
         [VERSION] = 8, [DESTROY] = 2 } },
 };
+/* clang-format on */
 
 static const struct mix *mix_named(const char *name)
 {

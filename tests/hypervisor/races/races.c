@@ -29,7 +29,11 @@
 extern const struct hypervisor SIDE;
 
 enum {
-    THREADS = 4, DOMAINS = THREADS, MAPPINGS = 48, PAGES = 6, GRANT_FRAMES = 3,
+    THREADS = 4,
+    DOMAINS = THREADS,
+    MAPPINGS = 48,
+    PAGES = 6,
+    GRANT_FRAMES = 3,
     /* Operations of a thread between two consistency checks. */
     ROUND = 1000,
 };
@@ -49,7 +53,9 @@ static struct mapping {
 } mappings[DOMAINS][MAPPINGS];
 
 /* The domain each thread acts for, plus 1; destruction of a domain waits for these threads. */
-static struct { _Alignas(64) atomic_uint domain; } running[THREADS];
+static struct {
+    _Alignas(64) atomic_uint domain;
+} running[THREADS];
 static atomic_bool paused[DOMAINS];
 
 static const struct mix *mix;
@@ -160,15 +166,24 @@ static void administer(enum operation what)
         return;
     switch ( what )
     {
-    case GRANT: revoke(self, true); break;
-    case REVOKE: revoke(self, false); break;
-    case VERSION: version(self); break;
-    case SWAP: swap(self); break;
+    case GRANT:
+        revoke(self, true);
+        break;
+    case REVOKE:
+        revoke(self, false);
+        break;
+    case VERSION:
+        version(self);
+        break;
+    case SWAP:
+        swap(self);
+        break;
     case DESTROY:
         leave();
         destroy(self);
         return;
-    default: break;
+    default:
+        break;
     }
     leave();
 }
@@ -192,12 +207,23 @@ static void do_operation(void)
         return;
     switch ( what )
     {
-    case MAP: map(domain); break;
-    case UNMAP: unmap(domain); break;
-    case INVALID_UNMAP: unmap_invalid(domain); break;
-    case COPY: copy(domain); break;
-    case GROW: grow(domain); break;
-    default: break;
+    case MAP:
+        map(domain);
+        break;
+    case UNMAP:
+        unmap(domain);
+        break;
+    case INVALID_UNMAP:
+        unmap_invalid(domain);
+        break;
+    case COPY:
+        copy(domain);
+        break;
+    case GROW:
+        grow(domain);
+        break;
+    default:
+        break;
     }
     leave();
 }

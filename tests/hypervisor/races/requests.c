@@ -22,9 +22,14 @@ static uint32_t some_ref(void)
 static unsigned int some_flags(unsigned int domain)
 {
     static const unsigned int usual[] = {
-        GNTMAP_host_map, GNTMAP_host_map, GNTMAP_host_map | GNTMAP_readonly, GNTMAP_host_map,
-        GNTMAP_host_map | GNTMAP_contains_pte, GNTMAP_device_map,
-        GNTMAP_host_map | GNTMAP_device_map, GNTMAP_device_map | GNTMAP_readonly,
+        GNTMAP_host_map,
+        GNTMAP_host_map,
+        GNTMAP_host_map | GNTMAP_readonly,
+        GNTMAP_host_map,
+        GNTMAP_host_map | GNTMAP_contains_pte,
+        GNTMAP_device_map,
+        GNTMAP_host_map | GNTMAP_device_map,
+        GNTMAP_device_map | GNTMAP_readonly,
     };
 
     return usual[random_below(mix->translated && domain == 1 ? 4 : 8)];
@@ -112,8 +117,8 @@ static void unmap_invalid(unsigned int ld)
     unsigned int at = random_below(MAPPINGS), flags = load_relaxed(mappings[ld][at].flags);
     unsigned int of = random_below(4) ? ld : random_below(DOMAINS);
 
-    request.handle =
-        load_relaxed(mappings[of][random_below(4) ? at : random_below(MAPPINGS)].handle);
+    request.handle = load_relaxed(
+        mappings[of][random_below(4) ? at : random_below(MAPPINGS)].handle);
     if ( !random_below(3) )
         request.handle = 0x80000000U | domids[random_below(DOMAINS)] << 16 | some_ref();
     if ( random_below(4) )
@@ -127,11 +132,15 @@ static void unmap_invalid(unsigned int ld)
 static void copy(unsigned int ld)
 {
     struct gnttab_copy request = {
-        .source.domid = domids[random_below(DOMAINS)], .source.u.ref = some_ref(),
-        .dest.domid = DOMID_SELF, .dest.u.gmfn = SIDE.gfn(domids[ld], random_below(PAGES)),
+        .source.domid = domids[random_below(DOMAINS)],
+        .source.u.ref = some_ref(),
+        .dest.domid = DOMID_SELF,
+        .dest.u.gmfn = SIDE.gfn(domids[ld], random_below(PAGES)),
         /* Each thread copies its own part of a page, as guests' own races are not tested. */
-        .source.offset = self * 256, .dest.offset = self * 256,
-        .len = 64, .flags = GNTCOPY_source_gref,
+        .source.offset = self * 256,
+        .dest.offset = self * 256,
+        .len = 64,
+        .flags = GNTCOPY_source_gref,
     };
 
     if ( random_below(2) )
@@ -150,7 +159,9 @@ static void grow(unsigned int d)
 {
     xen_pfn_t pfns[GRANT_FRAMES];
     struct gnttab_setup_table request = {
-        .dom = DOMID_SELF, .nr_frames = 1 + random_below(GRANT_FRAMES), .frame_list = { pfns },
+        .dom = DOMID_SELF,
+        .nr_frames = 1 + random_below(GRANT_FRAMES),
+        .frame_list = { pfns },
     };
 
     SIDE.operate(GNTTABOP_setup_table, &request, 1);
@@ -167,7 +178,8 @@ static void version(unsigned int d)
 static void swap(unsigned int d)
 {
     struct gnttab_swap_grant_ref request = {
-        .ref_a = some_ref(), .ref_b = some_ref(),
+        .ref_a = some_ref(),
+        .ref_b = some_ref(),
     };
 
     SIDE.operate(GNTTABOP_swap_grant_ref, &request, 1);

@@ -12,10 +12,10 @@ from nvme_traffic import DISK, DmaTrace, controller_name, direct_io, wait_for_di
 
 from xengt.bench.granters.guest import GuestGranter
 from xenlib_cffi.gnttab import GrantMapper
-from xenlib_cffi.library import Pages
+from xenlib_cffi.library import PAGE_SIZE, Pages
 
 PAGES = 64
-LENGTH = PAGES * Pages.SIZE
+LENGTH = PAGES * PAGE_SIZE
 
 
 def parts(pages: Pages) -> list[memoryview]:
@@ -28,7 +28,7 @@ def content(pages: Pages) -> bytes:
 
 def fill(pages: Pages, data: bytes) -> None:
     for index, part in enumerate(parts(pages)):
-        part[:] = data[index * Pages.SIZE : (index + 1) * Pages.SIZE]
+        part[:] = data[index * PAGE_SIZE : (index + 1) * PAGE_SIZE]
 
 
 def write_and_read(disk: int, references: Sequence[tuple[int, int]]) -> dict:

@@ -172,7 +172,7 @@ def test_errors_contain_xens_status(call, empty, domid, gref, status):
     with pytest.raises(GrantError) as refused:
         call.map_device([(domid, gref)])
     assert refused.value.status == status
-    assert status.word in str(refused.value)
+    assert status.text in str(refused.value)
     assert f"reference {gref} of domain {domid}" in str(refused.value)
 
 

@@ -38,7 +38,7 @@ def test_nothing_is_mapped_afterwards(engine, empty, memory):
 
 def test_a_page_with_wrong_content_is_an_error(empty):
     wrong = [*empty[:5], empty[5]._replace(pattern=1), *empty[6:]]
-    with pytest.raises(GrantError, match="not the page granted") as found:
+    with pytest.raises(GrantError, match="does not hold the pattern") as found:
         Loop(LoopEngine.GNTDEV, [ThreadShare(0, wrong)], batch=4, rounds=50).run()
     assert (found.value.domid, found.value.gref) == empty[5][:2]
 

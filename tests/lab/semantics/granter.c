@@ -41,7 +41,7 @@ struct granter *granter_make(const char *name, unsigned int frames, unsigned int
         xc_domain_populate_physmap_exact(xch, granter->domid, pages, 0, 0, granter->mfns))
         err(3, "cannot allocate %u pages for granter %s", pages, name);
     content = xenforeignmemory_map(memory, granter->domid, PROT_READ | PROT_WRITE, pages,
-                                        granter->mfns, NULL);
+                                   granter->mfns, NULL);
     if (!content)
         err(3, "cannot map the pages of granter %s", name);
     for (unsigned int i = 0; i < pages; i++)
@@ -111,12 +111,11 @@ void granter_destroy(struct granter *granter)
 
 const char *granter_state(const struct granter *granter, double seconds)
 {
-    const struct timespec step = {.tv_nsec = 20 * 1000 * 1000};
+    const struct timespec step = { .tv_nsec = 20 * 1000 * 1000 };
     xc_domaininfo_t info;
 
     for (;; seconds -= 0.02) {
-        if (xc_domain_getinfo_single(xch, granter->domid, &info) ||
-            memcmp(info.handle, "xengt", 5))
+        if (xc_domain_getinfo_single(xch, granter->domid, &info) || memcmp(info.handle, "xengt", 5))
             return "gone";
         if (seconds <= 0)
             return info.flags & XEN_DOMINF_dying ? "dying" : "alive";

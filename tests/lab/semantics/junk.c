@@ -58,8 +58,9 @@ int main(int argc, char **argv)
     granter = granter_make("own", 1, 1);
     granter_permit(granter, GREF, 0, false, 0);
     for (int i = 0; i < 2; i++)
-        own[i] = (gnttab_map_grant_ref_t){
-            .flags = GNTMAP_device_map, .ref = GREF, .dom = (domid_t)granter->domid};
+        own[i] = (gnttab_map_grant_ref_t){ .flags = GNTMAP_device_map,
+                                           .ref = GREF,
+                                           .dom = (domid_t)granter->domid };
     if (grant_op(GNTTABOP_map_grant_ref, own, sizeof(own[0]), 2) || own[0].status || own[1].status)
         errx(3, "cannot map this program's own page");
     flags = granter_flags(granter, GREF);
@@ -82,8 +83,8 @@ int main(int argc, char **argv)
     if (granter_flags(granter, GREF) != flags)
         errx(3, "the marks of this program's own mappings have changed");
     for (int i = 0; i < 2; i++)
-        ops[i] = (gnttab_unmap_grant_ref_t){
-            .handle = own[i].handle, .dev_bus_addr = own[i].dev_bus_addr};
+        ops[i] = (gnttab_unmap_grant_ref_t){ .handle = own[i].handle,
+                                             .dev_bus_addr = own[i].dev_bus_addr };
     if (grant_op(GNTTABOP_unmap_grant_ref, ops, sizeof(ops[0]), 2) || ops[0].status ||
         ops[1].status)
         errx(3, "cannot unmap this program's own mappings");

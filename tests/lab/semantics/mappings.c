@@ -19,8 +19,8 @@ struct mapping *mapping_named(const char *name)
     errx(2, "unknown mapping %s", name);
 }
 
-int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint32_t flags,
-                 int slot, struct mapping **made)
+int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint32_t flags, int slot,
+                 struct mapping **made)
 {
     gnttab_map_grant_ref_t op = {
         .host_addr = slot == NO_SLOT ? 0 : slot_address((unsigned int)slot),
@@ -102,8 +102,8 @@ static struct unmapping whole(struct mapping *mapping)
     return (struct unmapping){
         .mapping = mapping,
         .handle = mapping->handle,
-        .host_addr =
-            mapping->flags & GNTMAP_host_map ? slot_address((unsigned int)mapping->slot) : 0,
+        .host_addr = mapping->flags & GNTMAP_host_map ? slot_address((unsigned int)mapping->slot)
+                                                      : 0,
         .dev_bus_addr = mapping->flags & GNTMAP_device_map ? mapping->bus_addr : 0,
     };
 }

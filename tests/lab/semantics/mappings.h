@@ -27,8 +27,8 @@ struct unmapping {
 struct mapping *mapping_named(const char *name);
 
 /* Maps a reference; returns the status, and sets `made` to the mapping, or to NULL on failure. */
-int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint32_t flags,
-                 int slot, struct mapping **made);
+int mapping_make(const char *name, struct granter *granter, uint32_t gref, uint32_t flags, int slot,
+                 struct mapping **made);
 
 /* Executes all unmaps in one hypercall and stores their statuses. */
 void mappings_end(const struct unmapping *unmaps, unsigned int count, int *statuses);

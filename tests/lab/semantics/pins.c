@@ -12,7 +12,7 @@
 static char *debug_key_output(void)
 {
     static char text[1 << 20];
-    const struct timespec step = {.tv_nsec = 5 * 1000 * 1000};
+    const struct timespec step = { .tv_nsec = 5 * 1000 * 1000 };
     unsigned int length = sizeof(text) - 1;
 
     if (xc_readconsolering(xch, text, &length, 1, 0, NULL) || xc_send_debug_keys(xch, "g"))
@@ -51,6 +51,7 @@ void pins_print(void)
             granter = of_domain(domid);
         else if (granter && sscanf(line, "[0x%x] %u 0x%*x 0x%x %*u 0x%*x 0x%x", &gref, &mapper,
                                    &pin, &flags) == 4)
-            printf("  %s %u mapper %u pin %08x flags %x\n", granter->name, gref, mapper, pin, flags);
+            printf("  %s %u mapper %u pin %08x flags %x\n", granter->name, gref, mapper, pin,
+                   flags);
     }
 }

@@ -27,7 +27,7 @@ static atomic_bool over;
 
 static int16_t unmap(uint32_t handle, uint64_t bus_addr)
 {
-    gnttab_unmap_grant_ref_t op = {.handle = handle, .dev_bus_addr = bus_addr, .status = 1};
+    gnttab_unmap_grant_ref_t op = { .handle = handle, .dev_bus_addr = bus_addr, .status = 1 };
 
     if (grant_op(GNTTABOP_unmap_grant_ref, &op, sizeof(op), 1))
         err(3, "GNTTABOP_unmap_grant_ref");
@@ -75,7 +75,9 @@ int main(int argc, char **argv)
     unsigned int mappers, guessers, remaining = 0;
     pthread_t threads[THREADS];
 
-    if (argc != 4 || (mappers = (unsigned int)atoi(argv[1])) + (guessers = (unsigned int)atoi(argv[2])) > THREADS)
+    if (argc != 4 ||
+        (mappers = (unsigned int)atoi(argv[1])) + (guessers = (unsigned int)atoi(argv[2])) >
+            THREADS)
         errx(2, "usage: race MAPPERS GUESSERS ROUNDS");
     rounds = strtoul(argv[3], NULL, 0);
     open_libraries();

@@ -45,10 +45,14 @@ static uint32_t map_flags(const char *letters)
         char letter;
         uint32_t flag;
     } known[] = {
-        {'d', GNTMAP_device_map},        {'h', GNTMAP_host_map},
-        {'r', GNTMAP_readonly},          {'a', GNTMAP_application_map},
-        {'0', 1u << _GNTMAP_guest_avail0}, {'1', 2u << _GNTMAP_guest_avail0},
-        {'2', 4u << _GNTMAP_guest_avail0}, {'-', 0},
+        { 'd', GNTMAP_device_map },
+        { 'h', GNTMAP_host_map },
+        { 'r', GNTMAP_readonly },
+        { 'a', GNTMAP_application_map },
+        { '0', 1u << _GNTMAP_guest_avail0 },
+        { '1', 2u << _GNTMAP_guest_avail0 },
+        { '2', 4u << _GNTMAP_guest_avail0 },
+        { '-', 0 },
     };
     uint32_t flags = 0;
 
@@ -138,8 +142,7 @@ static void repeat(char **word, const char *line)
 
     for (unsigned int i = 0; i < count; i++) {
         struct mapping *made;
-        int status =
-            mapping_make(word[1], granter, gref, map_flags(word[5]), NO_SLOT, &made);
+        int status = mapping_make(word[1], granter, gref, map_flags(word[5]), NO_SLOT, &made);
 
         if (!made) {
             last = status;
@@ -156,8 +159,8 @@ static void copy(char **word, const char *line)
 {
     const struct granter *from = granter_named(word[1]), *to = granter_named(word[3]);
     gnttab_copy_t op = {
-        .source = {.u.ref = (uint32_t)atoi(word[2]), .domid = (domid_t)from->domid},
-        .dest = {.u.ref = (uint32_t)atoi(word[4]), .domid = (domid_t)to->domid},
+        .source = { .u.ref = (uint32_t)atoi(word[2]), .domid = (domid_t)from->domid },
+        .dest = { .u.ref = (uint32_t)atoi(word[4]), .domid = (domid_t)to->domid },
         .len = (uint16_t)atoi(word[5]),
         .flags = GNTCOPY_source_gref | GNTCOPY_dest_gref,
     };
@@ -214,7 +217,8 @@ static void run(char **word, int words, const char *line)
     else if (is_command(word, words, "commit", 0))
         run_queue();
     else if (is_command(word, words, "replace", 2))
-        printf("%s = %d\n", line, mapping_replace(mapping_named(word[1]), (unsigned int)atoi(word[2])));
+        printf("%s = %d\n", line,
+               mapping_replace(mapping_named(word[1]), (unsigned int)atoi(word[2])));
     else if (is_command(word, words, "copy", 5))
         copy(word, line);
     else if (is_command(word, words, "flush", 1))

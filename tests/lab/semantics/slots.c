@@ -15,7 +15,8 @@ static struct granter *parked;
 
 static void make_arena(void)
 {
-    char *area = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *area = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                      0);
 
     if (area == MAP_FAILED || (file = memfd_create("slot_access", 0)) < 0 || ftruncate(file, PAGE))
         err(3, "cannot reserve address space for host mappings");
@@ -37,8 +38,8 @@ void slot_make(unsigned int slot, unsigned long page)
      * Read-only for Linux, so that a write to a page that Xen mapped read-only fails with an error
      * instead of faulting forever.
      */
-    if (xenforeignmemory_map2(memory, parked->domid, address, PROT_READ, MAP_FIXED, 1,
-                              parked->mfns, NULL) != address)
+    if (xenforeignmemory_map2(memory, parked->domid, address, PROT_READ, MAP_FIXED, 1, parked->mfns,
+                              NULL) != address)
         err(3, "cannot create slot %u at %p", slot, (void *)address);
     addresses[slot] = (uintptr_t)address;
 }

@@ -162,7 +162,7 @@ def test_privileges_depend_on_access_to_the_devices(dom0, monkeypatch):
 
 def test_missing_libraries_come_with_a_remedy(dom0, monkeypatch):
     def refuse():
-        raise MissingLibraryError("Xen's C libraries cannot be used: no _xen; on Debian: apt")
+        raise MissingLibraryError("Xen's C libraries cannot be used: no _xen", "on Debian: apt")
 
     monkeypatch.setattr(linux, "load", refuse)
     check = found(dom0)["libraries"]

@@ -1,4 +1,4 @@
-"""How the extensions build: what is left out where Xen's headers are not, and what is not."""
+"""The build of the extension modules, with and without Xen's headers."""
 
 import os
 import shutil
@@ -14,13 +14,13 @@ from xenlib_cffi.library import PAGE_SIZE
 
 ROOT = Path(__file__).parents[3]
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
-# Finds no header of Xen's, as a compiler where libxen-dev is not installed.
-WITHOUT_XEN = """#!/bin/sh
-for word; do
-    case $word in
+# A compiler that finds no header of Xen, as if libxen-dev were not installed.
+COMPILER_WITHOUT_XEN = """#!/bin/sh
+for argument; do
+    case $argument in
     */headers.c)
-        if grep -q '<xen' "$word"; then
-            echo "$word: fatal error: xenctrl.h: No such file or directory" >&2
+        if grep -q '<xen' "$argument"; then
+            echo "$argument: fatal error: xenctrl.h: No such file or directory" >&2
             exit 1
         fi ;;
     esac
@@ -31,7 +31,7 @@ exec cc "$@"
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of what a build reads."""
+    """A copy of the files that a build reads."""
     copy = tmp_path / "tree"
     for package in ("xengt", "xenlib_cffi"):
         built = shutil.ignore_patterns("*.so", "__pycache__")
@@ -56,13 +56,13 @@ def build(tree, **environment):
     return done, list(wheels.glob("*.whl"))
 
 
-def test_without_xens_headers_the_histogram_still_builds(tree, tmp_path):
+def test_without_headers_of_xen_only_the_histogram_is_built(tree, tmp_path):
     compiler = tmp_path / "cc"
-    compiler.write_text(WITHOUT_XEN, encoding="utf-8")
+    compiler.write_text(COMPILER_WITHOUT_XEN, encoding="utf-8")
     compiler.chmod(0o755)
     done, [wheel] = build(tree, CC=str(compiler))
     assert done.returncode == 0, done.stderr
-    assert "xenlib_cffi._xen is left out" in done.stdout + done.stderr
+    assert "xenlib_cffi._xen is left out, because not all" in done.stdout + done.stderr
     assert "package libxen-dev" in done.stdout + done.stderr
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -81,7 +81,7 @@ def test_without_xens_headers_the_histogram_still_builds(tree, tmp_path):
     assert used.stdout == "7\n"
 
 
-def test_a_declaration_that_disagrees_with_its_header_stops_the_build(tree):
+def test_a_declaration_that_contradicts_its_header_fails_the_build(tree):
     declarations = tree / "xenlib_cffi" / "decl" / "histogram.h"
     good = declarations.read_text(encoding="utf-8")
     wrong = good.replace("struct histogram *histogram_new(", "char *histogram_new(")
@@ -93,7 +93,7 @@ def test_a_declaration_that_disagrees_with_its_header_stops_the_build(tree):
     assert wheels == []
 
 
-def test_nothing_is_built_that_is_only_read_by_the_compiler(tree):
+def test_a_wheel_has_no_files_that_only_the_compiler_reads(tree):
     done, [wheel] = build(tree)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(wheel) as archive:
@@ -105,4 +105,4 @@ def test_nothing_is_built_that_is_only_read_by_the_compiler(tree):
 
 def test_python_and_c_have_the_same_page_size():
     header = (ROOT / "xenlib_cffi" / "csrc" / "page.h").read_text(encoding="utf-8")
-    assert f"#define PAGE_BYTES {PAGE_SIZE}u\n" in header
+    assert f"#define XENLIB_PAGE_SIZE {PAGE_SIZE}\n" in header

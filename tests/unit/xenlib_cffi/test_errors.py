@@ -1,4 +1,4 @@
-"""Errors in Xen's words: every status of the header, and what an error's sentence holds."""
+"""The exceptions of the bindings and of xengt, and the texts of Xen's statuses."""
 
 import errno
 import re
@@ -6,7 +6,14 @@ import re
 import pytest
 
 from xengt.errors import Exit, FailedError, UnmetError, XengtError
-from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_word
+from xenlib_cffi.errors import (
+    BindingError,
+    GrantError,
+    GrantStatus,
+    MissingLibraryError,
+    XenLibraryError,
+    status_text,
+)
 from xenlib_cffi.library import load
 
 
@@ -15,25 +22,25 @@ def header_statuses():
     return {name: getattr(lib, name) for name in dir(lib) if name.startswith("GNTST_")}
 
 
-def test_every_status_is_the_headers():
-    ours = {f"GNTST_{status.name.lower()}": int(status) for status in GrantStatus}
-    assert ours == header_statuses()
+def test_statuses_equal_those_of_the_header():
+    statuses = {f"GNTST_{status.name.lower()}": int(status) for status in GrantStatus}
+    assert statuses == header_statuses()
 
 
 @pytest.mark.parametrize("status", list(GrantStatus))
-def test_every_status_has_a_word(status):
-    name, meaning = status_word(int(status)).split(": ")
+def test_every_status_has_a_text(status):
+    name, meaning = status_text(int(status)).split(": ")
     assert header_statuses()[name] == status
     assert re.fullmatch(r"[a-z].{8,}[^.]", meaning)
 
 
-def test_words_differ():
-    assert len({status.word for status in GrantStatus}) == len(GrantStatus)
+def test_status_texts_differ():
+    assert len({status.text for status in GrantStatus}) == len(GrantStatus)
 
 
 @pytest.mark.parametrize("status", [1, -14, -1000])
-def test_a_status_no_header_names_is_told_as_a_number(status):
-    assert status_word(status) == f"status {status}, which xen/grant_table.h does not name"
+def test_an_unknown_status_is_reported_as_a_number(status):
+    assert status_text(status) == f"unknown status {status} (not in xen/grant_table.h)"
 
 
 def test_a_library_error_names_call_subject_and_errno():
@@ -47,23 +54,48 @@ def test_a_library_error_names_call_subject_and_errno():
     )
 
 
-def test_a_library_error_says_what_the_library_said():
+def test_a_library_error_contains_the_message_of_the_library():
     error = XenLibraryError("xencall_open", "/dev/xen/privcmd", errno.ENOENT, "xencall: no driver")
-    assert str(error).endswith("directory (the library says: xencall: no driver)")
+    assert str(error).endswith("directory (message of the library: xencall: no driver)")
 
 
-def test_an_errno_without_a_name_is_told_as_a_number():
+def test_an_unknown_errno_is_reported_as_a_number():
     assert str(XenLibraryError("a", "b", 4095)) == "a on b: 4095, Unknown error 4095"
 
 
 def test_a_grant_error_names_operation_reference_and_domain():
-    error = GrantError("GNTTABOP_map_grant_ref", 7, 8, status_word(-3), -3)
+    error = GrantError("GNTTABOP_map_grant_ref", 7, 8, status_text(-3), -3)
     assert str(error) == (
-        "GNTTABOP_map_grant_ref of reference 8 of domain 7: "
+        "GNTTABOP_map_grant_ref on reference 8 of domain 7: "
         "GNTST_bad_gntref: unrecognised or inappropriate grant reference"
     )
     assert (error.domid, error.gref, error.status) == (7, 8, GrantStatus.BAD_GNTREF)
     assert GrantError("a", 1, 2, "changed").status is None
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (MissingLibraryError("no library", "install it"), "install it"),
+        (MissingLibraryError(), ""),
+        (XenLibraryError("xencall_open", "/dev/xen/privcmd", errno.EACCES), "run it as root"),
+        (XenLibraryError("xc_version", "the hypervisor", errno.EPERM), "run it as root"),
+        (
+            XenLibraryError("xengnttab_open", "/dev/xen/gntdev", errno.ENOENT),
+            "load the driver: modprobe xen-gntdev",
+        ),
+        (XenLibraryError("xenhypfs_read", "/params/nothing", errno.ENOENT), ""),
+        (GrantError("a", 1, 2, "changed"), ""),
+        (GrantError("a", 1, 2, "full", GrantStatus.NO_SPACE), "gnttab_max_maptrack_frames"),
+        (GrantError("a", 1, 2, "unknown", -1000), ""),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_every_error_of_the_bindings_has_a_remedy_that_may_be_empty(error, remedy):
+    with pytest.raises(BindingError) as caught:
+        raise error
+    assert remedy in caught.value.remedy
+    assert bool(remedy) == bool(caught.value.remedy)
 
 
 def test_exit_codes_are_the_documented_ones():
@@ -74,7 +106,7 @@ def test_exit_codes_are_the_documented_ones():
     assert FailedError("a").exit_code == 3
 
 
-def test_an_error_keeps_what_and_remedy_apart():
+def test_an_error_has_what_and_remedy_separately():
     error: XengtError = UnmetError("it is missing", "install it")
     assert (str(error), error.what, error.remedy) == (
         "it is missing",

@@ -1,4 +1,4 @@
-"""The libraries' handles: without Xen, and grants by hypercall over a table of our own."""
+"""The handles of the libraries: without Xen, and with the fake grant table."""
 
 import errno
 import sys
@@ -16,7 +16,7 @@ from xenlib_cffi.gnttab import GrantMapper, GrantShare
 from xenlib_cffi.hypfs import HypFs
 from xenlib_cffi.loop import Loop, LoopEngine, ThreadShare
 
-OPENING = [
+HANDLES = [
     (Call, "xencall_open", "/dev/xen/privcmd"),
     (Ctrl, "xc_interface_open", "/dev/xen/privcmd"),
     (EventChannels, "xenevtchn_open", "/dev/xen/evtchn"),
@@ -25,40 +25,41 @@ OPENING = [
     (GrantShare, "xengntshr_open", "/dev/xen/gntalloc"),
     (HypFs, "xenhypfs_open", "hypfs"),
 ]
-CLASSES = [row[0] for row in OPENING]
+CLASSES = [row[0] for row in HANDLES]
 
-HAND_OVER = """
+IMPORTS = """
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.errors import GrantError, XenLibraryError
 """
 
 
 @pytest.mark.skipif(Path("/dev/xen").exists(), reason="this machine runs on Xen")
-@pytest.mark.parametrize(("opened", "call", "device"), OPENING, ids=str)
-def test_without_xen_the_error_names_call_and_device(opened, call, device, capfd):
+@pytest.mark.parametrize(("handle_class", "call", "device"), HANDLES, ids=str)
+def test_without_xen_the_error_names_call_and_device(handle_class, call, device, capfd):
     with pytest.raises(XenLibraryError) as error:
-        opened()
+        handle_class()
     assert (error.value.call, error.value.subject) == (call, device)
     assert error.value.errno in {errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EACCES}
     assert str(error.value).startswith(f"{call} on {device}: {errno.errorcode[error.value.errno]},")
-    # What the library says is in the error, and not beside it.
+    # The message of the library is in the exception and not on stderr.
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("opened", CLASSES)
-def test_without_the_extension_every_handle_says_what_to_install(opened, monkeypatch):
+@pytest.mark.parametrize("handle_class", CLASSES)
+def test_without_the_extension_every_handle_reports_what_to_install(handle_class, monkeypatch):
     monkeypatch.setitem(sys.modules, "xenlib_cffi._xen", None)
-    with pytest.raises(MissingLibraryError, match="apt install libxen-dev"):
-        opened()
+    with pytest.raises(MissingLibraryError) as error:
+        handle_class()
+    assert "apt install libxen-dev" in error.value.remedy
 
 
-def test_without_the_extension_the_loop_says_what_to_install(monkeypatch):
+def test_without_the_extension_the_loop_reports_the_missing_module(monkeypatch):
     monkeypatch.setitem(sys.modules, "xenlib_cffi._xen", None)
     with pytest.raises(MissingLibraryError, match=r"Xen's C libraries cannot be used: .*_xen"):
         Loop(LoopEngine.HYPERCALL, [ThreadShare(0, [(7, 8, 0)])], batch=1)
 
 
-def test_a_failure_says_what_the_library_logged_and_forgets_it():
+def test_a_failure_has_the_errno_of_the_call_or_eio():
     ffi, lib = library.load()
     handle = object.__new__(Call)
     handle.ffi, handle.lib = ffi, lib
@@ -70,7 +71,7 @@ def test_a_failure_says_what_the_library_logged_and_forgets_it():
 
 
 def test_closing_twice_closes_once(on_fake_xen):
-    out = on_fake_xen(f"""{HAND_OVER}
+    out = on_fake_xen(f"""{IMPORTS}
 with Call() as call:
     print(fake.open, fake.buffers)
     call.close()
@@ -80,8 +81,8 @@ print(fake.open, fake.buffers)
     assert out == "1 1\n0 0\n0 0\n"
 
 
-def test_a_handle_nobody_closes_is_closed_by_the_collector(on_fake_xen):
-    out = on_fake_xen(f"""{HAND_OVER}
+def test_the_garbage_collector_closes_an_open_handle(on_fake_xen):
+    out = on_fake_xen(f"""{IMPORTS}
 import gc
 call = Call()
 del call
@@ -91,8 +92,8 @@ print(fake.open, fake.buffers)
     assert out == "0 0\n"
 
 
-def test_no_buffer_closes_the_device_again(on_fake_xen):
-    out = on_fake_xen(f"""{HAND_OVER}
+def test_the_device_is_closed_if_the_buffer_cannot_be_allocated(on_fake_xen):
+    out = on_fake_xen(f"""{IMPORTS}
 fake.no_buffer = True
 try:
     Call()
@@ -103,14 +104,14 @@ print(fake.open)
     assert out == ("xencall_alloc_buffer_pages on 8 pages: ENOMEM, Cannot allocate memory\n0\n")
 
 
-def test_maps_more_than_a_batch_in_order_and_unmaps_all(on_fake_xen):
-    out = on_fake_xen(f"""{HAND_OVER}
+def test_more_references_than_a_batch_are_mapped_in_order_and_unmapped(on_fake_xen):
+    out = on_fake_xen(f"""{IMPORTS}
 with Call() as call:
     references = [(7, gref) for gref in range(8, 8 + 2 * MAX_BATCH + 5)]
     for readonly in (False, True):
         mappings = call.map_device(references, readonly=readonly)
-        held = [fake.maptrack[mapping.handle] for mapping in mappings]
-        print([(m.domid, m.gref) for m in held] == references, {{m.readonly for m in held}})
+        entries = [fake.maptrack[mapping.handle] for mapping in mappings]
+        print([(m.domid, m.gref) for m in entries] == references, {{m.readonly for m in entries}})
         print(fake.live, fake.largest, set(call.unmap_device(mappings)), fake.live)
     print(call.map_device([]), call.unmap_device([]))
 """)
@@ -118,8 +119,8 @@ with Call() as call:
 
 
 @pytest.mark.parametrize("gref", [8, 8 + 511, 8 + 512, 8 + 700])
-def test_one_refused_leaves_nothing_mapped(on_fake_xen, gref):
-    out = on_fake_xen(f"""{HAND_OVER}
+def test_a_rejected_reference_leaves_nothing_mapped(on_fake_xen, gref):
+    out = on_fake_xen(f"""{IMPORTS}
 fake.refused_gref, fake.refused_status = {gref}, -13
 with Call() as call:
     try:
@@ -129,14 +130,14 @@ with Call() as call:
 print(fake.live, fake.mapped > 0, fake.stale)
 """)
     assert out == (
-        f"7 {gref} -13 GNTTABOP_map_grant_ref of reference {gref} of domain 7: "
+        f"7 {gref} -13 GNTTABOP_map_grant_ref on reference {gref} of domain 7: "
         "GNTST_no_space: out of space (maptrack or grant table is full)\n0 True 0\n"
     )
 
 
 @pytest.mark.parametrize("done", [0, 3])
-def test_a_hypercall_that_breaks_leaves_nothing_mapped(on_fake_xen, done):
-    out = on_fake_xen(f"""{HAND_OVER}
+def test_a_failing_hypercall_leaves_nothing_mapped(on_fake_xen, done):
+    out = on_fake_xen(f"""{IMPORTS}
 fake.map_breaks = {done}
 with Call() as call:
     try:
@@ -150,27 +151,27 @@ print(fake.live, fake.mapped)
     )
 
 
-def test_unmapping_tells_each_status_and_leaves_others_mappings(on_fake_xen):
-    out = on_fake_xen(f"""{HAND_OVER}
+def test_unmap_returns_each_status_and_leaves_other_mappings(on_fake_xen):
+    out = on_fake_xen(f"""{IMPORTS}
 with Call() as call:
     mappings = call.map_device([(7, gref) for gref in range(8, 12)])
-    # Another driver's mapping of the very page whose handle is stale by now.
+    # Another driver maps the same page and gets the handle that is now stale.
     (stale,) = call.map_device([(7, 20)])
     call.unmap_device([stale])
-    host = library.fake_xen_map(False, 7, 20)
-    print(host == stale.handle)
-    # A field that an earlier hypercall left in the buffer would be a host address here.
+    host_map = library.fake_xen_map(False, 7, 20)
+    print(host_map == stale.handle)
+    # If unmap_device did not set a field, Xen would take this value for a host address.
     call.ffi.memmove(call._buffer, bytes([0x5a]) * 4096, 4096)
     wrong = GrantMapping(mappings[1].handle, mappings[0].bus_addr)
     print(call.unmap_device([stale, mappings[0], wrong, GrantMapping(4000, 4096)]))
-    print(fake.maptrack[host].live, fake.live)
+    print(fake.maptrack[host_map].live, fake.live)
     print(call.unmap_device(mappings[1:]))
 """)
     assert out == "True\n[0, 0, -6, -4]\nTrue 4\n[0, 0, 0]\n"
 
 
-def test_handles_with_bit_31_come_and_go_as_others_do(on_fake_xen):
-    out = on_fake_xen(f"""{HAND_OVER}
+def test_fast_handles_are_mapped_and_unmapped_like_others(on_fake_xen):
+    out = on_fake_xen(f"""{IMPORTS}
 fake.fast = True
 with Call() as call:
     mappings = call.map_device([(0x7fef, 65_534)] * 3)
@@ -181,13 +182,13 @@ with Call() as call:
     assert out == "['0xffeffffe', '0xffeffffe', '0x2']\n[0, 0, 0] 0\n[-4, -4]\n"
 
 
-def test_a_sweep_takes_back_device_maps_of_the_page_alone(on_fake_xen):
-    out = on_fake_xen(f"""{HAND_OVER}
-host = library.fake_xen_map(False, 7, 8)
+def test_a_sweep_unmaps_only_device_maps_of_the_page(on_fake_xen):
+    out = on_fake_xen(f"""{IMPORTS}
+host_map = library.fake_xen_map(False, 7, 8)
 with Call() as call:
     (lost, other) = call.map_device([(7, 8), (7, 9)])
     call.sweep(lost.bus_addr, 0, 2000)
-    print([fake.maptrack[h].live for h in (host, lost.handle, other.handle)], fake.largest)
+    print([fake.maptrack[h].live for h in (host_map, lost.handle, other.handle)], fake.largest)
     fake.unmap_breaks = 0
     try:
         call.sweep(lost.bus_addr, 10, 5)
@@ -200,7 +201,7 @@ with Call() as call:
     )
 
 
-def test_gntdev_maps_pages_and_gives_them_back(on_fake_xen):
+def test_gntdev_maps_and_unmaps_pages(on_fake_xen):
     out = on_fake_xen("""
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
@@ -220,8 +221,8 @@ with GrantMapper() as mapper:
         mapper.map([(7, 8), (8, 9)])
     except XenLibraryError as error:
         print(error)
-    kept = mapper.map([(7, 8)], readonly=True)
-    del kept
+    pages = mapper.map([(7, 8)], readonly=True)
+    del pages
     print(fake.live)
 print(fake.open)
 """)
@@ -232,8 +233,8 @@ print(fake.open)
     )
 
 
-def test_of_several_refused_the_first_is_told(on_fake_xen):
-    out = on_fake_xen(f"""{HAND_OVER}
+def test_of_several_rejected_references_the_first_is_reported(on_fake_xen):
+    out = on_fake_xen(f"""{IMPORTS}
 fake.refused_gref, fake.refused_status = 9, -3
 with Call() as call:
     try:

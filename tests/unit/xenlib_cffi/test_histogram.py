@@ -1,4 +1,4 @@
-"""The histogram against the `hdrhistogram` package, an independent implementation of the format."""
+"""Comparison of the histogram with the `hdrhistogram` package, an independent implementation."""
 
 import base64
 import io
@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from xenlib_cffi.histogram import Histogram, write_log
 
 HOUR_NS = 3_600_000_000_000
-# The oracle is slow: it takes 30 ms to go over a histogram of three digits.
-unhurried = settings(max_examples=60, deadline=None)
+# No deadline: the oracle takes 30 ms for a histogram with three digits.
+slow_oracle = settings(max_examples=60, deadline=None)
 
-# As many around each power of two as in between.
+# As many values next to a power of two as between two of them.
 values = st.integers(0, 41).flatmap(
     lambda bits: st.integers(max(0, 2**bits - 2), min(2 ** (bits + 1), HOUR_NS))
 )
@@ -27,8 +27,8 @@ digits = st.sampled_from([2, 3])
 percentiles = st.floats(0, 100) | st.sampled_from([0.0, 25.0, 50.0, 90.0, 99.0, 99.9, 100.0])
 
 
-def pair(recorded, digits, highest=HOUR_NS):
-    """Ours and the oracle's histogram of the same values."""
+def both_histograms(recorded, digits, highest=HOUR_NS):
+    """A histogram of the bindings and one of the oracle, with the same values."""
     ours, oracle = Histogram(highest, digits), HdrHistogram(1, highest, digits)
     for value, count in recorded:
         ours.record(value, count)
@@ -45,10 +45,10 @@ def oracle_buckets(oracle):
     ]
 
 
-@unhurried
+@slow_oracle
 @given(recorded=counted, digits=digits, q=percentiles)
-def test_layout_and_statistics_are_hdrhistograms(recorded, digits, q):
-    ours, oracle = pair(recorded, digits)
+def test_layout_and_statistics_equal_the_oracle(recorded, digits, q):
+    ours, oracle = both_histograms(recorded, digits)
     assert list(ours.buckets()) == oracle_buckets(oracle)
     assert ours.cdata.length == oracle.counts_len
     assert ours.percentile(q) == oracle.get_value_at_percentile(q)
@@ -57,7 +57,7 @@ def test_layout_and_statistics_are_hdrhistograms(recorded, digits, q):
     assert ours.stdev == pytest.approx(oracle.get_stddev(), rel=1e-9, abs=1e-6)
 
 
-def test_ranks_round_as_hdrhistograms():
+def test_percentiles_of_few_values_equal_the_oracle():
     ours, oracle = Histogram(), HdrHistogram(1, HOUR_NS, 3)
     for value in range(40):
         ours.record(value)
@@ -66,29 +66,29 @@ def test_ranks_round_as_hdrhistograms():
             assert ours.percentile(q) == oracle.get_value_at_percentile(q)
 
 
-@unhurried
+@slow_oracle
 @given(recorded=counted, digits=digits)
 def test_extremes_and_sum_are_exact(recorded, digits):
-    ours, _ = pair(recorded, digits)
+    ours, _ = both_histograms(recorded, digits)
     assert ours.min == min(value for value, _ in recorded)
     assert ours.max == max(value for value, _ in recorded)
     assert ours.sum == sum(value * count for value, count in recorded)
     assert ours.clamped == 0
 
 
-@unhurried
+@slow_oracle
 @given(recorded=counted, digits=digits)
-def test_the_oracle_decodes_what_we_encode(recorded, digits):
-    ours, oracle = pair(recorded, digits)
+def test_the_oracle_decodes_our_encoding(recorded, digits):
+    ours, oracle = both_histograms(recorded, digits)
     read = HdrHistogram.decode(ours.encode())
     assert read.equals(oracle)
     assert ours.encode().startswith("HISTFAAA")
 
 
-@unhurried
+@slow_oracle
 @given(recorded=counted, digits=digits)
-def test_we_decode_what_the_oracle_encodes(recorded, digits):
-    ours, oracle = pair(recorded, digits)
+def test_we_decode_the_encoding_of_the_oracle(recorded, digits):
+    ours, oracle = both_histograms(recorded, digits)
     read = Histogram.decode(oracle.encode().decode())
     assert list(read.buckets()) == list(ours.buckets())
     assert (read.highest, read.digits, read.count) == (HOUR_NS, digits, ours.count)
@@ -97,28 +97,28 @@ def test_we_decode_what_the_oracle_encodes(recorded, digits):
     assert read.encode() == ours.encode()
 
 
-@unhurried
+@slow_oracle
 @given(first=counted, second=counted, digits=digits, other_digits=digits)
-def test_merging(first, second, digits, other_digits):
-    ours, oracle = pair(first, digits)
-    other, other_oracle = pair(second, other_digits, 2 * HOUR_NS)
+def test_merge_equals_the_oracle(first, second, digits, other_digits):
+    ours, oracle = both_histograms(first, digits)
+    other, other_oracle = both_histograms(second, other_digits, 2 * HOUR_NS)
     ours.merge(other)
     oracle.add(other_oracle)
     assert list(ours.buckets()) == oracle_buckets(oracle)
-    together = first + second
-    assert ours.count == sum(count for _, count in together)
-    assert ours.min == min(value for value, _ in together)
-    assert ours.max == max(value for value, _ in together)
-    assert ours.sum == sum(value * count for value, count in together)
+    recorded = first + second
+    assert ours.count == sum(count for _, count in recorded)
+    assert ours.min == min(value for value, _ in recorded)
+    assert ours.max == max(value for value, _ in recorded)
+    assert ours.sum == sum(value * count for value, count in recorded)
 
 
-@unhurried
+@slow_oracle
 @given(
     calls=st.lists(st.integers(0, 2_000_000), min_size=1, max_size=10),
     interval=st.integers(1_000, 3_000_000),
     digits=digits,
 )
-def test_coordinated_omission(calls, interval, digits):
+def test_coordinated_omission_is_corrected_as_in_the_oracle(calls, interval, digits):
     ours, oracle = Histogram(digits=digits), HdrHistogram(1, HOUR_NS, digits)
     for value in calls:
         ours.record_corrected(value, interval)
@@ -126,14 +126,14 @@ def test_coordinated_omission(calls, interval, digits):
     every = [v for call in calls for v in (call, *range(call - interval, interval - 1, -interval))]
     assert (ours.count, ours.sum) == (len(every), sum(every))
     assert (ours.min, ours.max) == (min(every), max(every))
-    # The Python port also counts what is left below one interval; its Java and C originals do not.
+    # The Python port also records the remainder below one interval; Java and C do not.
     for value in calls:
         if value > interval and value % interval:
             ours.record(value % interval)
     assert list(ours.buckets()) == oracle_buckets(oracle)
 
 
-def test_a_stall_of_an_hour_is_corrected_at_once():
+def test_correcting_a_stall_of_an_hour_is_fast():
     h = Histogram()
     h.record_corrected(HOUR_NS, 1)
     assert h.count == HOUR_NS
@@ -141,13 +141,13 @@ def test_a_stall_of_an_hour_is_corrected_at_once():
     assert h.min == 1
 
 
-def test_no_interval_corrects_nothing():
+def test_an_interval_of_0_corrects_nothing():
     h = Histogram()
     h.record_corrected(1_000_000, 0)
     assert list(h.buckets()) == [(999_936, 1_000_447, 1)]
 
 
-def test_values_above_the_highest_are_counted_and_told():
+def test_values_above_the_highest_are_clamped_and_counted():
     h = Histogram(highest=1_000_000, digits=3)
     for value in (999_999, 1_000_000, 1_000_001, 2**63, 2**70):
         h.record(value)
@@ -158,7 +158,7 @@ def test_values_above_the_highest_are_counted_and_told():
     assert (h.count, h.clamped, h.max) == (12, 10, 1_000_000)
 
 
-def test_an_empty_histogram():
+def test_statistics_of_an_empty_histogram_are_0():
     h = Histogram()
     assert (h.count, h.min, h.max, h.sum, h.mean, h.stdev, h.percentile(50)) == (0,) * 7
     assert list(h.buckets()) == []
@@ -183,14 +183,14 @@ def test_merging_with_itself_doubles():
 @pytest.mark.parametrize(
     ("highest", "digits"), [(1, 3), (2**63, 3), (-5, 3), (1000, 0), (1000, 6), (1000, -1)]
 )
-def test_impossible_shapes_are_refused(highest, digits):
-    with pytest.raises(ValueError, match=f"reach {highest} with {digits} significant digits"):
+def test_arguments_out_of_range_are_an_error(highest, digits):
+    with pytest.raises(ValueError, match=f"up to {highest} with {digits} significant"):
         Histogram(highest, digits)
 
 
 @pytest.mark.parametrize("highest", [2, 2047, 2048, 2**31, 2**62 - 1, 2**62, 2**63 - 1])
 @pytest.mark.parametrize("digits", [1, 2, 3, 4, 5])
-def test_every_range_has_the_oracles_length(highest, digits):
+def test_the_length_of_every_range_equals_the_oracle(highest, digits):
     h = Histogram(highest, digits)
     assert h.cdata.length == HdrHistogram(1, highest, digits).counts_len
     h.record(highest)
@@ -199,7 +199,7 @@ def test_every_range_has_the_oracles_length(highest, digits):
     assert count == 1
 
 
-def test_counts_never_overflow():
+def test_counts_do_not_overflow():
     h = Histogram()
     h.record(7, 2**63 - 1)
     assert h.percentile(100) == 7
@@ -213,22 +213,22 @@ def test_counts_never_overflow():
 
 
 @pytest.mark.parametrize("call", [("record", -1), ("record", 1, -1), ("record_corrected", 1, -1)])
-def test_negative_arguments_are_refused(call):
+def test_negative_arguments_are_an_error(call):
     name, *arguments = call
     with pytest.raises(ValueError, match="negative"):
         getattr(Histogram(), name)(*arguments)
 
 
 @pytest.mark.parametrize("q", [-0.1, 100.1, float("nan"), float("inf")])
-def test_a_percentile_is_a_percentage(q):
-    with pytest.raises(ValueError, match="is not a percentile"):
+def test_a_percentile_out_of_range_is_an_error(q):
+    with pytest.raises(ValueError, match="is not between 0 and 100"):
         Histogram().percentile(q)
 
 
-# What a damaged or hostile encoding is refused with.
+# The errors for damaged and hostile encodings.
 
 
-def wrapped(header, payload=b"", cookie=0x1C849314):
+def compressed(header, payload=b"", cookie=0x1C849314):
     packed = zlib.compress(header + payload)
     return base64.b64encode(struct.pack(">II", cookie, len(packed)) + packed).decode()
 
@@ -248,8 +248,8 @@ def v2(
     return struct.pack(">IIIIQQd", cookie, size, offset, figures, lowest, highest, ratio) + payload
 
 
-def test_the_hand_made_encoding_is_a_good_one():
-    h = Histogram.decode(wrapped(v2(b"\x03\x02")))  # a run of two zeros, then a count of one
+def test_the_encoder_of_these_tests_creates_valid_encodings():
+    h = Histogram.decode(compressed(v2(b"\x03\x02")))  # a run of two zeros, then a count of one
     assert list(h.buckets()) == [(2, 2, 1)]
 
 
@@ -257,53 +257,53 @@ NINE_BYTES = b"\xfe" + b"\xff" * 8  # a count of 2^63 - 1
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
-        ("", "within its cookie"),
+        ("", "within the cookie"),
         ("HIST!", "base64"),
         ("HISTFAé", "ASCII"),
         (base64.b64encode(b"\x1c\x84\x93\x08\0\0\0\0").decode(), "compressed V2"),
-        (base64.b64encode(b"\x1c\x84\x93\x14\0\0\0\x09").decode(), "says 9 bytes follow, and 0 do"),
+        (base64.b64encode(b"\x1c\x84\x93\x14\0\0\0\x09").decode(), "0 bytes instead of 9"),
         (base64.b64encode(b"\x1c\x84\x93\x14\0\0\0\x04abcd").decode(), "incorrect header"),
-        (wrapped(b"short"), "within its header"),
-        (wrapped(v2(b"", cookie=0x1C849308)), "V2 encoding"),
-        (wrapped(v2(b"", offset=1)), "shifted"),
-        (wrapped(v2(b"", lowest=1000)), "lowest discernible"),
-        (wrapped(v2(b"", ratio=2.0)), "scaled"),
-        (wrapped(v2(b"", figures=0)), "out of range"),
-        (wrapped(v2(b"", figures=2**32 - 1)), "out of range"),
-        (wrapped(v2(b"", highest=1)), "out of range"),
-        (wrapped(v2(b"", highest=2**64 - 1)), "out of range"),
-        (wrapped(v2(b"", size=2**32 - 1)), "longer than its range"),
-        (wrapped(v2(b"\x02", size=2)), "not the 2 bytes"),
-        (wrapped(v2(b"\x02", size=0)), "not the 0 bytes"),
-        (wrapped(v2(b"\x80")), "within a count"),
-        (wrapped(v2(NINE_BYTES[:8])), "within a count"),
-        (wrapped(v2(NINE_BYTES + b"\x02")), "64-bit"),
-        (wrapped(v2(b"\xff" * 9)), "more counts than its range"),  # a run of 2^63 zeros
-        (wrapped(v2(b"\x02" * 2100, figures=1, highest=2)), "longer than its range"),
-        (wrapped(v2(b"\x02" * 65, figures=1, highest=2)), "more counts than its range"),
+        (compressed(b"short"), "within the header"),
+        (compressed(v2(b"", cookie=0x1C849308)), "V2 encoding"),
+        (compressed(v2(b"", offset=1)), "shifted"),
+        (compressed(v2(b"", lowest=1000)), "lowest discernible"),
+        (compressed(v2(b"", ratio=2.0)), "scaled"),
+        (compressed(v2(b"", figures=0)), "out of range"),
+        (compressed(v2(b"", figures=2**32 - 1)), "out of range"),
+        (compressed(v2(b"", highest=1)), "out of range"),
+        (compressed(v2(b"", highest=2**64 - 1)), "out of range"),
+        (compressed(v2(b"", size=2**32 - 1)), "more than its range allows"),
+        (compressed(v2(b"\x02", size=2)), "do not have 2 bytes"),
+        (compressed(v2(b"\x02", size=0)), "do not have 0 bytes"),
+        (compressed(v2(b"\x80")), "within a count"),
+        (compressed(v2(NINE_BYTES[:8])), "within a count"),
+        (compressed(v2(NINE_BYTES + b"\x02")), "64-bit"),
+        (compressed(v2(b"\xff" * 9)), "more counts than its range"),  # a run of 2^63 zeros
+        (compressed(v2(b"\x02" * 2100, figures=1, highest=2)), "length is more than its range"),
+        (compressed(v2(b"\x02" * 65, figures=1, highest=2)), "more counts than its range"),
     ],
 )
-def test_bad_encodings_are_refused(text, complaint):
-    with pytest.raises(ValueError, match=complaint):
+def test_an_invalid_encoding_is_an_error(text, message):
+    with pytest.raises(ValueError, match=message):
         Histogram.decode(text)
 
 
-def test_an_encoding_does_not_inflate_beyond_its_range():
-    bomb = wrapped(v2(b"\0" * 50_000_000, size=10))
+def test_decoding_uses_no_more_memory_than_the_range_needs():
+    bomb = compressed(v2(b"\0" * 50_000_000, size=10))
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match="not the 10 bytes"):
+        with pytest.raises(ValueError, match="do not have 10 bytes"):
             Histogram.decode(bomb)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
 
 
-@unhurried
+@slow_oracle
 @given(recorded=counted, data=st.data())
-def test_any_damage_is_a_value_error(recorded, data):
+def test_a_damaged_encoding_is_a_value_error_or_valid(recorded, data):
     ours = Histogram()
     for value, count in recorded:
         ours.record(value, count)
@@ -313,14 +313,14 @@ def test_any_damage_is_a_value_error(recorded, data):
     cut = data.draw(st.integers(0, len(inner)))
     for damaged in (inner, inner[:cut], inner + b"\x01"):
         try:
-            read = Histogram.decode(wrapped(bytes(damaged)))
+            read = Histogram.decode(compressed(bytes(damaged)))
         except ValueError as error:
-            assert "cannot be read: " in str(error)  # noqa: PT017 (some damage is a good encoding)
+            assert "cannot be decoded: " in str(error)  # noqa: PT017 (damage may result in a valid encoding)
         else:
             assert read.count == sum(count for _, _, count in read.buckets())
 
 
-def test_the_log_is_read_back_by_the_oracle(tmp_path):
+def test_the_oracle_reads_the_log(tmp_path):
     first, second = Histogram(), Histogram(digits=2)
     first.record(1_500_000, 2)
     second.record(2_000_000)
@@ -338,6 +338,6 @@ def test_the_log_is_read_back_by_the_oracle(tmp_path):
 
 
 @pytest.mark.parametrize("tag", ["a,b", "a b", "a\n", "\n"])
-def test_a_tag_a_log_cannot_hold_is_refused(tag):
+def test_a_tag_with_a_comma_or_white_space_is_an_error(tag):
     with pytest.raises(ValueError, match="comma or white space"):
         write_log(io.StringIO(), [(tag, 0, 1, Histogram())])

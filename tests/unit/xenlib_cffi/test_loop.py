@@ -1,11 +1,11 @@
-"""The timed loop as Python sees it: what it is told, what comes out, and how it ends early."""
+"""The timed loop in Python: arguments, results, errors, and stopping it early."""
 
 import pytest
 
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.loop import Loop, LoopEngine, ThreadShare
 
-LAY_OUT = """
+SET_UP = """
 import signal, os, threading
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.loop import LoopEngine, Loop, ThreadShare
@@ -19,19 +19,19 @@ def at(cursor):
 """
 
 
-def test_fewer_references_than_a_batch_are_refused():
-    with pytest.raises(ValueError, match="3 references cannot fill a batch of 4"):
+def test_fewer_references_than_a_batch_are_an_error():
+    with pytest.raises(ValueError, match="3 references of a worker are fewer than a batch of 4"):
         Loop(LoopEngine.HYPERCALL, [ThreadShare(0, [(7, gref, 0) for gref in range(3)])], batch=4)
 
 
-def test_a_cursor_that_cannot_be_written_is_refused():
+def test_a_readonly_cursor_is_an_error():
     with pytest.raises(BufferError, match="not writable"):
         Loop(LoopEngine.HYPERCALL, [ThreadShare(0, [(7, 8, 0)], memoryview(bytes(8)))], batch=1)
 
 
 @pytest.mark.parametrize("engine", list(LoopEngine))
 def test_every_engine_runs_its_rounds(on_fake_xen, engine):
-    out = on_fake_xen(f"""{LAY_OUT}
+    out = on_fake_xen(f"""{SET_UP}
 loop = Loop({engine}, shares, batch=4, warmup=3, rounds=50)
 loop.run()
 print(loop.rounds, loop.maps.count, loop.unmaps.count, loop.elapsed_s > 0)
@@ -41,8 +41,8 @@ print(fake.mapped, fake.live, fake.open, fake.stale, [at(cursor) for cursor in c
     assert out == f"100 100 100 True\n{mapped} 0 0 0 [0, 0]\n"
 
 
-def test_a_duration_ends_it(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_a_loop_ends_after_its_duration(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
 loop = Loop(LoopEngine.HYPERCALL, shares, batch=1, seconds=0.05)
 loop.run()
 print(loop.elapsed_s >= 0.05, loop.rounds == loop.maps.count > 2)
@@ -50,8 +50,8 @@ print(loop.elapsed_s >= 0.05, loop.rounds == loop.maps.count > 2)
     assert out == "True True\n"
 
 
-def test_maps_for_reading_alone_where_asked(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_readonly_maps_are_readonly(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
 for readonly in (False, True):
     library.fake_xen_reset()
     Loop(LoopEngine.HYPERCALL, shares, batch=1, rounds=1, readonly=readonly).run()
@@ -61,20 +61,20 @@ for readonly in (False, True):
 
 
 @pytest.mark.parametrize("engine", [LoopEngine.HYPERCALL, LoopEngine.REFUSED_HYPERCALL])
-def test_handles_with_bit_31_are_unmapped_each_once(on_fake_xen, engine):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_fast_handles_are_unmapped_once_each(on_fake_xen, engine):
+    out = on_fake_xen(f"""{SET_UP}
 fake.fast = True
 targets = [(0x7fef, gref, 0) for gref in range(65_530, 65_540)]
-# One vCPU maps what the other has mapped: the two share a handle.
+# Both workers map the same references, so that their mappings share handles.
 Loop({engine}, [ThreadShare(-1, targets)] * 2, batch=10, rounds=50).run()
-fasts = sum(fake.maptrack[i].fast for i in range(fake.handles))
-print(fake.mapped, fake.live, fake.stale, fasts > 0)
+fast_handles = sum(fake.maptrack[i].fast for i in range(fake.handles))
+print(fake.mapped, fake.live, fake.stale, fast_handles > 0)
 """)
     assert out == ("0 0 0 False\n" if "REFUSED" in engine.name else "1000 0 0 True\n")
 
 
-def test_a_refusal_is_told_in_xens_words(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_a_rejected_reference_is_reported_with_the_text_of_its_status(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
 fake.refused_gref, fake.refused_status = 106, -3
 try:
     Loop(LoopEngine.HYPERCALL, shares[:1], batch=4, rounds=5).run()
@@ -84,15 +84,15 @@ except GrantError as error:
 print(fake.live, fake.mapped, at(cursors[0]))
 """)
     assert out == (
-        "GNTTABOP_map_grant_ref of reference 106 of domain 7: "
+        "GNTTABOP_map_grant_ref on reference 106 of domain 7: "
         "GNTST_bad_gntref: unrecognised or inappropriate grant reference\n"
         "7 106 -3\n"
         "0 7 5\n"
     )
 
 
-def test_a_page_that_is_not_the_granted_one_is_told(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_a_mapped_page_with_the_wrong_content_is_an_error(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
 fake.changed_gref = 103
 try:
     Loop(LoopEngine.GNTDEV, shares, batch=4, rounds=5).run()
@@ -101,13 +101,13 @@ except GrantError as error:
 print(fake.live)
 """)
     assert out == (
-        "xengnttab_map_grant_refs of reference 103 of domain 7: "
-        "the page mapped is not the page granted None\n0\n"
+        "xengnttab_map_grant_refs on reference 103 of domain 7: "
+        "the mapped page does not hold the pattern of the granted page None\n0\n"
     )
 
 
-def test_a_call_that_fails_as_a_whole_is_told_with_its_errno(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_a_failing_call_is_reported_with_its_errno(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
 fake.map_breaks = 2
 try:
     Loop(LoopEngine.HYPERCALL, shares[:1], batch=4, rounds=5).run()
@@ -118,8 +118,8 @@ print(fake.live)
     assert out == "GNTTABOP_map_grant_ref on reference 100 of domain 7: EFAULT, Bad address\n0\n"
 
 
-def test_a_failure_comes_out_of_a_watched_run(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_run_watched_raises_the_failure_of_the_loop(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
 fake.no_device = True
 try:
     Loop(LoopEngine.GNTDEV, shares, batch=1).run_watched(lambda rounds: None)
@@ -129,12 +129,12 @@ except XenLibraryError as error:
     assert out == "xengnttab_open 2\n"
 
 
-def test_a_watcher_sees_the_rounds_and_ctrl_c_unmaps_everything(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
-seen = []
+def test_run_watched_reports_rounds_and_ctrl_c_unmaps_everything(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
+reports = []
 def watch(rounds):
-    seen.append(rounds)
-    if len(seen) == 2:
+    reports.append(rounds)
+    if len(reports) == 2:
         os.kill(os.getpid(), signal.SIGINT)
 
 loop = Loop(LoopEngine.GNTDEV, shares, batch=4)
@@ -142,14 +142,14 @@ try:
     loop.run_watched(watch)
 except KeyboardInterrupt:
     print("interrupted")
-print(0 < seen[0] < seen[1] <= loop.rounds == loop.maps.count)
+print(0 < reports[0] < reports[1] <= loop.rounds == loop.maps.count)
 print(fake.live, fake.open, threading.active_count(), [at(cursor) for cursor in cursors])
 """)
     assert out == "interrupted\nTrue\n0 0 1 [0, 0]\n"
 
 
-def test_ctrl_c_while_the_thread_is_being_started_ends_it_too(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_ctrl_c_while_the_thread_starts_stops_the_loop(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
 class Interrupted(threading.Thread):
     def start(self):
         super().start()
@@ -166,8 +166,8 @@ print(threading.active_count(), fake.live, fake.open, loop.elapsed_s < 4)
     assert out == "interrupted\n1 0 0 True\n"
 
 
-def test_a_rate_counts_from_the_intended_start(on_fake_xen):
-    out = on_fake_xen(f"""{LAY_OUT}
+def test_an_interval_determines_the_duration(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
 loop = Loop(LoopEngine.HYPERCALL, shares[:1], batch=1, rounds=20, interval_ns=2_000_000)
 loop.run()
 print(loop.rounds, loop.elapsed_s >= 0.04)
@@ -175,6 +175,6 @@ print(loop.rounds, loop.elapsed_s >= 0.04)
     assert out == "20 True\n"
 
 
-def test_a_cpu_that_is_not_there_is_told():
+def test_a_missing_cpu_is_an_error():
     with pytest.raises(XenLibraryError, match=r"pthread_setaffinity_np.*EINVAL"):
         Loop(LoopEngine.HYPERCALL, [ThreadShare(100_000, [(7, 8, 0)])], batch=1).run()

@@ -12,7 +12,7 @@ from xengt.recovery.journal import Journal, Writer
 from xengt.sharing.references import Reference
 from xengt.sharing.refusal import explain_refusal
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
-from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_word
+from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_text
 from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
@@ -69,7 +69,7 @@ class HypercallEngine:
         if refused:
             raise FailedError(
                 f"Xen refused to unmap {len(refused)} of {len(statuses)} held mappings: "
-                f"{status_word(refused[0])}",
+                f"{status_text(refused[0])}",
                 "find out who else unmaps handles of dom0: xl debug-keys g, then xl dmesg",
             )
         journal.clear_held()

@@ -16,7 +16,7 @@ from xengt.sharing.references import Reference, pattern, stamp
 from xengt.xen.grant_table import FIRST_GREF
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
-from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME, ForeignMemory
+from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME, ForeignMemory
 
 #: the domain that may map
 DOM0 = 0
@@ -57,7 +57,7 @@ class EmptyDomains:
         return references
 
     def _create(self, pages: int) -> list[Reference]:
-        frames = -(-(FIRST_GREF + pages) // ENTRIES_A_FRAME)
+        frames = -(-(FIRST_GREF + pages) // ENTRIES_PER_FRAME)
         try:
             domid = self._ctrl.create_empty(domain_owner.uuid(), frames)
             # At once, so that __exit__() destroys the domain whatever fails next.

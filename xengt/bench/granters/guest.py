@@ -152,7 +152,7 @@ def _check_running(domid: int) -> None:
         with Ctrl() as ctrl:
             domain = ctrl.domain(domid)
     except MissingLibraryError as missing:
-        raise UnmetError(str(missing)) from missing
+        raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as refused:
         raise UnmetError(
             f"cannot ask Xen whether domain {domid} is running: {refused}",

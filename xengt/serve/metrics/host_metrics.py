@@ -10,7 +10,7 @@ from xengt.serve.metrics import definitions
 from xengt.serve.metrics.metric_families import MetricFamily, family, single
 from xengt.usage import DomainUsage, Usage, read_usage
 from xenlib_cffi.ctrl import Ctrl, XenVersion
-from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+from xenlib_cffi.errors import BindingError
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class HostMetrics:
             with Ctrl() as xen:
                 version = xen.version()
             reading = read_usage(names=False)
-        except (XengtError, XenLibraryError, MissingLibraryError) as error:
+        except (XengtError, BindingError) as error:
             log.warning("cannot read the host state from Xen: %s", error)
             self._failures += 1
         else:

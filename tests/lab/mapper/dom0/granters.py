@@ -14,7 +14,7 @@ from patience import patient
 from xengt.recovery import domain_owner
 from xengt.recovery.empty_domains import destroy_domains
 from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.foreignmemory import ENTRIES_A_FRAME, ForeignMemory, GrantTable
+from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME, ForeignMemory, GrantTable
 
 PERMIT, READONLY, READING, WRITING = 1, 4, 8, 16
 FIRST = 8
@@ -89,7 +89,7 @@ class Granters:
 
     def __init__(self, count: int, grefs: int, pages: int = 1) -> None:
         self.count, self.grefs, self.pages = count, grefs, pages
-        self.frames = -(-(FIRST + grefs) // ENTRIES_A_FRAME)
+        self.frames = -(-(FIRST + grefs) // ENTRIES_PER_FRAME)
         self.all: list[Granter] = []
 
     def __enter__(self) -> Self:

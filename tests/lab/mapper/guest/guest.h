@@ -47,8 +47,8 @@ int probe_read(uint64_t address, uint64_t *value);
 int probe_write(uint64_t address, uint64_t value);
 extern char hypercall_page[], pv_fault[], pvh_fault[];
 
-static inline int64_t hypercall(unsigned int number, uint64_t a, uint64_t b, uint64_t c,
-                                uint64_t d, uint64_t e)
+static inline int64_t hypercall(unsigned int number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                                uint64_t e)
 {
     register uint64_t r10 __asm__("r10") = d, r8 __asm__("r8") = e;
     int64_t result;

@@ -74,8 +74,8 @@ int64_t map_loop(struct mailbox *mailbox, const uint64_t *arg)
                 continue;
             }
             counter[MAPPED]++;
-            if (arg[4] && (probe_read(maps[i].host_addr, &content) ||
-                           content != STAMP(arg[0], maps[i].ref)))
+            if (arg[4] &&
+                (probe_read(maps[i].host_addr, &content) || content != STAMP(arg[0], maps[i].ref)))
                 counter[WRONG_PAGE]++;
             unmaps[live++] = (gnttab_unmap_grant_ref_t){
                 .host_addr = maps[i].host_addr,

@@ -41,26 +41,26 @@ struct step {
 #define FAULTED INT64_MIN /* result of READ and WRITE */
 
 enum counter {
-    MAPPED,       /* operations with status GNTST_okay */
+    MAPPED, /* operations with status GNTST_okay */
     MAP_REFUSED,
-    MAP_STATUS,   /* the last other status */
+    MAP_STATUS, /* the last other status */
     UNMAPPED,
     UNMAP_REFUSED,
     UNMAP_STATUS,
-    WRONG_PAGE,   /* host mappings of a page with the stamp of another reference */
+    WRONG_PAGE, /* host mappings of a page with the stamp of another reference */
     ROUNDS,
-    SWITCHED,     /* changes of the grant table version */
+    SWITCHED, /* changes of the grant table version */
     SWITCH_REFUSED,
     COUNTERS,
 };
 
 struct mailbox {
     uint32_t requested; /* dom0: incremented for every list of steps */
-    uint32_t done;     /* guest: set to `requested` after the last step */
-    uint32_t steps;    /* dom0: number of steps */
-    uint32_t stop;     /* dom0: nonzero to end a loop */
-    uint64_t address;  /* guest: its address of the mailbox */
-    uint64_t pv;       /* guest: whether it is a PV guest */
+    uint32_t done;      /* guest: set to `requested` after the last step */
+    uint32_t steps;     /* dom0: number of steps */
+    uint32_t stop;      /* dom0: nonzero to end a loop */
+    uint64_t address;   /* guest: its address of the mailbox */
+    uint64_t pv;        /* guest: whether it is a PV guest */
     int64_t counter[16];
     uint64_t frame[ARENA_PAGES]; /* guest: frames of the mailbox */
 };

@@ -31,9 +31,8 @@ static uint64_t new_table(void)
     uint8_t *page = pool[pool_used++];
     uint64_t frame = pv_frame(page);
 
-    if (pool_used > POOL_PAGES ||
-        hypercall(__HYPERVISOR_update_va_mapping, (uint64_t)page, frame * PAGE | 0x5,
-                  UVMF_INVLPG, 0, 0)) {
+    if (pool_used > POOL_PAGES || hypercall(__HYPERVISOR_update_va_mapping, (uint64_t)page,
+                                            frame * PAGE | 0x5, UVMF_INVLPG, 0, 0)) {
         say("mapper: cannot allocate a page table\n");
         end(SHUTDOWN_crash);
     }
@@ -79,9 +78,9 @@ static int64_t pv_grant_frame(unsigned int index, uint64_t address)
 
 void pv_main(const struct start_info *info)
 {
-    static const struct kind kind = {
-        .frame = pv_frame, .reach = pv_reach, .grant_frame = pv_grant_frame
-    };
+    static const struct kind kind = { .frame = pv_frame,
+                                      .reach = pv_reach,
+                                      .grant_frame = pv_grant_frame };
     static struct trap_info traps[] = {
         { .vector = 13, .cs = FLAT_KERNEL_CS, .address = (unsigned long)pv_fault },
         { .vector = 14, .cs = FLAT_KERNEL_CS, .address = (unsigned long)pv_fault },

@@ -82,9 +82,9 @@ static void install_fault_handlers(void)
 
 void pvh_main(void)
 {
-    static const struct kind kind = {
-        .frame = pvh_frame, .reach = pvh_reach, .grant_frame = pvh_grant_frame
-    };
+    static const struct kind kind = { .frame = pvh_frame,
+                                      .reach = pvh_reach,
+                                      .grant_frame = pvh_grant_frame };
 
     install_fault_handlers();
     enable_hypercalls();

@@ -1,18 +1,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "kept_log.h"
+#include "last_message.h"
 
 static _Thread_local char message[512];
 static _Thread_local char taken[sizeof(message)];
 
-static void keep(xentoollog_logger *logger, xentoollog_level level, int errnoval,
-                 const char *context, const char *format, va_list al)
+static void store_message(xentoollog_logger *logger, xentoollog_level level, int errnoval,
+                          const char *context, const char *format, va_list al)
 {
     int length = 0;
 
     (void)logger;
-    (void)errnoval; /* captured by the caller, for every call alike */
+    (void)errnoval; /* the caller of the library reads errno itself */
     if (level < XTL_WARN)
         return;
     if (context)
@@ -21,9 +21,8 @@ static void keep(xentoollog_logger *logger, xentoollog_level level, int errnoval
         vsnprintf(message + length, sizeof(message) - (size_t)length, format, al);
 }
 
-static void no_progress(xentoollog_logger *logger, const char *context,
-                        const char *doing_what, int percent, unsigned long done,
-                        unsigned long total)
+static void ignore_progress(xentoollog_logger *logger, const char *context, const char *doing_what,
+                            int percent, unsigned long done, unsigned long total)
 {
     (void)logger;
     (void)context;
@@ -33,23 +32,24 @@ static void no_progress(xentoollog_logger *logger, const char *context,
     (void)total;
 }
 
-static void stays(xentoollog_logger *logger)
+/* The logger is static: there is nothing to free. */
+static void ignore_destroy(xentoollog_logger *logger)
 {
     (void)logger;
 }
 
-xentoollog_logger *kept_log(void)
+xentoollog_logger *last_message_logger(void)
 {
     static xentoollog_logger logger = {
-        .vmessage = keep,
-        .progress = no_progress,
-        .destroy = stays,
+        .vmessage = store_message,
+        .progress = ignore_progress,
+        .destroy = ignore_destroy,
     };
 
     return &logger;
 }
 
-const char *kept_log_take(void)
+const char *last_message_take(void)
 {
     snprintf(taken, sizeof(taken), "%s", message);
     message[0] = '\0';
