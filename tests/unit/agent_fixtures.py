@@ -74,7 +74,7 @@ class FakeLoop:
 class FakeEngine:
     """An engine for `FakeLoop`."""
 
-    loop, floor = "LOOP", "REJECTED_LOOP"
+    loop, overhead_loop = "LOOP", "REJECTED_LOOP"
 
 
 class FakeGranter(stand_in.Handle):
@@ -100,8 +100,9 @@ def fake_probes(monkeypatch):
     an item for each call of `sweep.clean_up`.
     """
 
-    def holding(_engine, _journal, setup, timed, held):
+    def holding(_engine, _journal, setup, references):
         fakes.before_mapping(setup)
+        (timed,), held = setup.timed_and_held(references)  # the probe has one thread
         fakes.cases.append((setup.engine, setup.batch, setup.mappings, len(timed), len(held)))
         return stand_in.Yielding("shares")
 

@@ -109,7 +109,7 @@ def test_a_device_of_another_user_is_as_bad_as_none(dom0, monkeypatch, device, s
     def refuse(path):
         return OSError(errno.EACCES, "Permission denied") if path.name == device else None
 
-    monkeypatch.setattr(linux, "refusal", refuse)
+    monkeypatch.setattr(linux, "open_error", refuse)
     check = found(dom0)[f"device {device}"]
     assert check.state == state
     assert f"/dev/xen/{device} cannot be opened: Permission denied" in check.what
@@ -263,9 +263,9 @@ def test_debug_builds_emulated_cpus_and_synchronous_consoles_are_warnings():
 @pytest.mark.parametrize(
     ("hypfs", "commandline", "expected"),
     [
-        ("2048", "", "2048 frames, 524288 mappings per domain (as hypfs says)"),
+        ("2048", "", "2048 frames, 524288 mappings per domain (hypfs)"),
         (XenLibraryError("xenhypfs_read", "x", 2), "gnttab_max_maptrack_frames=9 console=com1",
-         "9 frames, 2304 mappings per domain (from Xen's command line)"),
+         "9 frames, 2304 mappings per domain (Xen's command line)"),
         (MissingLibraryError(), "", "1024 frames, 262144 mappings per domain (Xen's default)"),
     ],
 )  # fmt: skip

@@ -52,6 +52,12 @@ def test_a_schema_has_the_name_that_the_document_has(command):
     assert re.fullmatch(rf"xengt\.{command}/[0-9]+", module.SCHEMA)
 
 
+def test_a_key_without_a_description_is_found_at_any_depth():
+    inner = {"type": "object", "properties": {"c": {"type": "integer"}}}
+    outer = {"a": {"description": "x"}, "b": {"description": "x", "items": inner}}
+    assert list(undescribed({"properties": outer})) == [".b[].c"]
+
+
 def test_an_unknown_command_exits_with_2():
     result = CliRunner().invoke(app, ["schema", "map-all"])
     assert result.exit_code == 2

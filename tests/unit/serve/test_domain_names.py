@@ -125,7 +125,7 @@ def test_after_a_restart_of_xenstored_watches_and_status_are_set_again(
 def test_without_xenstore_the_metric_is_0(socket_path, following, caplog):
     assert not socket_path.exists()
     following.start()
-    assert wait_until(lambda: "no XenStore here" in caplog.text)
+    assert wait_until(lambda: "XenStore does not exist here" in caplog.text)
     assert samples_of(following)["xengt_xenstore_up",] == 0
     began = time.monotonic()
     following.stop()

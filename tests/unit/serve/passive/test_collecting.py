@@ -70,7 +70,7 @@ def test_trace_objects_of_a_live_agent_are_not_removed(fake_tracefs, monkeypatch
     tracefs.install()
     monkeypatch.setattr(guard, "_LOCK_TIMEOUT_S", 0.1)
     sources = []
-    with file_lock(guard.LOCK, patience_s=0, busy="mine"):
+    with file_lock(guard.LOCK, timeout_s=0, busy="mine"):
         before = list(fake_tracefs.writes)
         with collecting(PassiveOptions(enabled), sources.append):
             assert samples_of(*sources) == ({("xengt_passive_up",): 0} if enabled else {})
