@@ -21,7 +21,8 @@ CONFIG = "/etc/xengt/serve.toml"
 
 EXIT_STATUS = {
     Exit.DONE: "Success.",
-    Exit.BEYOND_BOUND: "The measurement succeeded, but a result violates a requested bound.",
+    Exit.BEYOND_BOUND: "A result is beyond a bound: `xengt compare --at-most` found a ratio above"
+    " the bound or a pair without a ratio, or `xengt plan` found a limit that is too small.",
     Exit.UNMET: "An option or the configuration is invalid, or a prerequisite is missing.",
     Exit.FAILED: "The command failed while running.",
 }
@@ -44,8 +45,9 @@ def _xengt() -> Iterator[str]:
     yield ".SH DESCRIPTION"
     yield from _prose(
         "Most commands run as root in a Xen dom0; `xengt check` reports missing prerequisites."
-        " The commands only map pages that they create, or that a guest grants for this purpose."
-        " The next run cleans up after an interrupted one."
+        " `xengt bench` and `xengt serve` map only pages that they create or that `xengt share`"
+        " grants; `xengt map` maps the references that it is given. After a killed run, the next"
+        " `xengt bench` or round of the agent's probe removes its domains and mappings."
     )
     yield ".SH COMMANDS"
     for name, command in program.commands.items():
@@ -53,13 +55,18 @@ def _xengt() -> Iterator[str]:
     yield ".SH EXIT STATUS"
     for code in Exit:
         yield from _item(str(int(code)), EXIT_STATUS[code])
+    yield from _item(
+        "130",
+        "Ctrl-C, SIGTERM or SIGHUP interrupted the command, which cleaned up. Commands that run"
+        " until a signal, such as `serve`, exit with 0. On SIGHUP, `serve` reads its file again.",
+    )
     yield ".SH FILES"
     yield from _item(CONFIG, "Configuration of xengt.service.")
     yield from _item(
         str(journal.PATH),
         "Journal of outstanding mappings, used to clean up after an interrupted run.",
     )
-    yield from _see_also("xengt-serve.toml(5)", "xl(1)", "xen-command-line(7)")
+    yield from _see_also("xengt-serve.toml(5)", "xl(1)")
 
 
 def _configuration() -> Iterator[str]:
@@ -69,7 +76,7 @@ def _configuration() -> Iterator[str]:
     yield from _prose(
         "A TOML file that `xengt serve --config` reads when it starts and on SIGHUP. If the file is"
         " invalid, the agent exits with status 2 at the start, and keeps its configuration on"
-        " SIGHUP. In both cases, a message names the key and the accepted values."
+        " SIGHUP. In both cases, a message says which key is wrong, or why the file cannot be read."
     )
     yield ".PP"
     yield from _prose("All keys, with their defaults or with examples:")
@@ -128,7 +135,7 @@ def _description(option: Any) -> str:  # noqa: ANN401
     default = option.show_default
     if default is True and not option.is_flag and isinstance(option.default, int | float | str):
         default = option.default
-    if default in {None, True, False}:
+    if default is None or isinstance(default, bool):
         return str(option.help)
     return f"{option.help} Default: {default}."
 

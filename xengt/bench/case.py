@@ -77,7 +77,7 @@ class Setup:
     granters: Annotated[
         Positive,
         Dimension(
-            "Number of empty domains that grant.",
+            "Number of empty domains that grant pages; only with --granter empty.",
             integer(1),
             NUMBER,
             default=("1",),
@@ -90,7 +90,7 @@ class Setup:
             "Grant references of each granter.",
             integer(1),
             NUMBER,
-            default_text="256, or enough for the largest batch",
+            default_text="256, or the largest batch times the most threads",
         ),
     ] = 1
     mappings: Annotated[
@@ -114,7 +114,7 @@ class Setup:
     hold: Annotated[
         int,
         Dimension(
-            "Other outstanding mappings during the measurement.",
+            "Number of mappings of further references that are held during the measurement.",
             integer(0),
             {"type": "integer", "minimum": 0},
             default=("0",),
@@ -123,8 +123,8 @@ class Setup:
     rate: Annotated[
         float | None,
         Dimension(
-            "Calls per second over all threads. With a rate, the latency of a call counts "
-            "from the time at which it was due.",
+            "Map calls per second over all threads, each followed by an unmap call. With a rate, "
+            "the latency of a map call counts from the time at which it was due.",
             positive,
             {"type": ["number", "null"], "minimum": 0},
             default_text="unlimited",

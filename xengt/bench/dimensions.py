@@ -12,7 +12,7 @@ WORDS = ("operation", *(name for name, each in DECLARED.items() if each.has_word
 
 
 def varying(cases: Iterable[Case]) -> tuple[str, ...]:
-    """Name the dimensions in which the cases differ, in the order of `Case`.
+    """Name the dimensions in which the cases differ, in the order of `DIMENSIONS`.
 
     Args:
         cases: what was measured.
@@ -36,7 +36,7 @@ def phrase(case: Setup, names: Iterable[str]) -> str:
 
     Args:
         case: what was measured.
-        names: dimensions. Those that are words stand for themselves.
+        names: dimensions; `engine` and `operation` are written without their names.
     """
     return " · ".join(
         word(case, name) if name in ("engine", "operation") else f"{name} {word(case, name)}"

@@ -8,7 +8,7 @@ from typing import Any
 from xengt.bench.case import DECLARED, EMPTY_GRANTER, FIELD_DEFAULTS, Setup
 
 REFERENCES = 256
-"""References of each granter by default, unless the largest batch needs more."""
+"""References of each granter, unless the largest batch times the most threads is more."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def run_plan(
 ) -> Iterator[Result]:
     """Measure every case of a plan, and yield the result of its maps and that of its unmaps.
 
-    However the run ends, it leaves no mapping, grant or domain behind.
+    Unless SIGKILL ends it, the run leaves no mapping, grant or domain behind.
 
     Args:
         plan: what to measure.

@@ -78,7 +78,7 @@ def xen(*, on_xen: bool, root: Path) -> Check:
         "Xen",
         "Linux does not run on Xen: /sys/hypervisor/type is absent or is not `xen`",
         "Boot Xen with this Linux as its dom0 (Debian: apt install xen-system-amd64), "
-        "or use the lab: ./deploy/lab/demo.",
+        "or use the lab in xengt's source tree: deploy/lab/lab run.",
     )
 
 

@@ -46,7 +46,8 @@ def benchmark_leftovers(domids: list[int], mapped: bool) -> Check:
     return warning(
         NAME,
         f"a killed benchmark has left {', '.join(leftovers)}",
-        "The next benchmark cleans up: run `xengt bench --samples 1`.",
+        "The next benchmark cleans up: run `xengt bench --samples 1` "
+        "(in a PVH dom0 with --engine gntdev).",
     )
 
 

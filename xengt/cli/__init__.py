@@ -1,7 +1,6 @@
-"""The command line: one module a command, registered here.
+"""The command line: one module per command, registered here.
 
-No command imports what a machine without Xen lacks before it runs, so that
-`xengt --help` works everywhere.
+Importing a command does not load Xen's libraries, so `xengt --help` works on any machine.
 """
 
 import signal
@@ -18,11 +17,11 @@ from xengt.cli import bench, check, compare, handle, plan, schema, serve, share,
 from xengt.cli.map import map_pages
 from xengt.errors import XengtError
 
-# As a shell reports a command that SIGINT ended.
+#: exit status that a shell reports for a command that SIGINT ended
 _INTERRUPTED = 130
 _P = ParamSpec("_P")
 
-# A defect shows as a plain traceback: it goes into an issue, not onto a poster.
+# A plain traceback of an unexpected exception can be copied into an issue.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -41,11 +40,11 @@ def _xengt(
         ),
     ] = False,
 ) -> None:
-    """Exercise and measure Xen grant tables on a real host."""
+    """Measure and monitor the grant operations of Xen."""
 
 
 def _command(function: Callable[_P, None]) -> Callable[_P, None]:
-    """Give a command the exit codes agreed on, whatever ends it."""
+    """Make a command print its errors and end with the exit codes of xengt.errors."""
 
     @wraps(function)
     def run(*args: _P.args, **options: _P.kwargs) -> None:
@@ -75,7 +74,7 @@ app.command("usage", cls=usage.WatchCommand)(_command(usage.usage))
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """Let it unwind like Ctrl-C, so that nothing of ours stays behind."""
+    """Raise what Ctrl-C raises, so that the command cleans up domains, grants and mappings."""
     del number, frame
     raise KeyboardInterrupt
 

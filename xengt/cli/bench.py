@@ -28,7 +28,7 @@ from xengt.xen.preflight import library_errors_explained, require_dom0
 SAMPLES = 10_000
 """Calls to time in each case, unless --samples or --duration is given."""
 LOCK_TIMEOUT_S = 10.0
-"""How long to wait for a round of the agent's probe, which must not be measured along."""
+"""Seconds to wait for a round of the agent's probe, which would disturb the measurement."""
 
 
 def _option(declared: Dimension) -> OptionInfo:
@@ -73,7 +73,9 @@ def bench(
     ] = 3,
     json: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write the document to FILE; - is standard output."),
+        typer.Option(
+            metavar="FILE", help="Write the results as JSON to FILE; - is standard output."
+        ),
     ] = None,
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the HTML page to FILE.")

@@ -34,7 +34,8 @@ def handle(
     The encoding is that of the hypervisor patches with fast maptrack entries: bit
     31 marks a fast handle, bits 30 to 16 hold the granter's domid, and bits 15 to
     0 hold the grant reference. A handle with bit 31 clear is slow: an index into
-    the mapper's maptrack table, like every handle of stock Xen. Runs without Xen.
+    the mapper's maptrack table, like every handle of stock Xen. The
+    command does not need Xen.
 
     Example: xengt handle 0x80010008
     """

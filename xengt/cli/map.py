@@ -45,7 +45,7 @@ def map_pages(
 ) -> None:
     """Map pages that another domain grants, print their contents, and unmap them.
 
-    Runs in dom0 or in a guest and maps through gntdev. Each page is printed as its
+    The command runs in dom0 or in a guest and maps through gntdev. Each page is printed as its
     SHA-256 checksum, and pages that begin and end with the pattern of `xengt share`
     are marked. Every page is read once; the granter may write to it at any time.
     `xengt share` in the other domain prints the references of its pages.

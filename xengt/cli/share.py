@@ -47,10 +47,10 @@ def share(
 ) -> None:
     """Share pages with another domain until Ctrl-C or SIGTERM, then revoke the grants.
 
-    Runs in a guest, or in dom0, which can also share with itself, and allocates the
-    pages through gntalloc. Publishes the references in XenStore, where `xengt bench
-    --granter guest` in the other domain reads them, and prints them once the pages
-    can be mapped.
+    The command runs in a guest, or in dom0, which can also share with itself, and
+    allocates the pages through gntalloc. It publishes the references in XenStore,
+    where `xengt bench --granter guest` in the other domain reads them, and prints
+    them once the pages can be mapped.
 
     Example: xengt share --to 0 --pages 512
     """

@@ -58,7 +58,7 @@ class Comparison:
         if not pairs:
             raise UnmetError(
                 "base and new have no map/unmap pair with a measurement overhead in common",
-                "measure both sides with `xengt bench --engine hypercall` and the same plan",
+                "measure both sides with `xengt bench --engine hypercall`",
             )
         return pairs
 
@@ -111,7 +111,7 @@ def compare_runs(base: Sequence[str], new: Sequence[str]) -> Comparison:
     if not rows:
         raise UnmetError(
             "the base and new runs have no case in common",
-            "measure both sides with the same plan (--engine, --granter, --batch, ...)",
+            "measure both sides with the same values of --engine, --granter, --batch, ...",
         )
     base_cases, new_cases = _cases(base_runs), _cases(new_runs)
     return Comparison(

@@ -40,5 +40,5 @@ def write_text(text: str, target: str) -> None:
     except OSError as error:
         raise FailedError(
             f"cannot write {target}: {error.strerror}",
-            "choose a directory that exists, may be written to and has room",
+            "choose a directory that exists, is writable and has free space",
         ) from error

@@ -1,9 +1,10 @@
 """Records the mappings that a run makes by hypercall, so that the next run can undo them.
 
 Linux does not track mappings made through privcmd, so they outlive their process.
-Every run therefore records in a file below /run which references it is about to
-map, and afterwards the handles that Xen returned. After a killed run, `sweep` reads
-the file. The lock on the file also prevents two benchmarks from running at once.
+Every run therefore records in a file below /run which references it maps, the
+handles of the mappings that it holds, and a cursor to the batch that each thread
+maps. After a killed run, `sweep` reads the file. The lock on the file also prevents
+two benchmarks from running at once.
 """
 
 import mmap
@@ -198,6 +199,6 @@ def open_journal(path: Path = PATH, *, timeout_s: float = 0.0) -> Iterator[Journ
     Raises:
         UnmetError: another run holds the lock, or the file cannot be opened.
     """
-    busy = "another xengt is measuring on this host"
+    busy = "another xengt process has the journal: a benchmark, the agent's probe or a check"
     with file_lock(path, timeout_s=timeout_s, busy=busy) as descriptor:
         yield Journal(descriptor)

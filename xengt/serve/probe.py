@@ -45,7 +45,7 @@ class ProbeCase:
     Attributes:
         engine: `hypercall` or `gntdev`.
         batch: references per call.
-        mappings: of each reference at once, the timed one included.
+        mappings: simultaneous mappings of each reference, the timed one included.
     """
 
     engine: EngineName
@@ -93,7 +93,7 @@ class CaseLatencies:
     """
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Create empty histograms."""
         self.buckets = {name: Buckets() for name in OPERATIONS}
         self.overheads_s = dict.fromkeys(OPERATIONS, 0.0)
 

@@ -33,7 +33,7 @@ def publish_while_running(store: XenStore, publication: Publication) -> Iterator
     if other is not None and is_sharing(other):
         raise UnmetError(
             f"process {other} of this domain already shares pages with domain {mapper}",
-            f"end that process first (`kill {other}`), or let it share more pages",
+            f"end that process (`kill {other}`), and run `xengt share` with more --pages",
         )
     # A session of its own: Ctrl-C and a closed terminal do not signal the second process.
     withdrawer = subprocess.Popen(  # noqa: S603 - this interpreter and numbers

@@ -44,7 +44,7 @@ def explain_refusal(error: GrantError) -> FailedError:
             str(error),
             f"dom0's maptrack table is full: it may hold {maptrack_handles()} mappings, including "
             f"those of other drivers; raise {MAX_MAPTRACK_FRAMES} on Xen's command line, "
-            "or lower --hold, --mappings or --batch",
+            "or map fewer references at once (xengt bench: --hold, --mappings, --batch)",
         )
     with Ctrl() as ctrl:
         domain = ctrl.domain(error.domid)
@@ -60,11 +60,11 @@ def explain_refusal(error: GrantError) -> FailedError:
         return FailedError(
             f"{error}; the grant table of domain {error.domid} has {frames} frames, "
             f"for references up to {entries - 1}",
-            f"give a reference that domain {error.domid} has; if it published this one with "
-            "`xengt share`, restart that",
+            f"give a reference that domain {error.domid} has; if `xengt share` published this "
+            f"one, restart `xengt share` in domain {error.domid}",
         )
     return FailedError(
         str(error),
-        f"domain {error.domid} may have revoked the grant, or may not grant dom0 this access; "
-        "if it runs `xengt share`, restart that",
+        f"domain {error.domid} has perhaps revoked the grant, or does not permit dom0 this access; "
+        f"if it runs `xengt share`, restart `xengt share` in domain {error.domid}",
     )

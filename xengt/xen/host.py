@@ -67,7 +67,7 @@ def gather_host() -> Host:
         raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as refused:
         raise UnmetError(
-            f"Xen does not report the facts of the host: {refused}",
+            f"Xen does not report its version and the host's hardware: {refused}",
             "run xengt as root in a Xen dom0; `xengt check` reports what is missing",
         ) from refused
     kind = dom0_kind()

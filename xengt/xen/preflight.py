@@ -26,7 +26,7 @@ def require_dom0(engines: Sequence[str]) -> None:
     if not kernel.is_control_domain():
         raise UnmetError(
             "this is not a Xen dom0",
-            "run xengt in a dom0, or in the lab (./deploy/lab/demo); "
+            "run xengt in a dom0 (the lab in xengt's source tree has one: deploy/lab/lab run); "
             "`xengt check` reports what is missing",
         )
     try:
@@ -40,7 +40,8 @@ def require_dom0(engines: Sequence[str]) -> None:
     if "hypercall" in engines and kind not in {"PV", None}:
         raise UnmetError(
             f"dom0 is {kind}, in which Xen rejects the device maps of the hypercall engine",
-            "measure with --engine gntdev, or boot a PV dom0 (dom0=pv on Xen's command line)",
+            "use the engine gntdev (bench: --engine gntdev; serve: probe.engines), or boot a PV "
+            "dom0 (dom0=pv on Xen's command line)",
         )
 
 

@@ -158,7 +158,7 @@ class XenStore:
         if domid is None or not domid.isascii() or not domid.isdigit():
             raise UnmetError(
                 f"XenStore does not report the domid of this domain (key domid: {domid!r})",
-                "in dom0, /usr/lib/xen-*/bin/xen-init-dom0 writes it when Xen's services start",
+                "start Xen's services (systemctl start xen): xen-init-dom0 then writes this key",
             )
         return int(domid)
 
@@ -213,7 +213,7 @@ class XenStore:
                 raise UnmetError(
                     f"XenStore cannot be reached over file descriptor {highest}: "
                     f"this process has {FD_SETSIZE} or more files open",
-                    "open fewer domains and devices at once, or lower the limit: `ulimit -n 1024`",
+                    "use fewer --granters or --threads in one run",
                 )
             client.connect()
             self._client = client

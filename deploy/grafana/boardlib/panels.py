@@ -196,7 +196,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Probe rounds",
             "Probe rounds per minute: completed, skipped because a benchmark was running, and "
-            "failed, by Xen's status. XengtProbeFailing fires after 15 minutes without a completed "
+            "failed, by Xen's status. XengtProbeFailing fires after 25 minutes without a completed "
             "round.",
             "opm",
             (

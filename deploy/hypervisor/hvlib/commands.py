@@ -48,8 +48,8 @@ def install(box: Box, deb: Path, args: str) -> None:
     grub.create_block(box)
     grub.set_variables(box, **({ARGS: args} if args else {}), **{NEXT_ENTRY: ENTRY})
     report(f"installed {PACKAGE} {requested.version}, build id {requested.build_id}")
-    report("The next boot starts the patched hypervisor. The boot after it starts")
-    report(f"`{original.default}` again, even if the patched hypervisor panics.")
+    report("The next boot starts the patched hypervisor. The boot after it starts GRUB's default")
+    report(f"entry `{original.default}` again, even if the patched hypervisor panics.")
     report("To make the patched hypervisor the default, run `confirm` while it is running.")
 
 

@@ -84,7 +84,10 @@ def test_the_journal_of_a_killed_run_contains_its_mappings(path, killed):
 
 
 def test_a_second_run_cannot_open_the_journal(path, killed):
-    with pytest.raises(UnmetError, match="another xengt is measuring") as error, open_journal(path):
+    with (
+        pytest.raises(UnmetError, match="another xengt process has the journal") as error,
+        open_journal(path),
+    ):
         pass
     assert error.value.exit_code == Exit.UNMET
     assert error.value.remedy

@@ -1,4 +1,4 @@
-"""The facts of the host, as Linux and Xen report them."""
+"""Version, hardware and state of the host, as Linux and Xen report them."""
 
 import pytest
 

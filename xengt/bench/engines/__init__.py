@@ -1,8 +1,9 @@
-"""Engines: the ways to map a grant reference that can be measured.
+"""Engines: the interfaces through which a benchmark maps and unmaps grant references.
 
 `hypercall` issues the grant-table operations itself, `gntdev` maps through
-Linux as user-space backends do. Each is a module with one class; to add one,
-write its C loop (xenlib_cffi/csrc), its class and its name (names.py).
+Linux as user-space backends do. Each is a module with one class, whose C
+functions are in xenlib_cffi/csrc; .github/CONTRIBUTING.md lists the places to
+change for a new engine.
 """
 
 from collections.abc import Sequence

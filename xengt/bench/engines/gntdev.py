@@ -62,7 +62,8 @@ class GntdevEngine:
         """Find the reference that Xen refuses, which gntdev does not report."""
         if isinstance(error, GrantError):
             return FailedError(
-                str(error), "the granter changed the page, or granted another page instead"
+                str(error),
+                "the granter changed the page or granted another one: restart `xengt share` there",
             )
         refusal = find_refusal(self._references, readonly=self._readonly)
         if refusal is not None:

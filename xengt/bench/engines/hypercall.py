@@ -70,7 +70,8 @@ class HypercallEngine:
             raise FailedError(
                 f"Xen refused to unmap {len(refused)} of {len(statuses)} held mappings: "
                 f"{status_text(refused[0])}",
-                "find out who else unmaps handles of dom0: xl debug-keys g, then xl dmesg",
+                "another program in dom0 perhaps unmaps these handles: `xl debug-keys g; xl dmesg` "
+                "lists the remaining mappings",
             )
         journal.clear_held()
 

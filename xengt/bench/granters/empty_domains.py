@@ -40,7 +40,7 @@ class EmptyDomains:
         self._domids: list[int] = []
 
     def references(self, count: int) -> Sequence[Reference]:
-        """Create the domains, and grant `count` pages, the same number from each.
+        """Create the domains; each grants the same number of pages, at least `count` in total.
 
         Raises:
             UnmetError: the host has too little memory, or Xen supports no PV domains.

@@ -114,7 +114,7 @@ class GuestGranter:
             kind = "domid" if by_domid else "name"
             raise UnmetError(
                 f"no running domain has the {kind} {self._guest!r}",
-                f"running domains: {self._list(domids)}",
+                f"choose one of the running domains: {self._list(domids)}",
             )
         return domid
 

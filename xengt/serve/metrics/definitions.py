@@ -166,7 +166,7 @@ MAPTRACK_FRAMES = MetricDefinition(
     "xengt_maptrack_frames",
     "gauge",
     "frames of 4 KiB",
-    "Current size of the domain's maptrack table in frames of 4 KiB.",
+    "Current size of the domain's maptrack table, which records its mappings, in frames of 4 KiB.",
     (_DOMID,),
 )
 MAPTRACK_FRAMES_LIMIT = MetricDefinition(
@@ -272,7 +272,8 @@ PROBE_ROUNDS_SKIPPED = MetricDefinition(
     "xengt_probe_rounds_skipped_total",
     "counter",
     "rounds",
-    "Probe rounds that were skipped because a benchmark was running.",
+    "Probe rounds that were skipped because the journal of mappings was not available, usually "
+    "because a benchmark was running.",
 )
 PROBE_CPU_SECONDS = MetricDefinition(
     "xengt_probe_cpu_seconds_total",
@@ -330,8 +331,9 @@ GROUPS = (
     MetricGroup(
         "Host",
         "Every scrape reads these metrics from Xen. Series of a domain disappear with the domain. "
-        "Stock Xen reports only grant frames and their limits: `xengt_unavailable` then names the "
-        "figures without series. If Xen cannot be read, the page has only the last two metrics.",
+        "Of the figures of a domain, stock Xen reports only grant frames and their limits: "
+        "`xengt_unavailable` then names the figures without series. If Xen cannot be read, the "
+        "page has only the last two metrics of this table.",
         (
             HYPERVISOR_INFO,
             DOMAIN_INFO,

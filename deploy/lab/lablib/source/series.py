@@ -34,7 +34,7 @@ class Patch:
 
     @property
     def touched(self) -> set[str]:
-        """Return the files that it changes, adds or removes; a superset, by lines like a header."""
+        """Return the files that the patch touches, and names in lines like a diff header."""
         return set(_TOUCHED.findall(self.content.decode("utf-8", "replace")))
 
 

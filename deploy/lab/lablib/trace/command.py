@@ -30,7 +30,7 @@ RECORD_TIMEOUT = 1500.0
 END_TIMEOUT = 300.0
 """Seconds until the load has unmapped everything."""
 MIN_HYPERCALLS = 8
-"""Hypercalls without which the most frequent sequence of instructions is not representative."""
+"""Hypercalls needed for the most frequent sequence of instructions to be representative."""
 ATTEMPTS = 50
 """Attempts to read the hypervisor's code from memory."""
 
@@ -176,7 +176,9 @@ def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
                 stderr.seek(0)
                 last = stderr.read().decode(errors="replace").strip().splitlines()[-1:]
                 message = " ".join(last) or f"no operation in {START_TIMEOUT:.0f} s, and no message"
-                raise LabError(f"the load of the trace did not start in dom0: {message}")
+                raise LabError(
+                    f"the program that makes the traced hypercalls did not start in dom0: {message}"
+                )
             yield
         finally:
             if load.stdin:
