@@ -11,7 +11,7 @@ import pytest
 from agent import wait_until
 from patience import patient
 
-from xengt.bench.run import WARMUP
+from xengt.bench.run import WARMUP_ROUNDS
 from xengt.serve.passive import guard, tracefs
 
 CONFIG = "[listen]\nport = 0\n[probe]\nenabled = false\n[passive]\nenabled = {}\n"
@@ -70,7 +70,7 @@ def test_calls_of_a_benchmark_are_counted_and_timed(agent):
     began = time.perf_counter()
     document = json.loads(subprocess.check_output(["xengt", "bench", *words]))
     took = time.perf_counter() - began
-    calls = SAMPLES + WARMUP
+    calls = SAMPLES + WARMUP_ROUNDS
     for result, operation in zip(document["results"], ("map", "unmap"), strict=True):
         # Linux makes some unmap calls after the benchmark has ended.
         assert wait_until(lambda op=operation: gntdev_totals(one, op)[0] >= calls, 10)
