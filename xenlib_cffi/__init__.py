@@ -2,7 +2,7 @@
 
 There is one module per library: `call` (libxencall), `ctrl` (libxenctrl), `evtchn` (libxenevtchn),
 `foreignmemory` (libxenforeignmemory), `gnttab` (libxengnttab), `hypfs` (libxenhypfs) and `toollog`
-(libxentoollog). `histogram` and `loop` bind the C code in csrc/, which times the calls.
+(libxentoollog). `loop` binds the timed loop of csrc/, and `histogram` its histogram.
 
 Every handle is a context manager. All exceptions of the bindings derive from
 `errors.BindingError`. The modules can be imported without Xen's libraries; opening a handle then

@@ -82,12 +82,12 @@ class Histogram:
 
     @property
     def min(self) -> int:
-        """The exact smallest value (that of its bucket after `decode`); 0 if empty."""
+        """The smallest value, exact unless decoded; 0 if empty."""
         return self._c.min if self._c.total else 0
 
     @property
     def max(self) -> int:
-        """The exact largest value (that of its bucket after `decode`); 0 if empty."""
+        """The largest value, exact unless clamped or decoded; 0 if empty."""
         return self._c.max
 
     @property

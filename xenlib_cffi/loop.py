@@ -1,7 +1,7 @@
 """The timed loop of csrc/loop.c, which maps and unmaps batches of references.
 
-Each worker is a pinned thread of C that records the duration of every call in nanoseconds. Python
-starts the loop with the GIL released and merges the histograms of the workers.
+Each worker is a thread in C, pinned to a vCPU on request, that records the duration of every call
+in nanoseconds. Python starts the loop with the GIL released and merges the workers' histograms.
 """
 
 import threading
@@ -64,8 +64,9 @@ class Loop:
         warmup: number of rounds that each worker runs before it records.
         rounds: number of rounds that each worker records; 0 means until `seconds` have passed.
         seconds: duration in seconds; 0 means until `rounds` are recorded.
-        interval_ns: nanoseconds between the intended starts of a worker's rounds. Latencies are
-            measured from the intended start. 0 starts each round after the previous one.
+        interval_ns: nanoseconds between the intended starts of a worker's rounds. The duration
+            of a map call counts from the intended start, that of an unmap call from its start.
+            0 starts each round after the previous one.
         digits: number of significant digits of the histograms, 1 to 5.
 
     Raises:

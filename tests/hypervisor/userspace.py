@@ -56,7 +56,7 @@ def prepare(cache: Cache, series: Sequence[Patch], files: Mapping[str, str] = FI
         files: file in Xen's source → its name in `xen/`.
 
     Raises:
-        LabError: a patch does not apply exactly, or Xen's source is not available.
+        LabError: a patch does not apply as the source requires, or Xen's source is not available.
     """
     source = base(cache, XEN)
     origin = source.directory

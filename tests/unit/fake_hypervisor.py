@@ -35,7 +35,7 @@ class FakeHypervisor:
         tables: content of hypfs by domid and name; None for stock Xen, which has no /gnttab.
         hypfs: whether there is a hypfs.
         domains: UUID by domid.
-        sizes: result of GNTTABOP_query_size by domid; an exception is raised.
+        sizes: result of GNTTABOP_query_size by domid; an exception in place of a result is raised.
         dying: domids.
         commandline: of Xen.
         before: called with the path or domid of every query before it is answered.

@@ -118,7 +118,7 @@ def fake_tracefs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def guard_output(tmp_path, monkeypatch):
-    """The file into which a guard that takes action writes its arguments, instead of doing so."""
+    """The file to which the guard's cleanup program, which is replaced, writes its arguments."""
     program, output = tmp_path / "python", tmp_path / "guard_output"
     program.write_text(f'#!/bin/sh\necho "$@" > {output}.new\nmv {output}.new {output}\n')
     program.chmod(0o755)

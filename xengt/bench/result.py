@@ -45,7 +45,7 @@ class Result:
         case: what was measured.
         samples: number of timed calls, each of a whole batch.
         floor_ns: the measurement overhead, ns per operation at the same batch;
-            None where the engine has no operation that is rejected at once.
+            None in documents of earlier versions that did not measure it.
         throughput_per_s: operations (not calls) per second over all threads.
         latency_ns: latency, ns per operation.
         outliers: samples far from the rest.

@@ -43,7 +43,7 @@ def subtract_overhead(result: Result) -> Figure | None:
         result: an entry of a bench document.
 
     Returns:
-        The net median; None if the engine has no measurement overhead (`floor_ns` is None).
+        The net median; None if the document has no measurement overhead (`floor_ns` is None).
     """
     if result.floor_ns is None:
         return None

@@ -43,7 +43,7 @@ def format_overhead(result: Result, clock: Clock) -> str:
     """Write the measurement overhead per operation.
 
     Args:
-        result: a result. The gntdev engine has no measurement overhead.
+        result: a result; one of an earlier version may have no measurement overhead.
         clock: the clock of the result's host.
     """
     return NO_VALUE if result.floor_ns is None else duration(result.floor_ns, clock)

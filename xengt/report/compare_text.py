@@ -10,8 +10,8 @@ COLUMNS = ("base", "new", "ratio", f"{PERCENT_CONFIDENCE} interval")
 """The titles of the columns of figures."""
 
 EXPLANATION = (
-    "Figures are geometric means over the runs (arithmetic means without a ratio), and ratios are "
-    "new/base. The sampling unit of the "
+    "Figures are geometric means over the runs (arithmetic means in rows that have no ratio), and "
+    "ratios are new/base. The sampling unit of the "
     f"{PERCENT_CONFIDENCE} confidence intervals is a run. About one interval in twenty excludes 1 "
     "by chance."
 )

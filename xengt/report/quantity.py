@@ -1,4 +1,4 @@
-"""Formatting of quantities with three significant digits and a suitable unit."""
+"""Formatting of durations, rates and ratios with a suitable unit."""
 
 from xengt.xen.kernel import Clock
 

@@ -70,7 +70,7 @@ class DomainNames(threading.Thread):
         )
 
     def stop(self) -> None:
-        """Remove the status if xenstored answers, and end the thread."""
+        """Tell the thread to remove the status and to end, and wait for it for a short time."""
         self._stopping.set()
         self._events.put("")
         if self.is_alive():

@@ -68,7 +68,7 @@ class _Server(ThreadingHTTPServer):
         self.tls = _tls_context(listen)
         self.ended = False
         self._open: set[socket.socket] = set()
-        self._lock = Lock()  # protects the two above
+        self._lock = Lock()  # protects _open, and ended together with it
         addresses = socket.getaddrinfo(listen.address, listen.port, type=socket.SOCK_STREAM)
         self.address_family, *_, address = addresses[0]
         super().__init__(address[:2], _Handler)  # type: ignore[arg-type]  # host and port
@@ -79,7 +79,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (as in the base)
-        """Serve a connection in its own thread, so that a slow client delays no other."""
+        """Do the TLS handshake in the connection's thread: a slow client delays no other."""
         if self.tls is None:
             self._serve(request, client_address)
             return

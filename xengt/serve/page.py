@@ -24,10 +24,10 @@ class _FormattedFamily:
     """A family as the library has formatted it, without the numbers.
 
     Attributes:
-        label_values: of the family when it was formatted.
-        beginnings: of its lines, up to their numbers, each with the comments above it and the
-            end of the line before.
-        end: of the last line; or the comments, if the family has no series.
+        label_values: the label values of the family when it was formatted.
+        beginnings: the beginnings of its lines, up to their numbers, each with the comments
+            above it and the end of the line before.
+        end: the end of the last line, or the comments if the family has no series.
     """
 
     label_values: object

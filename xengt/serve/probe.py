@@ -113,7 +113,7 @@ class Probe(threading.Thread):
         failing: whether the last round failed.
         last_success: Unix time at which the last successful round ended; 0 before the first.
         last_heartbeat: time.monotonic() of the last sign of life.
-        lock: protects all of these.
+        lock: protects what a round changes; `failing` and `last_heartbeat` are read without it.
 
     Args:
         options: of the configuration.

@@ -44,6 +44,7 @@ def serve(path: Path | None, announce: Callable[[str], None]) -> None:
 
     Raises:
         UnmetError: the configuration is invalid, or the agent cannot listen on its address.
+        FailedError: the trace objects of `[passive]` cannot be removed.
     """
     config: Config | None = load(path)
     # Blocked before any other thread is started, so that none of them receives a signal.
@@ -116,7 +117,7 @@ def _running(config: Config) -> Iterator[tuple[str, Probe | None]]:
 
 
 def _state(probe: Probe | None) -> str:
-    """Return the agent's state in one word: `passive` is one without a working probe."""
+    """Return the agent's state: `passive` if the probe is disabled or dom0 can run no engine."""
     if probe is None or not probe.has_cases:
         return "passive"
     return "failing" if probe.failing else "probing"

@@ -1,4 +1,4 @@
-/* Creation of a domain that has memory and a grant table, but no running vCPU and no guest OS. */
+/* Creation of a domain with a grant table, but without memory, a running vCPU or a guest OS. */
 #ifndef XENLIB_EMPTY_DOMAIN_H
 #define XENLIB_EMPTY_DOMAIN_H
 

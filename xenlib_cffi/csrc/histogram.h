@@ -21,8 +21,8 @@ struct histogram {
     int digits;               /* significant decimal digits */
     int64_t total;            /* number of recorded values */
     uint64_t min;             /* exact; UINT64_MAX when empty */
-    uint64_t max;             /* exact; 0 when empty */
-    uint64_t sum;             /* exact, of the recorded values; saturates at UINT64_MAX */
+    uint64_t max;             /* exact, unless values were clamped; 0 when empty */
+    uint64_t sum;             /* of the recorded values, as clamped; saturates at UINT64_MAX */
     int64_t clamped;          /* number of recorded values above highest */
     size_t length;            /* number of counts */
     int64_t counts[];

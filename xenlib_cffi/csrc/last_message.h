@@ -14,7 +14,7 @@ xentoollog_logger *last_message_logger(void);
 
 /*
  * Returns and clears the last message of the calling thread; "" if there is none. The text is valid
- * until the thread's next call.
+ * until the thread calls last_message_take() again.
  */
 const char *last_message_take(void);
 

@@ -1,9 +1,9 @@
 /*
  * The timed loop: maps a batch of references, unmaps it, and records the duration of both.
  *
- * Each worker is a thread, pinned to a vCPU; all workers of a loop use the same engine. The timed
- * sections contain only the call under measurement: operations are filled in before and checked
- * after it.
+ * Each worker is a thread, which can be pinned to a vCPU; all workers of a loop use the same engine.
+ * The timed sections contain only the call under measurement: operations are filled in before and
+ * checked after it.
  */
 #ifndef XENLIB_LOOP_H
 #define XENLIB_LOOP_H
@@ -41,8 +41,9 @@ struct loop_failure {
 struct worker;
 
 /*
- * The functions that map and unmap one batch. They are called in this order; those that return bool
- * return false after they have called worker_fail().
+ * The functions of an engine. A worker calls open and close once, close also if open has failed,
+ * and the others once for each batch, in this order. Those that return bool return false after they
+ * have called worker_fail().
  */
 struct engine {
     bool (*open)(struct worker *w);

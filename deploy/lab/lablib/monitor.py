@@ -45,7 +45,10 @@ class Monitor:
         Raises:
             LabError: QEMU closed the connection, or sent nothing for TIMEOUT.
         """
-        self._socket.sendall(command.encode() + b"\n")
+        try:
+            self._socket.sendall(command.encode() + b"\n")
+        except OSError as error:
+            raise LabError(f"QEMU's monitor does not respond: {error}") from error
         # QEMU echoes the command with control sequences; the output begins on the next line.
         return self._read_to_prompt().partition("\n")[2].strip()
 

@@ -67,8 +67,8 @@ class Machine:
         dom0_memory: of dom0, in MiB.
         xen_args: options to append to Xen's command line.
         monitor: path of the Unix socket of QEMU's monitor, which can log executed instructions.
-        persistent_disk: the disk has a partition for dom0, and writes to it persist. The machine
-            has one vCPU, as it boots faster.
+        persistent_disk: the disk has a partition for dom0, and writes to it persist. Such a
+            machine also has only one vCPU, because it then boots faster.
         grub: start the boot loader of that disk, which has the hypervisor and its command line. A
             reset ends QEMU; the caller starts QEMU again, which appends to the console log.
     """

@@ -89,6 +89,8 @@ class Snapshot:
                     monitor.do("cont")
         except LabError as error:
             print_message(f"no snapshot is saved: {error.what}")
+        except subprocess.CalledProcessError as error:
+            print_message(f"no snapshot is saved: {error}")
 
     def drop(self, home: Path) -> None:
         """Remove a snapshot that cannot be resumed, and its copy in a lab's directory.

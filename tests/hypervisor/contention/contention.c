@@ -133,7 +133,7 @@ static void take_entries(const struct hypervisor *side)
     for ( unsigned int i = 0; i < ENTRIES_PER_FRAME - threads - 1; i++ )
     {
         grant(side, 1, FIRST_HELD_REF + i, RAM_PAGES - 1);
-        /* For devices and host: such are recorded in the maptrack table if there is another. */
+        /* A second mapping for device and host is recorded in the maptrack table. */
         request = (struct gnttab_map_grant_ref){
             .dom = 1,
             .ref = FIRST_HELD_REF + i,

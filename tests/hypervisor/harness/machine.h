@@ -95,7 +95,7 @@ static __thread struct vcpu *current;
 static struct domain domain_io;
 #define dom_io (&domain_io)
 #define dom_cow ((struct domain *)NULL)
-/* A domain cannot be freed during a hypercall here; the balance of its RCU locks is checked. */
+/* A domain cannot be freed during a hypercall here; each thread counts the domains it has locked. */
 static __thread int domains_locked;
 #define rcu_lock_domain(d) ((void)(d), (void)domains_locked++)
 #define rcu_unlock_domain(d) ((void)(d), (void)domains_locked--)

@@ -22,8 +22,8 @@
 #define cpu_relax() ((void)sched_yield())
 
 /*
- * Delay at random, so that other threads run in between.  The delay is a sleep, as sched_yield()
- * may return to the calling thread: on a machine with other load, which runs one thread at a time,
+ * Delay at random, so that other threads run in between: rarely by a sleep, sometimes by a short
+ * loop.  It sleeps because sched_yield() may return to the calling thread: on a machine with other load, which runs one thread at a time,
  * the other threads would then hardly ever run in between.
  */
 static inline void random_delay(void)

@@ -43,8 +43,8 @@ static const unsigned int domids[DOMAINS] = { 0, 1, 2, 0x7fef };
 static const uint32_t refs[] = { 8, 9, 10, 11, 600, 1300, 3, 7, 12 };
 
 /*
- * Mappings of each domain, by address.  All atomic operations that threads meet in are relaxed: the
- * test must not order what the hypervisor does not order.
+ * Mappings of each domain, by address.  Accesses by several threads are relaxed: the test must not
+ * order what the hypervisor does not order.
  */
 enum { FREE, BUSY, LIVE };
 static struct mapping {

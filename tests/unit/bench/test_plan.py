@@ -52,7 +52,7 @@ def test_every_combination_once_and_granters_change_least_often():
     }
     setups = plan(**varied).setups()
     expected = [dict(zip(varied, values, strict=True)) for values in product(*varied.values())]
-    # dom0 is one granter, however many empty domains are asked for beside it
+    # dom0 is one granter, whatever --granters says
     expected = [e for e in expected if e["granter"] == "empty" or e["granters"] == 1]
     assert [{name: getattr(setup, name) for name in varied} for setup in setups] == expected
     changes = [(s.granter, s.granters) for s in setups]
@@ -60,7 +60,7 @@ def test_every_combination_once_and_granters_change_least_often():
 
 
 @pytest.mark.parametrize("granter", ["self", "guest", "guest:web"])
-def test_whoever_is_no_empty_domain_is_one_granter(granter):
+def test_the_number_of_granters_applies_only_to_empty_domains(granter):
     setups = plan(granter=[granter], granters=[3, 5]).setups()
     assert [setup.granters for setup in setups] == [1]
 

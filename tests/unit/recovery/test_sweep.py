@@ -100,7 +100,7 @@ with Call() as call:
     assert out == "(0, 0) (0, 0)\n"
 
 
-# A run that holds mappings, is killed, and is cleaned up after by its journal.
+# A run that holds mappings and is killed; the sweep cleans up with its journal.
 HOLDS = """
 from xengt.recovery import journal
 from xengt.bench.engines.hypercall import HypercallEngine

@@ -36,7 +36,7 @@ def show(usage: Usage, console: Console) -> None:
 
 
 def table(usage: Usage, *, stacked: bool = False) -> Table:
-    """Build the table. Frames are of 4 KiB; mappings are those that the domain made.
+    """Build the table. Frames are of 4 KiB; mappings are counted for the mapper.
 
     Args:
         usage: a reading.

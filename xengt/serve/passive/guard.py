@@ -2,8 +2,8 @@
 
 The guard is a shell that reads from a pipe. The agent's signals are blocked in it, as they
 are in the agent that starts it. The agent writes a line once it has removed everything, and the
-guard exits. If the pipe closes without a line, the agent is dead, and the shell executes a
-Python that removes the trace objects. If both are killed, the next agent removes them.
+guard exits. If the pipe closes without a line, the agent is dead, and the shell executes this
+module, which removes the trace objects. If both are killed, the next agent removes them.
 """
 
 import logging

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 _OTHER = "other"
 CALLERS = ("blkback", "netback", "gntdev", _OTHER)
-#: beginning of a module's name, or of a function's name in the kernel itself → driver. In all of
-#: Linux only blkback unmaps while it waits, which unmap_refs_callback completes.
+#: beginning of a module's name, or of a function's name in the kernel itself → driver. In
+#: Linux only blkback calls gnttab_unmap_refs_sync(), whose `done` is unmap_refs_callback.
 _DRIVERS = {
     "xen_blkback": "blkback",
     "xen_netback": "netback",

@@ -8,7 +8,7 @@ end of a function can read the arguments since Linux 6.9.
 
 The beginning and the end of a call are matched by the address of `ops`, its array of
 operations, which no other call uses at the same time. The table that matches them has a fixed
-size, so its key is the address modulo a prime; calls that meet another call's entry there are
+size, so its key is the address modulo 8,168; calls that meet another call's entry there are
 not counted.
 
 gnttab_unmap_refs_async() calls gnttab_unmap_refs() itself or leaves that to a worker. The caller
@@ -42,7 +42,8 @@ _EVENTS = (
         for operation in OPERATIONS
     ),
 )
-#: modulo 8 * 1,021, a prime, as pointers are multiples of 8; the table has 1,024 entries
+#: modulo 8,168: 8 times the prime 1,021, as pointers are multiples of 8; the table has 1,024
+#: entries
 _SLOT, _SIZE = "ops-ops/8168*8168", "size=1024:clock=mono"
 
 

@@ -122,8 +122,8 @@ class Tree:
             entry: the directory that gets `xen`, `xen-syms` and `.config`.
 
         Raises:
-            LabError: a patch does not apply exactly, the build failed, or the compiler warns of
-                something that it does not warn of in the unpatched source.
+            LabError: a patch does not apply as the source requires, the build failed, or the
+                compiler warns of something that it does not warn of in the unpatched source.
         """
         with self.patched:
             touched = {file for patch in series for file in patch.touched}

@@ -1,4 +1,4 @@
-"""The progress of the demo: one line per completed stage, and a status line on a terminal.
+"""The progress of the demo: one line per completed step, and a status line on a terminal.
 
 `lab` prints a line when a step begins and another when it ends (`lablib.output.step`). `LabProcess`
 reads these lines from the stderr of a `lab` process and writes all of its output to a log.
@@ -27,7 +27,7 @@ REFRESH = 0.5
 
 @dataclass
 class Stages:
-    """The stages that are running and the expected duration of each.
+    """The steps that are running and the expected duration of each.
 
     Attributes:
         durations_file: JSON file with the seconds that each step, and a whole run (key ""), took

@@ -34,7 +34,7 @@ class Patch:
 
     @property
     def touched(self) -> set[str]:
-        """Return the files that the patch touches, and names in lines like a diff header."""
+        """Return the names in lines like a diff header, at least those of the touched files."""
         return set(_TOUCHED.findall(self.content.decode("utf-8", "replace")))
 
 
@@ -145,7 +145,7 @@ def first_problem(output: str, *, offsets: bool = False) -> str | None:
 
 
 class Fit(Enum):
-    """How a series applies to a source; the value is an adverbial for messages."""
+    """How a series applies to a source; the value completes "the series applies …"."""
 
     EXACT = "exactly"
     OFFSETS = "with offsets"

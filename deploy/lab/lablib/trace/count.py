@@ -37,7 +37,7 @@ LOCK_WRAPPERS = frozenset(
     }
 )
 #: by the function of common/grant_table.c that acquires it: the name of a lock, and whether it is
-#: domain-wide: one per domain or vCPU, not one per active entry
+#: called domain-wide here: one of a whole table or of a vCPU, not one of each active entry
 LOCKS = {
     "grant_read_lock": ("grant table, read", True),
     "grant_write_lock": ("grant table, write", True),
