@@ -1,8 +1,8 @@
 /*
  * The timed loop: maps a batch of references, unmaps it, and records the duration of both.
  *
- * Each worker is a thread, which can be pinned to a vCPU; all workers of a loop use the same engine.
- * The timed sections contain only the call under measurement: operations are filled in before and
+ * Each worker is a thread, which can be pinned to a vCPU; all workers of a loop use one engine. The
+ * timed sections contain only the call under measurement: operations are filled in before and
  * checked after it.
  */
 #ifndef XENLIB_LOOP_H
