@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from xengt.check.outcome import Check, ok, warning
+from xengt.check.outcome import Check, ok, sentence, warning
 from xengt.errors import UnmetError
 from xengt.recovery import journal, sweep
+from xengt.recovery.lock import BusyError
 from xengt.serve.passive import guard
 from xengt.xen import kernel
 from xenlib_cffi.ctrl import Ctrl
@@ -23,8 +24,10 @@ def run() -> Iterator[Check]:
         with journal.open_journal() as open_journal:
             mapped = open_journal.read().mapped
         trace_objects = guard.abandoned_trace_objects()
-    except UnmetError as busy:
+    except BusyError as busy:
         yield ok(NAME, f"not checked: {busy.what}")
+    except UnmetError as error:
+        yield warning(NAME, f"not checked: {error.what}", sentence(error.remedy))
     except BindingError:
         return  # the checks of the libraries and the hypervisor report this
     else:

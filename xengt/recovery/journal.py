@@ -197,7 +197,8 @@ def open_journal(path: Path = PATH, *, timeout_s: float = 0.0) -> Iterator[Journ
             seconds; the probe of `xengt serve` holds it briefly.
 
     Raises:
-        UnmetError: another run holds the lock, or the file cannot be opened.
+        BusyError: another run holds the lock.
+        UnmetError: the file cannot be opened.
     """
     busy = "another xengt process has the journal: a benchmark, the agent's probe or a check"
     with file_lock(path, timeout_s=timeout_s, busy=busy) as descriptor:

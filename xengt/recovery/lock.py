@@ -12,6 +12,10 @@ from xengt.errors import UnmetError
 _RETRY_INTERVAL_S = 0.05
 
 
+class BusyError(UnmetError):
+    """Another process holds the lock."""
+
+
 @contextmanager
 def file_lock(path: Path, *, timeout_s: float, busy: str) -> Iterator[int]:
     """Open and lock a file, creating it if needed.
@@ -25,7 +29,8 @@ def file_lock(path: Path, *, timeout_s: float, busy: str) -> Iterator[int]:
         The file descriptor, for reading and writing; child processes do not inherit it.
 
     Raises:
-        UnmetError: another process holds the lock, or the file cannot be opened.
+        BusyError: another process holds the lock.
+        UnmetError: the file cannot be opened.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,7 +54,7 @@ def _lock(descriptor: int, deadline: float, busy: str) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() >= deadline:
-                raise UnmetError(
+                raise BusyError(
                     busy, "wait until that process ends, or end it; `pgrep -af xengt` lists it"
                 ) from error
             time.sleep(_RETRY_INTERVAL_S)

@@ -17,12 +17,14 @@ from xengt.bench import run
 from xengt.bench.case import Setup
 from xengt.bench.engines import EngineName, create_engine
 from xengt.bench.granters.empty_domains import EmptyDomains
-from xengt.errors import UnmetError, XengtError
+from xengt.errors import XengtError
 from xengt.recovery import journal, sweep
 from xengt.recovery.journal import Journal
+from xengt.recovery.lock import BusyError
 from xengt.serve.config import ProbeOptions
 from xengt.serve.metrics.buckets import Buckets
 from xengt.sharing.references import Reference
+from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE
 from xengt.xen.maptrack import Maptrack
 from xenlib_cffi.errors import BindingError, GrantError, GrantStatus
 from xenlib_cffi.loop import Loop
@@ -32,8 +34,6 @@ log = logging.getLogger(__name__)
 OPERATIONS = ("map", "unmap")
 #: calls of the loop before the first that is recorded
 _WARMUP = 4
-#: fast slots of an active entry: further mappings of the reference are recorded in maptrack
-_FAST_SLOTS = 2
 #: longest wait between two heartbeats, in seconds
 _HEARTBEAT_S = 1.0
 
@@ -73,7 +73,7 @@ class ProbeCase:
         if maptrack == "unknown":
             return maptrack
         entries = self.mappings * (gntdev_entries if self.engine == "gntdev" else 1)
-        return "fast" if maptrack == "fast" and entries <= _FAST_SLOTS else "slow"
+        return "fast" if maptrack == "fast" and entries <= MAPPINGS_PER_FAST_HANDLE else "slow"
 
 
 def _status_name(status: int) -> str:
@@ -203,7 +203,7 @@ class Probe(threading.Thread):
         with ExitStack() as stack:
             try:
                 open_journal = stack.enter_context(journal.open_journal())
-            except UnmetError as error:
+            except BusyError as error:
                 # A benchmark has the journal: two at once would measure each other.
                 log.info("probe round skipped: %s", error)
                 with self.lock:

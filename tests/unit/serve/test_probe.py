@@ -8,6 +8,7 @@ from tests.unit.agent_fixtures import FakeGranter, fake_probes
 from tests.unit.exposition import samples_of
 from tests.unit.waiting import wait_until
 from xengt.errors import FailedError, UnmetError
+from xengt.recovery.lock import BusyError
 from xengt.serve import logs, probe
 from xengt.serve.metrics.probe_metrics import ProbeMetrics
 from xengt.serve.probe import ProbeCase
@@ -74,7 +75,7 @@ def test_the_cpu_time_of_a_failed_round_counts_as_well(fake_probes, monkeypatch)
 
 def test_rounds_are_skipped_while_a_benchmark_runs(fake_probes):
     def refuse():
-        raise UnmetError("another benchmark runs")
+        raise BusyError("another benchmark runs")
 
     fake_probes.open_journal = refuse
     made = fake_probes.create(interval_s=0.01)
@@ -83,6 +84,19 @@ def test_rounds_are_skipped_while_a_benchmark_runs(fake_probes):
     made.stop()
     assert (made.rounds, fake_probes.cases, sum(made.errors.values())) == (0, [], 0)
     assert samples_of(ProbeMetrics(made))["xengt_probe_rounds_skipped_total",] >= 2
+
+
+def test_a_journal_that_cannot_be_opened_is_a_failure(fake_probes, caplog):
+    def refuse():
+        raise UnmetError("/run/xengt/mappings cannot be opened: Permission denied")
+
+    fake_probes.open_journal = refuse
+    made = fake_probes.create(interval_s=0.01)
+    made.start()
+    assert wait_until(lambda: made.errors["none"] >= 2)
+    made.stop()
+    assert (made.rounds, made.rounds_skipped) == (0, 0)
+    assert "/run/xengt/mappings cannot be opened" in caplog.text
 
 
 def test_a_round_that_xen_rejects_is_counted_and_the_next_one_is_tried(fake_probes, caplog):

@@ -272,8 +272,7 @@ PROBE_ROUNDS_SKIPPED = MetricDefinition(
     "xengt_probe_rounds_skipped_total",
     "counter",
     "rounds",
-    "Probe rounds that were skipped because the journal of mappings was not available, usually "
-    "because a benchmark was running.",
+    "Probe rounds that were skipped because a benchmark was running.",
 )
 PROBE_CPU_SECONDS = MetricDefinition(
     "xengt_probe_cpu_seconds_total",
