@@ -136,7 +136,7 @@ def test_a_revoked_reference_ends_the_run(dom0, background, engine):
     assert running.wait(300) == 3
     assert "of domain 0" in output
     assert "GNTST_" in output
-    assert "`xengt share`, restart that" in output
+    assert "restart `xengt share` in domain 0" in output
     assert leftovers(dom0) == ""
 
 
