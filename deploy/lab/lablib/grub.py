@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lablib import places, qemu, remote, session
+from lablib import boot, places, qemu, remote, session
 from lablib.artifacts import image
 from lablib.artifacts.roots import dom0_root
 from lablib.cache import Cache, key, remove
@@ -125,15 +125,15 @@ def _install(entry: Path, xen: Path) -> None:
     session.make_directory(name)
     try:
         record = _start(name, qemu.Machine(xen, persistent_disk=True), entry, entry, detached=False)
-        session.wait_for_dom0(record, BOOT_TIMEOUT)
+        boot.wait_for_dom0(record, BOOT_TIMEOUT)
         if remote.execute(record, [f"({INSTALL}) > /dev/hvc0 2>&1"], timeout=BOOT_TIMEOUT):
-            raise session.error_with_console(record, "GRUB could not be installed on the disk")
+            raise boot.error_with_console(record, "GRUB could not be installed on the disk")
         remote.execute(record, [f"{START_TARGET} poweroff.target"])
         deadline = time.monotonic() + BOOT_TIMEOUT
         while record.alive():
             if time.monotonic() > deadline:
-                raise session.error_with_console(record, "the lab did not power off")
-            time.sleep(session.POLL)
+                raise boot.error_with_console(record, "the lab did not power off")
+            time.sleep(boot.POLL)
     finally:
         session.down(name)
 
@@ -194,7 +194,7 @@ def up(name: str, timeout: float = BOOT_TIMEOUT, *, detached: bool = True) -> Re
         machine = qemu.Machine(Path(), persistent_disk=True, grub=True)
         record = _start(name, machine, home, disk, detached=detached)
         with step("booting GRUB, Xen and dom0"):
-            session.wait_for_dom0(record, timeout)
+            boot.wait_for_dom0(record, timeout)
     except BaseException:
         session.down(name)
         raise
@@ -226,8 +226,8 @@ def reboot(record: Record, timeout: float = BOOT_TIMEOUT) -> str:
                 record = _restart(record)
             if time.monotonic() > deadline:
                 message = f"dom0 was not ready {timeout:.0f} s after the reboot (--boot-timeout)"
-                raise session.error_with_console(record, message)
-            time.sleep(session.POLL)
+                raise boot.error_with_console(record, message)
+            time.sleep(boot.POLL)
             console.read()
     return record.console.read_bytes()[begin:].decode("utf-8", "replace")
 

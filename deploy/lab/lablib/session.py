@@ -1,4 +1,4 @@
-"""Start and stop labs: build what they need, resume or boot them, wait for dom0."""
+"""Start and stop labs: build what they need, and resume or boot them."""
 
 import os
 import shutil
@@ -11,15 +11,14 @@ from pathlib import Path
 from lablib import places, qemu, remote, snapshot
 from lablib.artifacts import hypervisor, image, initramfs, kernel, package
 from lablib.artifacts.roots import dom0_root
+from lablib.boot import POLL, error_with_console, wait_for_dom0
 from lablib.cache import Cache
-from lablib.console import Console
 from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.monitor import Monitor
 from lablib.output import print_message, step
 from lablib.record import Record, directory, load, process_start, running_labs
 from lablib.snapshot import Snapshot
 
-POLL = 0.1
 RESUME_TIMEOUT = 300.0
 """Seconds until a resumed dom0 must accept an ssh connection."""
 UPGRADE = "cat > /run/xengt.deb && dpkg --install /run/xengt.deb && rm /run/xengt.deb"
@@ -31,8 +30,6 @@ WAIT_FOR_DEVICES = (
     "test -e 0000:01:00.0 && test -e 0000:02:00.0 && exit; sleep 0.1; done; exit 1"
 )
 """Waits for these devices, each of which is alone on the bus of its port."""
-SILENCE_TIMEOUT = 300.0
-"""Seconds without console output after which a boot counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -320,52 +317,6 @@ def _launch(start: Start, key: str = "") -> Record:
 def _is_special(options: Options) -> bool:
     """Return whether the name of the variant does not identify the hypervisor."""
     return bool(options.xen or options.patches or options.xen_source)
-
-
-def wait_for_dom0(record: Record, timeout: float, console: Console | None = None) -> None:
-    """Wait until dom0 reports on the console that it is ready.
-
-    Args:
-        record: the lab.
-        timeout: seconds until dom0 must be ready.
-        console: the console, read up to the beginning of the boot; None: the boot begins at the
-            beginning of the log.
-
-    Raises:
-        LabError: the boot failed, hung or took too long; the console log is kept.
-    """
-    console = console or Console(record.console)
-    begin = last_output = time.monotonic()
-    while not console.ready:
-        alive = record.alive()
-        now = time.monotonic()
-        if console.read():
-            last_output = now
-        if console.failure:
-            raise error_with_console(record, f"the boot failed: {console.failure}")
-        if not alive:
-            output = " ".join((record.directory / "qemu.log").read_text(errors="replace").split())
-            message = f"QEMU exited during the boot: {output or 'it printed no message'}"
-            raise error_with_console(record, message)
-        if now - last_output > SILENCE_TIMEOUT:
-            message = f"the boot hung: no console output for {SILENCE_TIMEOUT:.0f} s"
-            raise error_with_console(record, message)
-        if now - begin > timeout:
-            message = f"dom0 was not ready after {timeout:.0f} s (--boot-timeout)"
-            raise error_with_console(record, message)
-        time.sleep(POLL)
-
-
-def error_with_console(record: Record, what: str) -> LabError:
-    """Copy a lab's console log to the logs of the cache; return an error that refers to it.
-
-    Args:
-        record: the lab.
-        what: what failed.
-    """
-    log = places.cache_root() / "log" / f"console-{record.name}.log"
-    shutil.copyfile(record.console, log) if record.console.exists() else log.write_text("")
-    return LabError(what, f"the complete console log is {log}", log)
 
 
 def _start_guest(record: Record, options: Options) -> None:

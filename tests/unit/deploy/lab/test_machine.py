@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lablib import cli, places, qemu, remote, session
+from lablib import boot, cli, places, qemu, remote, session
 from lablib.artifacts import initramfs, package
 from lablib.console import Console
 from lablib.errors import LabError, tail
@@ -194,27 +194,27 @@ def booting(tmp_path, monkeypatch):
 
 
 def test_a_boot_without_output_is_an_error(booting, monkeypatch):
-    monkeypatch.setattr(session, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(boot, "SILENCE_TIMEOUT", 0.3)
     with pytest.raises(LabError, match="the boot hung: no console output for 0 s"):
-        session.wait_for_dom0(booting("sleep", "60"), timeout=60)
+        boot.wait_for_dom0(booting("sleep", "60"), timeout=60)
 
 
 def test_a_boot_that_exceeds_the_timeout_is_an_error(booting):
     record = booting("sh", "-c", "while :; do echo busy >> console.log; sleep 0.05; done")
     with pytest.raises(LabError, match="not ready after 1 s"):
-        session.wait_for_dom0(record, timeout=1)
+        boot.wait_for_dom0(record, timeout=1)
 
 
 def test_a_panic_is_an_error_and_the_console_log_is_kept(booting):
     record = booting("sh", "-c", "echo '(XEN) Panic on CPU 0:' >> console.log; sleep 60")
     with pytest.raises(LabError, match="Panic on CPU 0") as error:
-        session.wait_for_dom0(record, timeout=60)
+        boot.wait_for_dom0(record, timeout=60)
     assert tail(error.value.log) == ["(XEN) Panic on CPU 0:"]
 
 
 def test_the_error_has_the_message_of_qemu(booting):
     with pytest.raises(LabError, match="QEMU exited during the boot: no such machine"):
-        session.wait_for_dom0(booting("sh", "-c", "echo no such machine; sleep 0.2"), timeout=60)
+        boot.wait_for_dom0(booting("sh", "-c", "echo no such machine; sleep 0.2"), timeout=60)
 
 
 @pytest.mark.parametrize(
