@@ -41,7 +41,7 @@ def resident_bytes(pid: int) -> int:
 def scrape(address: str) -> tuple[float, bytes]:
     request = urllib.request.Request(f"http://{address}/metrics")
     request.add_header("Accept-Encoding", "gzip")
-    limit = patient(60)  # before the measurement, as it takes time itself
+    limit = patient(60)  # before the timed part: now and then it measures the machine's speed
     began = time.monotonic()
     with urllib.request.urlopen(request, timeout=limit) as answer:  # noqa: S310 (our own)
         packed = answer.read()
