@@ -213,6 +213,8 @@ class FFI:
     @overload
     def cast(self, cdecl: Literal["grant_entry_v1_t *"], value: CData) -> CArray[CGrantEntryV1]: ...
     @overload
+    def cast(self, cdecl: Literal["uint16_t *"], value: CData) -> CArray[int]: ...
+    @overload
     def cast(self, cdecl: Literal["struct xen_build_id *"], value: CData) -> CXenBuildId: ...
     def gc(
         self, cdata: _CDataT, destructor: Callable[[_CDataT], object], size: int = ...
@@ -298,6 +300,7 @@ class Lib:
     PROT_WRITE: int
     XENMEM_resource_grant_table: int
     XENMEM_resource_grant_table_id_shared: int
+    XENMEM_resource_grant_table_id_status: int
     GTF_permit_access: int
     GTF_readonly: int
     GTF_reading: int
@@ -402,9 +405,10 @@ class Lib:
         pnr_chars: CArray[int],
         clear: int,
         incremental: int,
-        pindex: CNull,
+        pindex: CArray[int] | CNull,
     ) -> int: ...
     def xc_gnttab_query_size(self, xch: CXcInterface, query: CGnttabQuerySize) -> int: ...
+    def xc_gnttab_get_version(self, xch: CXcInterface, domid: int) -> int: ...
 
     # decl/hypfs.h
     xenhypfs_type_dir: int

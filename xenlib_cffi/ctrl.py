@@ -313,6 +313,18 @@ class Ctrl(LibraryHandle):
             )
         return query.nr_frames, query.max_nr_frames
 
+    def grant_version(self, domid: int) -> int:
+        """Return the version of a domain's grant table, 1 or 2 (`xc_gnttab_get_version`).
+
+        Raises:
+            XenLibraryError: ESRCH if there is no such domain.
+        """
+        return self.check(
+            self.lib.xc_gnttab_get_version(self.pointer, domid),
+            "xc_gnttab_get_version",
+            f"domain {domid}",
+        )
+
     def send_debug_keys(self, keys: str) -> None:
         """Send debug keys to Xen (`xc_send_debug_keys`).
 

@@ -7,10 +7,13 @@ from xenlib_cffi import device_paths
 from xenlib_cffi.library import PAGE_SIZE, LibraryHandle, Pages, load
 
 if TYPE_CHECKING:  # only the stub has names for C types
-    from xenlib_cffi._xen import CXenforeignmemoryHandle
+    from xenlib_cffi._histogram import CData
+    from xenlib_cffi._xen import CXenforeignmemoryHandle, CXenforeignmemoryResourceHandle
 
 #: version 1 entries, of 8 bytes each, in one frame of a grant table
 ENTRIES_PER_FRAME = PAGE_SIZE // 8
+#: 2-byte words (`grant_status_t`), one for each version 2 entry, in a status frame
+STATUS_PER_FRAME = PAGE_SIZE // 2
 
 
 class GrantEntry(NamedTuple):
@@ -73,9 +76,10 @@ class ForeignMemory(LibraryHandle):
         return Pages(ffi, unmapped_by_gc, count)
 
     def grant_table(self, domid: int, frames: int, *, writable: bool = True) -> "GrantTable":
-        """Map the grant table of a domain (`xenforeignmemory_map_resource`).
+        """Map a version 1 grant table of a domain (`xenforeignmemory_map_resource`).
 
-        Xen grows the table if it has fewer frames than are mapped.
+        Xen grows the table if it has fewer frames than are mapped. It maps the frames of a version
+        2 table as well, whose entries this class misreads: see `Ctrl.grant_version`.
 
         Args:
             domid: the owner of the table.
@@ -83,51 +87,138 @@ class ForeignMemory(LibraryHandle):
             writable: map it writable, to change entries.
 
         Raises:
-            XenLibraryError: there is no such domain, its limit is less than `frames`, or the
-                entries of its table are not version 1.
+            XenLibraryError: there is no such domain, or its limit is less than `frames`.
         """
         return GrantTable(self, domid, frames, writable)
 
+    def grant_status(self, domid: int, frames: int) -> "GrantStatusFrames":
+        """Map the status frames of a version 2 grant table (`xenforeignmemory_map_resource`).
 
-class GrantTable:
-    """The mapped frames of a version 1 grant table.
+        Args:
+            domid: the owner of the table.
+            frames: number of status frames to map, from the first, `STATUS_PER_FRAME` entries each.
+
+        Raises:
+            XenLibraryError: there is no such domain, EINVAL if its table has version 1 or if its
+                limit is too low for `frames`.
+        """
+        return GrantStatusFrames(self, domid, frames)
+
+    def map_resource(
+        self, domid: int, resource: int, frames: int, protection: int
+    ) -> "tuple[CXenforeignmemoryResourceHandle, CData]":
+        """Map frames of a grant table; the classes below read them.
+
+        Args:
+            domid: the owner of the table.
+            resource: `XENMEM_resource_grant_table_id_*`.
+            frames: number of frames, from the first.
+            protection: `PROT_*`.
+
+        Returns:
+            The resource, whose finalizer unmaps it, and its address (`void *`).
+
+        Raises:
+            XenLibraryError: Xen or Linux rejects the mapping.
+        """
+        ffi, lib = self.ffi, self.lib
+        address = ffi.new("void **")
+        mapped = lib.xenforeignmemory_map_resource(
+            self.pointer,
+            domid,
+            lib.XENMEM_resource_grant_table,
+            resource,
+            0,
+            frames,
+            address,
+            protection,
+            0,
+        )
+        if not mapped:
+            status = resource == lib.XENMEM_resource_grant_table_id_status
+            raise self.failure(
+                "xenforeignmemory_map_resource",
+                f"the {frames} {'status' if status else 'grant'} frames of domain {domid}",
+            )
+        handle = self.pointer  # the finalizer keeps the handle open until the frames are unmapped
+        unmapped_by_gc = ffi.gc(mapped, lambda r: lib.xenforeignmemory_unmap_resource(handle, r))
+        return unmapped_by_gc, address[0]
+
+
+class MappedFrames:
+    """Mapped frames of a grant table.
 
     They are unmapped by `with`, by `close` or, at the latest, by the garbage collector.
 
     Args:
         memory: the handle to map them with.
         domid: the owner of the table.
+        resource: `XENMEM_resource_grant_table_id_*`.
         frames: number of frames, from the first.
-        writable: map them writable.
+        protection: `PROT_*`.
+        entries: number of entries in a frame.
 
     Attributes:
         size: number of entries.
     """
 
+    def __init__(
+        self,
+        memory: ForeignMemory,
+        domid: int,
+        resource: int,
+        frames: int,
+        protection: int,
+        entries: int,
+    ) -> None:
+        """Map the frames."""
+        self._ffi, self._lib = memory.ffi, memory.lib
+        self._resource, self._address = memory.map_resource(domid, resource, frames, protection)
+        self.size = frames * entries
+
+    def _in_use(self, flags: int) -> bool:
+        return bool(flags & (self._lib.GTF_reading | self._lib.GTF_writing))
+
+    def _checked(self, gref: int) -> int:
+        if not 0 <= gref < self.size:
+            raise IndexError(gref)
+        return gref
+
+    def close(self) -> None:
+        """Unmap the frames; has no effect if they are unmapped already."""
+        self._ffi.release(self._resource)
+
+    def __enter__(self) -> Self:
+        """Return the frames, which are mapped already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Unmap the frames."""
+        self.close()
+
+
+class GrantTable(MappedFrames):
+    """The mapped frames of a version 1 grant table.
+
+    Args:
+        memory: the handle to map them with.
+        domid: the owner of the table.
+        frames: number of frames, from the first.
+        writable: map them writable.
+    """
+
     def __init__(self, memory: ForeignMemory, domid: int, frames: int, writable: bool) -> None:
         """Map the frames."""
-        ffi, lib = memory.ffi, memory.lib
-        address = ffi.new("void **")
-        resource = lib.xenforeignmemory_map_resource(
-            memory.pointer,
+        lib = memory.lib
+        super().__init__(
+            memory,
             domid,
-            lib.XENMEM_resource_grant_table,
             lib.XENMEM_resource_grant_table_id_shared,
-            0,
             frames,
-            address,
             lib.PROT_READ | (lib.PROT_WRITE if writable else 0),
-            0,
+            ENTRIES_PER_FRAME,
         )
-        if not resource:
-            raise memory.failure(
-                "xenforeignmemory_map_resource", f"the {frames} grant frames of domain {domid}"
-            )
-        handle = memory.pointer  # the finalizer keeps the handle open until the table is unmapped
-        self._ffi, self._lib = ffi, lib
-        self._resource = ffi.gc(resource, lambda r: lib.xenforeignmemory_unmap_resource(handle, r))
-        self._entries = ffi.cast("grant_entry_v1_t *", address[0])
-        self.size = frames * ENTRIES_PER_FRAME
+        self._entries = self._ffi.cast("grant_entry_v1_t *", self._address)
 
     def __getitem__(self, gref: int) -> GrantEntry:
         """Return the current entry of a reference."""
@@ -155,22 +246,31 @@ class GrantTable:
 
     def in_use(self, gref: int) -> bool:
         """Return whether the reference is mapped (`GTF_reading` or `GTF_writing` is set)."""
-        flags = self._entries[self._checked(gref)].flags
-        return bool(flags & (self._lib.GTF_reading | self._lib.GTF_writing))
+        return self._in_use(self._entries[self._checked(gref)].flags)
 
-    def _checked(self, gref: int) -> int:
-        if not 0 <= gref < self.size:
-            raise IndexError(gref)
-        return gref
 
-    def close(self) -> None:
-        """Unmap the table; has no effect if it is unmapped already."""
-        self._ffi.release(self._resource)
+class GrantStatusFrames(MappedFrames):
+    """The mapped status frames of a version 2 grant table, in which Xen marks mapped entries.
 
-    def __enter__(self) -> Self:
-        """Return the table, which is mapped already."""
-        return self
+    Args:
+        memory: the handle to map them with.
+        domid: the owner of the table.
+        frames: number of status frames, from the first.
+    """
 
-    def __exit__(self, *_: object) -> None:
-        """Unmap the table."""
-        self.close()
+    def __init__(self, memory: ForeignMemory, domid: int, frames: int) -> None:
+        """Map the frames read-only."""
+        lib = memory.lib
+        super().__init__(
+            memory,
+            domid,
+            lib.XENMEM_resource_grant_table_id_status,
+            frames,
+            lib.PROT_READ,
+            STATUS_PER_FRAME,
+        )
+        self._words = self._ffi.cast("uint16_t *", self._address)
+
+    def in_use(self, gref: int) -> bool:
+        """Return whether the reference is mapped (`GTF_reading` or `GTF_writing` is set)."""
+        return self._in_use(self._words[self._checked(gref)])

@@ -5,8 +5,10 @@
 #include <sys/mman.h>
 
 #include <xencall.h>
+#include <xenforeignmemory.h>
 #include <xengnttab.h>
 #include <xen/xen.h>
+#include <xen/memory.h>
 #include <xen/grant_table.h>
 
 #include "fake_xen.h"
@@ -14,6 +16,10 @@
 
 #define INVALID_HANDLE 0xffffffffu
 #define FAST_HANDLE 0x80000000u
+#define FAKE_ENTRIES 2048
+/* sizes of a grant entry of each version (xen/grant_table.h) */
+#define V1_BYTES 8
+#define V2_BYTES 16
 
 struct fake_xen fake_xen = {
     .refused_gref = FAKE_NEVER,
@@ -113,6 +119,28 @@ static struct fake_mapping *find_mapping(uint32_t handle)
             found = m;
     }
     return found;
+}
+
+/* The frames of every domain's grant table; a version 2 table has its marks in the second array. */
+static uint16_t shared[FAKE_ENTRIES * V2_BYTES / sizeof(uint16_t)];
+static uint16_t status[FAKE_ENTRIES];
+
+static void mark_entries(void)
+{
+    size_t entry = fake_xen.version2 ? V2_BYTES : V1_BYTES;
+
+    memset(shared, 0, sizeof(shared));
+    memset(status, 0, sizeof(status));
+    for (uint32_t i = 0; i < fake_xen.handles; i++) {
+        const struct fake_mapping *m = &fake_xen.maptrack[i];
+        uint16_t *flags;
+
+        if (!m->live || m->gref >= FAKE_ENTRIES)
+            continue;
+        flags = &shared[m->gref * entry / sizeof(uint16_t)];
+        *flags |= GTF_permit_access;
+        *(fake_xen.version2 ? &status[m->gref] : flags) |= GTF_reading;
+    }
 }
 
 static int map_one(gnttab_map_grant_ref_t *op)
@@ -216,7 +244,51 @@ int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t o
         else
             unmaps[i].status = (int16_t)unmap_one(&unmaps[i]);
     }
+    mark_entries();
     pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger, unsigned int flags)
+{
+    (void)logger;
+    (void)flags;
+    return open_handle();
+}
+
+int xenforeignmemory_close(xenforeignmemory_handle *memory)
+{
+    (void)memory;
+    __atomic_fetch_sub(&fake_xen.open, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
+xenforeignmemory_resource_handle *
+xenforeignmemory_map_resource(xenforeignmemory_handle *memory, domid_t domid, unsigned int type,
+                              unsigned int id, unsigned long frame, unsigned long frames,
+                              void **address, int prot, int flags)
+{
+    bool marks = id == XENMEM_resource_grant_table_id_status;
+
+    (void)memory;
+    (void)domid;
+    (void)prot;
+    (void)flags;
+    if (type != XENMEM_resource_grant_table || frame ||
+        frames * XENLIB_PAGE_SIZE > (marks ? sizeof(status) : sizeof(shared)) ||
+        (marks && !fake_xen.version2)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    *address = marks ? status : shared;
+    return (void *)&library_handle;
+}
+
+int xenforeignmemory_unmap_resource(xenforeignmemory_handle *memory,
+                                    xenforeignmemory_resource_handle *resource)
+{
+    (void)memory;
+    (void)resource;
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /*
- * A fake of libxencall and libxengnttab, on a grant table in this process that records every
+ * A fake of libxencall, libxengnttab and libxenforeignmemory, on a grant table in this process that records every
  * mapping. The tests in C link it; the tests in Python preload it with LD_PRELOAD.
  *
  * It follows the rules of Xen's common/grant_table.c: a batch continues after a rejected operation,
@@ -37,6 +37,7 @@ struct fake_xen {
     bool gntdev_stuck;    /* xengnttab_unmap() fails; the mapping remains */
     bool maps_anything;   /* maps without GNTMAP_* flags succeed */
     bool fast;            /* the first two mappings of a reference get fast handles */
+    bool version2;        /* the grant tables have version 2: marks are in the status frames */
 
     /* Counters; fake_xen_reset() sets them to 0. */
     int64_t open, buffers; /* currently open handles and allocated buffers */

@@ -108,7 +108,7 @@ def plan_frames(guest: GuestDevices, domains: int, *, dom0_vcpus: int, pv_dom0: 
     beyond = max(0, references - (GREF_MAX + 1))
     slow = domains * (needs[0].mappings + min(2 * beyond, sum(part.mappings for part in needs[1:])))
     granted = limits.limit(limits.MAX_FRAMES)
-    tracked = limits.limit(limits.MAX_MAPTRACK_FRAMES)
+    tracked = limits.dom0_limit(limits.MAX_MAPTRACK_FRAMES)
     return FramePlan(
         guest,
         domains,

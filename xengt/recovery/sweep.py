@@ -14,14 +14,23 @@ from xengt.recovery import domain_owner
 from xengt.recovery.empty_domains import destroy_domains
 from xengt.recovery.journal import Journal, Writer
 from xengt.sharing.references import Reference
+from xengt.xen.grant_table import ENTRIES_PER_FRAME
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE, fast_handle
 from xengt.xen.kernel import has_bus_addresses
 from xengt.xen.limits import maptrack_handles
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, XenLibraryError
-from xenlib_cffi.foreignmemory import ForeignMemory, GrantTable
+from xenlib_cffi.foreignmemory import (
+    STATUS_PER_FRAME,
+    ForeignMemory,
+    GrantStatusFrames,
+    GrantTable,
+)
 from xenlib_cffi.library import PAGE_SIZE
+
+#: where Xen marks the mapped entries of a grant table of version 1 or 2
+Marks = GrantTable | GrantStatusFrames
 
 #: pages between the bus addresses of the first and the second mapping of a fast handle, on a
 #: Xen that assigns each mapping its own bus address
@@ -119,29 +128,40 @@ def _search(call: Call, ctrl: Ctrl, references: list[Reference]) -> int:
         with ExitStack() as stack:
             table = _open_grant_table(stack, ctrl, domid)
             for gref in grefs:
-                if table is None or table.in_use(gref):
+                if table is None or _is_in_use(table, gref):
                     searched += 1
                     _unmap_all(call, domid, gref, handles, table)
     return searched
 
 
-def _open_grant_table(stack: ExitStack, ctrl: Ctrl, domid: int) -> GrantTable | None:
-    """Map the granter's table, in which Xen marks mapped entries.
+def _open_grant_table(stack: ExitStack, ctrl: Ctrl, domid: int) -> Marks | None:
+    """Map the frames in which Xen marks the mapped entries of the granter's table.
 
     Returns:
         None if the domain or its table does not exist, or cannot be mapped, like dom0's own.
     """
-    frames, _ = ctrl.grant_size(domid) if ctrl.domain(domid) else (0, 0)
-    if not frames:
+    if ctrl.domain(domid) is None:
         return None
-    memory = stack.enter_context(ForeignMemory())
     try:
-        return stack.enter_context(memory.grant_table(domid, frames, writable=False))
+        frames, _ = ctrl.grant_size(domid)
+        if not frames:
+            return None
+        memory = stack.enter_context(ForeignMemory())
+        if ctrl.grant_version(domid) == 1:
+            return stack.enter_context(memory.grant_table(domid, frames, writable=False))
+        # The marks of version 2 are not in the entries, which have 16 bytes.
+        status_frames = -(-frames * ENTRIES_PER_FRAME[2] // STATUS_PER_FRAME)
+        return stack.enter_context(memory.grant_status(domid, status_frames))
     except XenLibraryError:
         return None
 
 
-def _unmap_all(call: Call, domid: int, gref: int, handles: int, table: GrantTable | None) -> None:
+def _is_in_use(table: Marks, gref: int) -> bool:
+    """Return whether a reference is mapped; one beyond the table, of an earlier domain, is not."""
+    return gref < table.size and table.in_use(gref)
+
+
+def _unmap_all(call: Call, domid: int, gref: int, handles: int, table: Marks | None) -> None:
     """Unmap all device maps of one reference.
 
     Args:
@@ -149,7 +169,8 @@ def _unmap_all(call: Call, domid: int, gref: int, handles: int, table: GrantTabl
         domid: the granter.
         gref: the reference in the granter's table.
         handles: number of slow handles to offer.
-        table: the granter's table, in which the search ends early; None searches all.
+        table: the marks in the granter's table, with which the search ends early; None
+            searches all.
     """
     try:
         (mapping,) = call.map_device([(domid, gref)], readonly=True)
@@ -172,13 +193,13 @@ def _unmap_all(call: Call, domid: int, gref: int, handles: int, table: GrantTabl
             else [mapping.bus_addr] * MAPPINGS_PER_FAST_HANDLE
         )
         call.unmap_device([GrantMapping(fast, address) for address in addresses])
-        if table is not None and not table.in_use(gref):
+        if table is not None and not _is_in_use(table, gref):
             return
     if has_own_addresses:
         return
     for first in range(0, handles, _HANDLES_PER_STEP):
         call.sweep(mapping.bus_addr, first, min(_HANDLES_PER_STEP, handles - first))
-        if table is not None and not table.in_use(gref):
+        if table is not None and not _is_in_use(table, gref):
             return
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from xengt.errors import FailedError
 from xengt.sharing.references import Reference
-from xengt.xen.grant_table import ENTRIES_PER_FRAME
-from xengt.xen.limits import MAX_MAPTRACK_FRAMES, maptrack_handles
+from xengt.xen.grant_table import ENTRIES_PER_FRAME, HANDLES_PER_FRAME
+from xengt.xen.limits import MAX_MAPTRACK_FRAMES, dom0_limit
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
@@ -40,9 +40,10 @@ def explain_refusal(error: GrantError) -> FailedError:
         error: Xen's error, with domain, reference and status.
     """
     if error.status == GrantStatus.NO_SPACE:
+        handles = dom0_limit(MAX_MAPTRACK_FRAMES).frames * HANDLES_PER_FRAME
         return FailedError(
             str(error),
-            f"dom0's maptrack table is full: it may hold {maptrack_handles()} mappings, including "
+            f"dom0's maptrack table is full: it may hold {handles} mappings, including "
             f"those of other drivers; raise {MAX_MAPTRACK_FRAMES} on Xen's command line, "
             "or map fewer references at once (xengt bench: --hold, --mappings, --batch)",
         )
@@ -55,11 +56,12 @@ def explain_refusal(error: GrantError) -> FailedError:
                 "repeat the command when the domain runs again",
             )
         frames, _ = ctrl.grant_size(error.domid)
-    entries = frames * ENTRIES_PER_FRAME[1]
+        version = ctrl.grant_version(error.domid)
+    entries = frames * ENTRIES_PER_FRAME[version]
     if error.gref >= entries:
         return FailedError(
-            f"{error}; the grant table of domain {error.domid} has {frames} frames, "
-            f"for references up to {entries - 1}",
+            f"{error}; the grant table of domain {error.domid} has version {version} and "
+            f"{frames} frames, for references up to {entries - 1}",
             f"give a reference that domain {error.domid} has; if `xengt share` published this "
             f"one, restart `xengt share` in domain {error.domid}",
         )

@@ -82,3 +82,4 @@ struct gnttab_query_size {
 };
 
 int xc_gnttab_query_size(xc_interface *xch, struct gnttab_query_size *query);
+int xc_gnttab_get_version(xc_interface *xch, uint32_t domid);

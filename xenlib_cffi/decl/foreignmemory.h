@@ -7,6 +7,7 @@ static const int PROT_READ;
 static const int PROT_WRITE;
 static const int XENMEM_resource_grant_table;
 static const int XENMEM_resource_grant_table_id_shared;
+static const int XENMEM_resource_grant_table_id_status;
 
 xenforeignmemory_handle *xenforeignmemory_open(xentoollog_logger *logger, unsigned open_flags);
 int xenforeignmemory_close(xenforeignmemory_handle *fmem);

@@ -46,6 +46,7 @@ def mapped(ctrl: Ctrl) -> Iterator[str]:
             if published is None or domain.dying:
                 continue
             frames, _ = ctrl.grant_size(domain.domid)
+            assert ctrl.grant_version(domain.domid) == 1
             with memory.grant_table(domain.domid, frames, writable=False) as table:
                 for gref in published.grefs:
                     if table.in_use(gref):

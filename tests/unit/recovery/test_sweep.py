@@ -13,6 +13,8 @@ HANDLES = 1024
 sweep.maptrack_handles = lambda: HANDLES
 
 class Table:
+    size = 1 << 32
+
     def in_use(self, gref):
         return any(m.live and (m.domid, m.gref) == (7, gref) for m in entries())
 
@@ -98,6 +100,54 @@ with Call() as call:
     print(search(call, 8), search(call))
 """)
     assert out == "(0, 0) (0, 0)\n"
+
+
+# The granter's grant table as libxenforeignmemory maps it.
+TABLE = """
+class Ctrl:
+    frames, version = 2, 1
+
+    def domain(self, domid):
+        return domid
+
+    def grant_size(self, domid):
+        return self.frames, 64
+
+    def grant_version(self, domid):
+        return self.version
+
+def search_table(call, ctrl, *grefs):
+    return sweep._search(call, ctrl, [Reference(7, gref, 0) for gref in grefs])
+"""
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_mappings_are_found_in_grant_tables_of_both_versions(on_fake_xen, version):
+    out = on_fake_xen(f"""{KILLED}{TABLE}
+fake.version2 = {version} == 2
+ctrl = Ctrl()
+ctrl.version = {version}
+with Call() as call:
+    call.map_device([(7, 8), (7, 9), (7, 300)])
+    print(search_table(call, ctrl, 8, 9, 300), live(), fake.open)
+    print(search_table(call, ctrl, 8, 9, 300))
+""")
+    # The entries of the second search are not in use any more.
+    assert out == "3 [] 1\n0\n"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_reference_beyond_the_granters_table_is_not_mapped(on_fake_xen, version):
+    """As after a reboot of the granter: a new domain has its domid and a smaller table."""
+    out = on_fake_xen(f"""{KILLED}{TABLE}
+fake.version2 = {version} == 2
+ctrl = Ctrl()
+ctrl.frames, ctrl.version = 1, {version}
+with Call() as call:
+    call.map_device([(7, 20)])
+    print(search_table(call, ctrl, 2048, 20, 5000), live())
+""")
+    assert out == "1 []\n"
 
 
 # A run that holds mappings and is killed; the sweep cleans up with its journal.
