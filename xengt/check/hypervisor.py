@@ -164,7 +164,9 @@ def grant_frames(state: HypervisorState) -> Check:
 
 
 def limit(option: str, commandline: str, entries: int, contents: str) -> Check:
-    """Report the default limit on a table of each domain, in frames and in entries.
+    """Report a limit on tables, in frames and in entries: of dom0, and of domains created now.
+
+    They differ if the parameter was changed after dom0 had been created.
 
     Args:
         option: of Xen's command line, which names the limit.
@@ -172,10 +174,14 @@ def limit(option: str, commandline: str, entries: int, contents: str) -> Check:
         entries: in a frame.
         contents: what an entry is for, in the plural.
     """
-    found = limits.limit(option, commandline)
+    own, current = limits.dom0_limit(option, commandline), limits.limit(option, commandline)
+    domains = f"{current.frames} frames, {current.frames * entries} {contents}"
+    if own.frames == current.frames:
+        return ok(option, f"{domains} per domain ({current.source})")
     return ok(
         option,
-        f"{found.frames} frames, {found.frames * entries} {contents} per domain ({found.source})",
+        f"dom0 has {own.frames} frames, {own.frames * entries} {contents} ({own.source}); "
+        f"each domain that is created now has {domains} ({current.source})",
     )
 
 

@@ -4,9 +4,13 @@ import pytest
 
 from xengt.recovery import journal, sweep
 from xengt.sharing.references import Reference
+from xengt.xen import limits
+from xengt.xen.grant_table import HANDLES_PER_FRAME
+from xengt.xen.handle import FAST
 from xenlib_cffi.call import Call
 from xenlib_cffi.errors import GrantStatus
 from xenlib_cffi.gnttab import GrantMapper, GrantShare
+from xenlib_cffi.hypfs import HypFs
 
 
 @pytest.fixture
@@ -71,3 +75,37 @@ def test_mappings_of_others_remain(killed, call, empty, memory):
             assert table.in_use(mine.gref)
         assert int.from_bytes(pages.page(0)[0:8], "little") == mine.pattern
         assert call.unmap_device([mapping]) == [GrantStatus.OKAY]
+
+
+def test_a_lowered_maptrack_parameter_does_not_hide_mappings(killed, call, empty, memory):
+    """dom0 keeps the limit that it was created with; the parameter is for later domains."""
+    path = "/params/gnttab_max_maptrack_frames"
+    pairs = [(domid, gref) for domid, gref, _ in empty[4:]]
+    held = call.map_device(pairs * 12)  # they have the handles of the first frame
+    with HypFs() as hypfs:
+        before = hypfs.read(path)
+        try:
+            mappings = killed(empty[:4], 5)
+            assert max(m.handle for m in mappings if m.handle < FAST) >= HANDLES_PER_FRAME
+            hypfs.write(path, "1")
+            assert killed.clean_up().searched == 4
+        finally:
+            hypfs.write(path, before)
+    with memory.grant_table(empty[0].domid, 1, writable=False) as table:
+        assert not any(table.in_use(reference.gref) for reference in empty[:4])
+    assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
+
+
+def test_dom0s_limits_do_not_follow_the_parameters():
+    with HypFs() as hypfs:
+        for option in (limits.MAX_FRAMES, limits.MAX_MAPTRACK_FRAMES):
+            path = f"/params/{option}"
+            before = hypfs.read(path)
+            own = limits.dom0_limit(option)
+            try:
+                hypfs.write(path, "7")
+                assert limits.limit(option).frames == 7
+                assert limits.dom0_limit(option) == own
+            finally:
+                hypfs.write(path, before)
+            assert own.frames == int(before)

@@ -31,8 +31,13 @@ GUESTS = st.builds(
 @pytest.fixture(autouse=True)
 def given_limits(monkeypatch):
     """The limits of a Xen with given limits."""
-    given = {limits.MAX_FRAMES: Limit(64, "by hand"), limits.MAX_MAPTRACK_FRAMES: Limit(9, "too")}
+    given = {
+        limits.MAX_FRAMES: Limit(64, "by hand"),
+        limits.MAX_MAPTRACK_FRAMES: Limit(5, "later"),
+        f"dom0 {limits.MAX_MAPTRACK_FRAMES}": Limit(9, "too"),
+    }
     monkeypatch.setattr(limits, "limit", lambda option: given[option])
+    monkeypatch.setattr(limits, "dom0_limit", lambda option: given[f"dom0 {option}"])
     monkeypatch.setattr(kernel, "online_vcpus", lambda: 2)
     monkeypatch.setattr(kernel, "dom0_kind", lambda: "PV")
     return given

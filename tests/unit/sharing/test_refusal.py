@@ -42,6 +42,7 @@ def test_a_table_of_each_version_has_its_number_of_references(granter, version, 
     assert "references up to" not in explained(last).what
 
 
-def test_a_full_maptrack_has_the_limit_that_dom0_was_created_with(granter, monkeypatch):
+@pytest.mark.usefixtures("granter")
+def test_a_full_maptrack_has_the_limit_that_dom0_was_created_with(monkeypatch):
     monkeypatch.setattr(limits, "HypFs", stand_in.Limits("1"))
     assert "it may hold 4096 mappings" in explained(8, GrantStatus.NO_SPACE).remedy
