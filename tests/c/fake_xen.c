@@ -253,6 +253,10 @@ xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger,
 {
     (void)logger;
     (void)flags;
+    if (!fake_xen.tables) {
+        errno = ENOENT;
+        return NULL;
+    }
     return open_handle();
 }
 

@@ -37,6 +37,7 @@ struct fake_xen {
     bool gntdev_stuck;    /* xengnttab_unmap() fails; the mapping remains */
     bool maps_anything;   /* maps without GNTMAP_* flags succeed */
     bool fast;            /* the first two mappings of a reference get fast handles */
+    bool tables;          /* libxenforeignmemory maps grant tables; else it cannot be opened */
     bool version2;        /* the grant tables have version 2: marks are in the status frames */
 
     /* Counters; fake_xen_reset() sets them to 0. */

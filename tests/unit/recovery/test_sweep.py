@@ -104,6 +104,8 @@ with Call() as call:
 
 # The granter's grant table as libxenforeignmemory maps it.
 TABLE = """
+fake.tables = True
+
 class Ctrl:
     frames, version = 2, 1
 
