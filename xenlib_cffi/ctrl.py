@@ -357,3 +357,28 @@ class Ctrl(LibraryHandle):
             "the console ring",
         )
         return bytes(self.ffi.buffer(buffer, count[0])).decode(errors="replace")
+
+    def read_console(self, index: int) -> tuple[str, int]:
+        """Read what Xen printed after a position of its console ring (`xc_readconsolering`).
+
+        Args:
+            index: the position to read from, as an earlier call returned it; 0 reads from the
+                oldest text in the ring.
+
+        Returns:
+            The text, at most 1 MiB, and the position that follows it. If the ring has been
+            overwritten since `index`, the text begins with the oldest text in the ring.
+
+        Raises:
+            XenLibraryError: the caller is not privileged.
+        """
+        buffer = self.ffi.new("char[]", _CONSOLE_BYTES)
+        count = self.ffi.new("unsigned int *", _CONSOLE_BYTES)
+        position = self.ffi.new("uint32_t *", index)
+        self.check(
+            self.lib.xc_readconsolering(self.pointer, buffer, count, 0, 1, position),
+            "xc_readconsolering",
+            "the console ring",
+        )
+        text = bytes(self.ffi.buffer(buffer, count[0])).decode(errors="replace")
+        return text, position[0]

@@ -38,6 +38,9 @@ class FakeHypervisor:
         sizes: result of GNTTABOP_query_size by domid; an exception in place of a result is raised.
         dying: domids.
         commandline: of Xen.
+        entries: entries in use by the granter's domid, each as (reference, mapper, pin counters).
+        console: all that Xen has printed on its console.
+        conring_size: bytes of the console ring, in which `console` is kept.
         before: called with the path or domid of every query before it is answered.
     """
 
@@ -48,6 +51,9 @@ class FakeHypervisor:
         self.sizes = {}
         self.dying = set()
         self.commandline = "console=com1"
+        self.entries = {}
+        self.console = "(XEN) Xen version 4.20.3 (x) debug=n Sun\n"
+        self.conring_size = 16384
         self.before = lambda _query: None
 
     def have(self, domid, *figures):
@@ -60,6 +66,27 @@ class FakeHypervisor:
         """Remove a domain."""
         for table in (self.domains, self.sizes, self.tables or {}):
             table.pop(domid, None)
+
+    def print_tables(self):
+        """Print all grant tables as gnttab_usage_print_all() of Xen 4.20 does."""
+        lines = ["gnttab_usage_print_all [ key 'g' pressed"]
+        for domid in sorted(self.domains):
+            frames, limit = self.sizes[domid]
+            lines += [
+                "      -------- active --------       -------- shared --------",
+                "[ref] localdom mfn      pin          localdom gmfn     flags",
+                f"grant-table for remote d{domid} (v1)",
+                f"  {frames} frames ({limit} max), 3 maptrack frames (1024 max)",
+            ]
+            entries = self.entries.get(domid, ())
+            lines += [
+                f"[0x{gref:03x}]  {mapper:5d} 0x{0x12345 + gref:08x} 0x{pin:08x}      "
+                f"{mapper:5d} 0x{0x777 + gref:06x} 0x19"
+                for gref, mapper, pin in entries
+            ]
+            lines += [] if entries else ["no active grant table entries"]
+        lines += ["gnttab_usage_print_all ] done"]
+        self.console += "".join(f"(XEN) {line}\n" for line in lines)
 
 
 class FakeHypFs(stand_in.Handle):
@@ -115,6 +142,15 @@ class FakeCtrl(stand_in.Handle):
         self.xen.before("domains")
         for domid, uuid in sorted(self.xen.domains.items()):
             yield DomainInfo(domid, domid in self.xen.dying, False, False, False, 1, 1, uuid)
+
+    def send_debug_keys(self, keys):
+        assert keys == "g"
+        self.xen.before("g")
+        self.xen.print_tables()
+
+    def read_console(self, index):
+        first = max(index, len(self.xen.console) - self.xen.conring_size)
+        return self.xen.console[first:], len(self.xen.console)
 
     def domain(self, domid):
         return next((each for each in self.domains() if each.domid == domid), None)

@@ -45,6 +45,15 @@ def usage(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON; with --watch, one document per line.")
     ] = False,
+    from_console: Annotated[
+        bool,
+        typer.Option(
+            "--from-console",
+            help="Have Xen print all grant tables on its console (debug key g), and read there who "
+            "maps which reference and, on stock Xen, the sizes of maptrack tables. Xen holds each "
+            "table's lock while it prints, on a serial console 7 ms per reference in use.",
+        ),
+    ] = False,
     watch: Annotated[
         float | None,
         typer.Option(
@@ -61,7 +70,9 @@ def usage(
     the domain made of other domains' references, at present and since its creation:
     fast mappings are recorded in the granters' tables, slow ones in the mapper's
     maptrack table. Only the patched hypervisor reports all figures; stock Xen
-    reports grant frames, and the other columns show a dash.
+    reports grant frames, and the other columns show a dash. With --from-console,
+    maptrack frames and the mappers of all references are read from Xen's console,
+    as far as they fit into its ring (conring_size on Xen's command line).
 
     Example: xengt usage --watch 5
     """
@@ -70,10 +81,15 @@ def usage(
             f"--watch {watch:g} is out of range",
             f"give a number of seconds from {MIN_INTERVAL_S:g} on",
         )
+    if watch is not None and from_console:
+        raise UnmetError(
+            "--from-console cannot be repeated: Xen stops the domains' grant operations to print",
+            "omit --watch or --from-console",
+        )
     preflight.require_dom0([])
     with preflight.library_errors_explained():
         if watch is None:
-            _show(read_usage(), as_json=as_json)
+            _show(read_usage(from_console=from_console), as_json=as_json)
         else:
             _watch(watch, as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""The `xengt.usage/1` document: the tables and mappings of all domains at one time.
+"""The `xengt.usage/2` document: the tables and mappings of all domains at one time.
 
 `xengt/documents/usage.schema.json` describes every key with its unit.
 """
@@ -9,9 +9,34 @@ from typing import Any, Literal
 import xengt
 from xengt.xen.maptrack import Maptrack
 
-SCHEMA = "xengt.usage/1"
+SCHEMA = "xengt.usage/2"
 
-Source = Literal["hypfs", "query_size"]
+Source = Literal["hypfs", "query_size", "console"]
+
+
+@dataclass(frozen=True, slots=True)
+class MappedBy:
+    """The references of a domain that one other domain maps, as debug key g prints them.
+
+    A mapping for the CPU and for devices at once counts as both.
+
+    Args:
+        domid: the mapper.
+        references: number of references that it maps.
+        grefs: these references, as ranges such as "8-263,300".
+        host_writable: mappings of them for the CPU, writable.
+        host_readonly: mappings of them for the CPU, read-only.
+        device_writable: mappings of them for devices, writable.
+        device_readonly: mappings of them for devices, read-only.
+    """
+
+    domid: int
+    references: int
+    grefs: str
+    host_writable: int
+    host_readonly: int
+    device_writable: int
+    device_readonly: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +55,7 @@ class DomainUsage:
         fast_maps: all such mappings it made since its creation.
         slow_live: its present mappings that are recorded in its maptrack table.
         slow_maps: all such mappings it made since its creation.
+        mapped_by: who maps its references; None unless it was read from Xen's console.
     """
 
     domid: int
@@ -43,10 +69,13 @@ class DomainUsage:
     fast_maps: int | None = None
     slow_live: int | None = None
     slow_maps: int | None = None
+    mapped_by: tuple[MappedBy, ...] | None = None
 
 
 #: The figures of a domain, in the order of the columns of `xengt usage`.
-COUNTS = tuple(key for key in DomainUsage.__slots__ if key not in {"domid", "name", "dying"})
+COUNTS = tuple(
+    key for key in DomainUsage.__slots__ if key not in {"domid", "name", "dying", "mapped_by"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +112,7 @@ class Usage:
 
     Args:
         created: start of the reading, ISO 8601 in UTC.
-        source: where the figures were read: hypfs or GNTTABOP_query_size.
+        source: where the figures were read: hypfs, GNTTABOP_query_size, or it and Xen's console.
         maptrack: how the hypervisor tracks mappings.
         default_max_maptrack_frames: the limit of domains created without their own.
         missing: the figures that are not available, with the reasons.

@@ -63,6 +63,37 @@ def has_word(commandline: str, option: str) -> bool:
     return option in commandline.split()
 
 
+def is_enabled(commandline: str, option: str) -> bool:
+    """Return whether an option is on as a word, or has a value that does not switch it off.
+
+    Args:
+        commandline: Xen's command line.
+        option: name of an option that is off by default, such as `watchdog`.
+    """
+    enabled = False
+    for word in commandline.split():
+        name, has_value, value = word.partition("=")
+        if name == option:
+            enabled = not has_value or value not in _NO
+        elif word == f"no-{option}":
+            enabled = False
+    return enabled
+
+
+def has_serial_console(commandline: str) -> bool:
+    """Return whether Xen prints on a serial port (`console=com1` and `com1=...`)."""
+    words = commandline.split()
+    values = _values(commandline, "console")
+    # CONFIG_CONSOLE's default is com1,vga; a port without its own option is not used.
+    ports = values[-1].split(",") if values else ["com1", "vga"]
+    return any(
+        word.partition("=")[0] == port[:4] and "=" in word
+        for word in words
+        for port in ports
+        if port.startswith(("com", "dbgp"))
+    )
+
+
 def _last_boolean(commandline: str, names: Mapping[str, str]) -> bool | None:
     """Return the boolean that is set last.
 

@@ -98,6 +98,28 @@ def test_debug_keys_print_to_the_console_ring(ctrl):
     assert "installed handlers" not in ctrl.console()
 
 
+def test_the_console_ring_is_read_from_a_position(ctrl):
+    text, index = ctrl.read_console(0)
+    while text:
+        text, index = ctrl.read_console(index)
+    ctrl.send_debug_keys("h")
+    text, after = ctrl.read_console(index)
+    assert "installed handlers" in text
+    assert after == index + len(text.encode())
+    # The ring was not cleared.
+    assert "installed handlers" in ctrl.read_console(0)[0]
+
+
+def test_an_empty_domains_grant_table_has_version_1(ctrl, memory, raw_domain):
+    domid, _ = raw_domain
+    assert ctrl.grant_version(domid) == 1
+    with pytest.raises(XenLibraryError, match=f"1 status frames of domain {domid}") as error:
+        memory.grant_status(domid, 1)
+    assert error.value.errno == errno.EINVAL
+    with pytest.raises(XenLibraryError, match=f"xc_gnttab_get_version on domain {NO_DOMAIN}"):
+        ctrl.grant_version(NO_DOMAIN)
+
+
 def test_life_cycle_of_a_grant(call, memory, raw_domain):
     domid, mfns = raw_domain
     with memory.map(domid, mfns) as pages:

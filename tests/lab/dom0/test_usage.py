@@ -7,6 +7,7 @@ import time
 import pytest
 from patience import patient
 
+from xengt.bench.granters.empty_domains import EmptyDomains
 from xengt.usage import COUNTS, read_usage
 from xengt.xen import maptrack
 from xenlib_cffi.ctrl import Ctrl
@@ -177,6 +178,37 @@ def test_frames_agree_with_xen_and_grow_with_the_table(ctrl, memory, raw_domain)
     names = {each.domid: each.name for each in usage.domains}
     assert names[0] == "Domain-0"
     assert names[domid] is None
+
+
+def test_the_console_shows_who_maps_which_reference(call, empty):
+    """Also on stock Xen, which reports maptrack frames nowhere else."""
+    domid = empty[0].domid
+    references = [(domid, gref) for domid, gref, _ in empty]
+    held = call.map_device(references) + call.map_device(references[:8], readonly=True)
+    with GrantMapper() as mapper, mapper.map([(domid, gref) for _, gref, _ in empty[:4]]):
+        usage = read_usage(from_console=True)
+    call.unmap_device(held)
+    rows = {each.domid: each for each in usage.domains}
+    (own,) = rows[domid].mapped_by
+    assert (own.domid, own.references, own.grefs) == (0, 64, "8-71")
+    # gntdev maps each page for the kernel and for the process.
+    assert (own.host_writable, own.device_writable, own.device_readonly) == (8, 64, 8)
+    assert 1 <= rows[0].maptrack_frames <= rows[0].max_maptrack_frames
+    assert usage.source == ("console" if KIND == "stock" else "hypfs")
+
+
+def test_a_table_larger_than_the_console_ring_is_missing(call):
+    """16 KiB are room for about 215 references in use."""
+    with EmptyDomains(1) as domains:
+        references = [(domid, gref) for domid, gref, _ in domains.references(400)]
+        held = call.map_device(references)
+        usage = read_usage(from_console=True)
+        call.unmap_device(held)
+    granter = next(each for each in usage.domains if each.domid == references[0][0])
+    reasons = [each for each in usage.missing if "console ring is too small" in each.why]
+    assert granter.mapped_by is None
+    assert str(granter.domid) in reasons[0].why
+    assert "mapped_by" in reasons[0].keys
 
 
 def test_a_destroyed_domain_is_dying_while_mapped(ctrl, call, memory):

@@ -101,7 +101,7 @@ def test_every_figure_has_a_column_title():
 def test_json_output_is_one_document(run):
     done = run("--json")
     found = json.loads(done.stdout)
-    assert (found["schema"], found["source"]) == ("xengt.usage/1", "hypfs")
+    assert (found["schema"], found["source"]) == ("xengt.usage/2", "hypfs")
     assert [each["domid"] for each in found["domains"]] == [0, 7]
 
 
@@ -130,7 +130,7 @@ def test_watched_json_is_one_document_per_line(run, sleeps):
     done = run("--json", "--watch")
     assert done.exit_code == 0
     assert len(sleeps) == len(done.stdout.splitlines()) == 3
-    assert all(json.loads(line)["schema"] == "xengt.usage/1" for line in done.stdout.splitlines())
+    assert all(json.loads(line)["schema"] == "xengt.usage/2" for line in done.stdout.splitlines())
 
 
 def test_each_reading_contains_the_domains_that_exist_then(run, sleeps):

@@ -8,6 +8,7 @@ import pytest
 from tests.unit import schemas
 from tests.unit.fake_hypervisor import NAMES, failed, xen
 from xengt.usage import COUNTS, DomainUsage, document, hypfs, read_usage
+from xengt.usage.document import MappedBy
 from xenlib_cffi.errors import XenLibraryError
 
 __all__ = ["xen"]  # a fixture
@@ -202,7 +203,9 @@ def test_the_schema_describes_every_key_and_no_other():
     assert tuple(domain["properties"]) == tuple(domain["required"]) == DomainUsage.__slots__
     assert tuple(SCHEMA["properties"]) == ("schema", "xengt", *document.Usage.__slots__)
     missing = SCHEMA["properties"]["missing"]["items"]["properties"]["keys"]["items"]["enum"]
-    assert missing == ["name", *COUNTS]
+    assert missing == ["name", *COUNTS, "mapped_by"]
+    mapper = domain["properties"]["mapped_by"]["items"]
+    assert tuple(mapper["properties"]) == tuple(mapper["required"]) == MappedBy.__slots__
 
     assert list(schemas.undescribed(SCHEMA)) == []
 

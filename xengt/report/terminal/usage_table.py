@@ -22,6 +22,8 @@ TITLES = {
     "slow_maps": "slow total",
 }
 """The column title of each key of `DomainUsage`."""
+MAX_RANGES = 8
+"""Ranges of references to show for a mapper; the JSON document has all."""
 
 
 def show(usage: Usage, console: Console) -> None:
@@ -32,6 +34,11 @@ def show(usage: Usage, console: Console) -> None:
         console: the console to print on.
     """
     print_table(console, table(usage))
+    mappings = mappers_table(usage)
+    if mappings is not None:
+        print_lines(console, [""])
+        print_table(console, mappings)
+        print_lines(console, [""])
     print_lines(console, notes(usage))
 
 
@@ -58,6 +65,37 @@ def table(usage: Usage, *, stacked: bool = False) -> Table:
             *(NO_VALUE if figure is None else f"{figure:,}" for figure in figures),
         )
     return result
+
+
+def mappers_table(usage: Usage) -> Table | None:
+    """Build the table of who maps whose references; None if this was not read.
+
+    Args:
+        usage: a reading.
+    """
+    if all(domain.mapped_by is None for domain in usage.domains):
+        return None
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("granter", "mapper", "references", "CPU mappings", "device mappings"):
+        result.add_column(title, justify="right")
+    result.add_column("grant references", no_wrap=True)
+    for granter in usage.domains:
+        for each in granter.mapped_by or ():
+            result.add_row(
+                *(f"{figure}" for figure in (granter.domid, each.domid)),
+                f"{each.references:,}",
+                f"{each.host_writable + each.host_readonly:,}",
+                f"{each.device_writable + each.device_readonly:,}",
+                _shorten(each.grefs),
+            )
+    return result
+
+
+def _shorten(grefs: str) -> str:
+    """Shorten a list of ranges to the first `MAX_RANGES`."""
+    ranges = grefs.split(",")
+    more = len(ranges) - MAX_RANGES
+    return grefs if more <= 0 else f"{','.join(ranges[:MAX_RANGES])} and {more} more ranges"
 
 
 def notes(usage: Usage) -> Iterator[str]:
@@ -89,7 +127,7 @@ def _column_names(missing: Missing) -> str:
     """Return the titles of columns, the two columns called limit with what they limit."""
     names = (
         f"limit of {TITLES[COUNTS[COUNTS.index(key) - 1]]}" if key.startswith("max_") else
-        TITLES.get(key, key)
+        TITLES.get(key, key.replace("_", " "))
         for key in missing.keys
     )  # fmt: skip
     return ", ".join(names)
