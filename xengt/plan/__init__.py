@@ -1,6 +1,17 @@
 """Calculates the frames of grant and maptrack tables that domains need for their devices."""
 
-from xengt.plan.devices import GuestDevices, Part
-from xengt.plan.frames import FramePlan, Frames, plan_frames
+from xengt.plan.devices import Framebuffer, GuestDevices, Part
+from xengt.plan.frames import FramePlan, Frames, Hosts, plan_frames
+from xengt.plan.presets import DEFAULTS_OF, Preset
 
-__all__ = ["FramePlan", "Frames", "GuestDevices", "Part", "plan_frames"]
+__all__ = [
+    "DEFAULTS_OF",
+    "FramePlan",
+    "Framebuffer",
+    "Frames",
+    "GuestDevices",
+    "Hosts",
+    "Part",
+    "Preset",
+    "plan_frames",
+]

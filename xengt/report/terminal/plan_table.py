@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from xengt.plan import FramePlan
+from xengt.plan import FramePlan, Frames
 from xengt.report.terminal.console import print_lines, print_table
 
 
@@ -27,9 +27,10 @@ def _parts_table(plan: FramePlan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("per domain")
     table.add_column("references", justify="right")
-    table.add_column("dom0 mappings", justify="right")
+    table.add_column("mappings", justify="right")
+    table.add_column("mapped by")
     for part in plan.parts:
-        table.add_row(part.what, f"{part.references:,}", f"{part.mappings:,}")
+        table.add_row(part.what, f"{part.references:,}", f"{part.mappings:,}", plan.mapper(part))
     table.add_row("total", f"{plan.references:,}", f"{plan.mappings:,}", style="bold")
     return table
 
@@ -44,9 +45,14 @@ def _frames_table(plan: FramePlan) -> Table:
     return table
 
 
+def _owner(frames: Frames) -> str:
+    owner, _, table = frames.table.partition(", ")
+    return f"{owner}'s {'grant' if table.startswith('grant') else 'maptrack'} table"
+
+
 def _describe_verdict(plan: FramePlan) -> Iterator[str]:
-    sources = {frames.option.split()[-1]: frames.source for frames in plan.tables}
-    yield "limits: " + ", ".join(f"{option} ({source})" for option, source in sources.items())
+    sources = [f"{_owner(frames)}: {frames.source}" for frames in plan.tables]
+    yield "limits: " + ", ".join(dict.fromkeys(sources))
     for frames in plan.tables:
         if not frames.fits:
             yield (
