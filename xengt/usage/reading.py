@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from xengt.errors import XengtError
-from xengt.sharing.references import format_grefs
-from xengt.usage import console, hypfs
+from xengt.usage import console, hypfs, printed_figures
 from xengt.usage.document import COUNTS, DefaultLimit, DomainUsage, Missing, Source, Usage
 from xengt.xen import limits, maptrack
 from xengt.xen.xenstore import XenStore
@@ -19,8 +18,6 @@ from xenlib_cffi.hypfs import HypFs
 #: seconds; shorter than XenStore's default, as names are optional
 NAMES_TIMEOUT_S = 1.0
 _PATCHED_REMEDY = "boot the patched hypervisor, built with hypfs (patches/README.md)"
-#: figures that debug key g prints for every domain
-_PRINTED = ("maptrack_frames", "max_maptrack_frames")
 
 
 def read_usage(*, names: bool = True, from_console: bool = False) -> Usage:
@@ -50,7 +47,7 @@ def read_usage(*, names: bool = True, from_console: bool = False) -> Usage:
         # Listed afterwards: a domain that was not printed was created meanwhile.
         source, domains, missing = _read_domains(xen)
     if printed is not None:
-        source, domains, missing = _add_printed(printed, source, domains, missing)
+        source, domains, missing = printed_figures.add(printed, source, domains, missing)
     missing_names: list[Missing] = []
     if names:
         domains, missing_names = _add_names(domains)
@@ -123,45 +120,6 @@ def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]
             usage = replace(usage, grant_frames=frames, max_grant_frames=limit)
         domains.append(usage)
     return domains, missing
-
-
-def _add_printed(
-    printed: console.Printed, source: Source, domains: list[DomainUsage], missing: list[Missing]
-) -> tuple[Source, list[DomainUsage], list[Missing]]:
-    """Add what Xen printed on its console: sizes that are not known, and who maps what."""
-    result, garbled = [], []
-    for each in domains:
-        table = printed.tables.get(each.domid)
-        usage = each
-        if table is not None:
-            if each.max_maptrack_frames is None:
-                usage = replace(usage, **{key: getattr(table, key) for key in _PRINTED})
-            if table.complete:
-                usage = replace(usage, mapped_by=console.mapped_by(table.entries))
-            else:
-                garbled.append(each.domid)
-        result.append(usage)
-    stock = source == "query_size"
-    if stock:
-        missing = [replace(missing[0], keys=COUNTS[2 + len(_PRINTED) :]), *missing[1:]]
-    keys = (*_PRINTED, "mapped_by") if stock else ("mapped_by",)
-    absent = [each.domid for each in domains if each.domid not in printed.tables]
-    first = min(printed.tables, default=None)
-    lost = [d for d in absent if not printed.from_start and (first is None or d < first)]
-    reasons = (
-        (keys, lost, "the console ring is too small for the output of debug key g",
-         "add conring_size=1M, or more, to Xen's command line"),
-        (keys, [d for d in absent if d not in lost], "created after Xen had printed its domains",
-         "repeat the command"),
-        (("mapped_by",), garbled, "another message interrupts the output of debug key g",
-         "repeat the command"),
-    )  # fmt: skip
-    missing += [
-        Missing(names, f"domains {format_grefs(domids)}: {why}", remedy)
-        for names, domids, why, remedy in reasons
-        if domids
-    ]
-    return "console" if stock else source, result, missing
 
 
 def _still_exists(xen: Ctrl, domain: ctrl.DomainInfo) -> bool:
