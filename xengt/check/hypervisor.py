@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from xengt.check import hvm_guests
 from xengt.check.linux import loaded_libraries
-from xengt.check.outcome import Check, missing, ok, warning
-from xengt.xen import grant_table, host, kernel, limits, maptrack
+from xengt.check.outcome import DOM0_COMMANDS, Check, missing, ok, warning
+from xengt.xen import grant_table, host, kernel, limits, maptrack, outer_hypervisor
 from xenlib_cffi.ctrl import Ctrl, DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME
@@ -77,6 +78,8 @@ def run() -> Iterator[Check]:
     yield vcpus(state, kernel.online_vcpus())
     yield build(host.is_debug(state.console))
     yield cpu(kernel.cpu_model())
+    yield nesting(outer_hypervisor.detect(state.console))
+    yield hvm_guests.run(state.domains)
     yield console(state.version.commandline)
 
 
@@ -89,7 +92,9 @@ def _unreadable(error: XenLibraryError) -> Check:
         if opened and error.errno == errno.EACCES
         else "Run xengt as root in dom0."
     )
-    return missing("hypervisor", f"the hypervisor cannot be queried: {error}", remedy)
+    return missing(
+        "hypervisor", f"the hypervisor cannot be queried: {error}", remedy, DOM0_COMMANDS
+    )
 
 
 def version(state: HypervisorState) -> Check:
@@ -236,6 +241,22 @@ def cpu(model: str) -> Check:
             "Compare instruction counts (the lab's --exact), or measure on a real host.",
         )
     return ok("CPU", model)
+
+
+def nesting(outer: str | None) -> Check:
+    """Check that Xen runs on hardware.
+
+    Args:
+        outer: name of the hypervisor that Xen runs on; None if none was detected.
+    """
+    if outer is None:
+        return ok("outer hypervisor", "no hypervisor was detected below Xen")
+    return warning(
+        "outer hypervisor",
+        f"Xen runs in a virtual machine ({outer}): times include those of the outer hypervisor, "
+        "which intercepts TLB flushes, IPIs and other instructions of Xen",
+        "Measure on a host where Xen runs on hardware.",
+    )
 
 
 def console(commandline: str) -> Check:

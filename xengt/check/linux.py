@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from xengt.check.outcome import Check, missing, ok, sentence, warning
+from xengt.check.outcome import (
+    DOM0_COMMANDS,
+    Check,
+    Command,
+    missing,
+    ok,
+    sentence,
+    warning,
+)
 from xengt.errors import XengtError
 from xengt.sharing.gntalloc import page_limit
 from xengt.xen.device_access import open_error
@@ -25,25 +33,34 @@ class Device(NamedTuple):
         file: path of the device.
         module: kernel module that creates it.
         use: what uses it, as the end of a sentence about the device.
-        optional: whether its absence is a warning, because most commands do without it.
+        prevents: the commands that cannot run without it.
     """
 
     file: str
     module: str
     use: str
-    optional: bool = False
+    prevents: tuple[Command, ...] = ()
 
 
 DEVICES = (
-    Device(device_paths.PRIVCMD, "xen-privcmd", "used by all commands that call Xen"),
+    Device(
+        device_paths.PRIVCMD, "xen-privcmd", "used by all commands that call Xen", DOM0_COMMANDS
+    ),
+    # libxencall uses locked memory if it does not exist.
     Device(device_paths.HYPERCALL, "xen-privcmd", "used for the buffers of hypercalls"),
-    Device(device_paths.GNTDEV, "xen-gntdev", "used by the gntdev engine and `xengt map`"),
+    Device(
+        device_paths.GNTDEV,
+        "xen-gntdev",
+        "used by the gntdev engine and `xengt map`",
+        (Command.MAP,),
+    ),
     Device(
         device_paths.GNTALLOC,
         "xen-gntalloc",
         "used only by `xengt share` and `xengt bench --granter self`",
-        optional=True,
+        (Command.SHARE,),
     ),
+    # Whether XenStore answers, over this device or over the daemon's socket, is a check of its own.
     Device(device_paths.XENBUS, "xenfs", "used by `xengt share` in a guest, to reach XenStore"),
 )
 
@@ -79,6 +96,7 @@ def xen(*, on_xen: bool, root: Path) -> Check:
         "Linux does not run on Xen: /sys/hypervisor/type is absent or is not `xen`",
         "Boot Xen with this Linux as its dom0 (Debian: apt install xen-system-amd64), "
         "or use the lab in xengt's source tree: deploy/lab/lab run.",
+        tuple(Command),
     )
 
 
@@ -91,11 +109,13 @@ def control_domain(root: Path) -> Check:
             "dom0",
             "/proc/xen/capabilities does not exist, so it is unknown whether this is dom0",
             "Mount xenfs: `mount -t xenfs xenfs /proc/xen`.",
+            DOM0_COMMANDS,
         )
     return missing(
         "dom0",
         "this is a guest, where only `xengt share` and `xengt map` run",
         "Run `xengt share --to 0` here, and `xengt bench --granter guest` in dom0.",
+        DOM0_COMMANDS,
     )
 
 
@@ -106,7 +126,10 @@ def privileges(root: Path) -> Check:
     if open_error(below(root, device_paths.PRIVCMD)) is None:
         return ok("privileges", "this user is not root, but can open Xen's devices")
     return missing(
-        "privileges", "this user is not root and cannot open Xen's devices", "Run xengt with sudo."
+        "privileges",
+        "this user is not root and cannot open Xen's devices",
+        "Run xengt with sudo.",
+        DOM0_COMMANDS,
     )
 
 
@@ -115,7 +138,7 @@ def libraries() -> Check:
     try:
         load()
     except MissingLibraryError as absent:
-        return missing("libraries", str(absent), sentence(absent.remedy))
+        return missing("libraries", str(absent), sentence(absent.remedy), tuple(Command))
     loaded = loaded_libraries()
     return ok("libraries", ", ".join(f"{name} {loaded[name]}" for name in sorted(loaded)))
 
@@ -135,17 +158,24 @@ def _device(device: Device, root: Path) -> Check:
     refused = open_error(below(root, file))
     if refused is None:
         return ok(name, f"{file} can be opened")
-    outcome = warning if device.optional else missing
+    prevents = set(device.prevents)
+    if device.file == device_paths.GNTDEV and dom0_kind(root) in {"PVH", "HVM"}:
+        prevents.add(Command.BENCH)  # Xen rejects the mappings of the hypercall engine there
+
+    def outcome(what: str, remedy: str) -> Check:
+        if prevents:
+            return missing(name, what, remedy, sorted(prevents))
+        return warning(name, what, remedy)
+
     if refused.errno == errno.ENOENT:
         return outcome(
-            name,
             f"{file} does not exist; it is {device.use}",
             f"Load its module: `modprobe {device.module}`.",
         )
     what = f"{file} cannot be opened: {refused.strerror}; it is {device.use}"
     if refused.errno in {errno.EACCES, errno.EPERM}:
-        return outcome(name, what, "Run xengt as root.")
-    return outcome(name, what, "See the messages of its driver in `dmesg`.")
+        return outcome(what, "Run xengt as root.")
+    return outcome(what, "See the messages of its driver in `dmesg`.")
 
 
 def gntalloc_limit(root: Path) -> Iterator[Check]:
@@ -175,4 +205,4 @@ def xenstore() -> Check:
         with XenStore() as store:
             return ok("XenStore", f"XenStore answers; this is domain {store.own_domid()}")
     except XengtError as error:
-        return missing("XenStore", error.what, sentence(error.remedy))
+        return missing("XenStore", error.what, sentence(error.remedy), (Command.SHARE,))

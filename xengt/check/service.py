@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from xengt.check.outcome import Check, missing, ok, sentence, warning
+from xengt.check.outcome import Check, Command, missing, ok, sentence, warning
 from xengt.errors import UnmetError
 from xengt.serve.config import Listen, load
 
@@ -32,7 +32,7 @@ def run(config: Path = CONFIG) -> Iterator[Check]:
     try:
         listen = load(config).listen
     except UnmetError as error:
-        yield missing(f"{NAME} configuration", error.what, sentence(error.remedy))
+        yield missing(f"{NAME} configuration", error.what, sentence(error.remedy), (Command.SERVE,))
         return
     yield ok(f"{NAME} configuration", f"{config} is valid")
     if properties["ActiveState"] == "active" and listen.port:

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from xengt.check import Check, State, run_all
+from xengt.check import DOM0_COMMANDS, Check, Command, State, run_all
 from xengt.errors import Exit
 
-SCHEMA = "xengt.check/1"
+SCHEMA = "xengt.check/2"
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.MISSING: "red"}
 _STATE_WIDTH = max(len(state) for state in State) + 2
 #: narrowest column for the text of a check on a terminal, in characters
@@ -22,20 +22,35 @@ _TEXT_WIDTH = 40
 
 
 def check(
+    commands: Annotated[
+        list[Command] | None,
+        typer.Option(
+            "--for",
+            show_default=", ".join(DOM0_COMMANDS),
+            help="The command to run; can be repeated. What prevents only other commands is a "
+            "warning.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check the prerequisites of xengt on this machine, and sources of measurement noise.
 
-    The state of a check is ok, warning (results may be unreliable, or an
-    optional prerequisite is missing) or missing (a required prerequisite is
-    missing). Each warning and each missing prerequisite has a remedy. The exit
-    code is 2 if a required prerequisite is missing, otherwise 0.
+    The state of a check is ok, missing (it prevents a command of --for from running)
+    or warning (it prevents another command, or results may be unreliable). Each
+    warning and each missing prerequisite has a remedy. The exit code is 2 if
+    something prevents a command of --for, otherwise 0.
 
-    Example: xengt check
+    Example: xengt check --for serve
     """
-    checks = list(run_all())
+    wanted = tuple(dict.fromkeys(commands or DOM0_COMMANDS))
+    checks = list(run_all(wanted))
     if as_json:
-        print(json.dumps({"schema": SCHEMA, "checks": [asdict(each) for each in checks]}, indent=2))
+        document = {
+            "schema": SCHEMA,
+            "for": list(wanted),
+            "checks": [asdict(each) for each in checks],
+        }
+        print(json.dumps(document, indent=2))
     else:
         _print_table(checks)
     if any(each.state is State.MISSING for each in checks):
@@ -50,12 +65,18 @@ def _print_table(checks: Sequence[Check]) -> None:
     for each in checks:
         state = f"{each.state:<{_STATE_WIDTH}}"
         name = f"{each.name:<{indent - _STATE_WIDTH}}"
-        what = _wrap(each.what, width, indent)
+        what = _wrap(each.what + _prevented(each), width, indent)
         console.print(Text.assemble((state, _STYLES[each.state]), name, what))
         if each.remedy:
             console.print(Text(" " * indent + _wrap(each.remedy, width, indent), style="dim"))
     counts = [f"{sum(each.state is state for each in checks)} {state}" for state in State]
     console.print(f"\n{', '.join(counts)}")
+
+
+def _prevented(check: Check) -> str:
+    """Return which commands cannot run, as the end of a sentence; "" if all can."""
+    commands = [f"`xengt {each}`" for each in check.prevents]
+    return f"; this prevents {', '.join(commands)}" if commands else ""
 
 
 def _wrap(text: str, width: int, indent: int) -> str:

@@ -49,12 +49,21 @@ def online_vcpus() -> int:
 
 def cpu_model(root: Path = ROOT) -> str:
     """Return the model name of the CPU from /proc/cpuinfo."""
+    return _cpu_fact("model name", root)
+
+
+def cpu_vendor(root: Path = ROOT) -> str:
+    """Return the CPUID vendor of the CPU from /proc/cpuinfo, such as "AuthenticAMD"."""
+    return _cpu_fact("vendor_id", root)
+
+
+def _cpu_fact(key: str, root: Path) -> str:
     try:
         lines = (root / "proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
         return "unknown"
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "unknown")
+    values = (line.partition(":")[2].strip() for line in lines if line.startswith(key))
+    return next(values, "unknown")
 
 
 def has_bus_addresses(root: Path = ROOT) -> bool:

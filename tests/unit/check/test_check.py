@@ -14,18 +14,23 @@ from tests.patience import patient
 from tests.unit import stand_in
 from tests.unit.xenstored import FakeXenstored
 from xengt import cli
-from xengt.check import State, hypervisor, linux, recovery
+from xengt.check import Command, State, hypervisor, linux, recovery, service
 from xengt.check.outcome import missing, ok, warning
 from xengt.cli import check as check_command
 from xengt.documents.schemas import load
-from xengt.xen import limits, maptrack
+from xengt.xen import limits, maptrack, outer_hypervisor
 from xengt.xen.kernel import is_control_domain
 from xenlib_cffi.ctrl import DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
-#: devices without which a command cannot run
-REQUIRED = ("privcmd", "hypercall", "gntdev", "xenbus")
-DEVICES = (*REQUIRED, "gntalloc")
+#: devices, and the commands that cannot run without them
+DEVICES = {
+    "privcmd": ("bench", "serve", "usage"),
+    "hypercall": (),
+    "gntdev": ("map",),
+    "gntalloc": ("share",),
+    "xenbus": (),
+}
 
 
 @pytest.fixture
@@ -87,7 +92,8 @@ def test_leftovers_of_a_killed_run_are_a_warning(domids, mapped, message):
 def test_a_device_that_does_not_exist_names_its_module(dom0, device):
     (dom0 / "dev/xen" / device).unlink()
     check = found(dom0)[f"device {device}"]
-    assert check.state is (State.MISSING if device in REQUIRED else State.WARNING)
+    assert check.state is (State.MISSING if DEVICES[device] else State.WARNING)
+    assert check.prevents == DEVICES[device]
     assert f"/dev/xen/{device} does not exist" in check.what
     assert "modprobe xen" in check.remedy
     assert [c.name for c in found(dom0).values() if c.state is not State.OK] == [check.name]
@@ -99,12 +105,18 @@ def test_without_gntalloc_the_commands_that_use_it_are_named(dom0):
     assert what.endswith("used only by `xengt share` and `xengt bench --granter self`")
 
 
+def test_a_pvh_dom0_cannot_measure_without_gntdev(dom0):
+    (dom0 / "dev/xen/gntdev").unlink()
+    (dom0 / "sys/hypervisor/guest_type").write_text("PVH\n")
+    assert found(dom0)["device gntdev"].prevents == ("bench", "map")
+
+
 def test_no_command_uses_event_channels(dom0):
     assert not (dom0 / "dev/xen/evtchn").exists()
     assert "device evtchn" not in found(dom0)
 
 
-@pytest.mark.parametrize(("device", "state"), [("gntdev", "missing"), ("gntalloc", "warning")])
+@pytest.mark.parametrize(("device", "state"), [("gntdev", "missing"), ("xenbus", "warning")])
 def test_a_device_of_another_user_is_as_bad_as_none(dom0, monkeypatch, device, state):
     def refuse(path):
         return OSError(errno.EACCES, "Permission denied") if path.name == device else None
@@ -129,7 +141,7 @@ def test_a_device_that_cannot_be_opened_has_a_remedy(dom0, monkeypatch, number, 
 
 def test_without_xen_devices_are_not_checked(tmp_path):
     checks = found(tmp_path)
-    assert checks["Xen"].state is State.MISSING
+    assert (checks["Xen"].state, checks["Xen"].prevents) == (State.MISSING, tuple(Command))
     assert "lab" in checks["Xen"].remedy
     assert not [name for name in checks if name.startswith(("device", "XenStore", "gntalloc"))]
 
@@ -148,7 +160,7 @@ def test_a_guest_differs_from_a_dom0(dom0, capabilities, what, remedy):
     else:
         file.write_text(capabilities)
     check = found(dom0)["dom0"]
-    assert check.state is State.MISSING
+    assert (check.state, check.prevents) == (State.MISSING, ("bench", "serve", "usage"))
     assert what in check.what
     assert remedy in check.remedy
 
@@ -174,7 +186,7 @@ def test_missing_libraries_come_with_a_remedy(dom0, monkeypatch):
 def test_without_xenstored_xenstore_is_missing(dom0, monkeypatch, tmp_path):
     monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
     check = found(dom0)["XenStore"]
-    assert check.state is State.MISSING
+    assert (check.state, check.prevents) == (State.MISSING, ("share",))
     assert check.remedy
 
 
@@ -316,8 +328,9 @@ def test_a_complete_hypervisor_has_all_checks(monkeypatch):
     monkeypatch.setattr(hypervisor.kernel, "dom0_kind", lambda: "PV")
     monkeypatch.setattr(limits, "HypFs", stand_in.Limits(MissingLibraryError()))
     monkeypatch.setattr(maptrack, "detect", lambda words: {"": "fast"}[words])
+    monkeypatch.setattr(outer_hypervisor, "detect", lambda _console: None)
     checks = list(hypervisor.run())
-    assert len({check.name for check in checks}) == len(checks) == 12
+    assert len({check.name for check in checks}) == len(checks) == 14
     (check,) = (check for check in checks if check.name == "maptrack")
     assert (check.state, check.what) == (State.OK, maptrack.DESCRIPTIONS["fast"])
     # a dying domain has no grant table
@@ -327,12 +340,12 @@ def test_a_complete_hypervisor_has_all_checks(monkeypatch):
 CHECKS = (
     ok("Xen", "Linux runs on Xen (PV)"),
     warning("CPU", "emulated " * 20 + "so", "Measure on a real host. " * 8),
-    missing("device gntdev", "it is not there", "modprobe xen-gntdev"),
+    missing("device gntdev", "it is not there", "modprobe xen-gntdev", (Command.MAP,)),
 )
 
 
 def test_in_a_pipe_columns_are_aligned_and_lines_are_not_wrapped(monkeypatch):
-    monkeypatch.setattr(check_command, "run_all", lambda: iter(CHECKS))
+    monkeypatch.setattr(check_command, "run_all", lambda _commands: iter(CHECKS))
     result = CliRunner().invoke(cli.app, ["check"])
     lines = result.output.splitlines()
     assert result.exit_code == 2
@@ -346,7 +359,7 @@ def test_in_a_pipe_columns_are_aligned_and_lines_are_not_wrapped(monkeypatch):
 
 
 def test_on_a_terminal_there_are_colours_and_lines_are_wrapped(monkeypatch):
-    monkeypatch.setattr(check_command, "run_all", lambda: iter(CHECKS))
+    monkeypatch.setattr(check_command, "run_all", lambda _commands: iter(CHECKS))
     for name in ("NO_COLOR", "CI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -361,12 +374,46 @@ def test_on_a_terminal_there_are_colours_and_lines_are_wrapped(monkeypatch):
 
 @pytest.mark.parametrize(("checks", "code"), [(CHECKS, 2), (CHECKS[:2], 0)])
 def test_the_exit_code_is_2_if_something_is_missing(monkeypatch, checks, code):
-    monkeypatch.setattr(check_command, "run_all", lambda: iter(checks))
+    monkeypatch.setattr(check_command, "run_all", lambda _commands: iter(checks))
     result = CliRunner().invoke(cli.app, ["check", "--json"])
     assert result.exit_code == code
     jsonschema.validate(json.loads(result.output), load("check"))
     first = json.loads(result.output)["checks"][0]
-    assert first == {"name": "Xen", "state": "ok", "what": "Linux runs on Xen (PV)", "remedy": ""}
+    assert first == {
+        "name": "Xen",
+        "state": "ok",
+        "what": "Linux runs on Xen (PV)",
+        "remedy": "",
+        "prevents": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "state"),
+    [
+        ((), "warning"),
+        (("--for", "serve"), "warning"),
+        (("--for", "map"), "missing"),
+        (("--for", "serve", "--for", "map"), "missing"),
+    ],
+)
+def test_only_what_prevents_a_wanted_command_is_missing(monkeypatch, options, state):
+    for module in (hypervisor, recovery, service):
+        monkeypatch.setattr(module, "run", lambda: iter(()))
+    monkeypatch.setattr(linux, "run", lambda: iter(CHECKS))
+    result = CliRunner().invoke(cli.app, ["check", "--json", *options])
+    assert result.exit_code == (2 if state == "missing" else 0)
+    document = json.loads(result.output)
+    jsonschema.validate(document, load("check"))
+    assert document["for"] == (list(options[1::2]) or ["bench", "serve", "usage"])
+    assert [each["state"] for each in document["checks"]] == ["ok", "warning", state]
+    assert document["checks"][2]["prevents"] == ["map"]
+
+
+def test_a_finding_names_the_commands_that_it_prevents(monkeypatch):
+    monkeypatch.setattr(check_command, "run_all", lambda _commands: iter(CHECKS))
+    result = CliRunner().invoke(cli.app, ["check"])
+    assert "it is not there; this prevents `xengt map`\n" in result.output
 
 
 def test_the_command_runs_on_this_machine():
