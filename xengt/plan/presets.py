@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from xengt.plan.devices import GuestDevices
-from xengt.xen.limits import DEFAULTS, MAX_FRAMES, Limit
+from xengt.xen.limits import Limit
 
 
 class Preset(StrEnum):
@@ -34,17 +34,18 @@ DEFAULTS_OF: dict[Preset | None, Defaults] = {
     Preset.XAPI: Defaults(vif_queues=8, segments=0, user_space=True, headroom=1),
 }
 # xenopsd's xc/domain.ml
-_XAPI_FRAMES_PER_VIF, _XAPI_FRAMES_PER_VBD, _XAPI_ADDED = 8, 1, 1
+_XAPI_FRAMES_PER_VIF, _XAPI_FRAMES_PER_VBD, _XAPI_ADDED, _XAPI_LEAST = 8, 1, 1, 64
 
 
 def xapi_limit(guest: GuestDevices) -> Limit:
     """Return the limit that XAPI (xenopsd) gives to the grant table of a new domain.
 
-    It reckons 8 frames per vif and 1 per vbd, of one more each than the domain has.
+    It reckons 8 frames per vif and 1 per vbd, of one more each than the domain has; the limit is
+    at least 64.
 
     Args:
         guest: the devices of the domain.
     """
     frames = _XAPI_FRAMES_PER_VIF * (guest.vifs + _XAPI_ADDED)
     frames += _XAPI_FRAMES_PER_VBD * (guest.vbds + _XAPI_ADDED)
-    return Limit(max(DEFAULTS[MAX_FRAMES], frames), "XAPI's estimate for these vifs and vbds")
+    return Limit(max(_XAPI_LEAST, frames), "XAPI's estimate for these vifs and vbds")

@@ -36,6 +36,6 @@ def destroy_domains(ctrl: Ctrl, domids: Sequence[int]) -> None:
             raise FailedError(
                 f"domains {sorted(remaining)} were destroyed but still exist: "
                 "their pages are still mapped",
-                "find the mapper in the output of `xl debug-keys g` and `xl dmesg`",
+                "find the mapper with `xengt usage --from-console`",
             )
         time.sleep(_POLL_INTERVAL_S)

@@ -6,6 +6,8 @@ from xengt.sharing.references import format_grefs
 from xengt.usage import console
 from xengt.usage.document import COUNTS, DomainUsage, Missing, Source
 
+#: for counters of mappings, which stock Xen does not have
+PATCHED_REMEDY = "boot the patched hypervisor, built with hypfs (patches/README.md)"
 #: figures that debug key g prints for every domain
 _PRINTED = ("maptrack_frames", "max_maptrack_frames")
 
@@ -38,7 +40,8 @@ def add(
         result.append(usage)
     stock = source == "query_size"
     if stock:
-        missing = [replace(missing[0], keys=COUNTS[2 + len(_PRINTED) :]), *missing[1:]]
+        counters = COUNTS[2 + len(_PRINTED) :]
+        missing = [replace(missing[0], keys=counters, remedy=PATCHED_REMEDY), *missing[1:]]
     keys = (*_PRINTED, "mapped_by") if stock else ("mapped_by",)
     absent = [each.domid for each in domains if each.domid not in printed.tables]
     first = min(printed.tables, default=None)

@@ -17,7 +17,10 @@ from xenlib_cffi.hypfs import HypFs
 
 #: seconds; shorter than XenStore's default, as names are optional
 NAMES_TIMEOUT_S = 1.0
-_PATCHED_REMEDY = "boot the patched hypervisor, built with hypfs (patches/README.md)"
+_STOCK_REMEDY = (
+    f"{printed_figures.PATCHED_REMEDY}; on stock Xen, `xengt usage --from-console` reads maptrack "
+    "frames and who maps which reference"
+)
 
 
 def read_usage(*, names: bool = True, from_console: bool = False) -> Usage:
@@ -103,7 +106,7 @@ def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]
         xen: an open handle of libxenctrl.
         why: why the other figures are not available.
     """
-    domains, missing = [], [Missing(COUNTS[2:], why, _PATCHED_REMEDY)]
+    domains, missing = [], [Missing(COUNTS[2:], why, _STOCK_REMEDY)]
     for each in xen.domains():
         usage = DomainUsage(each.domid, dying=each.dying)
         try:

@@ -80,20 +80,20 @@ def test_mappings_of_others_remain(killed, call, empty, memory):
 def test_a_lowered_maptrack_parameter_does_not_hide_mappings(killed, call, empty, memory):
     """dom0 keeps the limit that it was created with; the parameter is for later domains."""
     path = "/params/gnttab_max_maptrack_frames"
-    pairs = [(domid, gref) for domid, gref, _ in empty[4:]]
-    held = call.map_device(pairs * 12)  # they have the handles of the first frame
+    references = empty[:32]
+    # More slow handles than a frame has, even if the first two of each reference are fast.
+    mappings = killed(references, 12)
+    assert max(m.handle for m in mappings if m.handle < FAST) >= HANDLES_PER_FRAME
     with HypFs() as hypfs:
         before = hypfs.read(path)
         try:
-            mappings = killed(empty[:4], 5)
-            assert max(m.handle for m in mappings if m.handle < FAST) >= HANDLES_PER_FRAME
             hypfs.write(path, "1")
-            assert killed.clean_up().searched == 4
+            assert killed.clean_up().searched == len(references)
         finally:
             hypfs.write(path, before)
     with memory.grant_table(empty[0].domid, 1, writable=False) as table:
-        assert not any(table.in_use(reference.gref) for reference in empty[:4])
-    assert set(call.unmap_device(held)) == {GrantStatus.OKAY}
+        assert not any(table.in_use(reference.gref) for reference in references)
+    assert set(call.unmap_device(mappings)) == {GrantStatus.BAD_HANDLE}
 
 
 def test_dom0s_limits_do_not_follow_the_parameters():

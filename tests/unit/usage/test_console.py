@@ -56,6 +56,7 @@ def test_maptrack_frames_and_mappers_are_read_on_stock_xen():
     assert zero.mapped_by == ()
     (missing,) = usage.missing
     assert missing.keys == COUNTS[4:]
+    assert "--from-console" not in missing.remedy
 
 
 def test_an_unrequested_console_is_not_read(stock):
@@ -63,6 +64,7 @@ def test_an_unrequested_console_is_not_read(stock):
     usage = read_usage()
     assert [each.mapped_by for each in usage.domains] == [None, None]
     assert usage.missing[0].keys == COUNTS[2:]
+    assert "--from-console" in usage.missing[0].remedy
 
 
 def test_on_the_patched_hypervisor_only_the_mappers_are_added(xen):

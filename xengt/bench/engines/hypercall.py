@@ -70,8 +70,8 @@ class HypercallEngine:
             raise FailedError(
                 f"Xen refused to unmap {len(refused)} of {len(statuses)} held mappings: "
                 f"{status_text(refused[0])}",
-                "another program in dom0 perhaps unmaps these handles: `xl debug-keys g; xl dmesg` "
-                "lists the remaining mappings",
+                "another program in dom0 perhaps unmaps these handles: "
+                "`xengt usage --from-console` lists the remaining mappings",
             )
         journal.clear_held()
 
