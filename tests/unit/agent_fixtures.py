@@ -13,7 +13,7 @@ from tests.unit import stand_in
 from tests.unit.exposition import samples_of
 from tests.unit.fake_hypervisor import FakeCtrl, xen
 from tests.unit.waiting import wait_until
-from xengt.serve import probe, service
+from xengt.serve import agent, probe, service
 from xengt.serve.config import ProbeOptions
 from xengt.serve.metrics import host_metrics
 from xengt.serve.metrics.host_metrics import HostMetrics
@@ -135,16 +135,17 @@ def fake_probes(monkeypatch):
 def run_agent(host_samples, xen, tmp_path, monkeypatch):
     """A function that runs the agent in a thread of this process and returns its address.
 
-    It takes the configuration without `[listen]` and its port. `addresses` has the address after
-    each start and reload, `config_file` and `thread` are the agent's.
+    It takes the configuration without `[listen]` and its port, and whether to wait until the agent
+    listens. `addresses` has the address after each start and reload, `config_file` and `thread` are
+    the agent's.
     """
     assert host_samples(0)["xengt_domains",] == 2
     monkeypatch.setattr(preflight, "require_dom0", lambda _engines: None)
-    monkeypatch.setattr(service, "Ctrl", lambda: FakeCtrl(xen))
+    monkeypatch.setattr(agent, "Ctrl", lambda: FakeCtrl(xen))
     addresses = []
     failures = []
 
-    def start(text):
+    def start(text, *, wait=True):
         file = write_config(tmp_path, f"[listen]\nport = 0\n{text}")
 
         def body():
@@ -157,6 +158,8 @@ def run_agent(host_samples, xen, tmp_path, monkeypatch):
         start.config_file = file
         start.thread = threading.Thread(target=body)
         start.thread.start()
+        if not wait:
+            return None
         wait_until(lambda: addresses or failures)
         return addresses[-1]
 

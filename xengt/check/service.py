@@ -83,8 +83,8 @@ def port(listen: Listen) -> Check:
     """
     name, address = f"{NAME} port", f"{listen.address}:{listen.port}"
     try:
-        if listen.certificate:
-            # A scrape may need a client certificate, which is not here.
+        if listen.certificate or listen.web_config:
+            # A scrape may need a client certificate or a password, which are not here.
             socket.create_connection((listen.address, listen.port), _TIMEOUT_S).close()
             return ok(name, f"{address} accepts connections; TLS is not checked")
         status, length = _scrape(listen)

@@ -1,12 +1,13 @@
 """`xengt serve`: the agent that Prometheus scrapes."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xengt.serve.config import load
+from xengt.serve import dry_run as rehearsal
 from xengt.xen import preflight
 
 SCHEMA = "xengt.serve/1"
@@ -25,7 +26,7 @@ def serve(
         bool, typer.Option("--json", help="Print the listening address as one line of JSON.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Validate the configuration and exit.")
+        bool, typer.Option("--dry-run", help="Validate the configuration for this host and exit.")
     ] = False,
 ) -> None:
     """Serve metrics of grant tables and of a latency probe to Prometheus.
@@ -35,13 +36,15 @@ def serve(
     state of all domains' grant tables from Xen. A probe maps and unmaps
     references of an empty domain that it creates, within a CPU budget. SIGHUP
     reloads the configuration. SIGINT (Ctrl-C) and SIGTERM stop the agent, which
-    removes the domain and all mappings. With --dry-run the command does not
-    need Xen, so that a configuration can be validated on any machine.
+    removes the domain and all mappings. With --dry-run the command needs neither
+    Xen nor a free port: it validates the configuration, the files that it names,
+    the dates of the certificate, and that this host has the listening address.
 
     Example: xengt serve --config /etc/xengt/serve.toml
     """
     if dry_run:
-        load(config)
+        for deprecation in rehearsal.validate(config):
+            print(f"xengt: warning: {deprecation}", file=sys.stderr)
         return
     # Imported here, so that no other command waits for prometheus_client.
     from xengt.serve import logs, service  # noqa: PLC0415

@@ -3,9 +3,7 @@
 [listen]
 address = "127.0.0.1"
 port = 9805
-certificate = "/etc/xengt/tls.crt"      # with `key`: serve TLS
-key = "/etc/xengt/tls.key"
-client_ca = "/etc/xengt/clients.crt"    # require client certificates signed by this CA
+web_config = "/etc/xengt/web.yml"   # TLS and passwords, as of all exporters of Prometheus
 
 [probe]
 enabled = true
@@ -43,6 +41,12 @@ _MAX_PORT = 65_535
 _MAX_CALLS = 10_000
 _MAX_INTERVAL_S = 86_400
 _MAX_DOMAINS = 1 << 15
+#: keys of [listen] that the next version does not have any more → the key of the web configuration
+DEPRECATED = {
+    "certificate": "tls_server_config.cert_file",
+    "key": "tls_server_config.key_file",
+    "client_ca": "tls_server_config.client_ca_file",
+}
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,8 @@ class Listen:
     Attributes:
         address: IP address or host name to bind.
         port: TCP port; 0 selects a free one.
-        certificate: PEM file with the server certificate, for TLS; requires `key`.
-        key: PEM file with the private key of the certificate.
-        client_ca: PEM file with the CA certificates that must have signed a client's.
+        certificate, key, client_ca: PEM files of TLS, deprecated: the web configuration has them.
+        web_config: web configuration of exporter-toolkit, with TLS and passwords.
     """
 
     address: str = "127.0.0.1"
@@ -62,6 +65,7 @@ class Listen:
     certificate: str | None = None
     key: str | None = None
     client_ca: str | None = None
+    web_config: str | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,7 @@ _TABLES: dict[str, tuple[type, dict[str, Validator]]] = {
             "certificate": _readable_file,
             "key": _readable_file,
             "client_ca": _readable_file,
+            "web_config": _readable_file,
         },
     ),
     "probe": (
@@ -242,7 +247,26 @@ def load(path: Path | None) -> Config:
             f"{path}: listen.client_ca requires listen.certificate and listen.key",
             "set all three keys, or remove listen.client_ca",
         )
+    if config.listen.web_config and config.listen.certificate:
+        raise UnmetError(
+            f"{path}: listen.web_config and listen.certificate exclude each other",
+            f"name the files in {config.listen.web_config}",
+        )
     return config
+
+
+def deprecations(config: Config) -> list[str]:
+    """Return a sentence for each deprecated key that a configuration has.
+
+    Args:
+        config: the configuration.
+    """
+    return [
+        f"listen.{key} is deprecated, and the next version does not know it: use {replacement} "
+        "in a file that listen.web_config names"
+        for key, replacement in DEPRECATED.items()
+        if getattr(config.listen, key) is not None
+    ]
 
 
 def _table(path: Path, name: str, content: object) -> Any:  # noqa: ANN401 (one of four)

@@ -102,6 +102,7 @@ class Probe(threading.Thread):
     """The thread that takes rounds until it is stopped.
 
     Attributes:
+        options: of the configuration.
         engines: configured engines, and whether this dom0 can run each; without a usable one
             there are no rounds.
         latencies: by case.
@@ -116,8 +117,8 @@ class Probe(threading.Thread):
         lock: protects what a round changes; `failing` and `last_heartbeat` are read without it.
 
     Args:
-        options: of the configuration.
-        engines: configured engines, and whether this dom0 can run each.
+        options: see above.
+        engines: see above.
         maptrack: variant of the running hypervisor.
         gntdev_entries: mappings that Xen records for one of gntdev's: 2 in a PV dom0, else 1.
     """
@@ -132,7 +133,7 @@ class Probe(threading.Thread):
     ) -> None:
         """Prepare the thread; `start` starts it."""
         super().__init__(name="xengt-probe", daemon=True)
-        self._options = options
+        self.options = options
         self._stopping = threading.Event()
         self._maptrack = maptrack
         self._gntdev_entries = gntdev_entries
@@ -153,7 +154,7 @@ class Probe(threading.Thread):
     @property
     def cpu_budget(self) -> float:
         """Highest average CPU time of the probe, as a fraction of one vCPU."""
-        return self._options.cpu_budget
+        return self.options.cpu_budget
 
     @property
     def has_cases(self) -> bool:
@@ -163,6 +164,32 @@ class Probe(threading.Thread):
     def path(self, case: ProbeCase) -> str:
         """Return where the hypervisor records a case's timed mapping: see `ProbeCase.path`."""
         return case.path(self._maptrack, self._gntdev_entries)
+
+    def continue_from(self, previous: "Probe") -> None:
+        """Continue the counts of a probe that has ended, and the histograms of cases of both.
+
+        Args:
+            previous: the probe.
+        """
+        self.latencies |= {
+            case: latencies
+            for case, latencies in previous.latencies.items()
+            if case in self.latencies
+        }
+        self.errors = previous.errors
+        self.rounds, self.rounds_skipped = previous.rounds, previous.rounds_skipped
+        self.failing, self.last_success = previous.failing, previous.last_success
+        self.cpu_s, self.round_s = previous.cpu_s, previous.round_s
+
+    def count_failure(self, status: str = "none") -> None:
+        """Count a failed round.
+
+        Args:
+            status: Xen's name of the grant status; `none`: not a grant status.
+        """
+        with self.lock:
+            self.failing = True
+            self.errors[status] += 1
 
     def stop(self) -> None:
         """Stop after the case that is being measured, and wait for the thread to end."""
@@ -182,7 +209,7 @@ class Probe(threading.Thread):
     def _take_rounds(self) -> None:
         """Take rounds on one granter, until the probe is stopped or a round fails."""
         with EmptyDomains(1) as granter:
-            references = granter.references(max(self._options.batches))
+            references = granter.references(max(self.options.batches))
             while not self._stopping.is_set():
                 self._account(lambda: self._take_round(references))
                 self._wait(self._pause_s)
@@ -194,7 +221,7 @@ class Probe(threading.Thread):
             work()
         finally:
             cpu_s, round_s = time.process_time() - cpu_before, time.monotonic() - began
-            self._pause_s = max(self._options.interval_s, cpu_s / self.cpu_budget) - round_s
+            self._pause_s = max(self.options.interval_s, cpu_s / self.cpu_budget) - round_s
             with self.lock:
                 self.cpu_s += cpu_s
                 self.round_s = round_s
@@ -228,7 +255,7 @@ class Probe(threading.Thread):
         engine = create_engine(case.engine, readonly=False)
         with run.holding(engine, open_journal, setup, references[: case.batch]) as shares:
             overhead, loop = (
-                Loop(kind, shares, batch=case.batch, warmup=_WARMUP, rounds=self._options.calls)
+                Loop(kind, shares, batch=case.batch, warmup=_WARMUP, rounds=self.options.calls)
                 for kind in (engine.overhead_loop, engine.loop)
             )
             overhead.run()
@@ -251,9 +278,7 @@ class Probe(threading.Thread):
         if isinstance(grant_error, GrantError):
             fields |= {"XENGT_DOMID": str(grant_error.domid), "XENGT_GREF": str(grant_error.gref)}
         log.warning("probe round failed: %s", error, extra=fields)
-        with self.lock:
-            self.failing = True
-            self.errors[status_name] += 1
+        self.count_failure(status_name)
 
     def _wait(self, seconds: float) -> None:
         """Wait, and update the heartbeat meanwhile."""

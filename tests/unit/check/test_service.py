@@ -121,8 +121,9 @@ def test_an_http_error_is_a_warning(open_port, monkeypatch):
 
 
 def test_with_tls_only_a_connection_is_checked(open_port, closed_port):
-    check = service.port(Listen(port=open_port, certificate="x"))
-    assert (check.state, check.what.endswith("TLS is not checked")) == (State.OK, True)
+    for listen in (Listen(port=open_port, certificate="x"), Listen(port=open_port, web_config="x")):
+        check = service.port(listen)
+        assert (check.state, check.what.endswith("TLS is not checked")) == (State.OK, True)
     assert service.port(Listen(port=closed_port, certificate="x")).state is State.WARNING
 
 

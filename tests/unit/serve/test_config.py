@@ -11,11 +11,12 @@ from xengt.serve.config import (
     Listen,
     PassiveOptions,
     ProbeOptions,
+    deprecations,
     load,
 )
 
 TABLES = "the tables are [listen], [probe], [passive], [host]"
-LISTEN = "the keys of [listen] are address, port, certificate, key, client_ca"
+LISTEN = "the keys of [listen] are address, port, certificate, key, client_ca, web_config"
 
 
 def test_without_a_file_all_keys_have_their_defaults(tmp_path):
@@ -84,7 +85,7 @@ def test_every_key_is_loaded(tmp_path):
                 f"listen.{key}: /none cannot be read: No such file or directory",
                 MANUAL,
             )
-            for key in ("certificate", "key", "client_ca")
+            for key in ("certificate", "key", "client_ca", "web_config")
         ),
         (
             '[listen]\ncertificate = "/dev/null"',
@@ -95,6 +96,11 @@ def test_every_key_is_loaded(tmp_path):
             '[listen]\nclient_ca = "/dev/null"',
             "listen.client_ca requires listen.certificate and listen.key",
             "set all three keys, or remove listen.client_ca",
+        ),
+        (
+            "[listen]\ncertificate = '/dev/null'\nkey = '/dev/null'\nweb_config = '/dev/null'",
+            "listen.web_config and listen.certificate exclude each other",
+            "name the files in /dev/null",
         ),
         ("[probe]\nenabled = 1", "probe.enabled must be true or false, not 1", MANUAL),
         (
@@ -138,6 +144,17 @@ def test_an_error_names_the_key_and_what_it_must_be(tmp_path, text, what, remedy
     with pytest.raises(UnmetError) as caught:
         load(file)
     assert (caught.value.what, caught.value.remedy) == (f"{file}: {what}", remedy)
+
+
+def test_the_web_configuration_replaces_deprecated_keys(tmp_path):
+    (tmp_path / "web.yml").write_text("")
+    loaded = load(write_config(tmp_path, f"listen.web_config = '{tmp_path}/web.yml'"))
+    assert loaded.listen.web_config == f"{tmp_path}/web.yml"
+    assert deprecations(loaded) == []
+    keys = "listen.certificate = '/dev/null'\nlisten.key = '/dev/null'"
+    found = deprecations(load(write_config(tmp_path, keys)))
+    assert [each.partition(" ")[0] for each in found] == ["listen.certificate", "listen.key"]
+    assert all("listen.web_config" in each for each in found)
 
 
 def test_a_file_that_cannot_be_read_or_parsed_is_an_error(tmp_path):

@@ -31,14 +31,17 @@ class HostMetrics:
 
     The series of a destroyed domain disappear.
 
-    Args:
+    Attributes:
         max_domains: how many domains have series; those with the lowest domids do.
+
+    Args:
+        max_domains: see above.
         name_of: returns a domain's name by domid, or None.
     """
 
     def __init__(self, max_domains: int, name_of: Callable[[int], str | None]) -> None:
         """Read nothing yet."""
-        self._max_domains = max_domains
+        self.max_domains = max_domains
         self._name_of = name_of
         self._failures = 0
 
@@ -59,7 +62,7 @@ class HostMetrics:
         yield single(definitions.HOST_READ_SECONDS, time.perf_counter() - began)
 
     def _domains(self, reading: Usage) -> Iterator[MetricFamily]:
-        exported = reading.domains[: self._max_domains]
+        exported = reading.domains[: self.max_domains]
         domids = [str(each.domid) for each in exported]
         yield family(
             definitions.DOMAIN_INFO,

@@ -11,7 +11,6 @@ from xengt.serve.config import PassiveOptions
 from xengt.serve.metrics import definitions
 from xengt.serve.metrics.metric_families import (
     MetricFamily,
-    MetricSource,
     family,
     histogram,
     single,
@@ -89,6 +88,11 @@ class KernelMetrics:
         #: by address: the kernel forgets the names of an unloaded module, but not its calls
         self._callers: dict[int, str] = {}
 
+    @property
+    def up(self) -> bool:
+        """Whether the kernel times its calls."""
+        return self._up
+
     def close(self) -> None:
         """Stop reading; waits for a scrape that is reading."""
         with self._lock:
@@ -121,7 +125,7 @@ class KernelMetrics:
 
 
 @contextmanager
-def collecting(options: PassiveOptions, add: Callable[[MetricSource], None]) -> Iterator[None]:
+def collecting(options: PassiveOptions, add: Callable[[KernelMetrics], None]) -> Iterator[None]:
     """Have the kernel time its grant calls while the context lasts, if that is enabled.
 
     If the kernel cannot do so, that is logged and `xengt_passive_up` is 0. If passive latencies
