@@ -6,17 +6,24 @@ label values change; otherwise numbers are put into the lines that it has format
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from xengt.serve.http import negotiation
 from xengt.serve.metrics import native_histogram
 from xengt.serve.metrics.metric_families import MetricFamily, MetricSource
+
+#: formats a registry as a page
+Encoder = Callable[[CollectorRegistry], bytes]
+#: end mark of OpenMetrics
+_END = "# EOF\n"
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Page:
         self._collectors = CollectorRegistry()
         for each in collectors:
             self._collectors.register(each)
-        self._formatted: dict[str, _FormattedFamily] = {}
+        self._formatted: dict[tuple[str, str], _FormattedFamily] = {}
         self._lock = threading.Lock()
 
     def answer(self, accept: str) -> tuple[bytes, str]:
@@ -86,7 +93,10 @@ class Page:
         """
         if native_histogram.is_requested(accept):
             return self._openmetrics(), native_histogram.content_type()
-        return self.text(), CONTENT_TYPE_LATEST
+        openmetrics = negotiation.prefers_openmetrics(accept)
+        # The library gets no parameters of the client, some of which it would send back.
+        encode, content_type = choose_encoder(negotiation.OPENMETRICS if openmetrics else "")
+        return self._page(encode, content_type), content_type
 
     def _openmetrics(self) -> bytes:
         """Return a page with native histograms, all of which the library formats."""
@@ -97,25 +107,30 @@ class Page:
 
     def text(self) -> bytes:
         """Return a page in Prometheus' text format."""
-        with self._lock:
-            parts = list(self._parts())
-        return "".join(parts).encode() + generate_latest(self._collectors)
+        return self._page(*choose_encoder(""))
 
-    def _parts(self) -> Iterator[str]:
+    def _page(self, encode: Encoder, content_type: str) -> bytes:
+        with self._lock:
+            parts = list(self._parts(encode, content_type))
+        # Ends with the end mark of OpenMetrics, if that is the format.
+        return "".join(parts).encode() + encode(self._collectors)
+
+    def _parts(self, encode: Encoder, content_type: str) -> Iterator[str]:
         for source in self._sources:
             for family in source.families():
-                formatted = self._formatted.get(family.name)
+                key = content_type, family.name
+                formatted = self._formatted.get(key)
                 if formatted is None or formatted.label_values != family.label_values:
-                    formatted = self._formatted[family.name] = _format(family)
+                    formatted = self._formatted[key] = _format(family, encode)
                 yield formatted.text(family.numbers)
 
 
-def _format(family: MetricFamily) -> _FormattedFamily:
+def _format(family: MetricFamily, encode: Encoder) -> _FormattedFamily:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_FixedCollector([family.metric()]))
     beginnings, above = [], ""
     # Not splitlines(), which also splits at characters that a domain's name may contain.
-    for line in generate_latest(registry).decode().split("\n")[:-1]:
+    for line in encode(registry).decode().removesuffix(_END).split("\n")[:-1]:
         if line.startswith("#"):
             above += f"{line}\n"
         else:

@@ -8,7 +8,11 @@ from math import ceil, log2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.openmetrics import exposition
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
 
 from tests.unit.exposition import LibraryCollector, samples
 from xengt.serve.metrics import native_histogram
@@ -135,9 +139,59 @@ def test_native_histograms_count_each_latency_in_its_bucket(nanoseconds, batch):
     assert b'a_seconds_bucket{le="+Inf",word="c"}' in content
 
 
-def test_a_client_that_accepts_an_older_openmetrics_gets_text():
+OPENMETRICS = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5"
+
+
+def test_openmetrics_equals_that_of_the_library():
+    """In several scrapes, and beside scrapes of the text format."""
+    source = FixedSource()
+    page = Page([source], [ProcessCollector(registry=None)])
+    for number in (1, 2.5):
+        buckets = Buckets()
+        calls = Histogram()
+        calls.record(1000, int(number))
+        buckets.add(calls, 2)
+        rows = [(("a\n# EOF\n",), number), (("b",), 0)]
+        source.current = (
+            family(GAUGE, rows),
+            family(COUNTER, rows),
+            histogram(HISTOGRAM, [(("c",), buckets)]),
+        )
+        content, kind = page.answer(f"{OPENMETRICS},text/plain;q=0.2")
+        assert kind.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(LibraryCollector([source]))
+        expected = exposition.generate_latest(registry).decode().removesuffix("# EOF\n")
+        assert content.endswith(b"\n# EOF\n")
+        found = content.decode().removesuffix("# EOF\n")
+        beginning = found[: found.index("# HELP process_")]
+        assert openmetrics_samples(f"{beginning}# EOF\n") == openmetrics_samples(
+            f"{expected}# EOF\n"
+        )
+        assert openmetrics_samples(content.decode())
+        assert b"# EOF\n" not in page.text().replace(b"\\n# EOF\\n", b"")
+
+
+def openmetrics_samples(text):
+    return [
+        (family.name, family.type, family.documentation, sample.name, sample.labels, sample.value)
+        for family in parse_openmetrics(text)
+        for sample in family.samples
+    ]
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", f"{OPENMETRICS},text/plain"])
+def test_other_clients_get_text(accept):
+    content, kind = Page([FixedSource(single(metric("a", "gauge"), 1))]).answer(accept)
+    assert kind.startswith("text/plain; version=")
+    assert content.endswith(b"\na 1\n")
+
+
+def test_no_parameter_of_a_client_is_in_the_content_type():
     page = Page([FixedSource(single(metric("a", "gauge"), 1))])
-    for accept in ("", "application/openmetrics-text;version=1.0.0,text/plain", "*/*"):
-        content, kind = page.answer(accept)
-        assert kind.startswith("text/plain; version=")
-        assert content.endswith(b"\na 1\n")
+    for version in ("1.2.3", "9", "x\n"):
+        for kind in ("application/openmetrics-text", "text/plain"):
+            answer = page.answer(f"{kind};version={version};escaping=values")
+            assert version not in answer[1]
+            assert "values" not in answer[1]
+    assert len(page._formatted) == 1
