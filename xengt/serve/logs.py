@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ _CRITICAL = 2
 
 
 def configure(journal_socket: Path = SOCKET) -> None:
-    """Configure the root logger, at level INFO.
+    """Configure the root logger, at level INFO, and log exceptions that end a thread.
 
     Args:
         journal_socket: journald's socket.
@@ -38,6 +39,13 @@ def configure(journal_socket: Path = SOCKET) -> None:
     lines.setFormatter(logging.Formatter("xengt: %(levelname)s: %(message)s"))
     handler = JournalHandler(lines, journal_socket) if is_journal() else lines
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    threading.excepthook = _log_end_of_thread
+
+
+def _log_end_of_thread(end: threading.ExceptHookArgs) -> None:
+    name = end.thread.name if end.thread else "unknown"
+    exception = end.exc_value or end.exc_type()
+    log.critical("an exception ended the thread %s", name, exc_info=exception)
 
 
 def is_journal() -> bool:

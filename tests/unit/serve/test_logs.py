@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 
 import pytest
 import typer
@@ -180,3 +181,16 @@ def test_an_error_that_has_been_logged_keeps_its_exit_code(monkeypatch, caplog):
     monkeypatch.setattr(logs, "is_journal", lambda: False)
     with pytest.raises(UnmetError), logs.errors_logged():
         raise UnmetError("printed by the command")
+
+
+def test_the_exception_that_ends_a_thread_is_logged(monkeypatch, caplog):
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # restored afterwards
+    monkeypatch.setattr(logs, "is_journal", lambda: False)
+    logs.configure()
+    thread = threading.Thread(target=lambda: 1 / 0, name="a-thread")
+    thread.start()
+    thread.join()
+    (record,) = caplog.records
+    assert record.message == "an exception ended the thread a-thread"
+    assert record.levelno == logging.CRITICAL
+    assert "ZeroDivisionError" in caplog.text
