@@ -27,6 +27,35 @@ EXIT_STATUS = {
     Exit.FAILED: "The command failed while running.",
 }
 
+WEB_CONFIGURATION = """\
+The file that `listen.web_config` names has the format of exporter-toolkit
+(docs/web-configuration.md there), which all exporters of Prometheus share. It requires the Python
+module yaml (Debian: python3-yaml), and bcrypt (python3-bcrypt) for passwords.
+
+Supported are, of `tls_server_config`: cert_file, key_file, client_auth_type (NoClientCert,
+VerifyClientCertIfGiven, RequireAndVerifyClientCert), client_ca_file, client_allowed_sans,
+min_version and max_version (TLS12, TLS13); of `http_server_config`: headers; `basic_auth_users`.
+Relative paths are relative to the directory of the file. A key that is not supported is an error,
+because the connection would be less protected than intended; http2 and
+prefer_server_cipher_suites are accepted and have no effect.
+
+Certificates, keys and CA certificates that are replaced on disk are used at the next TLS
+handshake. While they do not fit together, the previous ones stay in use. Other changes of the
+file take effect on SIGHUP.
+
+The keys certificate, key and client_ca of `[listen]` are deprecated: this version still reads
+them, and logs a warning. They correspond to cert_file, key_file and client_ca_file with
+client_auth_type: RequireAndVerifyClientCert.
+
+Example:"""
+WEB_EXAMPLE = """\
+tls_server_config:
+  cert_file: tls.crt
+  key_file: tls.key
+basic_auth_users:
+  # htpasswd -nB prometheus
+  prometheus: $2y$10$..."""
+
 
 def pages() -> dict[str, str]:
     """Return file name → content of all man pages."""
@@ -75,14 +104,36 @@ def _configuration() -> Iterator[str]:
     yield ".SH DESCRIPTION"
     yield from _prose(
         "A TOML file that `xengt serve --config` reads when it starts and on SIGHUP. If the file is"
-        " invalid, the agent exits with status 2 at the start, and keeps its configuration on"
-        " SIGHUP. In both cases, a message says which key is wrong, or why the file cannot be read."
+        " invalid, or names a file, an address or a port that cannot be used, the agent exits with"
+        " status 2 at the start, and continues unchanged on SIGHUP. In both cases, a message says"
+        " which key is wrong, or why the file cannot be read. `xengt serve --dry-run` detects the"
+        " same without listening, except a port in use, and also a certificate that has expired."
+    )
+    yield ".PP"
+    yield from _prose(
+        "An address that this host does not have when the agent starts may appear later, for"
+        " example with a bridge: the agent then tries to listen at least every 30 seconds, and"
+        " `systemctl status` and the log show what it waits for."
+    )
+    yield ".PP"
+    yield from _prose(
+        "After SIGHUP, counters and histograms continue. Only what the configuration removes"
+        " disappears from the page."
     )
     yield ".PP"
     yield from _prose("All keys, with their defaults or with examples:")
     yield ".PP"
     yield ".EX"
     yield from map(_escaped, (HERE / "serve.toml").read_text(encoding="utf-8").splitlines())
+    yield ".EE"
+    yield ".SH WEB CONFIGURATION"
+    for number, paragraph in enumerate(WEB_CONFIGURATION.split("\n\n")):
+        if number:
+            yield ".PP"
+        yield from _prose(paragraph)
+    yield ".PP"
+    yield ".EX"
+    yield from map(_escaped, WEB_EXAMPLE.splitlines())
     yield ".EE"
     yield from _see_also("xengt(1)", "systemctl(1)")
 

@@ -19,10 +19,14 @@ COMMENTED_KEY = re.compile(r"^#(?=\w+ = )", re.MULTILINE)
 
 
 def options(loaded: config.Config) -> dict[str, dict[str, object]]:
-    """Return table → key → value of a configuration."""
+    """Return table → key → value of a configuration, except deprecated keys."""
     tables = {each.name: getattr(loaded, each.name) for each in fields(loaded)}
     return {
-        name: {each.name: getattr(table, each.name) for each in fields(table)}
+        name: {
+            each.name: getattr(table, each.name)
+            for each in fields(table)
+            if name != "listen" or each.name not in config.DEPRECATED
+        }
         for name, table in tables.items()
     }
 
