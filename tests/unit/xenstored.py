@@ -7,10 +7,14 @@ daemon cannot be used: without Xen, it crashes on the first request.
 import socket
 import struct
 import threading
+import zlib
 from contextlib import suppress
 
 HEADER = struct.Struct("IIII")
 DIRECTORY, READ, WATCH, UNWATCH, WRITE, RM, EVENT, ERROR = 1, 2, 4, 5, 11, 13, 15, 16
+DIRECTORY_PART = 22
+#: longest payload of an answer in bytes (XENSTORE_PAYLOAD_MAX), except oxenstored's over a socket
+PAYLOAD_MAX = 4096
 
 
 class FakeXenstored:
@@ -20,6 +24,9 @@ class FakeXenstored:
     answers), "hangup" (it closes the connection during a request), "half" (it sends
     an incomplete answer), "stray" (it answers a request that was not made). A fault
     lasts for `faults` requests.
+
+    `kind` is "xenstored", "oxenstored" (which sends answers of any length over a socket, and
+    knows no parts of directories) or "old" (an xenstored that knows no parts).
     """
 
     def __init__(self, path, domid=0):
@@ -27,6 +34,7 @@ class FakeXenstored:
         self.home = f"/local/domain/{domid}"
         self.nodes = {f"{self.home}/domid": str(domid).encode()}
         self.forbidden = ()
+        self.kind = "xenstored"
         self.fault, self.faults = None, 1 << 30
         self.connections = 0
         self.before_request = lambda _operation, _path: None
@@ -125,9 +133,29 @@ class FakeXenstored:
             for node in [n for n in self.nodes if n == path or n.startswith(below)]:
                 del self.nodes[node]
             return operation, b"OK\0"
-        assert operation == DIRECTORY
+        return self.directory(operation, below, payload)
+
+    def directory(self, operation, below, payload):
         names = {n[len(below) :].split("/")[0] for n in self.nodes if n.startswith(below)}
-        return operation, b"".join(name.encode() + b"\0" for name in sorted(names))
+        children = b"".join(name.encode() + b"\0" for name in sorted(names))
+        if operation == DIRECTORY_PART and self.kind == "xenstored":
+            return operation, self.part(children, int(payload.split(b"\0")[1]))
+        if operation != DIRECTORY:
+            return ERROR, b"ENOSYS\0"
+        if len(children) > PAYLOAD_MAX and self.kind != "oxenstored":
+            return ERROR, b"E2BIG\0"
+        return operation, children
+
+    @staticmethod
+    def part(children, offset):
+        """The answer of send_directory_part() in Xen's tools/xenstored/core.c."""
+        generation = b"%d\0" % zlib.crc32(children)
+        if offset >= len(children):
+            return generation + b"\0"
+        room = PAYLOAD_MAX - len(generation) - 1
+        piece = children[offset : offset + room]
+        piece = piece[: piece.rindex(b"\0") + 1]
+        return generation + piece + b"\0" * (offset + len(piece) == len(children))
 
     def write(self, path, value):
         self.nodes[path] = value

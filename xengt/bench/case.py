@@ -16,6 +16,7 @@ from xengt.bench.engines.names import EngineName
 from xengt.documents.shape import Positive
 from xengt.errors import UnmetError
 from xengt.sharing.references import Reference
+from xengt.xen.domain_name import typed
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE
 from xenlib_cffi.call import MAX_BATCH
 
@@ -26,8 +27,8 @@ MAX_MAPPINGS = MAPPINGS_PER_FAST_HANDLE + 1
 
 def _granter(word: str) -> str:
     if word in {EMPTY_GRANTER, "self", "guest"} or (word.startswith("guest:") and word != "guest:"):
-        return word
-    raise ValueError("expected empty, self, guest, guest:NAME or guest:DOMID")
+        return typed(word)
+    raise ValueError("expected empty, self, guest, guest:NAME, guest:DOMID or guest:UUID")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Setup:
         str,
         Dimension(
             "Who grants the pages: empty (a domain without a guest OS), self (dom0), "
-            "guest, guest:NAME or guest:DOMID (a guest that runs `xengt share`).",
+            "guest, guest:NAME, guest:DOMID or guest:UUID (a guest that runs `xengt share`).",
             _granter,
             {"type": "string"},
             default=(EMPTY_GRANTER,),

@@ -151,5 +151,5 @@ def _read(store: XenStore, granter: int, mapper: int) -> Publication | None:
 def _number(text: str | None, name: str, limit: int) -> int:
     """Parse a non-negative integer that another domain wrote."""
     if text is None or re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) is None or int(text) > limit:
-        raise ValueError(f"{name} is {text[:40] if text else text!r}")
+        raise ValueError(f"{name} is {text and text[:40]!r}")
     return int(text)

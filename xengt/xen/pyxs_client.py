@@ -2,9 +2,11 @@
 
 pyxs waits forever when the daemon closes a connection in the middle of a request,
 answers a request that was not made, or is stopped; it fails on None when its reader
-thread closes the connection while a request is sent; and it rejects values that are
-not 7-bit ASCII. Here the reader thread reports the end of a connection to everybody
-who waits for it, operations can have a timeout, and values are arbitrary bytes.
+thread closes the connection while a request is sent; it rejects values that are
+not 7-bit ASCII; and it takes an answer of more than 4096 bytes, as oxenstored sends
+for a large directory, for the end of the connection. Here the reader thread reports
+the end of a connection to everybody who waits for it, operations can have a timeout,
+values are arbitrary bytes, and directories can have any size.
 """
 
 import errno
@@ -23,15 +25,39 @@ from pyxs._internal import (  # type: ignore[import-untyped]  # pyxs checks valu
     Packet,
     next_rq_id,
 )
-from pyxs.connection import (  # type: ignore[import-untyped]
-    UnixSocketConnection,
-    XenBusConnection,
-)
+from pyxs.connection import PacketConnection  # type: ignore[import-untyped]
 from pyxs.helpers import error  # type: ignore[import-untyped]
 
 T = TypeVar("T")
 #: Events of watched nodes: the path that changed, or None if the connection is lost.
 Events = SimpleQueue[str | None]
+#: XS_DIRECTORY_PART of Xen's public/io/xs_wire.h, which pyxs does not know
+_DIRECTORY_PART = 22
+_HEADER = struct.Struct("IIII")
+
+
+def _packet(op: int, payload: bytes, request_id: int, transaction: int = 0) -> Packet:
+    """Create a packet without pyxs' checks of its operation and its length."""
+    return tuple.__new__(Packet, (op, request_id, transaction, len(payload), payload))
+
+
+class _LargeAnswers(PacketConnection):  # type: ignore[misc]
+    """A connection that accepts answers of any operation and length."""
+
+    def recv(self) -> Packet:
+        """Receive a packet."""
+        op, request_id, transaction, size = _HEADER.unpack(self.transport.recv(_HEADER.size))
+        # xenbus blocks when 0 bytes are read.
+        payload = self.transport.recv(size) if size else b""
+        return _packet(op, payload, request_id, transaction)
+
+
+class UnixSocketConnection(_LargeAnswers, pyxs.connection.UnixSocketConnection):  # type: ignore[misc]
+    """A connection to the daemon's socket."""
+
+
+class XenBusConnection(_LargeAnswers, pyxs.connection.XenBusConnection):  # type: ignore[misc]
+    """A connection through Linux's xenbus device."""
 
 
 class Router(pyxs.Router):  # type: ignore[misc]
@@ -112,16 +138,64 @@ class Client(pyxs.Client):  # type: ignore[misc]
         self.router.monitors.pop(path, None)
         self.ack(Op.UNWATCH, path + NUL, path + NUL)
 
+    def list(self, path: bytes) -> list[bytes]:
+        """Return the names of a node's children, in parts if they do not fit into one answer.
+
+        Args:
+            path: the node.
+
+        Raises:
+            pyxs.PyXSError: E2BIG if they do not fit and the daemon cannot send parts, as
+                oxenstored over xenbus; else the error that the daemon answered with.
+        """
+        try:
+            names = self.execute_command(Op.DIRECTORY, path + NUL)
+        except pyxs.PyXSError as refusal:
+            if refusal.args[0] != errno.E2BIG:
+                raise
+            names = self._list_in_parts(path, refusal)
+        return [name for name in names.split(NUL) if name]
+
+    def _list_in_parts(self, path: bytes, too_big: pyxs.PyXSError) -> bytes:
+        """Return the names of a node's children, each with a NUL (XS_DIRECTORY_PART).
+
+        An answer begins with the generation of the node, which changes with its children.
+        The last part ends with an empty name.
+
+        Args:
+            path: the node.
+            too_big: raised if the daemon does not know the request.
+        """
+        names = generation = b""
+        while True:
+            try:
+                answer = self._answer(_DIRECTORY_PART, path + NUL, b"%d" % len(names) + NUL)
+            except pyxs.PyXSError as refusal:
+                # ENOSYS by xenstored, EINVAL by oxenstored
+                unknown = refusal.args[0] in {errno.ENOSYS, errno.EINVAL}
+                raise too_big if unknown else refusal from None
+            found, _, part = answer.partition(NUL)
+            if names and found != generation:
+                names = b""
+                continue
+            generation = found
+            names += part
+            if not part or names == NUL or names.endswith(NUL + NUL):
+                return names
+
     def execute_command(self, op: int, *args: bytes) -> bytes:
-        """Send a request and return the payload of its answer.
+        """Send a request and return the payload of its answer without the NUL at its end.
 
         Raises:
             pyxs.PyXSError: the daemon answered with an error.
         """
-        packet = self.router.send(Packet(op, b"".join(args), next_rq_id())).get()
+        return self._answer(op, *args).rstrip(NUL)
+
+    def _answer(self, op: int, *args: bytes) -> bytes:
+        packet = self.router.send(_packet(op, b"".join(args), next_rq_id())).get()
         if packet.op == Op.ERROR:
             raise error(packet.payload[:-1])
-        return bytes(packet.payload.rstrip(NUL))
+        return bytes(packet.payload)
 
 
 def run_with_timeout(seconds: float, operation: Callable[[], T]) -> T:
@@ -136,6 +210,7 @@ def run_with_timeout(seconds: float, operation: Callable[[], T]) -> T:
 
     Raises:
         TimeoutError: the operation did not end in time.
+        OSError: EAGAIN if this process can start no further thread.
     """
     done: Future[T] = Future()
 
@@ -145,7 +220,11 @@ def run_with_timeout(seconds: float, operation: Callable[[], T]) -> T:
         except BaseException as failure:  # noqa: BLE001 - raised in the waiting thread
             done.set_exception(failure)
 
-    threading.Thread(target=work, daemon=True).start()
+    try:
+        threading.Thread(target=work, daemon=True).start()
+    except RuntimeError as failure:
+        # A service is limited by TasksMax=.
+        raise OSError(errno.EAGAIN, "this process can start no further thread") from failure
     return done.result(timeout=max(seconds, 0))
 
 

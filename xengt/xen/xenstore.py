@@ -14,16 +14,15 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import pyxs  # type: ignore[import-untyped]
-from pyxs.connection import (  # type: ignore[import-untyped]
-    UnixSocketConnection,
-    XenBusConnection,
-)
 
 from xengt.errors import FailedError, UnmetError, XengtError
+from xengt.xen.domain_name import printable
 from xengt.xen.pyxs_client import (
     Client,
     Events,
     Router,
+    UnixSocketConnection,
+    XenBusConnection,
     error_message,
     is_connection_lost,
     run_with_timeout,
@@ -102,8 +101,11 @@ class XenStore:
         Args:
             path: absolute, or relative to the directory of this domain.
         """
-        value = self._request(f"read {path}", lambda client: client.read(path.encode()))
+        value = self._read(path)
         return None if value is None else value.decode(errors="replace")
+
+    def _read(self, path: str) -> bytes | None:
+        return self._request(f"read {path}", lambda client: client.read(path.encode()))
 
     def children(self, path: str) -> list[str]:
         """Return the names of a node's children; empty if the node does not exist."""
@@ -145,12 +147,18 @@ class XenStore:
         return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
     def name_of(self, domid: int) -> str | None:
-        """Return the name of a domain; None if it has no name."""
-        return self.read(f"/local/domain/{domid}/name")
+        """Return the name of a domain as `domain_name.printable`; None if it has no name."""
+        name = self._read(f"/local/domain/{domid}/name")
+        return None if name is None else printable(name)
 
     def domid_of(self, name: str) -> int | None:
-        """Return the domid of the domain with a name; None if there is no such domain."""
-        return next((domid for domid in self.domids() if self.name_of(domid) == name), None)
+        """Return the domid of the domain with a name; None if there is no such domain.
+
+        Args:
+            name: the name itself, or as `name_of` returns it.
+        """
+        forms = {name, printable(os.fsencode(name))}
+        return next((domid for domid in self.domids() if self.name_of(domid) in forms), None)
 
     def own_domid(self) -> int:
         """Return the domid of the domain this process runs in."""
@@ -206,18 +214,26 @@ class XenStore:
         if self._client is None:
             connection = _connection(self._path)
             connection.connect()
-            client = Client(router=Router(connection))
-            highest = max(connection.fileno(), client.router.r_terminator.fileno())
-            if highest >= FD_SETSIZE:
+            try:
+                self._client = _start_client(connection)
+            except BaseException:
                 connection.close()
-                raise UnmetError(
-                    f"XenStore cannot be reached over file descriptor {highest}: "
-                    f"this process has {FD_SETSIZE} or more files open",
-                    "use fewer --granters or --threads in one run",
-                )
-            client.connect()
-            self._client = client
+                raise
         return self._client
+
+
+def _start_client(connection: UnixSocketConnection | XenBusConnection) -> Client:
+    """Start the client of an open connection."""
+    client = Client(router=Router(connection))
+    highest = max(connection.fileno(), client.router.r_terminator.fileno())
+    if highest >= FD_SETSIZE:
+        raise UnmetError(
+            f"XenStore cannot be reached over file descriptor {highest}: "
+            f"this process has {FD_SETSIZE} or more files open",
+            "use fewer --granters or --threads in one run",
+        )
+    client.connect()
+    return client
 
 
 def _connection(path: Path | None) -> UnixSocketConnection | XenBusConnection:
@@ -242,7 +258,9 @@ def _refusal(what: str, failure: pyxs.PyXSError) -> UnmetError:
     remedies = {
         errno.EACCES: "run xengt as root, and write only below this domain's `data` directory",
         errno.ENOSPC: "the domain has reached its quota of nodes: `xenstore-ls` lists them",
-        errno.E2BIG: "the node has more children than fit into one answer of XenStore",
+        errno.E2BIG: "the node has more children than fit into one answer, and this xenstored "
+        "cannot send them in parts: run xengt where xenstored's socket is, or use xenstored "
+        "instead of oxenstored",
     }
     return UnmetError(
         f"XenStore refuses to {what}: {error_message(failure)}",

@@ -13,7 +13,7 @@ import pyxs
 from pyxs._internal import Op, Packet
 
 from tests.patience import patient
-from tests.unit.xenstored import FakeXenstored
+from tests.unit.xenstored import DIRECTORY_PART, FakeXenstored
 from xengt.errors import Exit, FailedError, UnmetError
 from xengt.xen.pyxs_client import Router
 from xengt.xen.xenstore import Events, XenStore
@@ -60,9 +60,51 @@ def test_values_can_be_any_text(store, value):
     assert store.read("/local/domain/7/data/a") == value
 
 
+def have_domains(daemon, count):
+    """Give the daemon domains with five-digit domids and no other nodes."""
+    domids = list(range(30_000, 30_000 + count))
+    daemon.nodes |= {f"/local/domain/{domid}/name": b"guest" for domid in domids}
+    return [0, *domids]
+
+
+@pytest.mark.parametrize("count", [681, 682, 683, 2_000])
+@pytest.mark.parametrize("kind", ["xenstored", "oxenstored"])
+def test_a_directory_of_any_size_is_listed(store, daemon, kind, count):
+    daemon.kind = kind
+    domids = have_domains(daemon, count)
+    assert store.domids() == domids
+    assert store.name_of(domids[-1]) == "guest"
+    assert daemon.connections == 1
+
+
+def test_a_directory_that_changes_between_two_parts_is_listed_from_its_beginning(store, daemon):
+    domids = have_domains(daemon, 2_000)
+    requests = []
+
+    def change(operation, _path):
+        if operation == DIRECTORY_PART:
+            requests.append(operation)
+            if len(requests) == 2:
+                del daemon.nodes[f"/local/domain/{domids[1]}/name"]
+
+    daemon.before_request = change
+    assert store.domids() == [0, *domids[2:]]
+    assert len(requests) > 3
+
+
+def test_without_parts_a_large_directory_is_an_error_that_names_the_cause(store, daemon):
+    daemon.kind = "old"
+    have_domains(daemon, 700)
+    with pytest.raises(UnmetError, match="refuses to list /local/domain: ") as caught:
+        store.children("/local/domain")
+    assert "more children than fit into one answer" in caught.value.remedy
+    assert store.name_of(30_000) == "guest"
+    assert daemon.connections == 1
+
+
 def test_a_value_that_is_not_utf8_is_read_with_replacement_characters(store, daemon):
-    daemon.nodes["/local/domain/7/name"] = b"\xff\xfe"
-    assert store.read("/local/domain/7/name") == "\ufffd\ufffd"
+    daemon.nodes["/local/domain/7/data/a"] = b"\xff\xfe"
+    assert store.read("/local/domain/7/data/a") == "\ufffd\ufffd"
 
 
 def test_domains_are_found_by_name_and_by_domid(store):
