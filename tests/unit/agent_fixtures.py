@@ -81,10 +81,15 @@ class FakeGranter(stand_in.Handle):
     """The granter of the probe: an empty domain."""
 
     created = 0
+    destroyed = False
 
     def __init__(self, count):
         assert count == 1
         FakeGranter.created += 1
+        FakeGranter.destroyed = False
+
+    def exist(self):
+        return not FakeGranter.destroyed
 
     def references(self, count):
         return [(9, gref, 0) for gref in range(8, 8 + count)]
@@ -125,7 +130,7 @@ def fake_probes(monkeypatch):
     monkeypatch.setattr(probe.run, "holding", holding)
     monkeypatch.setattr(probe.journal, "open_journal", lambda: fakes.open_journal())  # noqa: PLW0108
     monkeypatch.setattr(probe.sweep, "clean_up", fakes.clean_ups.append)
-    FakeGranter.created = 0
+    FakeGranter.created, FakeGranter.destroyed = 0, False
     yield fakes
     for each in fakes.created:
         each.stop()

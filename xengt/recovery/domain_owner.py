@@ -2,7 +2,10 @@
 
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
+
+from xenlib_cffi.ctrl import Ctrl
 
 #: prefix, pid, and upper 16 and lower 32 bits of the start time
 _UUID = struct.Struct("<6sIHI")
@@ -24,6 +27,23 @@ def is_ours(uuid: bytes) -> bool:
         uuid: the domain's UUID, 16 bytes.
     """
     return uuid.startswith(_PREFIX)
+
+
+def existing(ctrl: Ctrl, domids: Iterable[int]) -> list[int]:
+    """Return the domids of domains that this process created and nobody has destroyed.
+
+    A domid is used again, so it does not identify a domain that may have been destroyed.
+
+    Args:
+        ctrl: an open handle of libxenctrl.
+        domids: of domains that this process created.
+    """
+    wanted, own = set(domids), uuid()
+    return [
+        domain.domid
+        for domain in ctrl.domains()
+        if domain.domid in wanted and domain.uuid == own and not domain.dying
+    ]
 
 
 def is_alive(uuid: bytes) -> bool:

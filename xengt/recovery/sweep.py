@@ -6,11 +6,11 @@ journal records the mappings, and the UUID of an empty domain identifies its cre
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from xengt.errors import FailedError
-from xengt.recovery import domain_owner
+from xengt.errors import FailedError, XengtError
+from xengt.recovery import domain_nodes, domain_owner
 from xengt.recovery.empty_domains import destroy_domains
 from xengt.recovery.journal import Journal, Writer
 from xengt.sharing.references import Reference
@@ -18,6 +18,7 @@ from xengt.xen.grant_table import ENTRIES_PER_FRAME
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE, fast_handle
 from xengt.xen.kernel import has_bus_addresses
 from xengt.xen.limits import maptrack_handles
+from xengt.xen.xenstore import XenStore
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, XenLibraryError
@@ -37,6 +38,8 @@ Marks = GrantTable | GrantStatusFrames
 _SECOND_MAPPING = 1 << 31
 #: handles offered to Xen between two looks at the granter's table
 _HANDLES_PER_STEP = 16 * MAX_BATCH
+#: longest wait for an answer of XenStore, in seconds: the rest of the cleanup is more important
+_XENSTORE_DEADLINE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ def abandoned_domains(ctrl: Ctrl) -> list[int]:
 def clean_up(journal: Journal) -> CleanupSummary:
     """Unmap the mappings in the journal, and destroy empty domains whose creator has ended.
 
+    The nodes of these domains in XenStore are removed as well.
+
     Args:
         journal: the locked journal, so that its writer has ended or is this process.
 
@@ -96,9 +101,19 @@ def clean_up(journal: Journal) -> CleanupSummary:
             call.unmap_device(contents.held)
             searched = _search(call, ctrl, list(_current_batches(contents.writers)))
         domids = abandoned_domains(ctrl)
+        _remove_nodes(domids)
         destroy_domains(ctrl, domids)
     journal.clear()
     return CleanupSummary(len(contents.held), searched, tuple(domids))
+
+
+def _remove_nodes(domids: list[int]) -> None:
+    """Remove the nodes of empty domains from XenStore, if it answers."""
+    if not domids:
+        return
+    with suppress(XengtError), XenStore(deadline_s=_XENSTORE_DEADLINE_S) as store:
+        for domid in domids:
+            domain_nodes.remove(store, domid)
 
 
 def _current_batches(writers: list[Writer]) -> Iterator[Reference]:

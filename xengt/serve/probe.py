@@ -36,6 +36,8 @@ OPERATIONS = ("map", "unmap")
 _WARMUP = 4
 #: longest wait between two heartbeats, in seconds
 _HEARTBEAT_S = 1.0
+#: time without a granter after somebody has destroyed it, in seconds: the host may be shutting down
+_REPLACEMENT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class CaseLatencies:
         """Create empty histograms."""
         self.buckets = {name: Buckets() for name in OPERATIONS}
         self.overheads_s = dict.fromkeys(OPERATIONS, 0.0)
+
+
+class _GranterDestroyedError(Exception):
+    """Somebody has shut down or destroyed the domain whose references the probe maps."""
 
 
 class Probe(threading.Thread):
@@ -202,7 +208,13 @@ class Probe(threading.Thread):
         while self.has_cases and not self._stopping.is_set():
             try:
                 self._take_rounds()
-            except (XengtError, BindingError) as error:
+            except _GranterDestroyedError:
+                log.info(
+                    "the probe's domain was shut down or destroyed; a new one is created in %g s",
+                    _REPLACEMENT_S,
+                )
+                self._wait(max(self._pause_s, _REPLACEMENT_S))
+            except Exception as error:  # noqa: BLE001 - the thread must not end
                 self._record_failure(error)
                 self._wait(self._pause_s)
 
@@ -211,7 +223,15 @@ class Probe(threading.Thread):
         with EmptyDomains(1) as granter:
             references = granter.references(max(self.options.batches))
             while not self._stopping.is_set():
-                self._account(lambda: self._take_round(references))
+                # A domid is used again: without its domain, the references are another guest's.
+                if not granter.exist():
+                    raise _GranterDestroyedError
+                try:
+                    self._account(lambda: self._take_round(references))
+                except (XengtError, BindingError) as error:
+                    if granter.exist():
+                        raise
+                    raise _GranterDestroyedError from error
                 self._wait(self._pause_s)
 
     def _account(self, work: Callable[[], None]) -> None:
@@ -277,7 +297,13 @@ class Probe(threading.Thread):
         fields = {"XENGT_STATUS": status_name}
         if isinstance(grant_error, GrantError):
             fields |= {"XENGT_DOMID": str(grant_error.domid), "XENGT_GREF": str(grant_error.gref)}
-        log.warning("probe round failed: %s", error, extra=fields)
+        expected = isinstance(error, (XengtError, BindingError))
+        log.warning(
+            "probe round failed: %s",
+            error if expected else repr(error),
+            extra=fields,
+            exc_info=None if expected else error,
+        )
         self.count_failure(status_name)
 
     def _wait(self, seconds: float) -> None:

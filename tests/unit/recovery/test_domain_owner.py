@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from xengt.recovery import domain_owner
+from xenlib_cffi.ctrl import DomainInfo
 
 MAKE = """
 import sys
@@ -78,3 +79,17 @@ def test_parentheses_in_a_command_name_do_not_change_the_uuid():
         assert domain_owner.is_alive(uuid)
     finally:
         comm.write_text(called)
+
+
+def test_a_domain_is_identified_by_its_uuid_not_by_its_domid():
+    class Xen:
+        def domains(self):
+            for domid, uuid, dying in (
+                (5, domain_owner.uuid(), False),
+                (6, b"6" * 16, False),  # ours was destroyed, and another domain has its domid
+                (7, domain_owner.uuid(), True),
+                (8, domain_owner.uuid(), False),
+            ):
+                yield DomainInfo(domid, dying, False, True, False, 1, 0, uuid)
+
+    assert domain_owner.existing(Xen(), [5, 6, 7, 9]) == [5]

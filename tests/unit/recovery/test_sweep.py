@@ -2,6 +2,10 @@
 
 import pytest
 
+from tests.unit import stand_in
+from tests.unit.xenstored import FakeXenstored
+from xengt.recovery import journal, sweep
+
 # The mappings of a killed run in tests/c/fake_xen.h, and the granter's table that shows them.
 KILLED = """
 from contextlib import ExitStack
@@ -190,3 +194,58 @@ with journal.open_journal(Path({str(tmp_path / "xengt" / "mappings")!r})) as ope
     print(fake.live, fake.stale, opened.read().mapped)
 """)
     assert out == "6\n0 0 False\n"
+
+
+@pytest.fixture
+def abandoned(tmp_path, monkeypatch):
+    """XenStore with the nodes of domains 5 and 6, of which domain 5 is an abandoned one."""
+    daemon = FakeXenstored(tmp_path / "socket")
+    monkeypatch.setattr("xengt.xen.xenstore.PATHS", (daemon.path,))
+    monkeypatch.setattr(sweep, "Ctrl", stand_in.Handle)
+    monkeypatch.setattr(sweep, "Call", lambda: stand_in.Yielding(Unmapping()))
+    monkeypatch.setattr(sweep, "abandoned_domains", lambda _ctrl: [5])
+    daemon.nodes |= {f"/local/domain/{domid}/name": b"xengt-5" for domid in (5, 6)}
+    daemon.write("/local/domain/5/control/shutdown", b"poweroff")
+    yield daemon
+    daemon.stop()
+
+
+class Unmapping:
+    def unmap_device(self, mappings):
+        assert mappings == []
+
+
+@pytest.fixture
+def journal_of_a_killed_run(tmp_path):
+    with journal.open_journal(tmp_path / "xengt" / "mappings") as opened:
+        yield opened
+
+
+def below(daemon, path):
+    return [node for node in daemon.nodes if node.startswith(path)]
+
+
+def test_the_nodes_of_an_abandoned_domain_are_removed_before_it_is_destroyed(
+    abandoned, journal_of_a_killed_run, monkeypatch
+):
+    nodes = []
+    monkeypatch.setattr(
+        sweep, "destroy_domains", lambda *_: nodes.append(below(abandoned, "/local/domain/5"))
+    )
+    assert sweep.clean_up(journal_of_a_killed_run).domains == (5,)
+    assert nodes == [[]]
+    assert below(abandoned, "/local/domain/6") == ["/local/domain/6/name"]
+
+
+@pytest.mark.parametrize("fault", ["silent", "hangup", "absent"])
+def test_an_abandoned_domain_is_destroyed_without_xenstore(
+    abandoned, journal_of_a_killed_run, monkeypatch, fault
+):
+    destroyed = []
+    monkeypatch.setattr(sweep, "destroy_domains", lambda _ctrl, domids: destroyed.extend(domids))
+    if fault == "absent":
+        abandoned.stop()
+    else:
+        abandoned.fault = fault
+    assert sweep.clean_up(journal_of_a_killed_run).domains == (5,)
+    assert destroyed == [5]

@@ -1,6 +1,7 @@
 """The agent and XenStore: names followed by watches, and the published status."""
 
 import logging
+import threading
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.waiting import wait_until
 from tests.unit.xenstored import FakeXenstored
 from xengt.serve import domain_names
 from xengt.serve.domain_names import DomainNames
+from xengt.xen import pyxs_client, xenstore_thread
 
 STATUS = "/local/domain/0/data/xengt/serve"
 
@@ -17,9 +19,9 @@ STATUS = "/local/domain/0/data/xengt/serve"
 @pytest.fixture
 def socket_path(tmp_path, monkeypatch):
     monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "socket",))
-    monkeypatch.setattr(domain_names, "_DEADLINE_S", patient(0.5))
+    monkeypatch.setattr(xenstore_thread, "DEADLINE_S", patient(0.5))
+    monkeypatch.setattr(xenstore_thread, "RETRY_S", 0.05)
     monkeypatch.setattr(domain_names, "_TICK_S", 0.05)
-    monkeypatch.setattr(domain_names, "_RETRY_S", 0.05)
     return tmp_path / "socket"
 
 
@@ -140,3 +142,80 @@ def test_the_agent_stops_even_if_xenstored_does_not_answer(daemon, following):
     began = time.monotonic()
     following.stop()
     assert time.monotonic() - began < patient(3)
+
+
+def test_names_appear_as_soon_as_xenstored_is_up(socket_path, following):
+    following.start()
+    time.sleep(0.3)
+    assert (following.up, following.name_of(0)) == (False, None)
+    late = FakeXenstored(socket_path)
+    try:
+        late.nodes["/local/domain/0/name"] = b"Domain-0"
+        late.nodes["/local/domain/7/name"] = b"web"
+        assert wait_until(
+            lambda: (following.name_of(0), following.name_of(7)) == ("Domain-0", "web")
+        )
+        assert following.up
+    finally:
+        following.stop()
+        late.stop()
+
+
+@pytest.mark.parametrize("kind", ["xenstored", "oxenstored"])
+def test_two_thousand_domains_have_names(daemon, following, kind):
+    daemon.kind = kind
+    daemon.nodes |= {f"/local/domain/{domid}/name": b"guest" for domid in range(10_000, 12_000)}
+    following.start()
+    assert wait_until(lambda: following.name_of(11_999) == "guest", 60)
+    assert following.up
+    assert daemon.connections == 1
+
+
+def test_domains_of_xengt_are_not_counted_and_not_watched(daemon, following):
+    following.start()
+    assert wait_until(lambda: following.name_of(0) == "Domain-0")
+    introduce(daemon, 5, b"xengt-5")
+    introduce(daemon, 6, b"xengt-5")  # the name of another domain's
+    assert wait_until(lambda: following.name_of(6) == "xengt-5")
+    release(daemon, 5)
+    introduce(daemon, 5, b"web")  # the domid is used again
+    assert wait_until(lambda: following.name_of(5) == "web")
+    assert samples_of(following)["xengt_domain_changes_total", "introduced"] == 2
+    assert samples_of(following)["xengt_domain_changes_total", "released"] == 0
+
+
+def test_a_limit_on_threads_does_not_end_this_one(daemon, following, monkeypatch, caplog):
+    following.start()
+    assert wait_until(lambda: following.name_of(0) == "Domain-0")
+
+    class Failing(threading.Thread):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pyxs_client.threading, "Thread", Failing)
+        daemon.changed("@introduceDomain")
+        assert wait_until(lambda: not following.up)
+        assert samples_of(following)["xengt_xenstore_up",] == 0
+    introduce(daemon, 7, b"web")
+    assert wait_until(lambda: following.up and following.name_of(7) == "web")
+    (warning,) = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert "this process can start no further thread" in warning
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_defect_in_the_thread_is_logged_with_its_traceback(following, caplog):
+    fail = [True]
+
+    def status():
+        if fail:
+            raise KeyError("state")
+        return {"state": "probing"}
+
+    following._status = status
+    following.start()
+    assert wait_until(lambda: "going to try again: KeyError('state')" in caplog.text)
+    assert "Traceback" in caplog.text
+    assert not following.up
+    fail.clear()
+    assert wait_until(lambda: following.up)

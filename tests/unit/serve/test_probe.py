@@ -1,5 +1,7 @@
 """The probe: what a round measures and costs, and what happens when one fails."""
 
+import errno
+import logging
 import time
 
 import pytest
@@ -120,6 +122,54 @@ def test_a_round_that_xen_rejects_is_counted_and_the_next_one_is_tried(fake_prob
         key: value for key, value in vars(record).items() if key.startswith(logs.FIELD_PREFIX)
     }
     assert fields == {"XENGT_STATUS": "GNTST_no_space", "XENGT_DOMID": "9", "XENGT_GREF": "8"}
+
+
+def destroy_granter():
+    FakeGranter.destroyed = True
+
+
+@pytest.mark.parametrize("during_a_round", [False, True])
+def test_a_domain_that_the_toolstack_destroys_is_replaced_later_and_is_no_failure(
+    fake_probes, monkeypatch, caplog, during_a_round
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(probe, "_REPLACEMENT_S", 0.5)
+
+    def before_mapping(_setup):
+        if during_a_round and FakeGranter.created == 1 and made.rounds == 1:
+            destroy_granter()
+            raise FailedError("cannot map: no such domain")
+
+    fake_probes.before_mapping = before_mapping
+    made = fake_probes.create(interval_s=0.01)
+    made.start()
+    assert wait_until(lambda: made.rounds >= 1)
+    if not during_a_round:
+        destroy_granter()
+    assert wait_until(lambda: "shut down or destroyed" in caplog.text)
+    destroyed_at, cases = time.monotonic(), len(fake_probes.cases)
+    assert wait_until(lambda: FakeGranter.created == 2)
+    assert time.monotonic() - destroyed_at > 0.3
+    assert wait_until(lambda: len(fake_probes.cases) > cases)
+    made.stop()
+    assert sum(made.errors.values()) == 0
+    assert not made.failing
+
+
+def test_an_unexpected_error_is_a_failed_round_and_does_not_end_the_thread(fake_probes, caplog):
+    def before_mapping(_setup):
+        if made.errors["none"] == 0:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    fake_probes.before_mapping = before_mapping
+    made = fake_probes.create(interval_s=0.01)
+    made.start()
+    assert wait_until(lambda: made.rounds >= 1 or not made.is_alive())
+    assert made.is_alive()
+    made.stop()
+    assert made.errors["none"] == 1
+    assert "probe round failed: OSError(24, 'Too many open files')" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Self
 
+from xengt.bench.granters.toolstack import ToolstackAnswers
 from xengt.errors import UnmetError
 from xengt.recovery import domain_owner
 from xengt.recovery.empty_domains import destroy_domains
@@ -54,7 +55,15 @@ class EmptyDomains:
         references: list[Reference] = []
         for _ in range(self._count):
             references += self._create(each)
+        answers = ToolstackAnswers(self._domids)
+        # On exit, the names are removed before the domains are destroyed.
+        self._open.callback(answers.stop)
+        answers.start()
         return references
+
+    def exist(self) -> bool:
+        """Return whether nobody has destroyed any of the domains, as `xl destroy` does."""
+        return len(domain_owner.existing(self._ctrl, self._domids)) == len(self._domids)
 
     def _create(self, pages: int) -> list[Reference]:
         frames = -(-(FIRST_GREF + pages) // ENTRIES_PER_FRAME)
@@ -92,6 +101,7 @@ class EmptyDomains:
         with ExitStack() as stack:
             self._ctrl = stack.enter_context(Ctrl())
             self._memory = stack.enter_context(ForeignMemory())
+            stack.callback(self._destroy)
             self._open = stack.pop_all()
         return self
 
@@ -101,5 +111,7 @@ class EmptyDomains:
         Raises:
             FailedError: a domain stays dying because something still maps its pages.
         """
-        with self._open:
-            destroy_domains(self._ctrl, self._domids)
+        self._open.close()
+
+    def _destroy(self) -> None:
+        destroy_domains(self._ctrl, domain_owner.existing(self._ctrl, self._domids))
