@@ -5,6 +5,7 @@
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+from uuid import UUID
 
 import xengt
 from xengt.xen.maptrack import Maptrack
@@ -46,6 +47,8 @@ class DomainUsage:
     Args:
         domid: the domain.
         name: its name in XenStore; None if it has none.
+        uuid: the UUID that its toolstack chose.
+        own: whether xengt created it, for a benchmark or for the agent's probe.
         dying: whether it is destroyed but still exists, because its memory is referenced.
         grant_frames: size of its grant table in 4 KiB frames.
         max_grant_frames: maximum size of its grant table in 4 KiB frames.
@@ -60,6 +63,8 @@ class DomainUsage:
 
     domid: int
     name: str | None = None
+    uuid: str = str(UUID(int=0))
+    own: bool = False
     dying: bool = False
     grant_frames: int | None = None
     max_grant_frames: int | None = None
@@ -72,10 +77,10 @@ class DomainUsage:
     mapped_by: tuple[MappedBy, ...] | None = None
 
 
+#: the other facts about a domain
+_FACTS = {"domid", "name", "uuid", "own", "dying", "mapped_by"}
 #: The figures of a domain, in the order of the columns of `xengt usage`.
-COUNTS = tuple(
-    key for key in DomainUsage.__slots__ if key not in {"domid", "name", "dying", "mapped_by"}
-)
+COUNTS = tuple(key for key in DomainUsage.__slots__ if key not in _FACTS)
 
 
 @dataclass(frozen=True, slots=True)

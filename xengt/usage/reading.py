@@ -4,8 +4,10 @@ import errno
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 from xengt.errors import XengtError
+from xengt.recovery import domain_owner
 from xengt.usage import console, hypfs, printed_figures
 from xengt.usage.document import COUNTS, DefaultLimit, DomainUsage, Missing, Source, Usage
 from xengt.xen import limits, maptrack
@@ -80,11 +82,21 @@ def _read_domains(xen: Ctrl) -> tuple[Source, list[DomainUsage], list[Missing]]:
         return "query_size", *_query_sizes(xen, why)
     # Listed after the figures: a domain in one list only was created or destroyed meanwhile.
     domains = [
-        DomainUsage(each.domid, dying=each.dying, **counts[each.domid])
+        replace(_without_figures(each), **counts[each.domid])
         for each in xen.domains()
         if each.domid in counts
     ]
     return "hypfs", domains, list(_missing_entries(domains))
+
+
+def _without_figures(domain: ctrl.DomainInfo) -> DomainUsage:
+    """Return what Xen's list of domains says about a domain."""
+    return DomainUsage(
+        domain.domid,
+        uuid=str(UUID(bytes=domain.uuid)),
+        own=domain_owner.is_ours(domain.uuid),
+        dying=domain.dying,
+    )
 
 
 def _missing_entries(domains: Iterable[DomainUsage]) -> Iterable[Missing]:
@@ -108,7 +120,7 @@ def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]
     """
     domains, missing = [], [Missing(COUNTS[2:], why, _STOCK_REMEDY)]
     for each in xen.domains():
-        usage = DomainUsage(each.domid, dying=each.dying)
+        usage = _without_figures(each)
         try:
             frames, limit = xen.grant_size(each.domid)
         except XenLibraryError as error:

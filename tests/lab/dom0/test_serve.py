@@ -43,7 +43,9 @@ def test_probe_and_host_metrics(agent, ctrl):
     found = one.scrape()
     (domid,) = own_domains(ctrl)
     assert found["xengt_grant_frames", ("domid", str(domid))] >= 1
-    assert found["xengt_domain_info", ("domid", "0"), ("dying", "no"), ("name", "Domain-0")] == 1
+    for key in (("0", "Domain-0", "no"), (str(domid), f"xengt-{domid}", "yes")):
+        labels = zip(("domid", "name", "own"), key, strict=True)
+        assert found["xengt_domain_info", *sorted((*labels, ("dying", "no")))] == 1
     assert {value for key, value in found.items() if key[0] == "xengt_probe_errors_total"} == {0}
     latencies = {key: value for key, value in found.items() if key[0].endswith("seconds_count")}
     assert (

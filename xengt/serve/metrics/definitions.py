@@ -128,11 +128,20 @@ DOMAIN_INFO = MetricDefinition(
     "xengt_domain_info",
     "gauge",
     INFO,
-    "Name and dying state of a domain, as labels; the value is always 1.",
+    "Name, creator and dying state of a domain, as labels; the value is always 1.",
     (
         _DOMID,
         Label("dying", "`yes`: the domain was destroyed but still exists. `no` otherwise."),
-        Label("name", "Name of the domain in XenStore; empty if it has none."),
+        Label(
+            "name",
+            "Name of the domain in XenStore, with escapes for what cannot be printed; empty if it "
+            "has none.",
+        ),
+        Label(
+            "own",
+            "`yes`: xengt created the domain, for a benchmark or for the agent's probe. `no` "
+            "otherwise.",
+        ),
     ),
 )
 DOMAINS = MetricDefinition(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
 from xengt.errors import XengtError
+from xengt.recovery import domain_nodes
 from xengt.serve.metrics import definitions
 from xengt.serve.metrics.metric_families import MetricFamily, family, single
 from xengt.usage import DomainUsage, Usage, read_usage
@@ -24,6 +25,7 @@ _TABLE_SIZES = {
 #: end of two attributes of `DomainUsage` → metric with one series for each domain and record
 _MAPPING_COUNTS = {"live": definitions.MAPPINGS, "maps": definitions.MAPPINGS_MADE}
 _RECORDS = ("fast", "slow")
+_YES_NO = {True: "yes", False: "no"}
 
 
 class HostMetrics:
@@ -67,7 +69,7 @@ class HostMetrics:
         yield family(
             definitions.DOMAIN_INFO,
             [
-                ((domid, "yes" if each.dying else "no", self._name_of(each.domid) or ""), 1)
+                ((domid, _YES_NO[each.dying], self._name(each), _YES_NO[each.own]), 1)
                 for domid, each in zip(domids, exported, strict=True)
             ],
         )
@@ -84,6 +86,10 @@ class HostMetrics:
             yield family(definition, rows)
         missing = sorted({key for each in reading.missing for key in each.keys})
         yield family(definitions.UNAVAILABLE, [((key,), 1) for key in missing])
+
+    def _name(self, domain: DomainUsage) -> str:
+        """Return a domain's name; XenStore has no events for those that xengt creates."""
+        return domain_nodes.name(domain.domid) if domain.own else self._name_of(domain.domid) or ""
 
 
 def _hypervisor_info(version: XenVersion, reading: Usage) -> MetricFamily:

@@ -1,9 +1,12 @@
 """Metrics of the host: every domain's figures, on patched and stock Xen."""
 
-from tests.unit.agent_fixtures import host_samples
+from tests.unit.agent_fixtures import FIGURES, host_samples
 from tests.unit.fake_hypervisor import failed, xen
+from xengt.recovery import domain_owner
 
 __all__ = ["host_samples", "xen"]  # fixtures
+
+OTHERS, OURS = ("own", "no"), ("own", "yes")
 
 
 def test_every_figure_of_a_domain_has_a_series(host_samples):
@@ -17,8 +20,8 @@ def test_every_figure_of_a_domain_has_a_series(host_samples):
     assert found["xengt_mappings", zero, ("record", "slow")] == 4
     assert found["xengt_mappings_made_total", zero, ("record", "fast")] == 4_000_000_000_000
     assert found["xengt_mappings_made_total", seven, ("record", "slow")] == 501
-    assert found["xengt_domain_info", zero, ("dying", "no"), ("name", "Domain-0")] == 1
-    assert found["xengt_domain_info", seven, ("dying", "no"), ("name", 'w"e\\b')] == 1
+    assert found["xengt_domain_info", zero, ("dying", "no"), ("name", "Domain-0"), OTHERS] == 1
+    assert found["xengt_domain_info", seven, ("dying", "no"), ("name", 'w"e\\b'), OTHERS] == 1
     build = (("build_id", "00ff"), ("maptrack", "fast"), ("version", "4.20.3"))
     assert found["xengt_hypervisor_info", *build] == 1
     assert found["xengt_domains",] == 2
@@ -30,6 +33,15 @@ def test_the_series_of_a_destroyed_domain_disappear(host_samples, xen):
     assert any(("domid", "7") in key for key in host_samples())
     xen.lose(7)
     assert not any(("domid", "7") in key for key in host_samples())
+
+
+def test_domains_that_xengt_created_are_known_by_their_uuids_without_xenstore(host_samples, xen):
+    xen.have(9, *FIGURES)
+    xen.domains[9] = domain_owner.uuid()
+    xen.have(10, *FIGURES)  # a guest whose name is unknown
+    found = host_samples()
+    assert found["xengt_domain_info", ("domid", "9"), ("dying", "no"), ("name", "xengt-9"), OURS]
+    assert found["xengt_domain_info", ("domid", "10"), ("dying", "no"), ("name", ""), OTHERS]
 
 
 def test_stock_xen_names_the_figures_that_it_does_not_report(host_samples, xen):
