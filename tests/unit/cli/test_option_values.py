@@ -53,9 +53,9 @@ def test_however_they_are_grouped(numbers, data):
         (
             "guest:",
             GRANTER,
-            "expected empty, self, guest, guest:NAME or guest:DOMID",
+            "expected empty, self, guest, guest:NAME, guest:DOMID or guest:UUID",
         ),
-        ("dom0", GRANTER, "expected empty, self, guest, guest:NAME or guest:DOMID"),
+        ("dom0", GRANTER, "expected empty, self, guest, guest:NAME, guest:DOMID or guest:UUID"),
     ],
 )
 def test_what_is_no_value_is_named_with_its_option(word, by, expected):

@@ -53,6 +53,25 @@ def sleeps(monkeypatch):
     return slept
 
 
+NAME = 'w\x1b[2J\n0  \u202e"[red]🚀'.encode() + b"\xff"
+PRINTED = r"""w\x1b[2J\x0a0  \u202e"[red]🚀\xff"""
+
+
+def test_a_name_cannot_forge_a_row_or_control_the_terminal(run):
+    run.xen.store.nodes["/local/domain/7/name"] = NAME
+    table = run().stdout
+    assert PRINTED in table.splitlines()[2]
+    assert len(table.splitlines()) == 4  # a head, two domains and a note
+    assert not set("\x1b\u202e") & set(table)
+
+
+def test_a_name_that_is_not_utf8_is_in_the_document(run):
+    run.xen.store.nodes["/local/domain/7/name"] = NAME
+    text = run("--json").stdout
+    text.encode("ascii")
+    assert json.loads(text)["domains"][1]["name"] == PRINTED
+
+
 def test_each_domain_has_a_row_with_all_figures(run):
     done = run()
     assert (done.exit_code, done.stderr) == (0, "")

@@ -78,6 +78,12 @@ def test_names_appear_change_and_disappear(daemon, following):
     assert len([path for _, path, _ in daemon.watches if b"/7/" in path]) == 0
 
 
+def test_a_label_has_the_name_with_escapes(daemon, following):
+    daemon.nodes["/local/domain/7/name"] = b"w\x1b[2J\n\xff" + '\u202e"'.encode()
+    following.start()
+    assert wait_until(lambda: following.name_of(7) == 'w\\x1b[2J\\x0a\\xff\\u202e"')
+
+
 def test_a_reused_domid_has_the_name_of_the_new_domain(daemon, following):
     following.start()
     introduce(daemon, 7, b"first")

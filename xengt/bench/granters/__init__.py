@@ -54,7 +54,7 @@ def create_granter(spec: str, domains: int) -> Granter:
     """Return the granter for a value of `--granter`.
 
     Args:
-        spec: `empty`, `self`, `guest`, `guest:NAME` or `guest:DOMID`.
+        spec: `empty`, `self`, `guest`, `guest:NAME`, `guest:DOMID` or `guest:UUID`.
         domains: number of empty domains.
     """
     if spec == "empty":

@@ -1,8 +1,10 @@
 """Granter `guest`: a running guest that shares pages with `xengt share`."""
 
+import re
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 from xengt.errors import UnmetError
 from xengt.sharing.gntalloc import own_domid
@@ -10,8 +12,11 @@ from xengt.sharing.publication import Publication, publication_directory, read_p
 from xengt.sharing.publisher import is_sharing
 from xengt.sharing.references import Reference
 from xengt.xen.xenstore import XenStore
-from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.ctrl import Ctrl, DomainInfo
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
+
+#: as xl and XenStore write it
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 class GuestGranter:
@@ -19,7 +24,7 @@ class GuestGranter:
 
     Args:
         spec: `guest` for the only guest that has published references, `guest:NAME`,
-            or `guest:DOMID`.
+            `guest:DOMID`, or `guest:UUID` as `xl list -v` prints it.
         store: the connection to XenStore; None opens one.
 
     Attributes:
@@ -106,12 +111,16 @@ class GuestGranter:
         return published[:count]
 
     def _named(self) -> int:
-        """Return the domid of the guest with the given domid or name."""
+        """Return the domid of the guest with the given domid, UUID or name."""
         domids = self._store.domids()
-        by_domid = self._guest.isascii() and self._guest.isdigit()
-        domid = int(self._guest) if by_domid else self._store.domid_of(self._guest)
+        kind, domid = "domid", None
+        if self._guest.isascii() and self._guest.isdigit():
+            domid = int(self._guest)
+        elif _UUID.fullmatch(self._guest):
+            kind, domid = "UUID", _domid_of_uuid(UUID(self._guest))
+        else:
+            kind, domid = "name", self._store.domid_of(self._guest)
         if domid is None or domid not in domids:
-            kind = "domid" if by_domid else "name"
             raise UnmetError(
                 f"no running domain has the {kind} {self._guest!r}",
                 f"choose one of the running domains: {self._list(domids)}",
@@ -132,7 +141,7 @@ class GuestGranter:
         if len(publishing) > 1:
             raise UnmetError(
                 f"{len(publishing)} guests have published references: {self._list(publishing)}",
-                "choose one with --granter guest:NAME or --granter guest:DOMID",
+                "choose one with --granter guest:NAME, guest:DOMID or guest:UUID",
             )
         return publishing[0]
 
@@ -146,18 +155,27 @@ class GuestGranter:
         return ", ".join(self._title(domid) for domid in domids) or "no guest"
 
 
-def _check_running(domid: int) -> None:
-    """Check that a domain of XenStore is running: XenStore may still list one that is gone."""
+def _domains() -> list[DomainInfo]:
+    """Return all domains that Xen has."""
     try:
         with Ctrl() as ctrl:
-            domain = ctrl.domain(domid)
+            return list(ctrl.domains())
     except MissingLibraryError as missing:
         raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as refused:
         raise UnmetError(
-            f"cannot ask Xen whether domain {domid} is running: {refused}",
-            "run this as root in dom0",
+            f"cannot ask Xen which domains are running: {refused}", "run this as root in dom0"
         ) from refused
+
+
+def _domid_of_uuid(uuid: UUID) -> int | None:
+    """Return the domid of the domain with a UUID; None if there is no such domain."""
+    return next((each.domid for each in _domains() if each.uuid == uuid.bytes), None)
+
+
+def _check_running(domid: int) -> None:
+    """Check that a domain of XenStore is running: XenStore may still list one that is gone."""
+    domain = next((each for each in _domains() if each.domid == domid), None)
     if domain is None or domain.dying or domain.shutdown:
         state = "gone" if domain is None else "dying" if domain.dying else "shut down"
         raise UnmetError(

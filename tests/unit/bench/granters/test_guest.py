@@ -17,6 +17,8 @@ from xengt.sharing.references import pattern
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
+UUID_1 = "01010101-0101-0101-0101-010101010101"
+
 
 @pytest.fixture
 def daemon(tmp_path):
@@ -37,11 +39,12 @@ def store(daemon):
 def domains(monkeypatch):
     """Stand in for libxenctrl's list of domains: without Xen there is none."""
     running = {
-        domid: SimpleNamespace(domid=domid, dying=False, shutdown=False) for domid in (0, 1, 4)
+        domid: SimpleNamespace(domid=domid, dying=False, shutdown=False, uuid=bytes([domid]) * 16)
+        for domid in (0, 1, 4)
     }
 
     class Ctrl(stand_in.Handle):
-        domain = staticmethod(running.get)
+        domains = staticmethod(running.values)
 
     monkeypatch.setattr(guest, "Ctrl", Ctrl)
     return running
@@ -52,7 +55,7 @@ def publish(store, domid, grefs=(8, 9, 300), **changed):
     publication.publish(store, Publication(**(facts | changed)))
 
 
-@pytest.mark.parametrize("spec", ["guest", "guest:web", "guest:1"])
+@pytest.mark.parametrize("spec", ["guest", "guest:web", "guest:1", f"guest:{UUID_1}"])
 def test_finds_the_guest_by_any_name_it_has(store, spec):
     publish(store, 1)
     with GuestGranter(spec, store) as granter:
@@ -78,7 +81,15 @@ def test_more_references_than_pages_are_refused_with_both_numbers(store):
     assert caught.value.exit_code == Exit.UNMET
 
 
-@pytest.mark.parametrize(("spec", "kind"), [("guest:nobody", "name"), ("guest:9", "domid")])
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ("guest:nobody", "name"),
+        ("guest:9", "domid"),
+        (f"guest:{UUID_1[:-1]}2", "UUID"),
+        (f"guest:{UUID_1[:-1]}", "name"),
+    ],
+)
 def test_an_unknown_guest_is_refused_with_those_there_are(store, spec, kind):
     with (
         pytest.raises(UnmetError, match=f"no running domain has the {kind}") as caught,
@@ -86,6 +97,18 @@ def test_an_unknown_guest_is_refused_with_those_there_are(store, spec, kind):
     ):
         pass
     assert "domain 1 (web), domain 4 (db)" in caught.value.remedy
+
+
+def test_names_are_printed_with_escapes(store, daemon):
+    daemon.nodes["/local/domain/4/name"] = b"db\n\x1b[2J\xff"
+    with pytest.raises(UnmetError) as caught, GuestGranter("guest:nobody", store):
+        pass
+    assert r"domain 4 (db\x0a\x1b[2J\xff)" in caught.value.remedy
+    with pytest.raises(UnmetError) as caught, GuestGranter("guest:4", store):
+        pass
+    assert caught.value.what == (
+        r"domain 4 (db\x0a\x1b[2J\xff) has published no references for domain 0"
+    )
 
 
 def test_a_guest_that_publishes_nothing_is_told_how_to(store):
