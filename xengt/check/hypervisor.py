@@ -8,7 +8,15 @@ from typing import Self
 from xengt.check import hvm_guests
 from xengt.check.linux import loaded_libraries
 from xengt.check.outcome import DOM0_COMMANDS, Check, missing, ok, warning
-from xengt.xen import grant_table, host, kernel, limits, maptrack, outer_hypervisor
+from xengt.xen import (
+    bus_addresses,
+    grant_table,
+    host,
+    kernel,
+    limits,
+    maptrack,
+    outer_hypervisor,
+)
 from xenlib_cffi.ctrl import Ctrl, DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME
@@ -69,7 +77,11 @@ def run() -> Iterator[Check]:
     yield version(state)
     yield bound_library(state.version, loaded_libraries().get("xenctrl"))
     yield dom0(kind)
-    yield iommu(state, kind, bus_addresses=kernel.has_bus_addresses())
+    yield pv_domains(supported=state.machine.pv)
+    mapping_addresses = bus_addresses.detect()
+    yield iommu(state, kind, bus_addresses=mapping_addresses == "own")
+    if mapping_addresses == "foreign":
+        yield foreign_feature()
     yield grant_frames(state)
     commandline = state.version.commandline
     yield limit(limits.MAX_FRAMES, commandline, ENTRIES_PER_FRAME, "references")
@@ -129,6 +141,30 @@ def dom0(kind: kernel.Dom0 | None) -> Check:
         f"dom0 is {kind or 'of unknown kind'}; Xen accepts the device mappings of the hypercall "
         "engine only in a PV dom0",
         "Use `xengt bench --engine gntdev`, or boot a PV dom0 (Xen's command line: dom0=pv).",
+    )
+
+
+def pv_domains(*, supported: bool) -> Check:
+    """Check that Xen supports PV domains, which empty domains are."""
+    if supported:
+        return ok("PV domains", "this Xen supports PV domains")
+    return warning(
+        "PV domains",
+        "this Xen was built without support for PV domains, which `xengt bench --granter empty` "
+        "and the probe of `xengt serve` create",
+        "Use `xengt bench --granter guest` and `probe.enabled = false`, or boot a Xen that is "
+        "built with CONFIG_PV=y.",
+    )
+
+
+def foreign_feature() -> Check:
+    """Report that a Xen without the series sets the bit of one of the series' features."""
+    return warning(
+        "feature bit 21",
+        "this Xen sets feature bit 21 without the patches of xengt, which use it for bus addresses "
+        "of grant mappings; xengt ignores the bit",
+        "Do not boot a dom0 kernel with the patches in patches/linux-6.12 on this Xen: it would "
+        "take the addresses of grant mappings for bus addresses.",
     )
 
 

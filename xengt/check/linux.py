@@ -19,7 +19,16 @@ from xengt.check.outcome import (
 from xengt.errors import XengtError
 from xengt.sharing.gntalloc import page_limit
 from xengt.xen.device_access import open_error
-from xengt.xen.kernel import ROOT, below, clocksource, dom0_kind, first_line, is_control_domain
+from xengt.xen.kernel import (
+    ROOT,
+    below,
+    capabilities,
+    clocksource,
+    dom0_kind,
+    first_line,
+    is_control_domain,
+    is_on_xen,
+)
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi import device_paths
 from xenlib_cffi.errors import MissingLibraryError
@@ -73,7 +82,7 @@ def run(root: Path = ROOT) -> Iterator[Check]:
     Args:
         root: directory with /dev, /proc and /sys.
     """
-    on_xen = first_line("sys/hypervisor/type", root) == "xen"
+    on_xen = is_on_xen(root)
     yield xen(on_xen=on_xen, root=root)
     if on_xen:
         yield control_domain(root)
@@ -89,11 +98,18 @@ def run(root: Path = ROOT) -> Iterator[Check]:
 
 def xen(*, on_xen: bool, root: Path) -> Check:
     """Check that Linux runs on Xen."""
+    if on_xen and first_line("sys/hypervisor/type", root) is None:
+        return warning(
+            "Xen",
+            "Linux runs on Xen, but this kernel has no /sys/hypervisor, so the kind of dom0 and "
+            "Xen's features are unknown",
+            "Use a kernel that is built with CONFIG_XEN_SYS_HYPERVISOR=y.",
+        )
     if on_xen:
         return ok("Xen", f"Linux runs on Xen ({dom0_kind(root) or 'unknown guest type'})")
     return missing(
         "Xen",
-        "Linux does not run on Xen: /sys/hypervisor/type is absent or is not `xen`",
+        "Linux does not run on Xen: /sys/hypervisor/type is not `xen`, and there is no /proc/xen",
         "Boot Xen with this Linux as its dom0 (Debian: apt install xen-system-amd64), "
         "or use the lab in xengt's source tree: deploy/lab/lab run.",
         tuple(Command),
@@ -102,13 +118,21 @@ def xen(*, on_xen: bool, root: Path) -> Check:
 
 def control_domain(root: Path) -> Check:
     """Check that this is the control domain, which may create domains and map their pages."""
+    mount = "Mount xenfs: `mount -t xenfs xenfs /proc/xen`."
     if is_control_domain(root):
+        if capabilities(root) is None:
+            return warning(
+                "dom0",
+                "this is the control domain, but /proc/xen is not mounted, which Xen's scripts and "
+                "the service of xengt require",
+                mount,
+            )
         return ok("dom0", "this is the control domain")
-    if first_line("proc/xen/capabilities", root) is None:
+    if capabilities(root) is None:
         return missing(
             "dom0",
             "/proc/xen/capabilities does not exist, so it is unknown whether this is dom0",
-            "Mount xenfs: `mount -t xenfs xenfs /proc/xen`.",
+            mount,
             DOM0_COMMANDS,
         )
     return missing(

@@ -14,9 +14,9 @@ from xengt.recovery import domain_nodes, domain_owner
 from xengt.recovery.empty_domains import destroy_domains
 from xengt.recovery.journal import Journal, Writer
 from xengt.sharing.references import Reference
+from xengt.xen.bus_addresses import has_bus_addresses
 from xengt.xen.grant_table import ENTRIES_PER_FRAME
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE, fast_handle
-from xengt.xen.kernel import has_bus_addresses
 from xengt.xen.limits import maptrack_handles
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping

@@ -7,6 +7,7 @@ from typing import Literal, NotRequired, TypedDict, cast
 from xengt.documents.shape import Positive
 from xengt.errors import UnmetError
 from xengt.xen import command_line, maptrack
+from xengt.xen.bus_addresses import has_bus_addresses
 from xengt.xen.kernel import (
     Clock,
     Dom0,
@@ -14,7 +15,6 @@ from xengt.xen.kernel import (
     cpu_model,
     dom0_kind,
     first_line,
-    has_bus_addresses,
     is_emulated,
     online_vcpus,
 )

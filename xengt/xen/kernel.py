@@ -8,8 +8,10 @@ Dom0 = Literal["PV", "PVH", "HVM"]
 Clock = Literal["time", "instructions"]
 
 ROOT = Path("/")
-#: XENFEAT_gnttab_bus_addr of Xen's public/features.h
-FEATURE_BUS_ADDRESSES = 21
+#: XENFEAT_dom0 of Xen's public/features.h
+_FEATURE_DOM0 = 11
+#: XENFEAT_gnttab_bus_addr of the series in patches/
+_FEATURE_BUS_ADDRESSES = 21
 
 
 def below(root: Path, path: str | Path) -> Path:
@@ -31,9 +33,27 @@ def first_line(path: str, root: Path = ROOT) -> str | None:
         return None
 
 
+def is_on_xen(root: Path = ROOT) -> bool:
+    """Return whether Linux runs on Xen.
+
+    A kernel without CONFIG_XEN_SYS_HYPERVISOR has no /sys/hypervisor, but on Xen every kernel
+    has /proc/xen, to mount xenfs there.
+    """
+    return first_line("sys/hypervisor/type", root) == "xen" or (root / "proc/xen").is_dir()
+
+
+def capabilities(root: Path = ROOT) -> str | None:
+    """Return the capabilities of this domain; None if xenfs is not mounted on /proc/xen."""
+    return first_line("proc/xen/capabilities", root)
+
+
 def is_control_domain(root: Path = ROOT) -> bool:
-    """Return whether this is the control domain (/proc/xen/capabilities)."""
-    return "control_d" in (first_line("proc/xen/capabilities", root) or "")
+    """Return whether this is the control domain.
+
+    /proc/xen/capabilities tells; without xenfs, Xen's features do (XENFEAT_dom0).
+    """
+    words = capabilities(root)
+    return _has_feature(_FEATURE_DOM0, root) if words is None else "control_d" in words
 
 
 def dom0_kind(root: Path = ROOT) -> Dom0 | None:
@@ -66,14 +86,18 @@ def _cpu_fact(key: str, root: Path) -> str:
     return next(values, "unknown")
 
 
-def has_bus_addresses(root: Path = ROOT) -> bool:
-    """Return whether Xen assigns each grant mapping by this domain its own bus address.
+def has_bus_address_bit(root: Path = ROOT) -> bool:
+    """Return whether Xen sets the bit of `XENFEAT_gnttab_bus_addr`: see `bus_addresses`."""
+    return _has_feature(_FEATURE_BUS_ADDRESSES, root)
 
-    That is `XENFEAT_gnttab_bus_addr`, a feature of the series in patches/. Linux exports all
-    feature bits (/sys/hypervisor/properties/features), including those it does not know.
+
+def _has_feature(bit: int, root: Path) -> bool:
+    """Return whether Xen sets a feature bit for this domain.
+
+    Linux exports all bits (/sys/hypervisor/properties/features), including those it does not know.
     """
     words = first_line("sys/hypervisor/properties/features", root) or "0"
-    return bool(int(words, 16) >> FEATURE_BUS_ADDRESSES & 1)
+    return bool(int(words, 16) >> bit & 1)
 
 
 def is_emulated(cpu: str) -> bool:

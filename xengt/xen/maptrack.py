@@ -30,12 +30,19 @@ def detect(commandline: str) -> Maptrack:
     Args:
         commandline: Xen's command line.
     """
-    try:
-        with HypFs() as hypfs:
-            patched = HYPFS_DIRECTORY[1:] in hypfs.list("/")
-    except BindingError:
+    patched = is_patched()
+    if patched is None:
         return "unknown"
     if not patched:
         return "stock"
     enabled = command_line.read_boolean(commandline, "gnttab", "fast-maptrack")
     return "no-fast" if enabled is False else "fast"
+
+
+def is_patched() -> bool | None:
+    """Return whether the running hypervisor has the series in patches/; None without hypfs."""
+    try:
+        with HypFs() as hypfs:
+            return HYPFS_DIRECTORY[1:] in hypfs.list("/")
+    except BindingError:
+        return None

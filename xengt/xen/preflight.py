@@ -24,11 +24,7 @@ def require_dom0(engines: Sequence[str]) -> None:
             an engine's mappings in this kind of dom0.
     """
     if not kernel.is_control_domain():
-        raise UnmetError(
-            "this is not a Xen dom0",
-            "run xengt in a dom0 (the lab in xengt's source tree has one: deploy/lab/lab run); "
-            "`xengt check` reports what is missing",
-        )
+        raise _not_dom0()
     try:
         with Call() as call:
             call.xen_version()
@@ -43,6 +39,25 @@ def require_dom0(engines: Sequence[str]) -> None:
             "use the engine gntdev (bench: --engine gntdev; serve: probe.engines), or boot a PV "
             "dom0 (dom0=pv on Xen's command line)",
         )
+
+
+def _not_dom0() -> UnmetError:
+    """Explain why this is not known to be a dom0."""
+    if not kernel.is_on_xen():
+        return UnmetError(
+            "this is not a Xen dom0: Linux does not run on Xen",
+            "run xengt in a dom0 (the lab in xengt's source tree has one: deploy/lab/lab run); "
+            "`xengt check` reports what is missing",
+        )
+    if kernel.capabilities() is None:
+        return UnmetError(
+            "it is unknown whether this is a Xen dom0: /proc/xen/capabilities cannot be read",
+            "mount xenfs: `mount -t xenfs xenfs /proc/xen`",
+        )
+    return UnmetError(
+        "this is not a Xen dom0: it is a guest, where only `xengt share` and `xengt map` run",
+        "run this command in dom0",
+    )
 
 
 def _require_gntdev(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -163,6 +164,36 @@ def test_a_guest_differs_from_a_dom0(dom0, capabilities, what, remedy):
     assert (check.state, check.prevents) == (State.MISSING, ("bench", "serve", "usage"))
     assert what in check.what
     assert remedy in check.remedy
+
+
+def test_a_dom0_without_xenfs_is_recognized_and_told_to_mount_it(dom0):
+    (dom0 / "proc/xen/capabilities").unlink()
+    features = dom0 / "sys/hypervisor/properties/features"
+    features.parent.mkdir()
+    features.write_text("00000c31\n")
+    check = found(dom0)["dom0"]
+    assert check.state is State.WARNING
+    assert "this is the control domain, but /proc/xen is not mounted" in check.what
+    assert "mount -t xenfs" in check.remedy
+
+
+def test_a_kernel_without_sys_hypervisor_is_named(dom0):
+    shutil.rmtree(dom0 / "sys/hypervisor")
+    checks = found(dom0)
+    assert checks["Xen"].state is State.WARNING
+    assert "this kernel has no /sys/hypervisor" in checks["Xen"].what
+    assert "CONFIG_XEN_SYS_HYPERVISOR" in checks["Xen"].remedy
+    assert checks["dom0"].state is State.OK
+    assert checks["device gntdev"].state is State.OK
+
+
+def test_a_xen_without_pv_and_a_foreign_feature_bit_are_named():
+    assert hypervisor.pv_domains(supported=True).state is State.OK
+    check = hypervisor.pv_domains(supported=False)
+    assert check.state is State.WARNING
+    assert "without support for PV domains" in check.what
+    assert "CONFIG_PV" in check.remedy
+    assert "sets feature bit 21 without the patches" in hypervisor.foreign_feature().what
 
 
 def test_privileges_depend_on_access_to_the_devices(dom0, monkeypatch):
@@ -330,7 +361,7 @@ def test_a_complete_hypervisor_has_all_checks(monkeypatch):
     monkeypatch.setattr(maptrack, "detect", lambda words: {"": "fast"}[words])
     monkeypatch.setattr(outer_hypervisor, "detect", lambda _console: None)
     checks = list(hypervisor.run())
-    assert len({check.name for check in checks}) == len(checks) == 14
+    assert len({check.name for check in checks}) == len(checks) == 15
     (check,) = (check for check in checks if check.name == "maptrack")
     assert (check.state, check.what) == (State.OK, maptrack.DESCRIPTIONS["fast"])
     # a dying domain has no grant table

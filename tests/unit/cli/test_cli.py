@@ -135,7 +135,7 @@ def test_where_there_is_no_dom0_bench_says_so_and_what_to_do():
     done = xengt("bench")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "xengt: this is not a Xen dom0\n"
+        "xengt: this is not a Xen dom0: Linux does not run on Xen\n"
         "  run xengt in a dom0 (the lab in xengt's source tree has one: deploy/lab/lab run); "
         "`xengt check` reports what is missing\n"
     )

@@ -22,6 +22,7 @@ from xenlib_cffi.errors import XenLibraryError
 
 __all__ = ["xen"]  # a fixture
 
+NOT_ON_XEN = "xengt: this is not a Xen dom0: Linux does not run on Xen"
 FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
 
 
@@ -229,4 +230,4 @@ def test_a_signal_ends_watch_with_exit_code_0(number):
 def test_usage_outside_dom0_is_rejected(monkeypatch):
     monkeypatch.setattr(preflight.kernel, "is_control_domain", lambda: False)
     done = CliRunner().invoke(cli.app, ["usage"])
-    assert (done.exit_code, done.stderr.splitlines()[0]) == (2, "xengt: this is not a Xen dom0")
+    assert (done.exit_code, done.stderr.splitlines()[0]) == (2, NOT_ON_XEN)

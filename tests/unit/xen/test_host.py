@@ -5,7 +5,7 @@ import pytest
 from tests.unit import made_documents, stand_in
 from xengt.bench import document
 from xengt.errors import Exit, UnmetError
-from xengt.xen import host, kernel, maptrack
+from xengt.xen import bus_addresses, host, kernel, maptrack, preflight
 from xenlib_cffi.ctrl import PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
@@ -34,6 +34,71 @@ def test_an_unknown_or_missing_guest_type_is_none(tmp_path):
     assert kernel.dom0_kind(tmp_path) is None
     write_file(tmp_path, "sys/hypervisor/guest_type", "Xenner\n")
     assert kernel.dom0_kind(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("patched", "commandline", "expected"),
+    [
+        (True, "", "own"),
+        (False, "gnttab=bus-region", "foreign"),  # stock Xen ignores the option
+        (None, "gnttab=bus-region", "own"),
+        (None, "gnttab=no-bus-region", "foreign"),
+        (None, "", "foreign"),
+    ],
+)
+def test_the_feature_bit_of_another_xen_is_not_ours(monkeypatch, patched, commandline, expected):
+    class Ctrl(stand_in.Handle):
+        def version(self):
+            return XenVersion(4, 25, ".0", "", "", commandline, "", "", "")
+
+    monkeypatch.setattr(bus_addresses, "Ctrl", Ctrl)
+    monkeypatch.setattr(maptrack, "is_patched", lambda: patched)
+    monkeypatch.setattr(kernel, "has_bus_address_bit", lambda: True)
+    assert bus_addresses.detect() == expected
+    assert bus_addresses.has_bus_addresses() is (expected == "own")
+    monkeypatch.setattr(kernel, "has_bus_address_bit", lambda: False)
+    assert bus_addresses.detect() == "none"
+
+
+@pytest.mark.parametrize(("features", "expected"), [("00000c31", True), ("00000431", False)])
+def test_without_xenfs_the_control_domain_is_known_by_its_features(tmp_path, features, expected):
+    write_file(tmp_path, "sys/hypervisor/properties/features", f"{features}\n")
+    assert kernel.is_control_domain(tmp_path) is expected
+    # A guest that has mounted xenfs is a guest.
+    write_file(tmp_path, "proc/xen/capabilities", "")
+    assert not kernel.is_control_domain(tmp_path)
+
+
+def test_linux_runs_on_xen_without_sys_hypervisor(tmp_path):
+    assert not kernel.is_on_xen(tmp_path)
+    (tmp_path / "proc/xen").mkdir(parents=True)  # an empty directory, to mount xenfs there
+    assert kernel.is_on_xen(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "what", "remedy"),
+    [
+        ({}, "Linux does not run on Xen", "run xengt in a dom0"),
+        (
+            {"sys/hypervisor/type": "xen\n"},
+            "/proc/xen/capabilities cannot be read",
+            "mount -t xenfs",
+        ),
+        ({"proc/xen/capabilities": ""}, "it is a guest", "run this command in dom0"),
+    ],
+)
+def test_the_reason_why_this_is_not_known_to_be_a_dom0_is_given(
+    tmp_path, monkeypatch, files, what, remedy
+):
+    for path, text in files.items():
+        write_file(tmp_path, path, text)
+    for name in ("is_on_xen", "capabilities", "is_control_domain"):
+        function = getattr(kernel, name)
+        monkeypatch.setattr(kernel, name, lambda root=tmp_path, function=function: function(root))
+    with pytest.raises(UnmetError) as caught:
+        preflight.require_dom0([])
+    assert what in caught.value.what
+    assert remedy in caught.value.remedy
 
 
 def test_the_control_domain_is_distinguished_from_a_guest(tmp_path):
@@ -72,7 +137,7 @@ def test_bus_addresses_are_read_from_the_feature_bits(tmp_path, features, expect
         file = tmp_path / "sys/hypervisor/properties/features"
         file.parent.mkdir(parents=True)
         file.write_text(features)
-    assert kernel.has_bus_addresses(tmp_path) is expected
+    assert kernel.has_bus_address_bit(tmp_path) is expected
 
 
 @pytest.mark.parametrize(("debug", "expected"), [("y", True), ("n", False)])

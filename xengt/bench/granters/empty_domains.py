@@ -46,7 +46,14 @@ class EmptyDomains:
         Raises:
             UnmetError: the host has too little memory, or Xen supports no PV domains.
         """
-        if count > (free := self._ctrl.physinfo().free_pages):
+        machine = self._ctrl.physinfo()
+        if not machine.pv:
+            raise UnmetError(
+                "this Xen was built without support for PV domains, which empty domains are",
+                "use --granter guest; without it, `xengt serve` cannot probe (probe.enabled = "
+                "false); a Xen that is built with CONFIG_PV=y supports them",
+            )
+        if count > (free := machine.free_pages):
             raise UnmetError(
                 f"empty domains of {count} pages need more than the {free} free pages of this host",
                 _MORE_MEMORY,
@@ -78,7 +85,6 @@ class EmptyDomains:
                 # Until Xen 4.17 the boot option limits every domain.
                 errno.EINVAL: f"it needs {frames} grant frames: raise gnttab_max_frames on Xen's "
                 "command line, or use more --granters with fewer --references",
-                errno.EOPNOTSUPP: "this Xen does not support PV domains: use --granter guest",
             }
             raise UnmetError(
                 f"cannot create an empty domain of {pages} pages: {error}",
