@@ -10,7 +10,7 @@ FILES = sorted((Path(__file__).parent / "dom0").glob("test_*.py"))
 
 
 #: These take minutes on a slow machine. test_service.py tests the agent in every run.
-LONG = {"test_passive.py", "test_serve.py"}
+LONG = {"test_passive.py", "test_serve.py", "test_toolstack.py"}
 
 
 def each(variant: str):

@@ -1,19 +1,23 @@
-"""The agent with a stopped and a restarted xenstored, in a lab without guests."""
+"""The agent with a stopped, a restarted and a full xenstored, in a lab without guests."""
 
 import subprocess
+import time
 
 import pytest
 
 from tests.lab.lab_dom0 import LAB, Dom0, leftovers
 from tests.lab.lab_pool import ALWAYS_UP, stop_lab
 from tests.lab.service import Service, wait_until
-from tests.patience import slowness
+from tests.patience import patient, slowness
 
 pytestmark = pytest.mark.long
 
 UP = ("xengt_xenstore_up", "")
 STATUS = "/local/domain/0/data/xengt/serve"
 START = "/usr/lib/xen-4.20/bin/oxenstored --pid-file /run/xenstore.pid"
+#: Xen's daemon in C, which sends large directories in parts (Debian: xenstored, started instead)
+START_IN_C = "/usr/lib/xen-4.20/bin/xenstored --pid-file /run/xenstore.pid"
+PIDS = "$(pidof oxenstored xenstored)"
 
 
 @pytest.fixture(scope="module")
@@ -80,4 +84,67 @@ def test_the_agent_reconnects_to_a_restarted_xenstored(alone, service):
     assert wait_until(lambda: any('name="Again"' in labels for _, labels in service.scrape()))
     assert service.control("stop") == 0
     assert service_state(alone) == ""
+    assert leftovers(alone) == ""
+
+
+DOMIDS = range(20_000, 22_000)
+#: writes and removes the directories of 2,000 domains, which Xen does not have
+NODES = f"""
+import sys
+from xengt.xen.xenstore import XenStore
+with XenStore() as store:
+    for domid in range({DOMIDS.start}, {DOMIDS.stop}):
+        if sys.argv[1] == "write":
+            store.write(f"/local/domain/{{domid}}/name", f"guest-{{domid}}")
+        else:
+            store.remove(f"/local/domain/{{domid}}")
+    print(len(store.domids()), store.name_of({DOMIDS[-1]}))
+"""
+
+
+@pytest.mark.parametrize("daemon", [START, START_IN_C], ids=["oxenstored", "xenstored"])
+def test_two_thousand_domains_in_xenstore(alone, service, daemon):
+    """The list of 2,000 five-digit domids has 12,000 bytes; xenstored sends 4,096 at once."""
+    alone.check_output(f"kill -9 {PIDS}; sleep 1; {daemon} && /usr/lib/xen-4.20/bin/xen-init-dom0")
+    assert wait_until(lambda: service.scrape()[UP] == 1)
+    try:
+        assert alone.check_output("python3", "-c", NODES, "write", timeout=900).split() == [
+            str(len(DOMIDS) + 1),
+            f"guest-{DOMIDS[-1]}",
+        ]
+        # A new connection lists all domains.
+        assert service.control("restart") == 0
+        assert wait_until(lambda: service.scrape().get(UP) == 1)
+        assert wait_until(lambda: service_state(alone) == "probing", 600)
+        assert wait_until(lambda: shows_dom0_name(service), 600)
+        since = time.monotonic()
+        while time.monotonic() - since < patient(20):
+            assert service.scrape()[UP] == 1
+        messages = service.messages()
+        assert not [each for each in messages if "connection to XenStore is lost" in each], messages
+        assert "Domain-0" in alone.check_output("xengt", "usage")
+    finally:
+        output = alone.check_output("python3", "-c", NODES, "remove", timeout=900)
+        assert output.split()[0] == "1"
+    assert wait_until(lambda: service_state(alone) == "probing", 600)
+    assert service.control("stop") == 0
+    assert leftovers(alone) == ""
+
+
+def test_names_appear_as_soon_as_xenstored_is_up(alone):
+    alone.check_output(f"kill -9 {PIDS}; rm -f /run/xenstored/socket")
+    one = Service(alone)
+    try:
+        one.start("[probe]\ninterval_s = 1\ncpu_budget = 1.0\ncalls = 1\n")
+        assert wait_until(lambda: one.rounds() >= 1)
+        found = [labels for name, labels in one.scrape() if name == "xengt_domain_info"]
+        assert any('name=""' in labels and 'own="no"' in labels for labels in found)
+        assert sum('own="yes"' in labels for labels in found) == 1
+    finally:
+        alone.check_output(f"{START} && /usr/lib/xen-4.20/bin/xen-init-dom0")
+    assert wait_until(lambda: one.scrape().get(UP) == 1)
+    assert wait_until(lambda: shows_dom0_name(one), 10)
+    # The domain that was created without XenStore gets its name.
+    assert wait_until(lambda: "xengt-" in alone.check_output("xl list"))
+    assert one.control("stop") == 0
     assert leftovers(alone) == ""
