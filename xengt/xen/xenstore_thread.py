@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 DEADLINE_S = 2.0
 #: time between two attempts to connect, in seconds
 RETRY_S = 2.0
-#: longest wait of `stop` for the end of the thread, in seconds
+#: default of the longest wait for the end of the thread, in seconds
 STOP_S = 0.5
 
 
@@ -28,12 +28,14 @@ class XenStoreThread(threading.Thread):
     Args:
         name: of the thread.
         failure_level: log level for the first of several failures in a row.
+        stop_s: longest wait of `stop` for the end of the thread, in seconds.
     """
 
-    def __init__(self, name: str, failure_level: int) -> None:
+    def __init__(self, name: str, failure_level: int, stop_s: float = STOP_S) -> None:
         """Prepare the thread; `start` starts it."""
         super().__init__(name=name, daemon=True)
         self._failure_level = failure_level
+        self._stop_s = stop_s
         self.stopping = threading.Event()
         self.events = Events()
         self.up = False
@@ -74,7 +76,7 @@ class XenStoreThread(threading.Thread):
         self.stopping.set()
         self.events.put("")
         if self.is_alive():
-            self.join(STOP_S)
+            self.join(self._stop_s)
 
     def run(self) -> None:
         """Follow XenStore; log the first of several failures in a row, and retry."""

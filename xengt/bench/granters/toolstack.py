@@ -9,13 +9,15 @@ from collections.abc import Sequence
 
 from xengt.recovery import domain_nodes, domain_owner
 from xengt.xen.xenstore import XenStore
-from xengt.xen.xenstore_thread import XenStoreThread
+from xengt.xen.xenstore_thread import STOP_S, XenStoreThread
 from xenlib_cffi.ctrl import Ctrl
 
 log = logging.getLogger(__name__)
 
 #: requests that end a domain; a domain that does not answer to others, such as `suspend`, stays
 _SHUTDOWN_REQUESTS = {"poweroff", "halt", "reboot"}
+#: longest wait for the removal of one domain's nodes when the thread is stopped, in seconds
+_REMOVAL_S = 0.25
 
 
 class ToolstackAnswers(XenStoreThread):
@@ -29,7 +31,8 @@ class ToolstackAnswers(XenStoreThread):
 
     def __init__(self, domids: Sequence[int]) -> None:
         """Prepare the thread; `start` starts it."""
-        super().__init__("xengt-toolstack", logging.DEBUG)
+        stop_s = STOP_S + _REMOVAL_S * len(domids)
+        super().__init__("xengt-toolstack", logging.DEBUG, stop_s)
         self._domids = domids
 
     def follow(self, store: XenStore) -> None:

@@ -1,6 +1,7 @@
 """Empty domains as a toolstack sees them: their names, and that they shut down at once."""
 
 import logging
+import time
 
 import pytest
 
@@ -78,6 +79,17 @@ def test_domains_have_names_until_the_thread_is_stopped(daemon, answers):
     answers.stop()
     assert wait_until(lambda: named(daemon) == {"7": "web"})
     assert not any(path.startswith("/local/domain/5") for path in daemon.nodes)
+
+
+def test_the_nodes_of_many_domains_are_removed_before_the_thread_is_left_behind(daemon, xen):
+    domids = range(100, 130)
+    xen.uuids |= dict.fromkeys(domids, domain_owner.uuid())
+    many = ToolstackAnswers(list(domids))
+    many.start()
+    assert wait_until(lambda: len(named(daemon)) == 31)
+    daemon.before_request = lambda *_: time.sleep(0.02)
+    many.stop()
+    assert named(daemon) == {"7": "web"}
 
 
 @pytest.mark.parametrize("kind", [b"poweroff", b"reboot", b"halt"])
