@@ -98,6 +98,27 @@ def test_debug_keys_print_to_the_console_ring(ctrl):
     assert "installed handlers" not in ctrl.console()
 
 
+def test_the_console_ring_is_read_from_a_position(ctrl):
+    end = ctrl.console_from(None).end
+    output = b""
+    ctrl.send_debug_keys("h")
+    for _ in range(50):
+        text, end, lost = ctrl.console_from(end)
+        output += text
+        assert lost == 0
+        if b"installed handlers" in output:
+            break
+    assert output.count(b"installed handlers") == 1
+    assert b"installed handlers" in ctrl.console_from(None).text  # nothing was cleared
+    ctrl.send_debug_keys("h")
+    while not ctrl.console_from(end).text:
+        pass
+    ctrl.console(clear=True)
+    text, _, lost = ctrl.console_from(end)
+    assert lost > 0
+    assert text[:1] in {b"", b"\n"}
+
+
 def test_life_cycle_of_a_grant(call, memory, raw_domain):
     domid, mfns = raw_domain
     with memory.map(domid, mfns) as pages:
