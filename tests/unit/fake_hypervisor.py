@@ -8,7 +8,7 @@ from tests.unit import stand_in
 from tests.unit.xenstored import FakeXenstored
 from xengt.usage import reading
 from xengt.xen import limits, maptrack
-from xenlib_cffi.ctrl import DomainInfo, XenVersion
+from xenlib_cffi.ctrl import ConsolePart, DomainInfo, XenVersion
 from xenlib_cffi.errors import XenLibraryError
 
 #: name of a domain's figure in hypfs → key in the documents of `xengt usage`
@@ -38,6 +38,7 @@ class FakeHypervisor:
         sizes: result of GNTTABOP_query_size by domid; an exception in place of a result is raised.
         dying: domids.
         commandline: of Xen.
+        console: what Xen has printed since it booted; its ring has the last `console_size` bytes.
         before: called with the path or domid of every query before it is answered.
     """
 
@@ -48,6 +49,7 @@ class FakeHypervisor:
         self.sizes = {}
         self.dying = set()
         self.commandline = "console=com1"
+        self.console, self.console_size = b"", 16384
         self.before = lambda _query: None
 
     def have(self, domid, *figures):
@@ -95,6 +97,9 @@ class FakeHypFsNumbers(stand_in.Handle):
     def __init__(self, xen, names):
         self.xen, self.names = xen, names
 
+    def close(self):
+        pass
+
     def read(self, directory):
         return [self.number(directory, name) for name in self.names]
 
@@ -118,6 +123,14 @@ class FakeCtrl(stand_in.Handle):
 
     def domain(self, domid):
         return next((each for each in self.domains() if each.domid == domid), None)
+
+    def console_from(self, position):
+        self.xen.before("console")
+        end = len(self.xen.console)
+        oldest = max(end - self.xen.console_size, 0)
+        begin = max(position or 0, oldest)
+        lost = 0 if position is None else begin - position
+        return ConsolePart(b"\n" * bool(lost) + self.xen.console[begin:], end, lost)
 
     def grant_size(self, domid):
         self.xen.before(domid)

@@ -14,7 +14,8 @@ SCHEMA = "xengt.usage/1"
 Source = Literal["hypfs", "query_size"]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, because that makes it take ten times as long to create one.
+@dataclass(slots=True)
 class DomainUsage:
     """The tables and mappings of one domain; a figure is None if it is not available.
 
