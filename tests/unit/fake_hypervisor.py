@@ -38,7 +38,8 @@ class FakeHypervisor:
         sizes: result of GNTTABOP_query_size by domid; an exception in place of a result is raised.
         dying: domids.
         commandline: of Xen.
-        console: what Xen has printed since it booted; its ring has the last `console_size` bytes.
+        console: all that Xen has printed on its console, in ASCII.
+        conring_size: bytes of the console ring, in which `console` is kept.
         before: called with the path or domid of every query before it is answered.
     """
 
@@ -49,7 +50,8 @@ class FakeHypervisor:
         self.sizes = {}
         self.dying = set()
         self.commandline = "console=com1"
-        self.console, self.console_size = b"", 16384
+        self.console = ""
+        self.conring_size = 16384
         self.before = lambda _query: None
 
     def have(self, domid, *figures):
@@ -127,10 +129,11 @@ class FakeCtrl(stand_in.Handle):
     def console_from(self, position):
         self.xen.before("console")
         end = len(self.xen.console)
-        oldest = max(end - self.xen.console_size, 0)
+        oldest = max(end - self.xen.conring_size, 0)
         begin = max(position or 0, oldest)
         lost = 0 if position is None else begin - position
-        return ConsolePart(b"\n" * bool(lost) + self.xen.console[begin:], end, lost)
+        text = "\n" * bool(lost) + self.xen.console[begin:]
+        return ConsolePart(text.encode(), end, lost)
 
     def grant_size(self, domid):
         self.xen.before(domid)

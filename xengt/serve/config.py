@@ -23,6 +23,7 @@ enabled = false         # have dom0's kernel time its own grant calls, which add
 
 [host]
 domains = 1000          # domains with per-domain series, lowest domids first
+profile = "full"        # or "lean": histograms with few buckets, for fleets
 """
 
 import tomllib
@@ -39,6 +40,8 @@ from xenlib_cffi.call import MAX_BATCH
 PORT = 9805
 #: remedy of every error in the configuration that has no closer one
 MANUAL = "see xengt-serve.toml(5)"
+#: of the page; the first is the default
+PROFILES = ("full", "lean")
 _MAX_PORT = 65_535
 _MAX_CALLS = 10_000
 _MAX_INTERVAL_S = 86_400
@@ -104,9 +107,11 @@ class HostOptions:
 
     Attributes:
         domains: how many domains have per-domain series, the lowest domids first.
+        profile: `full`, or `lean`: histograms with few buckets, and medians beside them.
     """
 
     domains: int = 1000
+    profile: str = PROFILES[0]
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,12 @@ def _engine(key: str, value: object) -> EngineName:
         raise _invalid(key, f"one of {', '.join(EngineName)}", value) from None
 
 
+def _profile(key: str, value: object) -> str:
+    if value not in PROFILES:
+        raise _invalid(key, f"one of {', '.join(PROFILES)}", value)
+    return str(value)
+
+
 def _list_of(element: Validator) -> Validator:
     def validate(key: str, value: object) -> tuple[Any, ...]:
         if not isinstance(value, list) or not value:
@@ -209,7 +220,7 @@ _TABLES: dict[str, tuple[type, dict[str, Validator]]] = {
         },
     ),
     "passive": (PassiveOptions, {"enabled": _boolean}),
-    "host": (HostOptions, {"domains": _integer(0, _MAX_DOMAINS)}),
+    "host": (HostOptions, {"domains": _integer(0, _MAX_DOMAINS), "profile": _profile}),
 }
 
 

@@ -16,6 +16,7 @@ from xengt.serve.config import Config, ProbeOptions, load
 from xengt.serve.domain_names import DomainNames
 from xengt.serve.http import http_server
 from xengt.serve.metrics.build_metrics import BuildMetrics
+from xengt.serve.metrics.console_metrics import ConsoleMetrics
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.metrics.metric_families import MetricSource
 from xengt.serve.metrics.probe_metrics import ProbeMetrics
@@ -97,16 +98,18 @@ def _running(config: Config) -> Iterator[tuple[str, Probe | None]]:
     probe = _create_probe(config.probe)
     status = {"pid": str(os.getpid()), "version": xengt.__version__, "state": _state(probe)}
     names = DomainNames(lambda: status | {"state": _state(probe)})
+    lean = config.host.profile == "lean"
     sources: list[MetricSource] = [
         BuildMetrics(),
         HostMetrics(config.host.domains, names.name_of),
+        ConsoleMetrics(),
         names,
     ]
     if probe is not None:
-        sources.append(ProbeMetrics(probe))
+        sources.append(ProbeMetrics(probe, lean=lean))
     page = Page(sources, [ProcessCollector(registry=None)])
     with ExitStack() as stack:
-        stack.enter_context(collecting(config.passive, sources.append))
+        stack.enter_context(collecting(config.passive, sources.append, lean=lean))
         address = stack.enter_context(http_server(config.listen, page.answer))
         status["address"] = address
         for thread in (names, probe):

@@ -35,10 +35,12 @@ _DRIVERS = {
     "gntdev_": "gntdev",
     "__unmap_grant_pages": "gntdev",
 }
-#: powers of two in nanoseconds, 256 ns to 67 ms: the bucket bounds
-_FIRST, _LAST = 8, 26
+#: powers of two in nanoseconds, 256 ns to 1.07 s: the bucket bounds
+_FIRST, _LAST = 8, 30
 _NS = 1e-9
 BOUNDS_S = tuple(float(f"{2**power * _NS:.9g}") for power in range(_FIRST, _LAST + 1))
+#: places in the cumulative counts of the lean profile's bounds: 4 µs, 262 µs, 17 ms, 1.07 s, +Inf
+_LEAN_PLACES = (4, 10, 16, 22, -1)
 _NAMES = (*map(repr, BOUNDS_S), "+Inf")
 
 
@@ -80,10 +82,12 @@ class KernelMetrics:
 
     Args:
         up: whether the kernel times its calls.
+        lean: whether the profile is lean, which shows few bounds.
     """
 
-    def __init__(self, *, up: bool) -> None:
+    def __init__(self, *, up: bool, lean: bool = False) -> None:
         """Read nothing yet."""
+        self._places = _LEAN_PLACES if lean else None
         self._up = up
         self._lock = threading.Lock()
         #: by address: the kernel forgets the names of an unloaded module, but not its calls
@@ -100,7 +104,7 @@ class KernelMetrics:
             calls = self._read() if self._up else None
         yield single(definitions.PASSIVE_UP, int(calls is not None))
         if calls is not None:
-            yield histogram(definitions.KERNEL_GRANT_SECONDS, list(calls.items()))
+            yield histogram(definitions.KERNEL_GRANT_SECONDS, list(calls.items()), self._places)
             yield family(
                 definitions.KERNEL_GRANT_REFERENCES,
                 [(key, each.references) for key, each in calls.items()],
@@ -121,7 +125,9 @@ class KernelMetrics:
 
 
 @contextmanager
-def collecting(options: PassiveOptions, add: Callable[[MetricSource], None]) -> Iterator[None]:
+def collecting(
+    options: PassiveOptions, add: Callable[[MetricSource], None], *, lean: bool = False
+) -> Iterator[None]:
     """Have the kernel time its grant calls while the context lasts, if that is enabled.
 
     If the kernel cannot do so, that is logged and `xengt_passive_up` is 0. If passive latencies
@@ -130,6 +136,7 @@ def collecting(options: PassiveOptions, add: Callable[[MetricSource], None]) -> 
     Args:
         options: of the configuration.
         add: called with the source of the metrics, if passive latencies are enabled.
+        lean: whether the profile is lean.
 
     Raises:
         FailedError: the trace objects cannot be removed at the end; the guard tries again.
@@ -143,9 +150,9 @@ def collecting(options: PassiveOptions, add: Callable[[MetricSource], None]) -> 
             stack.enter_context(guard.tracing())
         except XengtError as error:
             log.warning("passive latencies are not available: %s; %s", error.what, error.remedy)
-            metrics = KernelMetrics(up=False)
+            metrics = KernelMetrics(up=False, lean=lean)
         else:
-            metrics = KernelMetrics(up=True)
+            metrics = KernelMetrics(up=True, lean=lean)
             stack.callback(metrics.close)
         add(metrics)
         yield
