@@ -3,11 +3,11 @@
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xenlib_cffi import device_paths
 from xenlib_cffi.errors import status_text
-from xenlib_cffi.library import LibraryHandle, load
+from xenlib_cffi.library import PAGE_SIZE, LibraryHandle, load
 
 if TYPE_CHECKING:  # only the stubs have names for C types
     from xenlib_cffi._histogram import CArray
@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # only the stubs have names for C types
 _DOMAINS_PER_CALL = 128
 #: bytes of the buffer for the console ring; conring_size is usually smaller
 _CONSOLE_BYTES = 1 << 20
+#: bytes that are read at once from a position of the ring: a page, which libxencall keeps
+_CONSOLE_PART_BYTES = PAGE_SIZE
+#: positions in the ring have 32 bits
+_CONSOLE_POSITIONS = 1 << 32
 #: bytes of the buffer for the build id; the linker's has 20
 _BUILD_ID_BYTES = 64
 #: pages beyond its memory that Xen accounts to a domain
@@ -81,8 +85,7 @@ class PhysInfo:
     directio: bool
 
 
-@dataclass(frozen=True)
-class DomainInfo:
+class DomainInfo(NamedTuple):
     """A domain (`xc_domain_getinfolist`).
 
     Attributes:
@@ -104,6 +107,21 @@ class DomainInfo:
     pages: int
     vcpus: int
     uuid: bytes
+
+
+class ConsolePart(NamedTuple):
+    """A part of Xen's console ring (`xc_readconsolering`).
+
+    Attributes:
+        text: of the part, to the end of the ring. A newline stands for characters that are lost.
+        end: the position after it, for the next call.
+        lost: number of characters that were overwritten, or cleared by another program, before
+            they could be read.
+    """
+
+    text: bytes
+    end: int
+    lost: int
 
 
 class Ctrl(LibraryHandle):
@@ -195,7 +213,9 @@ class Ctrl(LibraryHandle):
         Raises:
             XenLibraryError: the caller is not privileged.
         """
-        lib = self.lib
+        lib, buffer = self.lib, self.ffi.buffer
+        dying, shutdown = lib.XEN_DOMINF_dying, lib.XEN_DOMINF_shutdown
+        paused, hvm = lib.XEN_DOMINF_paused, lib.XEN_DOMINF_hvm_guest
         info = self.ffi.new("xc_domaininfo_t[]", _DOMAINS_PER_CALL)
         first = 0
         while count := self.check(
@@ -207,13 +227,13 @@ class Ctrl(LibraryHandle):
                 flags = each.flags
                 yield DomainInfo(
                     domid=each.domain,
-                    dying=bool(flags & lib.XEN_DOMINF_dying),
-                    shutdown=bool(flags & lib.XEN_DOMINF_shutdown),
-                    paused=bool(flags & lib.XEN_DOMINF_paused),
-                    hvm=bool(flags & lib.XEN_DOMINF_hvm_guest),
+                    dying=bool(flags & dying),
+                    shutdown=bool(flags & shutdown),
+                    paused=bool(flags & paused),
+                    hvm=bool(flags & hvm),
                     pages=each.tot_pages,
                     vcpus=each.nr_online_vcpus,
-                    uuid=bytes(each.handle),
+                    uuid=bytes(buffer(each.handle)),
                 )
             first = info[count - 1].domain + 1
 
@@ -358,27 +378,30 @@ class Ctrl(LibraryHandle):
         )
         return bytes(self.ffi.buffer(buffer, count[0])).decode(errors="replace")
 
-    def read_console(self, index: int) -> tuple[str, int]:
-        """Read what Xen printed after a position of its console ring (`xc_readconsolering`).
+    def console_from(self, position: int | None) -> ConsolePart:
+        """Read Xen's console ring from a position on, without clearing it (`xc_readconsolering`).
 
         Args:
-            index: the position to read from, as an earlier call returned it; 0 reads from the
-                oldest text in the ring.
-
-        Returns:
-            The text, at most 1 MiB, and the position that follows it. If the ring has been
-            overwritten since `index`, the text begins with the oldest text in the ring.
+            position: the end of the part that was read before; None for the beginning of the ring.
 
         Raises:
             XenLibraryError: the caller is not privileged.
         """
-        buffer = self.ffi.new("char[]", _CONSOLE_BYTES)
-        count = self.ffi.new("unsigned int *", _CONSOLE_BYTES)
-        position = self.ffi.new("uint32_t *", index)
-        self.check(
-            self.lib.xc_readconsolering(self.pointer, buffer, count, 0, 1, position),
-            "xc_readconsolering",
-            "the console ring",
-        )
-        text = bytes(self.ffi.buffer(buffer, count[0])).decode(errors="replace")
-        return text, position[0]
+        buffer = self.ffi.new("char[]", _CONSOLE_PART_BYTES)
+        end = self.ffi.new("uint32_t *", position or 0)
+        text, lost = b"", 0
+        for _ in range(_CONSOLE_BYTES // _CONSOLE_PART_BYTES):
+            begin = end[0]
+            count = self.ffi.new("unsigned int *", _CONSOLE_PART_BYTES)
+            incremental = position is not None or bool(text)
+            self.check(
+                self.lib.xc_readconsolering(self.pointer, buffer, count, 0, int(incremental), end),
+                "xc_readconsolering",
+                "the console ring",
+            )
+            skipped = (end[0] - count[0] - begin) % _CONSOLE_POSITIONS if incremental else 0
+            lost += skipped
+            text += b"\n" * bool(skipped) + bytes(self.ffi.buffer(buffer, count[0]))
+            if count[0] < _CONSOLE_PART_BYTES:
+                break
+        return ConsolePart(text, end[0], lost)

@@ -15,7 +15,7 @@ from tests.unit.fake_hypervisor import FakeCtrl, xen
 from tests.unit.waiting import wait_until
 from xengt.serve import agent, probe, service
 from xengt.serve.config import ProbeOptions
-from xengt.serve.metrics import host_metrics
+from xengt.serve.metrics import console_metrics
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.probe import Probe
 from xengt.xen import preflight
@@ -44,9 +44,8 @@ def write_config(tmp_path, text):
 
 
 @pytest.fixture
-def host_samples(xen, monkeypatch):
+def host_samples(xen):
     """A function that returns the host's samples, of two domains; `xen` is the hypervisor."""
-    monkeypatch.setattr(host_metrics, "Ctrl", lambda: FakeCtrl(xen))
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
     names = {0: "Domain-0", 7: 'w"e\\b'}
@@ -147,6 +146,7 @@ def run_agent(host_samples, xen, tmp_path, monkeypatch):
     assert host_samples(0)["xengt_domains",] == 2
     monkeypatch.setattr(preflight, "require_dom0", lambda _engines: None)
     monkeypatch.setattr(agent, "Ctrl", lambda: FakeCtrl(xen))
+    monkeypatch.setattr(console_metrics, "Ctrl", lambda: FakeCtrl(xen))
     addresses = []
     failures = []
 

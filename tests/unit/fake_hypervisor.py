@@ -8,7 +8,7 @@ from tests.unit import stand_in
 from tests.unit.xenstored import FakeXenstored
 from xengt.usage import reading
 from xengt.xen import limits, maptrack
-from xenlib_cffi.ctrl import DomainInfo, XenVersion
+from xenlib_cffi.ctrl import ConsolePart, DomainInfo, XenVersion
 from xenlib_cffi.errors import XenLibraryError
 
 #: name of a domain's figure in hypfs → key in the documents of `xengt usage`
@@ -39,7 +39,7 @@ class FakeHypervisor:
         dying: domids.
         commandline: of Xen.
         entries: entries in use by the granter's domid, each as (reference, mapper, pin counters).
-        console: all that Xen has printed on its console.
+        console: all that Xen has printed on its console, in ASCII.
         conring_size: bytes of the console ring, in which `console` is kept.
         before: called with the path or domid of every query before it is answered.
     """
@@ -122,6 +122,9 @@ class FakeHypFsNumbers(stand_in.Handle):
     def __init__(self, xen, names):
         self.xen, self.names = xen, names
 
+    def close(self):
+        pass
+
     def read(self, directory):
         return [self.number(directory, name) for name in self.names]
 
@@ -148,12 +151,17 @@ class FakeCtrl(stand_in.Handle):
         self.xen.before("g")
         self.xen.print_tables()
 
-    def read_console(self, index):
-        first = max(index, len(self.xen.console) - self.xen.conring_size)
-        return self.xen.console[first:], len(self.xen.console)
-
     def domain(self, domid):
         return next((each for each in self.domains() if each.domid == domid), None)
+
+    def console_from(self, position):
+        self.xen.before("console")
+        end = len(self.xen.console)
+        oldest = max(end - self.xen.conring_size, 0)
+        begin = max(position or 0, oldest)
+        lost = 0 if position is None else begin - position
+        text = "\n" * bool(lost) + self.xen.console[begin:]
+        return ConsolePart(text.encode(), end, lost)
 
     def grant_size(self, domid):
         self.xen.before(domid)

@@ -20,6 +20,7 @@ from xengt.serve.config import Config, PassiveOptions, ProbeOptions
 from xengt.serve.domain_names import DomainNames
 from xengt.serve.http.endpoint import Endpoint
 from xengt.serve.metrics.build_metrics import BuildMetrics
+from xengt.serve.metrics.console_metrics import ConsoleMetrics
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.metrics.metric_families import MetricSource
 from xengt.serve.metrics.probe_metrics import ProbeMetrics
@@ -53,6 +54,7 @@ class Agent:
         self.config = config
         self._names = DomainNames(self._published)
         self._host = HostMetrics(config.host.domains, self._name_of)
+        self._console = ConsoleMetrics()
         self._probe = _create_probe(config.probe)
         self._passive = ExitStack()
         self._kernel: KernelMetrics | None = None
@@ -84,6 +86,8 @@ class Agent:
         if config.passive != self.config.passive or (self._kernel and not self._kernel.up):
             self._trace(config.passive)
         self.config = config
+        if self._kernel is not None:
+            self._kernel.lean = self._is_lean
         self._page = self._create_page()
         switch()
 
@@ -146,13 +150,17 @@ class Agent:
             if self._probe is not None:
                 stack.callback(self._probe.stop)
 
+    @property
+    def _is_lean(self) -> bool:
+        return self.config.host.profile == "lean"
+
     def _name_of(self, domid: int) -> str | None:
         return self._names.name_of(domid)  # of the present thread, which `tick` may replace
 
     def _create_page(self) -> Page:
-        sources: list[MetricSource] = [BuildMetrics(), self._host, self._names]
+        sources: list[MetricSource] = [BuildMetrics(), self._host, self._console, self._names]
         if self._probe is not None:
-            sources.append(ProbeMetrics(self._probe))
+            sources.append(ProbeMetrics(self._probe, lean=self._is_lean))
         if self._kernel is not None:
             sources.append(self._kernel)
         return Page(sources, [ProcessCollector(registry=None)])
@@ -185,7 +193,7 @@ class Agent:
         except FailedError as error:
             log.error("%s; %s", error.what, error.remedy)  # noqa: TRY400
         self._passive = ExitStack()
-        self._passive.enter_context(collecting(options, self._use_kernel))
+        self._passive.enter_context(collecting(options, self._use_kernel, lean=self._is_lean))
         self._page = self._create_page()
 
     def _use_kernel(self, metrics: KernelMetrics) -> None:

@@ -21,6 +21,7 @@ enabled = false         # have dom0's kernel time its own grant calls, which add
 
 [host]
 domains = 1000          # domains with per-domain series, lowest domids first
+profile = "full"        # or "lean": histograms with few buckets, for fleets
 """
 
 import tomllib
@@ -37,6 +38,8 @@ from xenlib_cffi.call import MAX_BATCH
 PORT = 9805
 #: remedy of every error in the configuration that has no closer one
 MANUAL = "see xengt-serve.toml(5)"
+#: of the page; the first is the default
+PROFILES = ("full", "lean")
 _MAX_PORT = 65_535
 _MAX_CALLS = 10_000
 _MAX_INTERVAL_S = 86_400
@@ -108,9 +111,11 @@ class HostOptions:
 
     Attributes:
         domains: how many domains have per-domain series, the lowest domids first.
+        profile: `full`, or `lean`: histograms with few buckets, and medians beside them.
     """
 
     domains: int = 1000
+    profile: str = PROFILES[0]
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,12 @@ def _engine(key: str, value: object) -> EngineName:
         raise _invalid(key, f"one of {', '.join(EngineName)}", value) from None
 
 
+def _profile(key: str, value: object) -> str:
+    if value not in PROFILES:
+        raise _invalid(key, f"one of {', '.join(PROFILES)}", value)
+    return str(value)
+
+
 def _list_of(element: Validator) -> Validator:
     def validate(key: str, value: object) -> tuple[Any, ...]:
         if not isinstance(value, list) or not value:
@@ -214,7 +225,7 @@ _TABLES: dict[str, tuple[type, dict[str, Validator]]] = {
         },
     ),
     "passive": (PassiveOptions, {"enabled": _boolean}),
-    "host": (HostOptions, {"domains": _integer(0, _MAX_DOMAINS)}),
+    "host": (HostOptions, {"domains": _integer(0, _MAX_DOMAINS), "profile": _profile}),
 }
 
 

@@ -91,12 +91,14 @@ class CaseLatencies:
 
     Attributes:
         buckets: of all rounds.
+        medians_s: median latency in seconds of an operation, of the last round.
         overheads_s: measurement overhead in seconds per operation, of the last round.
     """
 
     def __init__(self) -> None:
         """Create empty histograms."""
         self.buckets = {name: Buckets() for name in OPERATIONS}
+        self.medians_s = dict.fromkeys(OPERATIONS, 0.0)
         self.overheads_s = dict.fromkeys(OPERATIONS, 0.0)
 
 
@@ -288,6 +290,7 @@ class Probe(threading.Thread):
             latencies = self.latencies[case]
             for operation, (calls, rejected) in zip(OPERATIONS, histograms, strict=True):
                 latencies.buckets[operation].add(calls, case.batch)
+                latencies.medians_s[operation] = calls.percentile(50) * 1e-9 / case.batch
                 latencies.overheads_s[operation] = rejected.percentile(50) * 1e-9 / case.batch
 
     def _record_failure(self, error: Exception) -> None:

@@ -96,16 +96,15 @@ def print_tables(xen: Ctrl, timeout_s: float = TIMEOUT_S) -> Printed:
         FailedError: the end of the output does not appear in the console ring.
         XenLibraryError: Xen rejects a call.
     """
-    text, index = xen.read_console(0)
-    while text:  # skips what is in the ring already
-        text, index = xen.read_console(index)
+    position = xen.console_from(None).end  # skips what is in the ring already
     xen.send_debug_keys(KEY)
     deadline = time.monotonic() + timeout_s
     output = ""
     while _END not in output:
-        text, index = xen.read_console(index)
-        output += text
-        if not text:
+        part = xen.console_from(position)
+        position = part.end
+        output += part.text.decode(errors="replace")
+        if not part.text:
             if time.monotonic() > deadline:
                 raise FailedError(
                     f"the output of Xen's debug key {KEY} does not end in its console ring",

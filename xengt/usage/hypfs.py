@@ -11,6 +11,7 @@ Each domain with a grant table has a directory, named by its domid:
 from collections.abc import Sequence
 from typing import Any
 
+from xengt.usage.document import COUNTS
 from xengt.xen.maptrack import HYPFS_DIRECTORY
 from xenlib_cffi.hypfs import HypFs, HypFsNumbers
 
@@ -28,40 +29,57 @@ ENTRIES = {
 _SIGN_BIT = 1 << 63
 
 
-def counts(hypfs: HypFs) -> dict[int, dict[str, Any]]:
-    """Read the figures of all domains, except those that are destroyed meanwhile.
+class Figures:
+    """Reads the figures of domains, through a handle that stays open.
 
     Args:
         hypfs: an open handle of libxenhypfs.
 
-    Returns:
-        The figures (int) by their keys in the document, by domid. All domains have the
-        same keys: those that this hypervisor reports.
+    Attributes:
+        missing: the keys in the document of the figures that this hypervisor does not report.
 
     Raises:
         XenLibraryError: hypfs has no /gnttab (ENOENT), or Xen rejects a request.
     """
-    domids = sorted(
-        int(name) for name in hypfs.list(HYPFS_DIRECTORY) if name.isascii() and name.isdigit()
-    )
-    listed = hypfs.list(f"{HYPFS_DIRECTORY}/{domids[0]}") if domids else {}
-    reported = {key: name for key, name in ENTRIES.items() if name in listed}
-    figures = {}
-    with HypFsNumbers(tuple(reported.values())) as numbers:
-        for domid in domids:
-            values = numbers.read(f"{HYPFS_DIRECTORY}/{domid}")
-            if None not in values:  # else the domain was destroyed, perhaps during the read
-                figures[domid] = dict(zip(reported, _counts(values), strict=True))
-    return figures
+
+    def __init__(self, hypfs: HypFs) -> None:
+        """Find out which figures there are."""
+        domids = map(int, filter(str.isdecimal, hypfs.list(HYPFS_DIRECTORY)))
+        domid = min(domids, default=None)  # dom0, which is not destroyed meanwhile
+        listed = ENTRIES.values() if domid is None else hypfs.list(f"{HYPFS_DIRECTORY}/{domid}")
+        self.missing = tuple(key for key in COUNTS if ENTRIES[key] not in listed)
+        self._numbers = HypFsNumbers(tuple(ENTRIES[key] for key in COUNTS))
+
+    def close(self) -> None:
+        """Close the handle."""
+        self._numbers.close()
+
+    def read(self, domid: int) -> Sequence[int | None] | None:
+        """Read the figures of a domain.
+
+        Args:
+            domid: the domain.
+
+        Returns:
+            The figures in the order of `COUNTS`, those that are missing as None; None if there is
+            no such domain.
+
+        Raises:
+            XenLibraryError: Xen rejects a request.
+        """
+        values: Sequence[Any] = self._numbers.read(f"{HYPFS_DIRECTORY}/{domid}")
+        if None not in values:
+            return values if max(values) < _SIGN_BIT else [*map(_count, values)]
+        if values.count(None) > len(self.missing):
+            return None  # the domain was destroyed, perhaps during the read
+        return [*map(_count, values)]
 
 
-def _counts(values: Sequence[Any]) -> Sequence[int]:
-    """Replace negative values by 0.
+def _count(value: int | None) -> int | None:
+    """Replace a negative value by 0.
 
     Xen sums counters that each CPU has for itself. A sum that is read while a mapping
     moves from the counter of one CPU to that of another can be negative, and appears as
     a value just below 2^64.
     """
-    if max(values) < _SIGN_BIT:
-        return values
-    return [0 if value >= _SIGN_BIT else value for value in values]
+    return 0 if value is not None and value >= _SIGN_BIT else value

@@ -1,10 +1,11 @@
 """Reads the tables of all domains: from hypfs, or with stock Xen's hypercalls and its console."""
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import UUID
+from typing import Self
 
 from xengt.errors import XengtError
 from xengt.recovery import domain_owner
@@ -19,6 +20,8 @@ from xenlib_cffi.hypfs import HypFs
 
 #: seconds; shorter than XenStore's default, as names are optional
 NAMES_TIMEOUT_S = 1.0
+#: errno of a Xen that was built without hypfs; others pass, and the figures are there then
+_NO_HYPFS = {errno.ENOSYS, errno.EOPNOTSUPP}
 _STOCK_REMEDY = (
     f"{printed_figures.PATCHED_REMEDY}; on stock Xen, `xengt usage --from-console` reads maptrack "
     "frames and who maps which reference"
@@ -43,69 +46,115 @@ def read_usage(*, names: bool = True, from_console: bool = False) -> Usage:
         XenLibraryError: Xen does not answer, or rejects this user.
     """
     created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    with Ctrl() as xen:
-        commandline = xen.version().commandline
+    with TableReader() as reader:
         printed = None
         if from_console:
-            console.require_fast_console(commandline)
-            printed = console.print_tables(xen)
+            console.require_fast_console(reader.version.commandline)
+            printed = console.print_tables(reader.xen)
         # Listed afterwards: a domain that was not printed was created meanwhile.
-        source, domains, missing = _read_domains(xen)
+        source = reader.source
+        domains, missing = reader.read()
     if printed is not None:
         source, domains, missing = printed_figures.add(printed, source, domains, missing)
     missing_names: list[Missing] = []
     if names:
         domains, missing_names = _add_names(domains)
-    limit = limits.limit(limits.MAX_MAPTRACK_FRAMES, commandline)
+    limit = limits.limit(limits.MAX_MAPTRACK_FRAMES, reader.version.commandline)
     return Usage(
         created=created,
         source=source,
-        maptrack=maptrack.detect(commandline),
+        maptrack=maptrack.detect(reader.version.commandline),
         default_max_maptrack_frames=DefaultLimit(limit.frames, limit.source),
         missing=(*missing, *missing_names),
         domains=tuple(domains),
     )
 
 
-def _read_domains(xen: Ctrl) -> tuple[Source, list[DomainUsage], list[Missing]]:
-    """Read the domains from the source of this hypervisor that has the most figures."""
-    try:
-        with HypFs() as opened:
-            counts = hypfs.counts(opened)
-    except XenLibraryError as error:
-        if error.call == "xenhypfs_open":
-            why = "this Xen has no hypfs"
-        elif error.errno == errno.ENOENT:
-            why = f"this Xen's hypfs has no {maptrack.HYPFS_DIRECTORY}"
-        else:
-            raise
-        return "query_size", *_query_sizes(xen, why)
-    # Listed after the figures: a domain in one list only was created or destroyed meanwhile.
-    domains = [
-        replace(_without_figures(each), **counts[each.domid])
-        for each in xen.domains()
-        if each.domid in counts
-    ]
-    return "hypfs", domains, list(_missing_entries(domains))
+class TableReader:
+    """Reads the tables of all domains any number of times, through handles that stay open.
+
+    Uses `XEN_HYPFS_OP_read` and `xc_domain_getinfolist`, and `xc_gnttab_query_size` on a Xen
+    without /gnttab in hypfs.
+
+    Attributes:
+        xen: an open handle of libxenctrl.
+        version: of the hypervisor.
+        source: where the figures are read: of the sources of this hypervisor, the one that has
+            the most figures.
+
+    Raises:
+        MissingLibraryError: Xen's libraries are not installed.
+        XenLibraryError: Xen does not answer, or rejects this user.
+    """
+
+    source: Source = "hypfs"
+
+    def __init__(self) -> None:
+        """Open the handles."""
+        with ExitStack() as stack:
+            self.xen = stack.enter_context(Ctrl())
+            self.version = self.xen.version()
+            try:
+                with HypFs() as opened:
+                    self._figures = stack.enter_context(closing(hypfs.Figures(opened)))
+            except XenLibraryError as error:
+                self._why = _why_no_figures(error)
+                self.source = "query_size"
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        """Return the reader, which is open already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the handles."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the handles; has no effect if they are closed already."""
+        self._open.close()
+
+    def read(self) -> tuple[list[DomainUsage], list[Missing]]:
+        """Read the figures of all domains, and return those that are not available as well.
+
+        A domain that is created or destroyed meanwhile may be left out.
+
+        Raises:
+            XenLibraryError: Xen rejects a request.
+        """
+        if self.source == "query_size":
+            return _query_sizes(self.xen, self._why)
+        domains = [
+            DomainUsage(*_facts(each), *figures)
+            for each in self.xen.domains()
+            if (figures := self._figures.read(each.domid)) is not None
+        ]
+        return domains, list(_missing_entries(self._figures.missing))
 
 
-def _without_figures(domain: ctrl.DomainInfo) -> DomainUsage:
-    """Return what Xen's list of domains says about a domain."""
-    return DomainUsage(
-        domain.domid,
-        uuid=str(UUID(bytes=domain.uuid)),
-        own=domain_owner.is_ours(domain.uuid),
-        dying=domain.dying,
-    )
+def _facts(domain: ctrl.DomainInfo) -> tuple[int, None, str, bool, bool, None]:
+    """Return the fields of a `DomainUsage` before its figures."""
+    digits = domain.uuid.hex()
+    # Not with the class UUID, which takes longer than reading the figures.
+    uuid = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return domain.domid, None, uuid, domain_owner.is_ours(domain.uuid), domain.dying, None
 
 
-def _missing_entries(domains: Iterable[DomainUsage]) -> Iterable[Missing]:
+def _why_no_figures(error: XenLibraryError) -> str:
+    """Return why hypfs does not report the figures of domains; other errors are raised again."""
+    if error.call == "xenhypfs_open" and error.errno in _NO_HYPFS:
+        return "this Xen has no hypfs"
+    if error.errno == errno.ENOENT:
+        return f"this Xen's hypfs has no {maptrack.HYPFS_DIRECTORY}"
+    raise error
+
+
+def _missing_entries(keys: Sequence[str]) -> Iterable[Missing]:
     """Yield the figures that a hypervisor with only a part of the patches lacks."""
-    keys = tuple(key for key in COUNTS if any(getattr(each, key) is None for each in domains))
     if keys:
         names = ", ".join(hypfs.ENTRIES[key] for key in keys)
         yield Missing(
-            keys,
+            tuple(keys),
             f"{maptrack.HYPFS_DIRECTORY} in this Xen's hypfs does not report {names}",
             "boot a hypervisor with the complete series (patches/README.md)",
         )
@@ -120,7 +169,6 @@ def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]
     """
     domains, missing = [], [Missing(COUNTS[2:], why, _STOCK_REMEDY)]
     for each in xen.domains():
-        usage = _without_figures(each)
         try:
             frames, limit = xen.grant_size(each.domid)
         except XenLibraryError as error:
@@ -131,9 +179,9 @@ def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]
                     COUNTS[:2], str(error), "see `xl dmesg`; an XSM policy may forbid the operation"
                 )
             )
+            domains.append(DomainUsage(*_facts(each)))
         else:
-            usage = replace(usage, grant_frames=frames, max_grant_frames=limit)
-        domains.append(usage)
+            domains.append(DomainUsage(*_facts(each), frames, limit))
     return domains, missing
 
 

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <xen/xen.h>
@@ -39,17 +38,25 @@ int hypfs_numbers(xencall_handle *call, void *page, const char *directory,
                   const char *const names[], unsigned int count, uint64_t values[])
 {
     char *path = page, *answer = path + ANSWER;
+    size_t length = strlen(directory);
     int found = 0;
 
+    if (length + 1 >= ANSWER) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(path, directory, length);
+    path[length++] = '/';
     for (unsigned int i = 0; i < count; i++) {
-        int length = snprintf(path, ANSWER, "%s/%s", directory, names[i]);
+        size_t size = strlen(names[i]) + 1;
 
-        if (length < 0 || length >= ANSWER) {
+        if (length + size > ANSWER) {
             errno = ENAMETOOLONG;
             return -1;
         }
-        if (xencall5(call, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, (uintptr_t)path,
-                     (uint64_t)length + 1, (uintptr_t)answer, XENLIB_PAGE_SIZE - ANSWER)) {
+        memcpy(path + length, names[i], size);
+        if (xencall5(call, __HYPERVISOR_hypfs_op, XEN_HYPFS_OP_read, (uintptr_t)path, length + size,
+                     (uintptr_t)answer, XENLIB_PAGE_SIZE - ANSWER)) {
             if (errno != ENOENT && errno != ESRCH && errno != ENOBUFS)
                 return -1;
         } else {

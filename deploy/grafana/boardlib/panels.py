@@ -19,7 +19,10 @@ def _quantile(metric: str, by: str, labels: str, quantile: float) -> str:
 
 def _median(engine: str, operation: str) -> Panel:
     labels = f'{INSTANCE}, engine="{engine}", operation="{operation}"'
-    latency = _quantile("xengt_probe_latency_seconds", "batch, mappings, path", labels, 0.5)
+    buckets = _quantile("xengt_probe_latency_seconds", "batch, mappings, path", labels, 0.5)
+    # Only an agent with host.profile = lean serves medians; its buckets are too coarse for them.
+    medians = f"max by (batch, mappings, path) (xengt_probe_median_seconds{{{labels}}})"
+    latency = f"{medians} or {buckets}"
     overhead = f"max by (batch) (xengt_probe_floor_seconds{{{labels}}})"
     return Panel(
         f"{operation} with {engine}: median latency",
@@ -40,7 +43,8 @@ def _tail(engine: str, operation: str) -> Panel:
     return Panel(
         f"{operation} with {engine}: p90 and p99 latency",
         "90th (dashed) and 99th percentile of the latency per reference over 5 minutes. With few "
-        "calls per round (probe.calls), the slowest few calls determine the 99th percentile.",
+        "calls per round (probe.calls), the slowest few calls determine the 99th percentile. With "
+        "host.profile = lean, both are interpolated between bounds that are far apart.",
         "s",
         tuple(
             Query(
@@ -148,6 +152,26 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 ),
             ),
             requires="patched",
+        ),
+        Panel(
+            "Events on Xen's console",
+            "Events that Xen has printed on its console, per scrape interval. Xen prints those of "
+            "grant tables and maptrack tables only if it was built with CONFIG_DEBUG and booted "
+            "with guest_loglvl=info. Dashed: bytes of the console that were overwritten or cleared "
+            "before they could be read.",
+            "short",
+            (
+                Query(
+                    f"increase(xengt_console_events_total{{{INSTANCE}}}[$__rate_interval])",
+                    "{{event}}",
+                ),
+                Query(
+                    f"increase(xengt_console_lost_bytes_total{{{INSTANCE}}}[$__rate_interval])",
+                    "lost bytes",
+                    dashed=True,
+                ),
+            ),
+            width=24,
         ),
     ),
     "Grant calls of dom0's kernel": (

@@ -1,9 +1,9 @@
 """Measures the duration of scrapes of the agent, and the agent's memory.
 
 arguments: number of additional empty domains; number of scrapes; number of probe rounds to wait
-for. Prints a JSON line: `took_s`, seconds of each gzip-compressed scrape, including the client;
-`page`, bytes of the last one, uncompressed; `rss`, bytes after a tenth of the run and at its end;
-`rounds`; `errors`.
+for; the profile, `full` or `lean`. Prints a JSON line: `took_s`, seconds of each gzip-compressed
+scrape, including the client; `page`, bytes of the last one, uncompressed; `rss`, bytes after a
+tenth of the run and at its end; `rounds`; `errors`.
 """
 
 import gzip
@@ -29,6 +29,8 @@ cpu_budget = 1.0
 calls = 1
 batches = [{batches}]
 mappings = [{mappings}]
+[host]
+profile = "{profile}"
 """
 
 
@@ -71,7 +73,7 @@ def scrape_agent(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
     }
 
 
-def main(domains: int, scrapes: int, rounds: int) -> dict:
+def main(domains: int, scrapes: int, rounds: int, profile: str) -> dict:
     many = rounds > 100
     config = Path("/tmp/scrape_cost.toml")
     config.write_text(
@@ -79,6 +81,7 @@ def main(domains: int, scrapes: int, rounds: int) -> dict:
             interval_s=0.001 if many else 30,
             batches="1" if many else "1, 32",
             mappings="1" if many else "1, 3",
+            profile=profile,
         ),
         encoding="ascii",
     )
@@ -94,4 +97,4 @@ def main(domains: int, scrapes: int, rounds: int) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*map(int, sys.argv[1:]))))
+    print(json.dumps(main(*map(int, sys.argv[1:4]), sys.argv[4])))

@@ -49,6 +49,7 @@ def test_every_key_is_loaded(tmp_path):
             enabled = true
             [host]
             domains = 3
+            profile = "lean"
             """,
         )
     )
@@ -57,13 +58,14 @@ def test_every_key_is_loaded(tmp_path):
         Listen("::1", 1, *files),
         ProbeOptions(False, 2.0, 0.5, ("gntdev",), (4, 8), (2,), 7),
         PassiveOptions(enabled=True),
-        HostOptions(3),
+        HostOptions(3, "lean"),
     )
 
 
 @pytest.mark.parametrize(
     ("text", "what", "remedy"),
     [
+        ("host.profile = 1", "host.profile must be one of full, lean, not 1", MANUAL),
         ("[nowhere]", "nowhere is not a table of the configuration", TABLES),
         ("listen = 3", "listen is not a table of the configuration", TABLES),
         ("[listen]\nport = 1\nprot = 2", "listen.prot is not a known key", LISTEN),

@@ -15,9 +15,10 @@ from prometheus_client.openmetrics.parser import (
 )
 
 from tests.unit.exposition import LibraryCollector, samples
+from xengt.serve import page as page_module
 from xengt.serve.metrics import native_histogram
 from xengt.serve.metrics.buckets import Buckets
-from xengt.serve.metrics.definitions import Label, MetricDefinition
+from xengt.serve.metrics.definition import Label, MetricDefinition
 from xengt.serve.metrics.metric_families import family, histogram, single
 from xengt.serve.page import Page
 from xenlib_cffi.histogram import Histogram
@@ -92,6 +93,22 @@ def test_the_library_formats_a_family_again_only_for_other_series():
     page.text()
     source.current = (replace(family(GAUGE, [(("c",), 2)]), metric=None),)
     assert page.text().decode().endswith('a_gauge{word="c"} 2\n')
+
+
+def test_only_numbers_that_have_changed_are_formatted(monkeypatch):
+    formatted = []
+    monkeypatch.setattr(page_module, "_text", lambda number: formatted.append(number) or "x")
+    rows = {"c": 0.5, "d": 1.5}
+    source = FixedSource(family(GAUGE, [((word,), number) for word, number in rows.items()]))
+    page = Page([source])
+    first = page.text()
+    assert formatted == [0.5, 1.5]
+    assert page.text() == first
+    assert formatted == [0.5, 1.5]
+    rows["d"] = 2.5
+    source.current = (family(GAUGE, [((word,), number) for word, number in rows.items()]),)
+    page.text()
+    assert formatted == [0.5, 1.5, 2.5]
 
 
 # native histograms

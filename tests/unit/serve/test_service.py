@@ -489,7 +489,7 @@ def test_the_command_prints_the_listening_address(tmp_path):
         "from xengt.xen import preflight\n"
         "from xengt.serve.metrics import host_metrics\n"
         "preflight.require_dom0 = lambda engines: None\n"
-        "host_metrics.read_usage = lambda: 1 / 0\n"
+        "host_metrics.TableReader = lambda: 1 / 0\n"
         "cli.main()\n"
     )
     file = write_config(tmp_path, "[listen]\nport = 0\n[probe]\nenabled = false")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit import schemas
 from tests.unit.fake_hypervisor import NAMES, failed, xen
-from xengt.usage import COUNTS, DomainUsage, document, hypfs, read_usage
+from xengt.usage import COUNTS, DomainUsage, document, hypfs, read_usage, reading
 from xengt.usage.document import MappedBy
 from xenlib_cffi.errors import XenLibraryError
 
@@ -75,6 +75,16 @@ def test_an_error_of_hypfs_other_than_enoent_is_raised(xen):
 
     xen.before = refuse
     with pytest.raises(XenLibraryError, match="xenhypfs_readdir on /gnttab: EPERM"):
+        read_usage()
+
+
+def test_a_hypfs_that_cannot_be_opened_for_now_is_an_error(xen, monkeypatch):
+    def refuse():
+        raise failed("xenhypfs_open", "hypfs", errno.EMFILE)
+
+    xen.have(0, *FIGURES)
+    monkeypatch.setattr(reading, "HypFs", refuse)
+    with pytest.raises(XenLibraryError, match="EMFILE"):
         read_usage()
 
 

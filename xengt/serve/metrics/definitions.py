@@ -4,68 +4,14 @@ The sources of series (`host_metrics`, `probe_metrics`, ...) take their metrics 
 and deploy/prometheus/metrics_reference writes METRICS.md from here.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from xengt.serve.metrics.definition import Label, MetricDefinition, MetricGroup
 
-MetricType = Literal["gauge", "counter", "histogram"]
 #: unit of a metric whose value is always 1 and whose labels carry the information
 INFO = "constant 1"
 _RECORDED = (
     "by where the hypervisor records them (fast: the granter's active entry, "
     "slow: the domain's maptrack table)"
 )
-
-
-@dataclass(frozen=True)
-class Label:
-    """A label of a metric.
-
-    Args:
-        name: as in a query.
-        meaning: what its values are.
-    """
-
-    name: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class MetricDefinition:
-    """A metric, without its series.
-
-    Args:
-        name: as on the page; the name of a counter ends in `_total`.
-        type: of Prometheus.
-        unit: of its values.
-        help: the HELP text, which can be read without the name.
-        labels: in the order in which rows give their values.
-    """
-
-    name: str
-    type: MetricType
-    unit: str
-    help: str
-    labels: tuple[Label, ...] = ()
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """Return the names of the labels."""
-        return tuple(label.name for label in self.labels)
-
-
-@dataclass(frozen=True)
-class MetricGroup:
-    """The metrics of one source.
-
-    Args:
-        title: a heading of the reference.
-        presence: when a page has them, in one or two sentences.
-        metrics: in the order in which they are on a page.
-    """
-
-    title: str
-    presence: str
-    metrics: tuple[MetricDefinition, ...]
 
 
 _DOMID = Label("domid", "Domain ID.")
@@ -220,6 +166,38 @@ HOST_READ_SECONDS = MetricDefinition(
     "Time spent reading host state from Xen during this scrape, in seconds.",
 )
 
+CONSOLE_UP = MetricDefinition(
+    "xengt_console_up",
+    "gauge",
+    "0 or 1",
+    "Whether the agent could read Xen's console ring during this scrape (1: yes, 0: no, and the "
+    "agent's log says why).",
+)
+CONSOLE_EVENTS = MetricDefinition(
+    "xengt_console_events_total",
+    "counter",
+    "events",
+    "Events that Xen has printed on its console since the first scrape of this agent; an event "
+    "below the log level of Xen's console (loglvl, guest_loglvl) is not printed.",
+    (
+        Label(
+            "event",
+            "`domain_crashed`: Xen crashed a domain (printed by default; a guest that crashes by "
+            "itself is not). `grant_table_expanded`: a domain's grant table has grown. "
+            "`maptrack_exhausted`: a mapping failed because the domain had no free maptrack entry. "
+            "Only a Xen built with CONFIG_DEBUG prints the last two, with `guest_loglvl=info` or "
+            "`all` on its command line; for a release build of Xen they stay 0.",
+        ),
+    ),
+)
+CONSOLE_LOST = MetricDefinition(
+    "xengt_console_lost_bytes_total",
+    "counter",
+    "bytes",
+    "Bytes of Xen's console ring that were overwritten, or cleared by `xl dmesg --clear`, before "
+    "the agent could read them; events in them are not counted.",
+)
+
 XENSTORE_UP = MetricDefinition(
     "xengt_xenstore_up",
     "gauge",
@@ -240,6 +218,14 @@ PROBE_LATENCY_SECONDS = MetricDefinition(
     "seconds",
     "Latency of one map or unmap operation of the probe in seconds: the duration of a call "
     "divided by its batch size.",
+    _PROBE_CASE,
+)
+PROBE_MEDIAN_SECONDS = MetricDefinition(
+    "xengt_probe_median_seconds",
+    "gauge",
+    "seconds",
+    "Median latency of one map or unmap operation of the probe in the last round, in seconds; only "
+    "with host.profile = lean, whose histograms are too coarse for it.",
     _PROBE_CASE,
 )
 PROBE_FLOOR_SECONDS = MetricDefinition(
@@ -358,12 +344,19 @@ GROUPS = (
             HOST_READ_SECONDS,
         ),
     ),
+    MetricGroup(
+        "Xen's console",
+        "Every page has these metrics.",
+        (CONSOLE_UP, CONSOLE_EVENTS, CONSOLE_LOST),
+    ),
     MetricGroup("XenStore", "Every page has these metrics.", (XENSTORE_UP, DOMAIN_CHANGES)),
     MetricGroup(
         "Probe",
-        "A page has these metrics if probe.enabled is true, which is the default.",
+        "A page has these metrics if probe.enabled is true, which is the default, and "
+        "`xengt_probe_median_seconds` only if host.profile is `lean`.",
         (
             PROBE_LATENCY_SECONDS,
+            PROBE_MEDIAN_SECONDS,
             PROBE_FLOOR_SECONDS,
             PROBE_UP,
             PROBE_ERRORS,

@@ -8,9 +8,10 @@ from operator import attrgetter
 from xengt.errors import XengtError
 from xengt.recovery import domain_nodes
 from xengt.serve.metrics import definitions
-from xengt.serve.metrics.metric_families import MetricFamily, family, single
-from xengt.usage import DomainUsage, Usage, read_usage
-from xenlib_cffi.ctrl import Ctrl, XenVersion
+from xengt.serve.metrics.definition import MetricDefinition
+from xengt.serve.metrics.metric_families import MetricFamily, columns, family, single
+from xengt.usage import DomainUsage, Missing, TableReader
+from xengt.xen import maptrack
 from xenlib_cffi.errors import BindingError
 
 log = logging.getLogger(__name__)
@@ -46,25 +47,36 @@ class HostMetrics:
         self.max_domains = max_domains
         self._name_of = name_of
         self._failures = 0
+        #: open until it fails, because opening takes longer than reading
+        self._reader: TableReader | None = None
+        self._hypervisor: MetricFamily
 
     def families(self) -> Iterator[MetricFamily]:
         """Read Xen and yield what it reports; a failure is counted and logged."""
         began = time.perf_counter()
         try:
-            with Ctrl() as xen:
-                version = xen.version()
-            reading = read_usage(names=False)
+            domains, missing = self._read()
         except (XengtError, BindingError) as error:
             log.warning("cannot read the host state from Xen: %s", error)
             self._failures += 1
+            self._reader = None
         else:
-            yield _hypervisor_info(version, reading)
-            yield from self._domains(reading)
+            yield self._hypervisor
+            yield from self._domains(domains)
+            unavailable = sorted({key for each in missing for key in each.keys})
+            yield family(definitions.UNAVAILABLE, [((key,), 1) for key in unavailable])
         yield single(definitions.HOST_READ_FAILURES, self._failures)
         yield single(definitions.HOST_READ_SECONDS, time.perf_counter() - began)
 
-    def _domains(self, reading: Usage) -> Iterator[MetricFamily]:
-        exported = reading.domains[: self.max_domains]
+    def _read(self) -> tuple[list[DomainUsage], list[Missing]]:
+        if self._reader is None:
+            reader = TableReader()
+            self._hypervisor = _hypervisor_info(reader)
+            self._reader = reader
+        return self._reader.read()
+
+    def _domains(self, domains: Sequence[DomainUsage]) -> Iterator[MetricFamily]:
+        exported = domains[: self.max_domains]
         domids = [str(each.domid) for each in exported]
         yield family(
             definitions.DOMAIN_INFO,
@@ -73,33 +85,38 @@ class HostMetrics:
                 for domid, each in zip(domids, exported, strict=True)
             ],
         )
-        yield single(definitions.DOMAINS, len(reading.domains))
-        yield single(definitions.DOMAINS_LEFT_OUT, len(reading.domains) - len(exported))
-        label_values = [(domid,) for domid in domids]
+        yield single(definitions.DOMAINS, len(domains))
+        yield single(definitions.DOMAINS_LEFT_OUT, len(domains) - len(exported))
+        by_domain = tuple((domid,) for domid in domids)
         for attribute, definition in _TABLE_SIZES.items():
-            yield family(definition, _rows(label_values, exported, attribute))
-        by_record = {record: [(domid, record) for domid in domids] for record in _RECORDS}
+            yield _available(definition, by_domain, list(map(attrgetter(attribute), exported)))
+        by_record = tuple((domid, record) for record in _RECORDS for domid in domids)
         for ending, definition in _MAPPING_COUNTS.items():
-            rows = []
-            for record, both in by_record.items():
-                rows += _rows(both, exported, f"{record}_{ending}")
-            yield family(definition, rows)
-        missing = sorted({key for each in reading.missing for key in each.keys})
-        yield family(definitions.UNAVAILABLE, [((key,), 1) for key in missing])
+            numbers = [
+                number
+                for record in _RECORDS
+                for number in map(attrgetter(f"{record}_{ending}"), exported)
+            ]
+            yield _available(definition, by_record, numbers)
 
     def _name(self, domain: DomainUsage) -> str:
         """Return a domain's name; XenStore has no events for those that xengt creates."""
         return domain_nodes.name(domain.domid) if domain.own else self._name_of(domain.domid) or ""
 
 
-def _hypervisor_info(version: XenVersion, reading: Usage) -> MetricFamily:
-    label_values = (version.build_id, reading.maptrack, str(version))
+def _hypervisor_info(reader: TableReader) -> MetricFamily:
+    variant = maptrack.detect(reader.version.commandline)
+    label_values = (reader.version.build_id, variant, str(reader.version))
     return family(definitions.HYPERVISOR_INFO, [(label_values, 1)])
 
 
-def _rows(
-    label_values: Sequence[tuple[str, ...]], domains: Sequence[DomainUsage], attribute: str
-) -> list[tuple[tuple[str, ...], int]]:
-    """Return the label values and the attribute of each domain that has one."""
-    found = zip(label_values, map(attrgetter(attribute), domains), strict=True)
-    return [(values, number) for values, number in found if number is not None]
+def _available(
+    definition: MetricDefinition,
+    label_values: tuple[tuple[str, ...], ...],
+    numbers: list[int | None],
+) -> MetricFamily:
+    """Return the family of the figures that are not None."""
+    rows = zip(label_values, numbers, strict=True)
+    if None in numbers:
+        return family(definition, [(values, each) for values, each in rows if each is not None])
+    return columns(definition, label_values, [each for each in numbers if each is not None])

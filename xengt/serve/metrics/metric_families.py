@@ -6,7 +6,7 @@ prometheus_client format a family only when the label values have changed.
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -17,8 +17,9 @@ from prometheus_client.core import (
 
 from xengt.serve.metrics import native_histogram
 from xengt.serve.metrics.buckets import Buckets
-from xengt.serve.metrics.definitions import MetricDefinition
+from xengt.serve.metrics.definition import MetricDefinition
 
+_ValueT = TypeVar("_ValueT")
 #: the label values of a series, and its number
 Row = tuple[Sequence[str], float]
 
@@ -71,16 +72,31 @@ def family(definition: MetricDefinition, rows: Sequence[Row]) -> MetricFamily:
         definition: of the metric.
         rows: one for each series.
     """
+    label_values = tuple(tuple(each) for each, _ in rows)
+    return columns(definition, label_values, [number for _, number in rows])
+
+
+def columns(
+    definition: MetricDefinition,
+    label_values: tuple[tuple[str, ...], ...],
+    numbers: Sequence[float],
+) -> MetricFamily:
+    """Return the family of a gauge or a counter, from the columns of its rows.
+
+    Args:
+        definition: of the metric.
+        label_values: of each series; several families can share them.
+        numbers: of each series.
+    """
     kind = CounterMetricFamily if definition.type == "counter" else GaugeMetricFamily
 
     def metric() -> Metric:
         made = kind(definition.name, definition.help, labels=definition.label_names)
-        for label_values, number in rows:
-            made.add_metric(label_values, number)
+        for values, number in zip(label_values, numbers, strict=True):
+            made.add_metric(values, number)
         return made
 
-    label_values = tuple(tuple(each) for each, _ in rows)
-    return MetricFamily(definition.name, label_values, [number for _, number in rows], metric)
+    return MetricFamily(definition.name, label_values, numbers, metric)
 
 
 def single(definition: MetricDefinition, number: float) -> MetricFamily:
@@ -89,20 +105,27 @@ def single(definition: MetricDefinition, number: float) -> MetricFamily:
 
 
 def histogram(
-    definition: MetricDefinition, rows: Sequence[tuple[Sequence[str], LatencyHistogram]]
+    definition: MetricDefinition,
+    rows: Sequence[tuple[Sequence[str], LatencyHistogram]],
+    places: Sequence[int] | None = None,
 ) -> MetricFamily:
     """Return the family of a histogram; its native form has native histograms of `Buckets`.
 
     Args:
         definition: of the metric.
         rows: label values and observations of each series.
+        places: of the bounds to show, in the cumulative counts, ending with that of +Inf; None for
+            all. Native histograms do not depend on it.
     """
     names = definition.label_names
+
+    def shown(values: Sequence[_ValueT]) -> Sequence[_ValueT]:
+        return values if places is None else [values[place] for place in places]
 
     def metric() -> Metric:
         made = HistogramMetricFamily(definition.name, definition.help, labels=names)
         for label_values, observed in rows:
-            made.add_metric(label_values, observed.cumulative_buckets(), observed.sum_s)
+            made.add_metric(label_values, shown(observed.cumulative_buckets()), observed.sum_s)
         return made
 
     def with_native() -> Metric:
@@ -114,7 +137,7 @@ def histogram(
 
     numbers: list[float] = []
     for _, observed in rows:
-        counts = observed.cumulative_counts()
+        counts = shown(observed.cumulative_counts())
         numbers += [*counts, counts[-1], observed.sum_s]
     label_values = tuple(tuple(each) for each, _ in rows)
     return MetricFamily(definition.name, label_values, numbers, metric, with_native)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from xengt.serve.metrics import definitions
+from xengt.serve.metrics.buckets import LEAN_PLACES
 from xengt.serve.metrics.metric_families import MetricFamily, family, histogram, single
 from xengt.serve.probe import Probe
 
@@ -11,14 +12,16 @@ class ProbeMetrics:
     """Source of the probe's metrics.
 
     There are two histograms, of map and of unmap, for each case; all have the bounds of
-    `buckets.BOUNDS_S`.
+    `buckets.BOUNDS_S`, of which the lean profile shows a few, and the medians instead.
 
     Args:
         probe: the probe to report on.
+        lean: whether the profile is lean.
     """
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probe, *, lean: bool = False) -> None:
         """Read nothing yet."""
+        self._lean = lean
         self._probe = probe
 
     def families(self) -> Iterable[MetricFamily]:
@@ -31,6 +34,7 @@ class ProbeMetrics:
             (
                 (case.engine, str(case.batch), str(case.mappings), path, operation),
                 buckets,
+                latencies.medians_s[operation],
                 latencies.overheads_s[operation],
             )
             for case, latencies in self._probe.latencies.items()
@@ -39,11 +43,17 @@ class ProbeMetrics:
         ]
         yield histogram(
             definitions.PROBE_LATENCY_SECONDS,
-            [(label_values, buckets) for label_values, buckets, _ in rows],
+            [(label_values, buckets) for label_values, buckets, *_ in rows],
+            LEAN_PLACES if self._lean else None,
         )
+        if self._lean:
+            yield family(
+                definitions.PROBE_MEDIAN_SECONDS,
+                [(label_values, median_s) for label_values, _, median_s, _ in rows if median_s],
+            )
         yield family(
             definitions.PROBE_FLOOR_SECONDS,
-            [(label_values, overhead_s) for label_values, _, overhead_s in rows],
+            [(label_values, overhead_s) for label_values, *_, overhead_s in rows],
         )
 
     def _rounds(self) -> Iterator[MetricFamily]:

@@ -34,10 +34,12 @@ _DRIVERS = {
     "gntdev_": "gntdev",
     "__unmap_grant_pages": "gntdev",
 }
-#: powers of two in nanoseconds, 256 ns to 67 ms: the bucket bounds
-_FIRST, _LAST = 8, 26
+#: powers of two in nanoseconds, 256 ns to 1.07 s: the bucket bounds
+_FIRST, _LAST = 8, 30
 _NS = 1e-9
 BOUNDS_S = tuple(float(f"{2**power * _NS:.9g}") for power in range(_FIRST, _LAST + 1))
+#: places in the cumulative counts of the lean profile's bounds: 4 µs, 262 µs, 17 ms, 1.07 s, +Inf
+_LEAN_PLACES = (4, 10, 16, 22, -1)
 _NAMES = (*map(repr, BOUNDS_S), "+Inf")
 
 
@@ -79,10 +81,12 @@ class KernelMetrics:
 
     Args:
         up: whether the kernel times its calls.
+        lean: whether the profile is lean, which shows few bounds.
     """
 
-    def __init__(self, *, up: bool) -> None:
+    def __init__(self, *, up: bool, lean: bool = False) -> None:
         """Read nothing yet."""
+        self.lean = lean
         self._up = up
         self._lock = threading.Lock()
         #: by address: the kernel forgets the names of an unloaded module, but not its calls
@@ -104,7 +108,8 @@ class KernelMetrics:
             calls = self._read() if self._up else None
         yield single(definitions.PASSIVE_UP, int(calls is not None))
         if calls is not None:
-            yield histogram(definitions.KERNEL_GRANT_SECONDS, list(calls.items()))
+            places = _LEAN_PLACES if self.lean else None
+            yield histogram(definitions.KERNEL_GRANT_SECONDS, list(calls.items()), places)
             yield family(
                 definitions.KERNEL_GRANT_REFERENCES,
                 [(key, each.references) for key, each in calls.items()],
@@ -125,7 +130,9 @@ class KernelMetrics:
 
 
 @contextmanager
-def collecting(options: PassiveOptions, add: Callable[[KernelMetrics], None]) -> Iterator[None]:
+def collecting(
+    options: PassiveOptions, add: Callable[[KernelMetrics], None], *, lean: bool = False
+) -> Iterator[None]:
     """Have the kernel time its grant calls while the context lasts, if that is enabled.
 
     If the kernel cannot do so, that is logged and `xengt_passive_up` is 0. If passive latencies
@@ -134,6 +141,7 @@ def collecting(options: PassiveOptions, add: Callable[[KernelMetrics], None]) ->
     Args:
         options: of the configuration.
         add: called with the source of the metrics, if passive latencies are enabled.
+        lean: whether the profile is lean.
 
     Raises:
         FailedError: the trace objects cannot be removed at the end; the guard tries again.
@@ -147,9 +155,9 @@ def collecting(options: PassiveOptions, add: Callable[[KernelMetrics], None]) ->
             stack.enter_context(guard.tracing())
         except XengtError as error:
             log.warning("passive latencies are not available: %s; %s", error.what, error.remedy)
-            metrics = KernelMetrics(up=False)
+            metrics = KernelMetrics(up=False, lean=lean)
         else:
-            metrics = KernelMetrics(up=True)
+            metrics = KernelMetrics(up=True, lean=lean)
             stack.callback(metrics.close)
         add(metrics)
         yield

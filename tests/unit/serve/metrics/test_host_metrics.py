@@ -1,8 +1,11 @@
 """Metrics of the host: every domain's figures, on patched and stock Xen."""
 
 from tests.unit.agent_fixtures import FIGURES, host_samples
-from tests.unit.fake_hypervisor import failed, xen
+from tests.unit.exposition import samples_of
+from tests.unit.fake_hypervisor import FakeCtrl, failed, xen
 from xengt.recovery import domain_owner
+from xengt.serve.metrics.host_metrics import HostMetrics
+from xengt.usage import reading
 
 __all__ = ["host_samples", "xen"]  # fixtures
 
@@ -67,3 +70,22 @@ def test_a_host_that_cannot_be_read_is_counted(host_samples, xen):
 
     xen.before = refuse
     assert host_samples()["xengt_host_read_failures_total",] == 1
+
+
+def test_xen_stays_open_between_scrapes_and_is_opened_again_after_a_failure(xen, monkeypatch):
+    opened = []
+    monkeypatch.setattr(reading, "Ctrl", lambda: opened.append(1) or FakeCtrl(xen))
+    xen.have(0, *FIGURES)
+    source = HostMetrics(1000, str)
+    for _ in range(3):
+        assert samples_of(source)["xengt_host_read_failures_total",] == 0
+    assert len(opened) == 1
+
+    def refuse(_query):
+        xen.before = lambda _query: None
+        raise failed("xc_domain_getinfolist", "domains", 13)
+
+    xen.before = refuse
+    assert samples_of(source)["xengt_host_read_failures_total",] == 1
+    assert samples_of(source)["xengt_domains",] == 1
+    assert len(opened) == 2
