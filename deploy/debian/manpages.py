@@ -24,7 +24,15 @@ EXIT_STATUS = {
     Exit.BEYOND_BOUND: "A result is beyond a bound: `xengt compare --at-most` found a ratio above"
     " the bound or a pair without a ratio, or `xengt plan` found a limit that is too small.",
     Exit.UNMET: "An option or the configuration is invalid, or a prerequisite is missing.",
-    Exit.FAILED: "The command failed while running.",
+    Exit.FAILED: "The command failed while running. An unexpected exception, which is a defect, is"
+    " named in one line; `XENGT_TRACEBACK=1` in the environment prints its traceback.",
+    Exit.HANGUP: "SIGHUP interrupted the command, which cleaned up. `serve` reads its file again"
+    " instead.",
+    Exit.INTERRUPTED: "Ctrl-C (SIGINT) interrupted the command, which cleaned up. Commands that run"
+    " until a signal, such as `serve`, exit with 0.",
+    Exit.OUTPUT_CLOSED: "The reader of standard output closed it, as head(1) does.",
+    Exit.TERMINATED: "SIGTERM interrupted the command, which cleaned up. Commands that run until a"
+    " signal, such as `serve`, exit with 0.",
 }
 
 
@@ -55,11 +63,6 @@ def _xengt() -> Iterator[str]:
     yield ".SH EXIT STATUS"
     for code in Exit:
         yield from _item(str(int(code)), EXIT_STATUS[code])
-    yield from _item(
-        "130",
-        "Ctrl-C, SIGTERM or SIGHUP interrupted the command, which cleaned up. Commands that run"
-        " until a signal, such as `serve`, exit with 0. On SIGHUP, `serve` reads its file again.",
-    )
     yield ".SH FILES"
     yield from _item(CONFIG, "Configuration of xengt.service.")
     yield from _item(

@@ -3,25 +3,32 @@
 Importing a command does not load Xen's libraries, so `xengt --help` works on any machine.
 """
 
-import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
-from types import FrameType
-from typing import Annotated, NoReturn, ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
 from xengt import __version__
-from xengt.cli import bench, check, compare, handle, plan, schema, serve, share, usage
+from xengt.cli import (
+    bench,
+    check,
+    compare,
+    ending,
+    handle,
+    plan,
+    schema,
+    serve,
+    share,
+    standard_streams,
+    usage,
+)
 from xengt.cli.map import map_pages
-from xengt.errors import XengtError
 
-#: exit status that a shell reports for a command that SIGINT ended
-_INTERRUPTED = 130
 _P = ParamSpec("_P")
 
-# A plain traceback of an unexpected exception can be copied into an issue.
+# xengt.cli.ending reports unexpected exceptions.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -48,15 +55,8 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
 
     @wraps(function)
     def run(*args: _P.args, **options: _P.kwargs) -> None:
-        try:
+        with ending.errors_reported():
             function(*args, **options)
-        except XengtError as error:
-            print(f"xengt: {error.what}", file=sys.stderr)
-            if error.remedy:
-                print(f"  {error.remedy}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as interrupt:
-            raise typer.Exit(_INTERRUPTED) from interrupt
 
     return run
 
@@ -73,15 +73,12 @@ app.command("share")(_command(share.share))
 app.command("usage", cls=usage.WatchCommand)(_command(usage.usage))
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """Raise what Ctrl-C raises, so that the command cleans up domains, grants and mappings."""
-    del number, frame
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the `xengt` command."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, _terminated)
-    app(prog_name="xengt")
+    standard_streams.guard()
+    ending.raise_at_signals()
+    with ending.errors_reported():
+        try:
+            app(prog_name="xengt")
+        finally:
+            sys.stdout.flush()  # its error decides the exit code

@@ -1,8 +1,7 @@
-"""The command line as a whole: help everywhere, exit codes, and how a signal ends a command."""
+"""The command line as a whole: help everywhere, and options that are refused."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -182,53 +181,3 @@ def test_an_unknown_command_is_refused():
     done = CliRunner().invoke(app, ["benhc"])
     assert done.exit_code == 2
     assert "benhc" in done.stderr
-
-
-# A command that waits for its end, as `bench` does, under the real main().
-WAITS = """
-import sys, time
-from xengt import cli
-
-def wait() -> None:
-    try:
-        print("waiting", flush=True)
-        time.sleep(60)
-    finally:
-        print("undone", flush=True)
-
-cli.app.command("wait")(cli._command(wait))
-"""
-
-
-def ended_by(number):
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{WAITS}\ncli.main()", "wait"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout.readline() == "waiting\n"
-            process.send_signal(number)
-            out, err = process.communicate(timeout=patient(20))
-        finally:
-            process.kill()
-    return process.returncode, out, err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_undoes_everything_and_shows_no_traceback(number):
-    assert ended_by(number) == (130, "undone\n", "")
-
-
-def test_under_nohup_a_closed_terminal_ends_nothing():
-    code = f"""
-import os, signal
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
-{WAITS.replace("time.sleep(60)", "os.kill(os.getpid(), signal.SIGHUP); print('goes on')")}
-cli.main()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, "wait"], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "waiting\ngoes on\nundone\n")
