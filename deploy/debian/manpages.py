@@ -16,6 +16,8 @@ from xengt.cli import app
 from xengt.errors import Exit
 from xengt.recovery import journal
 
+#: the options of every command
+HELP: list[str] = app.info.context_settings["help_option_names"]
 HERE = Path(__file__).parent
 CONFIG = "/etc/xengt/serve.toml"
 
@@ -57,6 +59,10 @@ def _xengt() -> Iterator[str]:
         " grants; `xengt map` maps the references that it is given. After a killed run, the next"
         " `xengt bench` or round of the agent's probe removes its domains and mappings."
     )
+    yield ".SH OPTIONS"
+    for option in program.params:
+        yield from _option(option)
+    yield from _item(", ".join(HELP), "Print help, also after a COMMAND, and exit.")
     yield ".SH COMMANDS"
     for name, command in program.commands.items():
         yield from _command(name, command)
@@ -118,9 +124,15 @@ def _command(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 (typer c
     for each in operands:
         yield from _item(_metavar(each), each.help)
     for each in options:
-        names = ", ".join(each.opts)
-        term = names if each.is_flag else f"{names} {_metavar(each)}"
-        yield from _item(term, _description(each))
+        yield from _option(each)
+
+
+def _option(option: Any) -> Iterator[str]:  # noqa: ANN401
+    term = ", ".join(option.opts)
+    if not option.is_flag:
+        metavar = _metavar(option)
+        term += metavar if metavar.startswith("[=") else f" {metavar}"
+    yield from _item(term, _description(option))
 
 
 def _operand(operand: Any) -> str:  # noqa: ANN401

@@ -24,12 +24,18 @@ from xengt.cli import (
     standard_streams,
     usage,
 )
+from xengt.cli.json_option import DocumentCommand, DocumentFileCommand
 from xengt.cli.map import map_pages
 
 _P = ParamSpec("_P")
 
 # xengt.cli.ending reports unexpected exceptions.
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,  # The Debian package has the files; the option would edit ~/.bashrc.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of the commands as well
+)
 
 
 def _print_version(requested: bool) -> None:
@@ -61,15 +67,15 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
     return run
 
 
-app.command("bench")(_command(bench.bench))
-app.command("check")(_command(check.check))
+app.command("bench", cls=DocumentFileCommand)(_command(bench.bench))
+app.command("check", cls=DocumentCommand)(_command(check.check))
 app.command("compare", cls=compare.TwoListsCommand)(_command(compare.compare))
-app.command("handle")(_command(handle.handle))
-app.command("map")(_command(map_pages))
-app.command("plan")(_command(plan.plan))
+app.command("handle", cls=DocumentCommand)(_command(handle.handle))
+app.command("map", cls=DocumentCommand)(_command(map_pages))
+app.command("plan", cls=DocumentCommand)(_command(plan.plan))
 app.command("schema")(_command(schema.schema))
-app.command("serve")(_command(serve.serve))
-app.command("share")(_command(share.share))
+app.command("serve", cls=DocumentCommand)(_command(serve.serve))
+app.command("share", cls=DocumentCommand)(_command(share.share))
 app.command("usage", cls=usage.WatchCommand)(_command(usage.usage))
 
 

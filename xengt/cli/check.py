@@ -1,17 +1,17 @@
 """`xengt check`: prerequisites of xengt, and sources of measurement noise."""
 
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from xengt.check import Check, State, run_all
+from xengt.cli.json_option import JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.errors import Exit
 
 SCHEMA = "xengt.check/1"
@@ -22,7 +22,7 @@ _TEXT_WIDTH = 40
 
 
 def check(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonTarget = None,
 ) -> None:
     """Check the prerequisites of xengt on this machine, and sources of measurement noise.
 
@@ -33,10 +33,10 @@ def check(
 
     Example: xengt check
     """
+    outputs = Outputs({"--json": as_json})
     checks = list(run_all())
-    if as_json:
-        print(json.dumps({"schema": SCHEMA, "checks": [asdict(each) for each in checks]}, indent=2))
-    else:
+    outputs.write_document({"schema": SCHEMA, "checks": [asdict(each) for each in checks]})
+    if not outputs.on_standard_output:
         _print_table(checks)
     if any(each.state is State.MISSING for each in checks):
         raise typer.Exit(Exit.UNMET)

@@ -1,11 +1,12 @@
 """`xengt plan`: the grant and maptrack frames that domains with given devices need."""
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
+from xengt.cli.json_option import JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.errors import Exit, UnmetError
 from xengt.plan import GuestDevices, plan_frames
 from xengt.plan.devices import DIRECT_SEGMENTS
@@ -57,7 +58,7 @@ def plan(
             min=1, show_default=False, help="vCPUs of dom0 (default: the CPUs of this machine)."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonTarget = None,
 ) -> None:
     """Calculate the grant and maptrack frames that domains with given devices need.
 
@@ -67,6 +68,7 @@ def plan(
 
     Example: xengt plan --vifs 2 --vbds 4 --queues 4 --domains 20
     """
+    outputs = Outputs({"--json": as_json})
     if ring_pages & ring_pages - 1:
         raise UnmetError(
             f"--ring-pages {ring_pages} is not a power of two", "give 1, 2, 4, 8 or 16"
@@ -78,9 +80,8 @@ def plan(
         dom0_vcpus=dom0_vcpus or kernel.online_vcpus(),
         pv_dom0=kernel.dom0_kind() in {"PV", None},
     )
-    if as_json:
-        print(json.dumps(frame_plan.to_json(), indent=1))
-    else:
+    outputs.write_document(frame_plan.to_json())
+    if not outputs.on_standard_output:
         plan_table.show(frame_plan, console_on(sys.stdout))
     if not frame_plan.fits:
         raise typer.Exit(Exit.BEYOND_BOUND)
