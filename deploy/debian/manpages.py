@@ -18,6 +18,12 @@ from xengt.recovery import journal
 
 #: the options of every command
 HELP: list[str] = app.info.context_settings["help_option_names"]
+#: the options that typer adds, whose own texts change with its version
+COMPLETION = {
+    "install_completion": "Install completion of commands and options for the user's shell. The"
+    " Debian package has it for bash, zsh and fish.",
+    "show_completion": "Print the completion script of the user's shell and exit.",
+}
 HERE = Path(__file__).parent
 CONFIG = "/etc/xengt/serve.toml"
 
@@ -61,7 +67,10 @@ def _xengt() -> Iterator[str]:
     )
     yield ".SH OPTIONS"
     for option in program.params:
-        yield from _option(option)
+        if option.name not in COMPLETION:
+            yield from _option(option)
+    for name, text in COMPLETION.items():
+        yield from _item(f"--{name.replace('_', '-')}", text)
     yield from _item(", ".join(HELP), "Print help, also after a COMMAND, and exit.")
     yield ".SH COMMANDS"
     for name, command in program.commands.items():

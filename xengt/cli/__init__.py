@@ -32,7 +32,6 @@ _P = ParamSpec("_P")
 # xengt.cli.ending reports unexpected exceptions.
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,  # The Debian package has the files; the option would edit ~/.bashrc.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},  # of the commands as well
 )

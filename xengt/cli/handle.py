@@ -22,11 +22,16 @@ def handle(
     ] = None,
     domid: Annotated[
         str | None,
-        typer.Option(show_default=False, help="Domid of the granter, to build a fast handle."),
+        typer.Option(
+            show_default=False,
+            help="Domid of the granter, decimal or 0x hex, to build a fast handle.",
+        ),
     ] = None,
     gref: Annotated[
         str | None,
-        typer.Option(show_default=False, help="Grant reference, to build a fast handle."),
+        typer.Option(
+            show_default=False, help="Grant reference, decimal or 0x hex, to build a fast handle."
+        ),
     ] = None,
     as_json: JsonTarget = None,
 ) -> None:

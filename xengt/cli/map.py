@@ -25,7 +25,10 @@ def map_pages(
     ],
     grefs: Annotated[
         list[str],
-        typer.Argument(metavar="GREF...", help="Grant references or ranges of them: 8-263,300."),
+        typer.Argument(
+            metavar="GREF...",
+            help="Grant references or ranges of them, decimal or 0x hex: 8-263,0x1a3.",
+        ),
     ],
     dump: Annotated[
         bool, typer.Option("--hexdump", help="Print the pages in hexadecimal, besides checksums.")
