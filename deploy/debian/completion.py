@@ -6,10 +6,15 @@ command without options, because xengt cannot be imported in the source tree tha
 from: its extension modules are elsewhere.
 """
 
+import io
 import os
 import sys
+from contextlib import redirect_stdout, suppress
 
 import typer
+
+#: zsh calls the file itself at the first completion, and expects the result of that call
+ZSH_FIRST_CALL = '[[ $zsh_eval_context[-1] == loadautofunc ]] && _xengt_completion "$@"'
 
 app = typer.Typer()
 
@@ -26,7 +31,12 @@ def main(shell: str) -> None:
         shell: `bash`, `zsh` or `fish`.
     """
     os.environ["_XENGT_COMPLETE"] = f"source_{shell}"
-    app(prog_name="xengt")
+    script = io.StringIO()
+    with redirect_stdout(script), suppress(SystemExit):
+        app(prog_name="xengt")
+    print(script.getvalue().strip())  # zsh reads `#compdef` in the first line only
+    if shell == "zsh":
+        print(ZSH_FIRST_CALL)
 
 
 if __name__ == "__main__":
