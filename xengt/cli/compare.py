@@ -115,7 +115,7 @@ def _spare_runs(outputs: Outputs) -> None:
         if Path(target).is_file() and is_run(target):
             raise UnmetError(
                 f"{option} would overwrite the run {target}",
-                f"name another file, as in {option}=FILE; `--json` before an option prints",
+                "name another file; to print the document, put `--json` at the end",
             )
 
 
