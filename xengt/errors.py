@@ -1,6 +1,10 @@
 """The exceptions and exit codes of the `xengt` commands."""
 
+import signal
 from enum import IntEnum
+
+#: A shell reports this plus the signal's number for a process that a signal ended.
+_SIGNAL = 128
 
 
 class Exit(IntEnum):
@@ -10,6 +14,10 @@ class Exit(IntEnum):
     BEYOND_BOUND = 1
     UNMET = 2
     FAILED = 3
+    HANGUP = _SIGNAL + signal.SIGHUP
+    INTERRUPTED = _SIGNAL + signal.SIGINT
+    OUTPUT_CLOSED = _SIGNAL + signal.SIGPIPE
+    TERMINATED = _SIGNAL + signal.SIGTERM
 
 
 class XengtError(Exception):
@@ -21,7 +29,7 @@ class XengtError(Exception):
         remedy: one sentence: what the user can change; empty if nothing.
     """
 
-    exit_code = Exit.FAILED
+    exit_code: Exit = Exit.FAILED
 
     def __init__(self, what: str, remedy: str = "") -> None:
         """Store both sentences; commands print them on separate lines."""

@@ -18,12 +18,16 @@ PACKAGE = Path("xenlib_cffi")
 CSRC = PACKAGE / "csrc"
 DECL = PACKAGE / "decl"
 
-CSRC_FLAGS = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-pthread"]
-# With -Werror, a declaration that does not agree with its header is an error.
+# Warnings are errors only in our tests (CFLAGS=-Werror): another compiler may warn of more.
+CSRC_FLAGS = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-pthread"]
+# A declaration that does not agree with its header is an error with every compiler.
 GLUE_FLAGS = [
-    *("-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Werror", "-pthread"),
+    *("-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-pthread"),
+    *("-Werror=incompatible-pointer-types", "-Werror=int-conversion"),
     *("-Wno-unused-function", "-Wno-unused-variable", "-Wno-error=deprecated-declarations"),
 ]
+#: what compiles nothing but the C library's and Python's headers
+REQUIRED = "xenlib_cffi._histogram"
 
 
 @dataclass(frozen=True)
@@ -134,13 +138,17 @@ MODULES = {
 class BuildExt(build_ext):
     """The `build_ext` command: generates and compiles each module in the build directory.
 
-    A module is left out with a warning if its system headers are not installed: without Xen's
-    development files, only the histogram is built. If the headers are installed, a module that
-    does not compile is an error.
+    Without Xen's development files, `_xen` is left out with a warning. The histogram is always
+    built, because no command works without it, and a module that does not compile is an error.
     """
+
+    def get_source_files(self) -> list[str]:
+        """Return the C files and headers, which a source distribution includes."""
+        return sorted(str(path) for directory in (CSRC, DECL) for path in directory.glob("*.[ch]"))
 
     def build_extensions(self) -> None:
         """Build the modules whose headers are installed."""
+        self._require_compiler()
         self.extensions = [ext for ext in self.extensions if self._has_headers(ext)]
         super().build_extensions()
 
@@ -169,15 +177,41 @@ class BuildExt(build_ext):
         )
         super().build_extension(ext)
 
-    def _has_headers(self, ext: Extension) -> bool:
-        """Return whether the compiler finds every system header of a module."""
-        headers = MODULES[ext.name].system_headers()
-        probe = Path(self.build_temp, ext.name, "headers.c")
+    def _require_compiler(self) -> None:
+        """Check what every module needs.
+
+        Raises:
+            CompileError: there is no working C compiler, no Python.h, or no C file of ours.
+        """
+        missing = [name for name in MODULES[REQUIRED].sources if not (CSRC / f"{name}.c").exists()]
+        if missing:
+            raise CompileError(
+                f"{REQUIRED} cannot be built, because this source tree lacks "
+                f"{', '.join(str(CSRC / f'{name}.c') for name in missing)}: "
+                "use a complete source distribution or a clone"
+            )
+        if not self._finds(REQUIRED, ["Python.h"]):
+            raise CompileError(
+                f"{REQUIRED} cannot be built: {self.compiler.preprocessor[0]} does not run, or "
+                "does not find Python.h: install a C compiler and Python's headers "
+                "(Debian: apt install gcc libc6-dev python3-dev)"
+            )
+
+    def _finds(self, module: str, headers: Iterable[str]) -> bool:
+        """Return whether the compiler runs and finds all of these headers."""
+        probe = Path(self.build_temp, module, "headers.c")
         probe.parent.mkdir(parents=True, exist_ok=True)
         probe.write_text(include_lines(headers), encoding="utf-8")
         try:
             self.compiler.preprocess(str(probe), output_file=str(probe.with_suffix(".i")))
-        except CompileError:
+        except (CompileError, OSError):
+            return False
+        return True
+
+    def _has_headers(self, ext: Extension) -> bool:
+        """Return whether the compiler finds every system header of a module."""
+        headers = MODULES[ext.name].system_headers()
+        if ext.name != REQUIRED and not self._finds(ext.name, headers):
             self.warn(
                 f"{ext.name} is left out, because not all of its headers are installed "
                 f"(package libxen-dev): {', '.join(headers)}"

@@ -16,6 +16,14 @@ from xengt.cli import app
 from xengt.errors import Exit
 from xengt.recovery import journal
 
+#: the options of every command
+HELP: list[str] = app.info.context_settings["help_option_names"]
+#: the options that typer adds, whose own texts change with its version
+COMPLETION = {
+    "install_completion": "Install completion of commands and options for the user's shell. The"
+    " Debian package has it for bash, zsh and fish.",
+    "show_completion": "Print the completion script of the user's shell and exit.",
+}
 HERE = Path(__file__).parent
 CONFIG = "/etc/xengt/serve.toml"
 
@@ -24,7 +32,15 @@ EXIT_STATUS = {
     Exit.BEYOND_BOUND: "A result is beyond a bound: `xengt compare --at-most` found a ratio above"
     " the bound or a pair without a ratio, or `xengt plan` found a limit that is too small.",
     Exit.UNMET: "An option or the configuration is invalid, or a prerequisite is missing.",
-    Exit.FAILED: "The command failed while running.",
+    Exit.FAILED: "The command failed while running. An unexpected exception, which is a defect, is"
+    " named in one line; `XENGT_TRACEBACK=1` in the environment prints its traceback.",
+    Exit.HANGUP: "SIGHUP interrupted the command, which cleaned up. `serve` reads its file again"
+    " instead.",
+    Exit.INTERRUPTED: "Ctrl-C (SIGINT) interrupted the command, which cleaned up. Commands that run"
+    " until a signal, such as `serve`, exit with 0.",
+    Exit.OUTPUT_CLOSED: "The reader of standard output closed it, as head(1) does.",
+    Exit.TERMINATED: "SIGTERM interrupted the command, which cleaned up. Commands that run until a"
+    " signal, such as `serve`, exit with 0.",
 }
 
 WEB_CONFIGURATION = """\
@@ -78,17 +94,19 @@ def _xengt() -> Iterator[str]:
         " grants; `xengt map` maps the references that it is given. After a killed run, the next"
         " `xengt bench` or round of the agent's probe removes its domains and mappings."
     )
+    yield ".SH OPTIONS"
+    for option in program.params:
+        if option.name not in COMPLETION:
+            yield from _option(option)
+    for name, text in COMPLETION.items():
+        yield from _item(f"--{name.replace('_', '-')}", text)
+    yield from _item(", ".join(HELP), "Print help, also after a COMMAND, and exit.")
     yield ".SH COMMANDS"
     for name, command in program.commands.items():
         yield from _command(name, command)
     yield ".SH EXIT STATUS"
     for code in Exit:
         yield from _item(str(int(code)), EXIT_STATUS[code])
-    yield from _item(
-        "130",
-        "Ctrl-C, SIGTERM or SIGHUP interrupted the command, which cleaned up. Commands that run"
-        " until a signal, such as `serve`, exit with 0. On SIGHUP, `serve` reads its file again.",
-    )
     yield ".SH FILES"
     yield from _item(CONFIG, "Configuration of xengt.service.")
     yield from _item(
@@ -166,9 +184,15 @@ def _command(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 (typer c
     for each in operands:
         yield from _item(_metavar(each), each.help)
     for each in options:
-        names = ", ".join(each.opts)
-        term = names if each.is_flag else f"{names} {_metavar(each)}"
-        yield from _item(term, _description(each))
+        yield from _option(each)
+
+
+def _option(option: Any) -> Iterator[str]:  # noqa: ANN401
+    term = ", ".join(option.opts)
+    if not option.is_flag:
+        metavar = _metavar(option)
+        term += metavar if metavar.startswith("[=") else f" {metavar}"
+    yield from _item(term, _description(option))
 
 
 def _operand(operand: Any) -> str:  # noqa: ANN401

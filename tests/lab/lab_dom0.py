@@ -45,9 +45,7 @@ class Dom0:
 
     def bench(self, *options: str, timeout: float = 300) -> dict:
         """Run `xengt bench` and return its document."""
-        return json.loads(
-            self.check_output("xengt", "bench", *options, "--json", "-", timeout=timeout)
-        )
+        return json.loads(self.check_output("xengt", "bench", *options, "--json", timeout=timeout))
 
     def console(self) -> str | None:
         """Return the serial console's log since the lab started; None if the lab is gone."""

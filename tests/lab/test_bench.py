@@ -90,7 +90,7 @@ def test_ten_thousand_rounds_with_64_granters_leak_nothing(dom0):
 
 def test_table_json_and_html(dom0):
     run = dom0.run(
-        "xengt", "bench", "--samples", "100", "--json", "/tmp/run.json", "--html", "/tmp/run.html"
+        "xengt", "bench", "--samples", "100", "--json=/tmp/run.json", "--html", "/tmp/run.html"
     )
     assert run.returncode == 0, run.stderr
     assert re.search(r"\bmap +1 ", run.stdout)

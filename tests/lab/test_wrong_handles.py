@@ -64,7 +64,7 @@ def test_a_million_wrong_handles_unmap_nothing(labs, programs, variant, kind):
 def test_the_guest_still_reads_its_disk(labs, variant):
     lab = labs.get(variant)
     assert "guest" in lab.check_output("xl", "list")
-    lab.check_output("xengt bench --granter guest --samples 100 --json -")
+    lab.check_output("xengt bench --granter guest --samples 100 --json")
 
 
 @ON_EVERY_HYPERVISOR

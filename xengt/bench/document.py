@@ -141,7 +141,7 @@ def read(path: str) -> BenchDocument:
     """Read and check a bench document.
 
     Args:
-        path: the file that `xengt bench --json FILE` wrote.
+        path: the file that `xengt bench --json=FILE` wrote.
 
     Raises:
         UnmetError: the file cannot be read, is not JSON, has another schema, or
@@ -152,25 +152,25 @@ def read(path: str) -> BenchDocument:
     except OSError as error:
         raise UnmetError(
             f"cannot read {path}: {error.strerror}",
-            "name a file that `xengt bench --json FILE` has written",
+            "name a file that `xengt bench --json=FILE` has written",
         ) from error
     except ValueError as error:
         raise UnmetError(
             f"{path} is not valid JSON: {error}",
-            "name a file that `xengt bench --json FILE` has completely written",
+            "name a file that `xengt bench --json=FILE` has completely written",
         ) from error
     named = value.get("schema") if isinstance(value, dict) else None
     if named not in READABLE_SCHEMAS:
         raise UnmetError(
             f"{path} is {_kind(named)}; bench documents are {' or '.join(READABLE_SCHEMAS)}",
-            "name a file that `xengt bench --json FILE` has written",
+            "name a file that `xengt bench --json=FILE` has written",
         )
     try:
         return BenchDocument.from_json(value)
     except ShapeError as error:
         raise UnmetError(
             f"{path} is not a complete {named} document: {error}",
-            "measure again with `xengt bench --json FILE`, and do not edit the document",
+            "measure again with `xengt bench --json=FILE`, and do not edit the document",
         ) from error
 
 

@@ -3,26 +3,38 @@
 Importing a command does not load Xen's libraries, so `xengt --help` works on any machine.
 """
 
-import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
-from types import FrameType
-from typing import Annotated, NoReturn, ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
 from xengt import __version__
-from xengt.cli import bench, check, compare, handle, plan, schema, serve, share, usage
+from xengt.cli import (
+    bench,
+    check,
+    compare,
+    ending,
+    handle,
+    plan,
+    schema,
+    serve,
+    share,
+    standard_streams,
+    usage,
+)
+from xengt.cli.json_option import DocumentCommand, DocumentFileCommand
 from xengt.cli.map import map_pages
-from xengt.errors import XengtError
 
-#: exit status that a shell reports for a command that SIGINT ended
-_INTERRUPTED = 130
 _P = ParamSpec("_P")
 
-# A plain traceback of an unexpected exception can be copied into an issue.
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+# xengt.cli.ending reports unexpected exceptions.
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of the commands as well
+)
 
 
 def _print_version(requested: bool) -> None:
@@ -48,40 +60,30 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
 
     @wraps(function)
     def run(*args: _P.args, **options: _P.kwargs) -> None:
-        try:
+        with ending.errors_reported():
             function(*args, **options)
-        except XengtError as error:
-            print(f"xengt: {error.what}", file=sys.stderr)
-            if error.remedy:
-                print(f"  {error.remedy}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as interrupt:
-            raise typer.Exit(_INTERRUPTED) from interrupt
 
     return run
 
 
-app.command("bench")(_command(bench.bench))
-app.command("check")(_command(check.check))
+app.command("bench", cls=DocumentFileCommand)(_command(bench.bench))
+app.command("check", cls=DocumentCommand)(_command(check.check))
 app.command("compare", cls=compare.TwoListsCommand)(_command(compare.compare))
-app.command("handle")(_command(handle.handle))
-app.command("map")(_command(map_pages))
-app.command("plan")(_command(plan.plan))
+app.command("handle", cls=DocumentCommand)(_command(handle.handle))
+app.command("map", cls=DocumentCommand)(_command(map_pages))
+app.command("plan", cls=DocumentCommand)(_command(plan.plan))
 app.command("schema")(_command(schema.schema))
-app.command("serve")(_command(serve.serve))
-app.command("share")(_command(share.share))
+app.command("serve", cls=DocumentCommand)(_command(serve.serve))
+app.command("share", cls=DocumentCommand)(_command(share.share))
 app.command("usage", cls=usage.WatchCommand)(_command(usage.usage))
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """Raise what Ctrl-C raises, so that the command cleans up domains, grants and mappings."""
-    del number, frame
-    raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the `xengt` command."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, _terminated)
-    app(prog_name="xengt")
+    standard_streams.guard()
+    ending.raise_at_signals()
+    with ending.errors_reported():
+        try:
+            app(prog_name="xengt")
+        finally:
+            sys.stdout.flush()  # its error decides the exit code

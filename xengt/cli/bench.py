@@ -13,15 +13,16 @@ from xengt.bench.case import DECLARED
 from xengt.bench.dimension import Dimension
 from xengt.bench.plan import BenchPlan, with_defaults
 from xengt.bench.run import run_plan
+from xengt.cli.json_option import JsonTarget
 from xengt.cli.option_values import several
+from xengt.cli.outputs import Outputs
 from xengt.cli.progress import progress_display
-from xengt.documents.write import write_json, write_text
+from xengt.documents.write import json_text
 from xengt.errors import UnmetError
 from xengt.recovery import journal, sweep
 from xengt.report import hdr_log
 from xengt.report.html import bench_page
 from xengt.report.terminal import bench_table
-from xengt.report.terminal.console import console_on
 from xengt.xen.host import gather_host
 from xengt.xen.preflight import library_errors_explained, require_dom0
 
@@ -71,12 +72,7 @@ def bench(
     digits: Annotated[
         int, typer.Option(min=2, max=3, help="Significant digits of the histograms.")
     ] = 3,
-    json: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Write the results as JSON to FILE; - is standard output."
-        ),
-    ] = None,
+    as_json: JsonTarget = None,
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the HTML page to FILE.")
     ] = None,
@@ -88,10 +84,12 @@ def bench(
     """Measure the mapping and unmapping of grant references.
 
     All combinations of the given values are measured. An option that accepts
-    several values can be repeated, or given values separated by commas.
+    several values can be repeated, or given values separated by commas. If the
+    document is printed (--json), the table goes to standard error.
 
-    Example: xengt bench --engine hypercall,gntdev --batch 1,32 --threads 1,2 --html run.html
+    Example: xengt bench --engine hypercall,gntdev --batch 1,32 --html run.html --json=run.json
     """
+    outputs = Outputs({"--json": as_json, "--html": html, "--hdr": hdr})
     if samples is not None and duration is not None:
         raise UnmetError("--samples and --duration exclude each other", "give one of them")
     plan = BenchPlan(
@@ -115,11 +113,13 @@ def bench(
         with progress_display() as show:
             results = list(run_plan(plan, records, show))
         made = document.build(gather_host(), plan.to_json(), results)
-    # With the document on standard output, the table goes to standard error.
-    bench_table.show(made, console_on(sys.stderr if json == "-" else sys.stdout))
-    if json:
-        write_json(made.to_json(), json)
-    if html:
-        write_text(bench_page.render(made), html)
-    if hdr:
-        write_text(hdr_log.render(made), hdr)
+    try:  # The table comes last: who reads it may stop, and the files are complete then.
+        outputs.write(
+            {
+                "--json": lambda: json_text(made.to_json()),
+                "--html": lambda: bench_page.render(made),
+                "--hdr": lambda: hdr_log.render(made),
+            }
+        )
+    finally:
+        bench_table.show(made, outputs.console)

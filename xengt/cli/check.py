@@ -1,6 +1,5 @@
 """`xengt check`: prerequisites of xengt, and sources of measurement noise."""
 
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -12,6 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from xengt.check import DOM0_COMMANDS, Check, Command, State, run_all
+from xengt.cli.json_option import JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.errors import Exit
 
 SCHEMA = "xengt.check/2"
@@ -31,7 +32,7 @@ def check(
             "warning.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonTarget = None,
 ) -> None:
     """Check the prerequisites of xengt on this machine, and sources of measurement noise.
 
@@ -42,16 +43,13 @@ def check(
 
     Example: xengt check --for serve
     """
+    outputs = Outputs({"--json": as_json})
     wanted = tuple(dict.fromkeys(commands or DOM0_COMMANDS))
     checks = list(run_all(wanted))
-    if as_json:
-        document = {
-            "schema": SCHEMA,
-            "for": list(wanted),
-            "checks": [asdict(each) for each in checks],
-        }
-        print(json.dumps(document, indent=2))
-    else:
+    outputs.write_document(
+        {"schema": SCHEMA, "for": list(wanted), "checks": [asdict(each) for each in checks]}
+    )
+    if not outputs.on_standard_output:
         _print_table(checks)
     if any(each.state is State.MISSING for each in checks):
         raise typer.Exit(Exit.UNMET)

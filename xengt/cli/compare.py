@@ -1,24 +1,26 @@
 """`xengt compare`: compare two sets of benchmark runs."""
 
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
+from xengt.cli.json_option import DocumentFileCommand, JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.compare import compare_runs
 from xengt.compare.row import BELOW_OVERHEAD
-from xengt.documents.write import write_json, write_text
+from xengt.compare.run_file import is_run
+from xengt.documents.write import json_text
 from xengt.errors import Exit, UnmetError
 from xengt.report.html import compare_page
 from xengt.report.terminal import compare_table
-from xengt.report.terminal.console import console_on
 
 # Replaces `--` for the parser. No argument of a process can contain a null character.
 _SEPARATOR = "\0"
 
 
-class TwoListsCommand(TyperCommand):
+class TwoListsCommand(DocumentFileCommand):
     """A command whose operands are two lists separated by `--`.
 
     The parser takes `--` as the end of the options and drops it. This class passes it on as an
@@ -26,14 +28,15 @@ class TwoListsCommand(TyperCommand):
     both sides of it.
     """
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer carries its own click)
-        """Parse the arguments with the separator as an operand.
+    def complete(self, args: list[str], *, completing: bool) -> list[str]:
+        """Return the arguments with the separator as an operand.
 
         Args:
-            ctx: the parser's context.
             args: the arguments of the command.
+            completing: a shell completes the line.
         """
-        return super().parse_args(ctx, [_SEPARATOR if arg == "--" else arg for arg in args])
+        complete = super().complete(args, completing=completing)
+        return [_SEPARATOR if word == "--" else word for word in complete]
 
 
 def compare(
@@ -55,15 +58,7 @@ def compare(
             "RATIO, and print the number of runs needed to detect a ratio of that size.",
         ),
     ] = None,
-    as_json: Annotated[
-        str | None,
-        typer.Option(
-            "--json",
-            metavar="FILE",
-            show_default=False,
-            help="Write the comparison as JSON to FILE; - is standard output.",
-        ),
-    ] = None,
+    as_json: JsonTarget = None,
     html: Annotated[
         str | None,
         typer.Option(
@@ -81,18 +76,24 @@ def compare(
     noise has no ratio.
 
     With --at-most, the exit status is 1 if the ratio of a map/unmap pair
-    exceeds RATIO or if a pair has no ratio.
+    exceeds RATIO or if a pair has no ratio. If the document is printed (--json),
+    the table goes to standard error.
 
     Example: xengt compare stock-*.json -- patched-*.json --at-most 0.80 --html compare.html
     """
+    outputs = Outputs({"--json": as_json, "--html": html})
+    _spare_runs(outputs)
     base, new = _split_sides(files)
     comparison = compare_runs(base, new)
-    console = console_on(sys.stderr if as_json == "-" else sys.stdout)
-    compare_table.show(comparison, console, at_most)
-    if as_json:
-        write_json(comparison.to_json(at_most), as_json)
-    if html:
-        write_text(compare_page.render(comparison), html)
+    try:
+        outputs.write(
+            {
+                "--json": lambda: json_text(comparison.to_json(at_most)),
+                "--html": lambda: compare_page.render(comparison),
+            }
+        )
+    finally:
+        compare_table.show(comparison, outputs.console, at_most)
     if at_most is not None:
         pairs = comparison.pairs
         above = sum(row.ratio is not None and row.ratio.value > at_most for row in pairs)
@@ -103,6 +104,19 @@ def compare(
             _complain(inconclusive, f"{BELOW_OVERHEAD}; raise --batch or --samples of xengt bench")
         if above or inconclusive:
             raise typer.Exit(Exit.BEYOND_BOUND)
+
+
+def _spare_runs(outputs: Outputs) -> None:
+    """Refuse to overwrite a run, whose measurement may have taken hours.
+
+    The deprecated `--json FILE` takes the run that follows `--json` for FILE.
+    """
+    for option, target in outputs.targets.items():
+        if Path(target).is_file() and is_run(target):
+            raise UnmetError(
+                f"{option} would overwrite the run {target}",
+                "name another file; to print the document, put `--json` at the end",
+            )
 
 
 def _complain(count: int, problem: str) -> None:

@@ -1,11 +1,12 @@
 """`xengt handle`: decode or build a maptrack handle."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from xengt.cli.json_option import JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.errors import UnmetError
 from xengt.xen.handle import Handle, build, split
 
@@ -21,13 +22,18 @@ def handle(
     ] = None,
     domid: Annotated[
         str | None,
-        typer.Option(show_default=False, help="Domid of the granter, to build a fast handle."),
+        typer.Option(
+            show_default=False,
+            help="Domid of the granter, decimal or 0x hex, to build a fast handle.",
+        ),
     ] = None,
     gref: Annotated[
         str | None,
-        typer.Option(show_default=False, help="Grant reference, to build a fast handle."),
+        typer.Option(
+            show_default=False, help="Grant reference, decimal or 0x hex, to build a fast handle."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, on one line.")] = False,
+    as_json: JsonTarget = None,
 ) -> None:
     """Decode a maptrack handle, or build the fast handle of a grant reference.
 
@@ -39,6 +45,7 @@ def handle(
 
     Example: xengt handle 0x80010008
     """
+    outputs = Outputs({"--json": as_json})
     if value is not None and domid is None and gref is None:
         decoded = split(_number(value))
     elif value is None and domid is not None and gref is not None:
@@ -48,7 +55,9 @@ def handle(
             "xengt handle takes either a HANDLE, or both --domid and --gref",
             "for example `xengt handle 0x80010008` or `xengt handle --domid 1 --gref 8`",
         )
-    print(json.dumps(_document(decoded)) if as_json else _description(decoded))
+    outputs.write_document(_document(decoded))
+    if not outputs.on_standard_output:
+        print(_description(decoded))
 
 
 def _number(text: str) -> int:

@@ -1,10 +1,11 @@
 """`xengt map`: map granted pages of another domain and print their contents."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
+from xengt.cli.json_option import JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.cli.signals import wait_for_termination
 from xengt.errors import UnmetError
 from xengt.report.terminal.hexdump import hexdump
@@ -24,7 +25,10 @@ def map_pages(
     ],
     grefs: Annotated[
         list[str],
-        typer.Argument(metavar="GREF...", help="Grant references or ranges of them: 8-263,300."),
+        typer.Argument(
+            metavar="GREF...",
+            help="Grant references or ranges of them, decimal or 0x hex: 8-263,0x1a3.",
+        ),
     ],
     dump: Annotated[
         bool, typer.Option("--hexdump", help="Print the pages in hexadecimal, besides checksums.")
@@ -41,7 +45,7 @@ def map_pages(
             min=0, metavar="S", show_default=False, help="Keep the pages mapped for S seconds."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, on one line.")] = False,
+    as_json: JsonTarget = None,
 ) -> None:
     """Map pages that another domain grants, print their contents, and unmap them.
 
@@ -52,14 +56,16 @@ def map_pages(
 
     Example: xengt map 7 8-263 --hexdump
     """
+    outputs = Outputs({"--json": as_json})
     references = _references(grefs)
     with map_references(domid, references, writable=writable) as mapped:
-        if as_json:
-            pages = [_page_object(page, dump=dump) for page in mapped.read()]
-            print(json.dumps(_document(domid, pages, writable=writable)), flush=True)
-        else:
-            for page in mapped.read():
+        pages = []
+        for page in mapped.read():
+            if as_json:
+                pages.append(_page_object(page, dump=dump))
+            if not outputs.on_standard_output:
                 _print_page(domid, page, dump=dump)
+        outputs.write_document(_document(domid, pages, writable=writable))
         if wait or duration is not None:
             with wait_for_termination() as wait_for_end:
                 wait_for_end(duration)

@@ -1,6 +1,5 @@
 """`xengt plan`: the grant and maptrack frames that domains with given devices need."""
 
-import json
 import re
 import sys
 from enum import StrEnum
@@ -8,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from xengt.cli.json_option import JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.errors import Exit, UnmetError
 from xengt.plan import DEFAULTS_OF, Framebuffer, GuestDevices, Hosts, Preset, plan_frames
 from xengt.plan.devices import DIRECT_SEGMENTS
@@ -138,7 +139,7 @@ def plan(
         ),
     ] = None,
     driver_vcpus: Annotated[int, typer.Option(min=1, help="vCPUs of each driver domain.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonTarget = None,
 ) -> None:
     """Calculate the grant and maptrack frames that domains with given devices need.
 
@@ -149,6 +150,7 @@ def plan(
 
     Example: xengt plan --preset xapi --vifs 16 --vbds 4 --domains 20
     """
+    outputs = Outputs({"--json": as_json})
     if ring_pages & ring_pages - 1:
         raise UnmetError(
             f"--ring-pages {ring_pages} is not a power of two", "give 1, 2, 4, 8 or 16"
@@ -182,9 +184,8 @@ def plan(
         driver_vcpus=driver_vcpus,
     )
     frame_plan = plan_frames(guest, domains, hosts, preset)
-    if as_json:
-        print(json.dumps(frame_plan.to_json(), indent=1))
-    else:
+    outputs.write_document(frame_plan.to_json())
+    if not outputs.on_standard_output:
         plan_table.show(frame_plan, console_on(sys.stdout))
     if not frame_plan.fits:
         raise typer.Exit(Exit.BEYOND_BOUND)

@@ -1,12 +1,13 @@
 """`xengt serve`: the agent that Prometheus scrapes."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xengt.cli.json_option import JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.serve import dry_run as rehearsal
 from xengt.xen import preflight
 
@@ -22,17 +23,15 @@ def serve(
             help="TOML configuration file (default: built-in defaults).",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the listening address as one line of JSON.")
-    ] = False,
+    as_json: JsonTarget = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Validate the configuration for this host and exit.")
     ] = False,
 ) -> None:
     """Serve metrics of grant tables and of a latency probe to Prometheus.
 
-    By default the agent listens on 127.0.0.1:9805, path /metrics;
-    xengt-serve.toml(5) describes all configuration keys. Each scrape reads the
+    By default the agent listens on 127.0.0.1:9805, path /metrics, and prints its
+    address then; xengt-serve.toml(5) describes all configuration keys. Each scrape reads the
     state of all domains' grant tables from Xen. A probe maps and unmaps
     references of an empty domain that it creates, within a CPU budget. SIGHUP
     reloads the configuration. SIGINT (Ctrl-C) and SIGTERM stop the agent, which
@@ -42,6 +41,7 @@ def serve(
 
     Example: xengt serve --config /etc/xengt/serve.toml
     """
+    outputs = Outputs({"--json": as_json})
     if dry_run:
         for deprecation in rehearsal.validate(config):
             print(f"xengt: warning: {deprecation}", file=sys.stderr)
@@ -52,9 +52,8 @@ def serve(
     logs.configure()
 
     def announce(address: str) -> None:
-        if as_json:
-            print(json.dumps({"schema": SCHEMA, "address": address}), flush=True)
-        else:
+        outputs.write_document({"schema": SCHEMA, "address": address})
+        if not outputs.on_standard_output:
             print(f"listening on {address}", flush=True)
 
     with logs.errors_logged(), preflight.library_errors_explained():

@@ -1,11 +1,12 @@
 """`xengt share`: share pages of this domain with another domain."""
 
-import json
 import os
 from typing import Annotated, Any
 
 import typer
 
+from xengt.cli.json_option import JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.cli.signals import wait_for_termination
 from xengt.sharing.gntalloc import own_domid, shared_pages
 from xengt.sharing.publication import Publication
@@ -43,7 +44,7 @@ def share(
             help="End after S seconds instead of at Ctrl-C.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, on one line.")] = False,
+    as_json: JsonTarget = None,
 ) -> None:
     """Share pages with another domain until Ctrl-C or SIGTERM, then revoke the grants.
 
@@ -54,14 +55,16 @@ def share(
 
     Example: xengt share --to 0 --pages 512
     """
+    outputs = Outputs({"--json": as_json})
     with wait_for_termination() as wait_for_end, XenStore() as store:
         own = own_domid(store)
         with shared_pages(to, pages, own=own, writable=not readonly) as references:
             grefs = tuple(reference.gref for reference in references)
             publication = Publication(own, to, grefs, not readonly, os.getpid())
             with publish_while_running(store, publication):
-                line = json.dumps(_document(publication)) if as_json else _ready_line(publication)
-                print(line, flush=True)
+                outputs.write_document(_document(publication))
+                if not outputs.on_standard_output:
+                    print(_ready_line(publication), flush=True)
                 wait_for_end(duration)
 
 

@@ -1,20 +1,20 @@
 """`xengt usage`: the grant and maptrack frames and the mappings of each domain."""
 
-import json
 import sys
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
-from typer.core import TyperCommand
 
+from xengt.cli.json_option import DocumentCommand, JsonTarget
+from xengt.cli.outputs import Outputs
 from xengt.errors import UnmetError
 from xengt.report.terminal import usage_table
 from xengt.report.terminal.console import console_on
-from xengt.usage import Usage, read_usage
+from xengt.usage import read_usage
 from xengt.xen import preflight
 
 #: seconds between readings if `--watch` has no value
@@ -23,28 +23,26 @@ DEFAULT_INTERVAL_S = 2.0
 MIN_INTERVAL_S = 0.1
 
 
-class WatchCommand(TyperCommand):
+class WatchCommand(DocumentCommand):
     """A command whose option `--watch` takes an optional number of seconds."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer carries its own click)
-        """Parse the arguments, after adding the default to a `--watch` without a value.
+    def complete(self, args: list[str], *, completing: bool) -> list[str]:
+        """Return the arguments, with the default after a `--watch` without a value.
 
         Args:
-            ctx: the parser's context.
             args: the arguments of the command.
+            completing: a shell completes the line.
         """
         complete: list[str] = []
         for word, following in zip(args, [*args[1:], "-"], strict=False):
             complete.append(word)
             if word == "--watch" and following.startswith("-"):
                 complete.append(f"{DEFAULT_INTERVAL_S:g}")
-        return super().parse_args(ctx, complete)
+        return super().complete(complete, completing=completing)
 
 
 def usage(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON; with --watch, one document per line.")
-    ] = False,
+    as_json: JsonTarget = None,
     from_console: Annotated[
         bool,
         typer.Option(
@@ -72,10 +70,12 @@ def usage(
     maptrack table. Only the patched hypervisor reports all figures; stock Xen
     reports grant frames, and the other columns show a dash. With --from-console,
     maptrack frames and the mappers of all references are read from Xen's console,
-    as far as they fit into its ring (conring_size on Xen's command line).
+    as far as they fit into its ring (conring_size on Xen's command line). With --watch,
+    --json writes one document per reading.
 
     Example: xengt usage --watch 5
     """
+    outputs = Outputs({"--json": as_json})
     if watch is not None and not MIN_INTERVAL_S <= watch < float("inf"):
         raise UnmetError(
             f"--watch {watch:g} is out of range",
@@ -89,29 +89,24 @@ def usage(
     preflight.require_dom0([])
     with preflight.library_errors_explained():
         if watch is None:
-            _show(read_usage(from_console=from_console), as_json=as_json)
+            reading = read_usage(from_console=from_console)
+            outputs.write_document(reading.to_json())
+            if not outputs.on_standard_output:
+                usage_table.show(reading, console_on(sys.stdout))
         else:
-            _watch(watch, as_json=as_json)
+            _watch(watch, outputs)
 
 
-def _show(reading: Usage, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(reading.to_json(), indent=1))
-    else:
-        usage_table.show(reading, console_on(sys.stdout))
-
-
-def _watch(seconds: float, *, as_json: bool) -> None:
+def _watch(seconds: float, outputs: Outputs) -> None:
     """Repeat the reading until Ctrl-C, which is not an error."""
     console = console_on(sys.stdout)
     try:
-        if console.is_terminal and not as_json:
-            _watch_live(seconds, console)
+        if console.is_terminal and not outputs.on_standard_output:
+            _watch_live(seconds, console, outputs)
         while True:
             reading = read_usage()
-            if as_json:
-                print(json.dumps(reading.to_json()), flush=True)
-            else:
+            outputs.write_document(reading.to_json())
+            if not outputs.on_standard_output:
                 print(reading.created)
                 usage_table.show(reading, console)
                 print(flush=True)
@@ -120,11 +115,12 @@ def _watch(seconds: float, *, as_json: bool) -> None:
         return
 
 
-def _watch_live(seconds: float, console: Console) -> None:
+def _watch_live(seconds: float, console: Console, outputs: Outputs) -> None:
     # The screen changes only with a new reading, so there is no automatic refresh.
     with Live(console=console, auto_refresh=False) as screen:
         while True:
             reading = read_usage()
+            outputs.write_document(reading.to_json())
             screen.update(
                 Group(
                     Text(f"{reading.created}, every {seconds:g} s; press Ctrl-C to end"),

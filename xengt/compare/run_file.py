@@ -46,6 +46,19 @@ class RunFile:
         }
 
 
+def is_run(path: str) -> bool:
+    """Return whether a file is a bench document.
+
+    Args:
+        path: the file.
+    """
+    try:
+        read(path)
+    except UnmetError:
+        return False
+    return True
+
+
 def load_runs(paths: Sequence[str], side: str) -> tuple[RunFile, ...]:
     """Read the runs of one side.
 

@@ -16,7 +16,9 @@ WORD = struct.Struct("<Q")
 #: the entries of 256 frames of a version 1 grant table; Xen's default limit is 64 frames
 MAX_REFERENCES = 131_072
 
-_RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", re.ASCII)
+#: decimal, as `xengt share` prints it, or hexadecimal, as the kernel logs it
+_NUMBER = "([0-9]{1,10}|0[xX][0-9a-fA-F]{1,8})"
+_RANGE = re.compile(f"{_NUMBER}(?:-{_NUMBER})?", re.ASCII)
 _GREF_END = 1 << 32
 
 
@@ -76,7 +78,7 @@ def parse_grefs(text: str, limit: int = MAX_REFERENCES) -> list[int]:
     """Parse ranges of references, which another domain may have written.
 
     Args:
-        text: ranges in the format of `format_grefs`.
+        text: ranges in the format of `format_grefs`; numbers may be hexadecimal (0x1a3).
         limit: maximum number of references; no list longer than this is created.
 
     Raises:
@@ -100,8 +102,8 @@ def _bounds(part: str) -> tuple[int, int]:
     match = _RANGE.fullmatch(part)
     if match is None:
         raise ValueError(f"{part[:40]!r} is not a range of references")
-    low = int(match[1])
-    high = int(match[2] or match[1])
+    ends = (match[1], match[2] or match[1])
+    low, high = (int(number, 16 if "x" in number.lower() else 10) for number in ends)
     if not low <= high < _GREF_END:
         raise ValueError(f"{part!r} is not a range of references")
     return low, high

@@ -66,7 +66,7 @@ def test_calls_of_a_benchmark_are_counted_and_timed(agent):
     one = agent()
     before = one.scrape()
     assert before["xengt_passive_up",] == 1
-    words = ["--engine", "gntdev", "--batch", str(BATCH), "--samples", str(SAMPLES), "--json", "-"]
+    words = ["--engine", "gntdev", "--batch", str(BATCH), "--samples", str(SAMPLES), "--json"]
     began = time.perf_counter()
     document = json.loads(subprocess.check_output(["xengt", "bench", *words]))
     took = time.perf_counter() - began

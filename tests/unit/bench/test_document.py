@@ -185,7 +185,7 @@ def test_a_file_that_is_no_bench_document(tmp_path: Path, content: bytes | None,
     with pytest.raises(UnmetError) as error:
         read(str(path))
     assert error.value.what.startswith(says.format(path))
-    assert "xengt bench --json FILE" in error.value.remedy
+    assert "xengt bench --json=FILE" in error.value.remedy
 
 
 def test_a_missing_key_is_named_with_its_place(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""The command line as a whole: help everywhere, exit codes, and how a signal ends a command."""
+"""The command line as a whole: help everywhere, and options that are refused."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -72,7 +71,8 @@ def test_every_command_has_help_that_ends_with_an_example(command):
 def test_the_options_of_every_example_exist(command):
     known = get_command(app).commands[command]
     example = known.help.rpartition("Example: xengt ")[2].split()
-    options = {word for word in example if word.startswith("--") and word != "--"}
+    words = {word.partition("=")[0] for word in example}
+    options = {word for word in words if word.startswith("--") and word != "--"}
     assert options <= {name for parameter in known.params for name in parameter.opts}
 
 
@@ -114,7 +114,7 @@ def test_without_xens_libraries_what_needs_none_still_works(tmp_path):
     for name in ("base.json", "new.json"):
         (tmp_path / name).write_text(run)
     done = xengt(
-        *("compare", tmp_path / "base.json", "--", tmp_path / "new.json", "--json", "-"),
+        *("compare", tmp_path / "base.json", "--", tmp_path / "new.json", "--json"),
         before=NO_EXTENSION,
     )
     assert done.returncode == 0
@@ -182,53 +182,3 @@ def test_an_unknown_command_is_refused():
     done = CliRunner().invoke(app, ["benhc"])
     assert done.exit_code == 2
     assert "benhc" in done.stderr
-
-
-# A command that waits for its end, as `bench` does, under the real main().
-WAITS = """
-import sys, time
-from xengt import cli
-
-def wait() -> None:
-    try:
-        print("waiting", flush=True)
-        time.sleep(60)
-    finally:
-        print("undone", flush=True)
-
-cli.app.command("wait")(cli._command(wait))
-"""
-
-
-def ended_by(number):
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{WAITS}\ncli.main()", "wait"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout.readline() == "waiting\n"
-            process.send_signal(number)
-            out, err = process.communicate(timeout=patient(20))
-        finally:
-            process.kill()
-    return process.returncode, out, err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_undoes_everything_and_shows_no_traceback(number):
-    assert ended_by(number) == (130, "undone\n", "")
-
-
-def test_under_nohup_a_closed_terminal_ends_nothing():
-    code = f"""
-import os, signal
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
-{WAITS.replace("time.sleep(60)", "os.kill(os.getpid(), signal.SIGHUP); print('goes on')")}
-cli.main()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, "wait"], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "waiting\ngoes on\nundone\n")

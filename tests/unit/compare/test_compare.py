@@ -237,9 +237,9 @@ def test_options_are_accepted_on_both_sides_of_the_separator(runs: Runs, tmp_pat
     base, new = runs("base", 2, 1), runs("new", 3, 5)
     target = str(tmp_path / "out.json")
     for arguments in (
-        ("--json", target, *base, "--", *new),
-        (*base, "--", *new, "--json", target),
-        (*base, "--json", target, "--", *new),
+        (f"--json={target}", *base, "--", *new),
+        (*base, "--", *new, f"--json={target}"),
+        (*base, f"--json={target}", "--", *new),
     ):
         done = entry(*arguments)
         assert done.returncode == 0, done.stderr
@@ -273,7 +273,7 @@ def test_a_ratio_above_the_bound_exits_with_1_after_writing_the_document(
 ) -> None:
     base, new = runs("base", 2, 1), runs("new", 2, 5, scale=0.8)
     target = tmp_path / "out.json"
-    done = entry(*base, "--", *new, "--at-most", "0.5", "--json", str(target))
+    done = entry(*base, "--", *new, "--at-most", "0.5", f"--json={target}")
     assert done.returncode == 1
     assert "1 map/unmap pair: ratio above the bound of 0.5" in done.stderr
     assert target.exists()
@@ -300,7 +300,7 @@ def test_a_figure_below_the_overhead_has_no_ratio() -> None:
 def test_noisy_runs_have_no_significant_change_and_exceed_the_bound(tmp_path: Path) -> None:
     sides = (*busy_documents("stock"), "--", *busy_documents("patched"))
     html, made = tmp_path / "page.html", tmp_path / "made.json"
-    done = entry(*sides, "--at-most", "0.8", "--html", str(html), "--json", str(made))
+    done = entry(*sides, "--at-most", "0.8", "--html", str(html), f"--json={made}")
     assert done.returncode == 1
     assert "1 map/unmap pair: ratio above the bound of 0.8" in done.stderr
     assert "1 map/unmap pair: inconclusive: below the measurement overhead" in done.stderr
@@ -349,7 +349,7 @@ def test_runs_scattered_around_the_overhead_are_not_above_it() -> None:
 def test_a_bound_prints_the_number_of_runs_needed(runs: Runs, tmp_path: Path) -> None:
     base, new = runs("base", 3, 1), runs("new", 3, 5, scale=0.8)
     target = tmp_path / "out.json"
-    done = entry(*base, "--", *new, "--at-most", "0.9", "--json", str(target))
+    done = entry(*base, "--", *new, "--at-most", "0.9", f"--json={target}")
     needed = json.loads(target.read_text())["results"][0]["runs_needed"]
     assert (
         f"map/unmap pair: {needed} runs on each side are needed to detect a ratio of 0.9"
@@ -359,7 +359,7 @@ def test_a_bound_prints_the_number_of_runs_needed(runs: Runs, tmp_path: Path) ->
 
 
 def test_json_on_standard_output_moves_the_table_to_standard_error(runs: Runs) -> None:
-    done = entry(*runs("base", 1, 1), "--", *runs("new", 1, 5), "--json", "-")
+    done = entry(*runs("base", 1, 1), "--", *runs("new", 1, 5), "--json")
     assert json.loads(done.stdout)["schema"] == "xengt.compare/2"
     assert "ratios are new/base" in done.stderr
 

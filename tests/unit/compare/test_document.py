@@ -31,7 +31,7 @@ STOCK, PATCHED = (
 
 def compare(base: list[str], new: list[str], *options: str) -> dict[str, Any]:
     """Return the document of the command."""
-    done = CliRunner().invoke(app, ["compare", *base, "--", *new, "--json", "-", *options])
+    done = CliRunner().invoke(app, ["compare", *base, "--", *new, "--json", *options])
     assert done.exit_code in {0, 1}, done.output
     made: dict[str, Any] = json.loads(done.stdout)
     return made

@@ -113,6 +113,11 @@ def test_each_reference_is_printed_on_one_line(gntdev):
     assert gntdev.held == 0
 
 
+def test_a_hexadecimal_reference_is_that_reference(gntdev):
+    assert [page["gref"] for page in run_json("0x8", "0x12d-0x12e")["pages"]] == [8, 301, 302]
+    assert gntdev.requests == [([(7, 8), (7, 301), (7, 302)], True)]
+
+
 @pytest.mark.usefixtures("gntdev")
 def test_only_pages_with_the_complete_pattern_of_their_reference_are_marked():
     pages = run_json("8", "301-302")["pages"]

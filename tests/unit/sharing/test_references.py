@@ -59,9 +59,24 @@ def test_consecutive_references_are_one_range(first, count):
 
 
 @pytest.mark.parametrize(
+    ("text", "grefs"),
+    [
+        ("0x1a3", [0x1A3]),
+        ("0X1A3,300", [0x1A3, 300]),
+        ("0x8-0xa", [8, 9, 10]),
+        ("8-0xa", [8, 9, 10]),
+        ("0xffffffff", [0xFFFFFFFF]),
+    ],
+)
+def test_hexadecimal_references_are_accepted_as_the_kernel_logs_them(text, grefs):
+    assert parse_grefs(text) == grefs
+
+
+@pytest.mark.parametrize(
     "text",
-    ["x", "8-", "-8", "9-8", "8,,9", "8-9-10", " 8", "8 ", "+8", "8.0", "0x8", "٣", "8,8", "8-10,9",
-     "4294967296", "99999999999", "0-4294967295", f"0-{MAX_REFERENCES}"],
+    ["x", "8-", "-8", "9-8", "8,,9", "8-9-10", " 8", "8 ", "+8", "8.0", "0x", "0xg", "1a3",
+     "x1a3", "0x-8", "٣", "8,8", "8-10,9",
+     "4294967296", "0x100000000", "99999999999", "0-4294967295", f"0-{MAX_REFERENCES}"],
 )  # fmt: skip
 def test_text_that_is_not_a_list_of_references_is_rejected(text):
     with pytest.raises(ValueError, match="reference"):

@@ -19,7 +19,7 @@ export DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$1"
 dpkg-buildpackage --build=binary --no-sign
 """
 
-# setuptools omits an extension that does not compile: the package is checked for both extensions.
+# Without Xen's headers, xenlib_cffi._xen is left out: the package is checked for both extensions.
 CHECK = """
 for module in _histogram _xen; do
     dpkg-deb --contents xengt_*.deb | grep "xenlib_cffi/$module\\..*\\.so$" >/dev/null || {

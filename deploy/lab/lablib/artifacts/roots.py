@@ -13,7 +13,7 @@ from lablib.source import apt
 BUILD_PACKAGES = (
     "build-essential", "libxen-dev", "pkgconf",
     "debhelper", "dh-python", "pybuild-plugin-pyproject", "python3-all-dev", "python3-cffi",
-    "python3-setuptools",
+    "python3-setuptools", "python3-typer",
     "bison", "flex", "bc", "python3",
 )  # fmt: skip
 """Packages of the build root, in which xengt, C programs that use Xen's libraries and the

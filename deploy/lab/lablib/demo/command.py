@@ -163,7 +163,7 @@ def measure_debian(demo: Demo, stages: Stages) -> str:
         stages: where the stages are reported.
     """
     documents = ["debian.json", "debian.html", "debian.txt"]
-    line = f"echo '{MEASURING}' >&2; {demo.bench} --json debian.json --html debian.html >debian.txt"
+    line = f"echo '{MEASURING}' >&2; {demo.bench} --json=debian.json --html debian.html >debian.txt"
     _run_lab(demo.run("debian", line, *_get_options(documents)), "debian", stages)
     return "\n".join(
         [
@@ -180,11 +180,11 @@ COMPARISON = ("compare.json", "compare.html", "compare.txt")
 
 
 def _bench_line(demo: Demo, name: str) -> str:
-    return f"echo '{MEASURING}' >&2; {demo.bench} --json {name} >/dev/null"
+    return f"echo '{MEASURING}' >&2; {demo.bench} --json={name} >/dev/null"
 
 
 def _compare_line(base: Sequence[str], new: Sequence[str]) -> str:
-    outputs = "--json compare.json --html compare.html >compare.txt"
+    outputs = "--json=compare.json --html compare.html >compare.txt"
     return f"xengt compare {' '.join(base)} -- {' '.join(new)} {outputs}"
 
 

@@ -105,7 +105,7 @@ def runs(calls):
 
 def bench_options(args) -> str:
     """Return the options of `xengt bench` in a `lab run` call."""
-    return re.search(r"xengt bench (.*?) --json", args.command[1])[1]
+    return re.search(r"xengt bench (.*?) --json=", args.command[1])[1]
 
 
 def test_both_hypervisors_run_the_same_benchmark_with_the_instruction_clock(run):
@@ -175,7 +175,7 @@ def test_wall_clock_alternates_boots_of_both_hypervisors(run, tmp_path):
     words = shlex.split(labs[-1].command[1].rpartition("&&")[2].partition(">")[0])
     assert words[2:] == [
         *("stock-1.json", "stock-2.json", "--", "patched-1.json", "patched-2.json"),
-        *("--json", "compare.json", "--html", "compare.html"),
+        *("--json=compare.json", "--html", "compare.html"),
     ]
     assert command.LIMITS in done.stdout
     assert "boot 4 of 4, patched: measuring" in done.stderr
