@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from boardlib.board import interpolate
 from boardlib.panel import Requirement
 from boardlib.panels import ROWS
+from boardlib.variables import interpolate
 from lablib import record, remote
 
 from tests.lab.lab_dom0 import Dom0

@@ -11,25 +11,42 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from boardlib.boards import FLEET as FLEET_BOARD
+from boardlib.variables import interpolate
 from lablib import cache, places, qemu, record
 from lablib.artifacts import package
 
 from tests.fleet.cost import EVERY_S, measure
 from tests.fleet.recording import record as record_pages
-from tests.lab.agent_scraping import forward_agent_port
+from tests.lab.agent_scraping import HURRY, forward_agent_port
 from tests.lab.certificates import Authority
 from tests.lab.lab_dom0 import LAB, Dom0
 from tests.lab.playbook import FLEET, PlaybookRun, play
 from tests.patience import patient
-from tests.prometheus.server import RULES, Prometheus, config, prometheus, waits_until
+from tests.prometheus.server import (
+    RULES,
+    Prometheus,
+    config,
+    prometheus,
+    shorten_times,
+    waits_until,
+)
 
 pytestmark = [pytest.mark.long, pytest.mark.untimed]
 
 NAMES = {"tests-fleet-1": (), "tests-fleet-2": ("--hypervisor", "patched")}
-SITE = FLEET / "site.yml"
-DISCOVERY = FLEET / "discovery.yml"
+SITE = FLEET / "playbooks" / "site.yml"
+DISCOVERY = FLEET / "playbooks" / "discovery.yml"
 HERE = Path(__file__).parent
 SCRAPED_S = 150
+#: panels of the fleet's dashboard that are empty on healthy hosts
+WITHOUT_PROBLEM = {
+    "Alerts that fire now",
+    "Firing alerts over time",
+    "Failures within one hour",
+    "Destroyed domains that still exist",
+    "Cases above 1.25 times their baseline",
+}
 #: lists all that a package, a service or Ansible could leave, without logs and apt's records
 FILES = (
     "find / -xdev -path /proc -prune -o -path /sys -prune -o -path /tmp -prune -o -path /var/log"
@@ -179,7 +196,8 @@ def scraping(tmp_path_factory, fleet, authority) -> Iterator[Prometheus]:
         },
     }
     where = tmp_path_factory.mktemp("prometheus")
-    with prometheus(where, config(job, {}, EVERY_S)) as running:
+    rules = {rule.name: shorten_times(rule.read_text(), HURRY[rule.name]) for rule in RULES}
+    with prometheus(where, config(job, rules, EVERY_S), rules) as running:
         yield running
 
 
@@ -228,6 +246,23 @@ def test_prometheus_discovers_and_scrapes_both_hosts(scraping):
     assert by_box(scraping, f"avg_over_time(up{window})") == {"first": 1, "second": 1}
     assert min(by_box(scraping, f"count_over_time(up{window})").values()) >= 7
     assert set(by_box(scraping, "xengt_probe_cpu_budget_ratio").values()) == {0.01}
+
+
+def test_every_query_of_the_fleets_dashboard_has_data(scraping):
+    def without_data() -> set[str]:
+        return {
+            panel.title
+            for row in FLEET_BOARD.rows.values()
+            for panel in row
+            for each in panel.queries
+            if not scraping.query(interpolate(each.expr, "first", "60s"))
+        }
+
+    assert wait_for_scrape(lambda: without_data() <= WITHOUT_PROBLEM), without_data()
+    builds = interpolate(FLEET_BOARD.rows["Versions"][0].queries[0].expr, "first", "60s")
+    assert sorted(scraping.query(builds).values()) == [1, 1]  # stock and patched
+    hosts = interpolate(FLEET_BOARD.rows["Fleet"][0].queries[0].expr, "first", "60s", "here")
+    assert scraping.query(hosts) == {(): 1}
 
 
 def test_an_invalid_configuration_is_rejected_and_the_old_one_kept(boxes, fleet, scraping):

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +117,11 @@ def config(scrape: dict[str, Any], rules: Mapping[str, str], every_s: int) -> st
 
 @contextmanager
 def prometheus(
-    where: Path, config: str, files: Mapping[str, str] = MappingProxyType({})
+    where: Path,
+    config: str,
+    files: Mapping[str, str] = MappingProxyType({}),
+    prefix: str = "",
+    options: Sequence[str] = (),
 ) -> Iterator[Prometheus]:
     """Run a Prometheus until the context ends.
 
@@ -125,6 +129,8 @@ def prometheus(
         where: an empty directory for its files.
         config: content of its configuration file.
         files: name → content of further files in the same directory.
+        prefix: path of its URL, as behind a reverse proxy.
+        options: further options of the program.
     """
     for name, text in {**files, "prometheus.yml": config}.items():
         (where / name).write_text(text)
@@ -135,11 +141,13 @@ def prometheus(
         "--config.file=prometheus.yml",
         "--storage.tsdb.path=data",
         f"--web.listen-address={address}",
+        f"--web.external-url=http://{address}{prefix}",
+        *options,
     ]
     log = where / "log"
     with log.open("w") as stderr, subprocess.Popen(command, cwd=where, stderr=stderr) as process:
         try:
-            server = Prometheus(f"http://{address}")
+            server = Prometheus(f"http://{address}{prefix}")
             assert waits_until(server.ready, 60), log.read_text()
             yield server
         finally:

@@ -1,38 +1,51 @@
-"""The dashboard of deploy/grafana: the checked-in JSON matches the generator and is consistent."""
+"""The dashboards of deploy/grafana: the checked-in JSON matches the generator and is consistent."""
 
 import json
+import re
 import subprocess
 import sys
 from itertools import combinations
 
 import pytest
-from boardlib import board
+from boardlib.boards import BOARDS
 from boardlib.panels import ENGINES
 
 from tests.prometheus.server import DEPLOY
 from xengt.bench.engines.names import EngineName
 
 HERE = DEPLOY / "grafana"
-BOARD = json.loads((HERE / "dashboard.json").read_text(encoding="utf-8"))
-PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
+MODELS = {name: json.loads((HERE / name).read_text(encoding="utf-8")) for name in BOARDS}
+PANELS = [
+    (name, panel)
+    for name, model in MODELS.items()
+    for panel in model["panels"]
+    if panel["type"] != "row"
+]
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-each_panel = pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
+SELECTORS = {
+    "dashboard.json": 'job="$job", instance="$instance"',
+    "fleet.json": 'job="$job", site=~"$site"',
+}
+each_panel = pytest.mark.parametrize(
+    ("name", "panel"), PANELS, ids=[f"{name}: {panel['title']}" for name, panel in PANELS]
+)
+each_board = pytest.mark.parametrize("name", BOARDS)
 
 
-def test_dashboard_json_matches_the_generator(tmp_path):
-    assert (HERE / "dashboard.json").read_text(encoding="utf-8") == board.text(), (
-        "run deploy/grafana/generate"
-    )
+def test_the_files_match_the_generator(tmp_path):
     copy = tmp_path / "grafana"
     (copy / "boardlib").mkdir(parents=True)
     for file in ("generate", *(f"boardlib/{each.name}" for each in HERE.glob("boardlib/*.py"))):
         (copy / file).write_bytes((HERE / file).read_bytes())
     subprocess.run([sys.executable, copy / "generate"], check=True)
-    assert (copy / "dashboard.json").read_bytes() == (HERE / "dashboard.json").read_bytes()
+    for name in BOARDS:
+        expected = (copy / name).read_bytes()
+        assert (HERE / name).read_bytes() == expected, "run deploy/grafana/generate"
 
 
-def test_panel_ids_are_unique():
-    ids = [panel["id"] for panel in BOARD["panels"]]
+@each_board
+def test_panel_ids_are_unique(name):
+    ids = [panel["id"] for panel in MODELS[name]["panels"]]
     assert len(set(ids)) == len(ids) > 20
 
 
@@ -47,23 +60,29 @@ def cells(panel):
     }
 
 
-def test_panels_do_not_overlap():
-    for one, other in combinations(BOARD["panels"], 2):
+@each_board
+def test_panels_do_not_overlap(name):
+    for one, other in combinations(MODELS[name]["panels"], 2):
         assert not cells(one) & cells(other), (one["title"], other["title"])
 
 
-def test_variables_select_data_source_instance_and_case():
-    variables = {each["name"]: each for each in BOARD["templating"]["list"]}
+@each_board
+def test_variables_select_data_source_job_site_and_case(name):
+    variables = {each["name"]: each for each in MODELS[name]["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource"
     assert variables["datasource"]["query"] == "prometheus"
-    for name in ("instance", "engine", "batch", "mappings", "operation"):
-        assert variables[name]["datasource"] == SOURCE
-        assert variables[name]["query"]["query"].endswith(f", {name})")
+    selected = {"job", "site", "engine", "batch", "mappings", "operation"}
+    if name == "dashboard.json":
+        selected.add("instance")
+    assert set(variables) == {"datasource", *selected}
+    for each in selected:
+        assert variables[each]["datasource"] == SOURCE
+        assert variables[each]["query"]["query"].endswith(f", {each})")
 
 
 @each_panel
-def test_a_panel_has_title_description_unit_and_queries(panel):
-    assert len(panel["title"]) > 5
+def test_a_panel_has_title_description_unit_and_queries(name, panel):
+    assert len(panel["title"]) > 4
     assert panel["description"].endswith(".")
     heatmap = panel["type"] == "heatmap"
     unit = panel["options"]["yAxis"] if heatmap else panel["fieldConfig"]["defaults"]
@@ -73,12 +92,35 @@ def test_a_panel_has_title_description_unit_and_queries(panel):
     for target in panel["targets"]:
         assert target["datasource"] == SOURCE
         assert target["legendFormat"]
-        assert '="$instance"' in target["expr"]
+        assert SELECTORS[name] in target["expr"]
+        assert "xengt" not in re.findall(r'job="([^"]*)"', target["expr"])
 
 
-def test_panel_titles_are_unique():
-    titles = [panel["title"] for panel in PANELS]
+@each_board
+def test_changes_of_the_hypervisor_are_marked(name):
+    (annotation,) = MODELS[name]["annotations"]["list"]
+    assert annotation["datasource"] == SOURCE
+    assert annotation["expr"].count(f"xengt_hypervisor_info{{{SELECTORS[name]}}}") == 3
+
+
+@each_board
+def test_panel_titles_are_unique(name):
+    titles = [panel["title"] for panel in MODELS[name]["panels"]]
     assert len(set(titles)) == len(titles)
+
+
+def test_tables_of_hosts_lead_to_the_dashboard_of_the_host():
+    assert MODELS["fleet.json"]["uid"] != MODELS["dashboard.json"]["uid"]
+    links = [
+        link["url"]
+        for name, panel in PANELS
+        if (name, panel["type"]) == ("fleet.json", "table")
+        for override in panel["fieldConfig"]["overrides"]
+        for each in override["properties"]
+        for link in each["value"]
+    ]
+    assert len(links) > 5
+    assert all(f"/d/{MODELS['dashboard.json']['uid']}?var-job=" in link for link in links)
 
 
 def test_the_dashboard_has_every_engine():

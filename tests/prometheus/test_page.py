@@ -5,7 +5,8 @@ import re
 import urllib.request
 
 import pytest
-from boardlib.board import interpolate
+from boardlib.boards import BOARDS
+from boardlib.variables import interpolate
 
 from tests.patience import patient
 from tests.prometheus.debian_package import promtool
@@ -69,10 +70,11 @@ def expressions():
     for file in RULES:
         # An expression ends before the next key, rule or comment.
         yield from re.findall(r"expr: (.+?)\n *(?:for:|-|#|$)", file.read_text(), re.DOTALL)
-    board = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
-    for panel in board["panels"]:
-        for target in panel.get("targets", ()):
-            yield interpolate(target["expr"], "box", "1m")
+    for name in BOARDS:
+        board = json.loads((DEPLOY / "grafana" / name).read_text())
+        for panel in board["panels"]:
+            for target in panel.get("targets", ()):
+                yield interpolate(target["expr"], "box", "1m")
 
 
 def test_the_agent_has_every_metric_that_rules_and_dashboard_use(page):

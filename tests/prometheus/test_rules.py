@@ -54,5 +54,5 @@ def test_every_alert_has_all_fields():
     each = re.split(r"- alert: ", (DEPLOY / "prometheus" / "alerts.rules.yml").read_text())[1:]
     assert len(each) == len(set(ALERTS)) == 11
     for text in each:
-        for key in ("expr:", "for:", "severity:", "summary:", "description:"):
+        for key in ("expr:", "for:", "severity:", "runbook_url:", "summary:", "description:"):
             assert text.count(key) == 1, text

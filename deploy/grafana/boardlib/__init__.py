@@ -1,1 +1,1 @@
-"""The Grafana dashboard of the xengt agents: definition, JSON model and rendering as a picture."""
+"""The Grafana dashboards of the xengt agents: definition, JSON model and rendering as a picture."""

@@ -1,42 +1,90 @@
-"""The dashboard as Grafana's JSON model."""
+"""A dashboard as Grafana's JSON model."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from boardlib.panel import DATASOURCE, Json, Panel
-from boardlib.panels import INSTANCE, ROWS
+from boardlib.variables import DATA_SOURCE, Variable
 
-TITLE = "xengt: Xen grant tables"
 _COLUMNS = 24
-#: Variables of the heatmap's case, with their initial values.
-_CASE = {"engine": "hypercall", "batch": "32", "mappings": "1", "operation": "map"}
 
 
-def text() -> str:
-    """Return the content of dashboard.json."""
-    return json.dumps(board(), indent=1) + "\n"
+@dataclass(frozen=True)
+class Annotation:
+    """A mark in all panels of a dashboard, at the times at which a query has a result.
+
+    Attributes:
+        name: heading of its switch.
+        expr: PromQL, with the dashboard's variables.
+        title: template of the text, with labels in {{}}.
+    """
+
+    name: str
+    expr: str
+    title: str
+
+    def json(self) -> Json:
+        """Return Grafana's model."""
+        return {
+            "name": self.name,
+            "datasource": DATASOURCE,
+            "enable": True,
+            "hide": False,
+            "iconColor": "purple",
+            "expr": self.expr,
+            "step": "60s",
+            "titleFormat": self.title,
+        }
 
 
-def board() -> Json:
-    """Return the dashboard model."""
-    panels: list[Json] = []
-    y = 0
-    for title, row in ROWS.items():
-        panels.append(_row(title, len(panels) + 1, y))
-        y = _place(row, panels, y + 1)
-    return {
-        "uid": "xengt",
-        "title": TITLE,
-        "description": "Latency of grant map and unmap operations, and use of grant and maptrack "
-        "tables, for one instance.",
-        "tags": ["xen", "xengt"],
-        "schemaVersion": 36,
-        "version": 1,
-        "editable": True,
-        "refresh": "30s",
-        "time": {"from": "now-3h", "to": "now"},
-        "templating": {"list": _variables()},
-        "panels": panels,
-    }
+@dataclass(frozen=True)
+class Board:
+    """A dashboard.
+
+    Attributes:
+        uid: identifies the dashboard in Grafana, also in links.
+        title: heading.
+        description: what the dashboard shows.
+        begin: start of the initial time range, such as `now-3h`.
+        variables: besides the data source.
+        annotations: marks in all panels.
+        rows: row title → panels of the row.
+    """
+
+    uid: str
+    title: str
+    description: str
+    begin: str
+    variables: tuple[Variable, ...]
+    annotations: tuple[Annotation, ...]
+    rows: Mapping[str, tuple[Panel, ...]]
+
+    def text(self) -> str:
+        """Return the content of the file to import."""
+        return json.dumps(self.json(), indent=1) + "\n"
+
+    def json(self) -> Json:
+        """Return Grafana's model."""
+        panels: list[Json] = []
+        y = 0
+        for title, row in self.rows.items():
+            panels.append(_row(title, len(panels) + 1, y))
+            y = _place(row, panels, y + 1)
+        return {
+            "uid": self.uid,
+            "title": self.title,
+            "description": self.description,
+            "tags": ["xen", "xengt"],
+            "schemaVersion": 36,
+            "version": 1,
+            "editable": True,
+            "refresh": "30s",
+            "time": {"from": self.begin, "to": "now"},
+            "templating": {"list": [DATA_SOURCE, *(each.json() for each in self.variables)]},
+            "annotations": {"list": [each.json() for each in self.annotations]},
+            "panels": panels,
+        }
 
 
 def _row(title: str, panel_id: int, y: int) -> Json:
@@ -59,47 +107,3 @@ def _place(row: tuple[Panel, ...], panels: list[Json], y: int) -> int:
         panels.append(panel.json(len(panels) + 1, x, y))
         x, height = x + panel.width, max(height, panel.height)
     return y + height
-
-
-def _variables() -> list[Json]:
-    source = {
-        "name": "datasource",
-        "type": "datasource",
-        "query": "prometheus",
-        "label": "Data source",
-    }
-    queried: dict[str, tuple[str, str, Json]] = {"instance": ('up{job="xengt"}', "Instance", {})}
-    for name, value in _CASE.items():
-        selected = {"selected": True, "text": value, "value": value}
-        metric = f"xengt_probe_latency_seconds_count{{{INSTANCE}}}"
-        queried[name] = (metric, name.title(), selected)
-    return [
-        source,
-        *(
-            {
-                "name": name,
-                "type": "query",
-                "label": label,
-                "datasource": DATASOURCE,
-                "query": {"query": f"label_values({metric}, {name})", "refId": name},
-                "refresh": 2,
-                "sort": 3,
-                "current": selected,
-            }
-            for name, (metric, label, selected) in queried.items()
-        ),
-    ]
-
-
-def interpolate(expr: str, instance: str, rate_interval: str) -> str:
-    """Return a query with its variables replaced, as Grafana sends it.
-
-    Args:
-        expr: PromQL with the dashboard's variables.
-        instance: the value of $instance.
-        rate_interval: the value of $__rate_interval, such as `1m`.
-    """
-    values = {**_CASE, "instance": instance, "__rate_interval": rate_interval}
-    for name, value in values.items():
-        expr = expr.replace(f"${name}", value)
-    return expr

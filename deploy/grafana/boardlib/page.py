@@ -2,11 +2,11 @@
 
 from xml.etree.ElementTree import Element
 
-from boardlib.board import TITLE, interpolate
+from boardlib.boards import HOST
 from boardlib.panel import Panel
-from boardlib.panels import ROWS
 from boardlib.prometheus_api import query_range
 from boardlib.svg import QueryResult, draw_panel
+from boardlib.variables import interpolate
 from xengt.report.html.elements import el, page
 
 _POINTS_PER_LINE = 120
@@ -62,7 +62,7 @@ def render_page(url: str, instance: str, begin: float, end: float) -> str:
 
     rows: list[Element] = []
     hypervisor = ""
-    for row_title, panels in ROWS.items():
+    for row_title, panels in HOST.rows.items():
         figures = []
         for panel in panels:
             results = query(panel)
@@ -75,5 +75,5 @@ def render_page(url: str, instance: str, begin: float, end: float) -> str:
                 figures.append(draw_panel(panel, title, results, (begin, end)))
         if figures:
             rows += [el("h2", row_title), el("div", *figures, class_="panels")]
-    heading = (el("h1", TITLE), el("p", f"Xen {hypervisor}", class_="note"))
-    return page(TITLE, el("style", _STYLE), *heading, *rows)
+    heading = (el("h1", HOST.title), el("p", f"Xen {hypervisor}", class_="note"))
+    return page(HOST.title, el("style", _STYLE), *heading, *rows)

@@ -4,11 +4,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Json = dict[str, Any]
-Kind = Literal["timeseries", "heatmap", "table"]
+Kind = Literal["timeseries", "heatmap", "table", "stat"]
 #: What a panel's metrics depend on, besides the agent.
 Requirement = Literal["patched", "passive"]
 
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
+#: A cell with an instance leads to the dashboard of that host.
+_LINK_TO_HOST: Json = {
+    "title": "Dashboard of ${__value.text}",
+    "url": "/d/xengt?var-job=${job}&var-instance=${__value.text}&${__url_time_range}",
+}
 _REQUIREMENTS: dict[Requirement | None, str] = {
     None: "",
     "patched": " Requires the patched Xen.",
@@ -44,7 +49,8 @@ class Panel:
         width: in columns of the grid, at most 24.
         height: in rows of the grid, 30 pixels each.
         log: whether the axis is logarithmic.
-        limit: threshold of the alert on these values.
+        limit: threshold of the alert on these values, or of a number that is a problem.
+        value: heading of a table's column of values; empty: labels alone are shown.
         requires: what the metrics depend on; without it the panel is empty.
     """
 
@@ -57,6 +63,7 @@ class Panel:
     height: int = 8
     log: bool = False
     limit: float | None = None
+    value: str = ""
     requires: Requirement | None = None
 
     def json(self, panel_id: int, x: int, y: int) -> Json:
@@ -67,8 +74,8 @@ class Panel:
             x: first column.
             y: first row.
         """
-        instant = self.kind == "table"
-        formats = {"timeseries": "time_series", "heatmap": "heatmap", "table": "table"}
+        instant = self.kind in {"table", "stat"}
+        formats = {"heatmap": "heatmap", "table": "table"}
         return {
             "id": panel_id,
             "type": self.kind,
@@ -82,7 +89,7 @@ class Panel:
                     "datasource": DATASOURCE,
                     "expr": query.expr,
                     "legendFormat": query.legend,
-                    "format": formats[self.kind],
+                    "format": formats.get(self.kind, "time_series"),
                     "instant": instant,
                     "range": not instant,
                 }
@@ -100,8 +107,7 @@ class Panel:
         if not self.log:
             defaults["min"] = 0
         if self.limit is not None:
-            steps = [{"color": "green", "value": None}, {"color": "red", "value": self.limit}]
-            defaults["thresholds"] = {"mode": "absolute", "steps": steps}
+            defaults["thresholds"] = self._thresholds()
             defaults["custom"]["thresholdsStyle"] = {"mode": "line"}
         dashed = {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [6, 4]}}
         overrides = [
@@ -134,10 +140,45 @@ class Panel:
             },
         }
 
-    def _table(self) -> Json:
-        hidden = {"Time": True, "Value": True, "__name__": True, "job": True}
+    def _stat(self) -> Json:
         return {
-            "fieldConfig": {"defaults": {"unit": self.unit}, "overrides": []},
-            "options": {"showHeader": True},
-            "transformations": [{"id": "organize", "options": {"excludeByName": hidden}}],
+            "fieldConfig": {
+                "defaults": {"unit": self.unit, "thresholds": self._thresholds()},
+                "overrides": [],
+            },
+            "options": {
+                "colorMode": "value",
+                "graphMode": "none",
+                "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+            },
+        }
+
+    def _thresholds(self) -> Json:
+        steps: list[Json] = [{"color": "green", "value": None}]
+        if self.limit is not None:
+            steps.append({"color": "red", "value": self.limit})
+        return {"mode": "absolute", "steps": steps}
+
+    def _table(self) -> Json:
+        hidden = {"Time": True, "__name__": True, "job": True, "alertstate": True}
+        shown: Json = {"Value": self.value}
+        if not self.value:
+            hidden["Value"], shown = True, {}
+        return {
+            "fieldConfig": {
+                "defaults": {"unit": self.unit},
+                "overrides": [
+                    {
+                        "matcher": {"id": "byName", "options": "instance"},
+                        "properties": [{"id": "links", "value": [_LINK_TO_HOST]}],
+                    }
+                ],
+            },
+            "options": {
+                "showHeader": True,
+                "sortBy": [{"displayName": self.value, "desc": True}] if self.value else [],
+            },
+            "transformations": [
+                {"id": "organize", "options": {"excludeByName": hidden, "renameByName": shown}}
+            ],
         }

@@ -1,13 +1,14 @@
-"""The panels of the dashboard."""
+"""The panels of the dashboard of one host."""
 
 from itertools import product
 
 from boardlib.panel import Panel, Query
+from boardlib.variables import CASE_SELECTOR
+from boardlib.variables import HOST_SELECTOR as INSTANCE
 
 ENGINES = ("hypercall", "gntdev")
 OPERATIONS = ("map", "unmap")
-INSTANCE = 'instance="$instance"'
-_JOIN_NAME = "* on (instance, job, domid) group_left (name) xengt_domain_info"
+JOIN_NAME = "* on (instance, job, domid) group_left (name) xengt_domain_info"
 _DOMAIN_LEGEND = "{{name}} ({{domid}})"
 _CASE_LEGEND = "batch {{batch}}, mapping {{mappings}}"
 
@@ -58,9 +59,7 @@ def _tail(engine: str, operation: str) -> Panel:
     )
 
 
-_SELECTED_CASE = (
-    f'{INSTANCE}, engine="$engine", batch="$batch", mappings="$mappings", operation="$operation"'
-)
+_SELECTED_CASE = f"{INSTANCE}, {CASE_SELECTOR}"
 
 #: Row title → panels of the row.
 ROWS: dict[str, tuple[Panel, ...]] = {
@@ -105,11 +104,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "entries cannot create slow mappings. XengtMaptrackNearlyFull fires above 80 % for 5 "
             "minutes.",
             "percentunit",
-            (
-                Query(
-                    f"domain:xengt_maptrack_used:ratio{{{INSTANCE}}} {_JOIN_NAME}", _DOMAIN_LEGEND
-                ),
-            ),
+            (Query(f"domain:xengt_maptrack_used:ratio{{{INSTANCE}}} {JOIN_NAME}", _DOMAIN_LEGEND),),
             limit=0.8,
             requires="patched",
         ),
@@ -120,7 +115,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "percentunit",
             (
                 Query(
-                    f"domain:xengt_grant_frames_used:ratio{{{INSTANCE}}} {_JOIN_NAME}",
+                    f"domain:xengt_grant_frames_used:ratio{{{INSTANCE}}} {JOIN_NAME}",
                     _DOMAIN_LEGEND,
                 ),
             ),
@@ -133,7 +128,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "short",
             (
                 Query(
-                    f"(xengt_mappings{{{INSTANCE}}} > 0) {_JOIN_NAME}",
+                    f"(xengt_mappings{{{INSTANCE}}} > 0) {JOIN_NAME}",
                     f"{_DOMAIN_LEGEND}, {{{{record}}}}",
                 ),
             ),
@@ -147,7 +142,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (
                 Query(
                     f"(rate(xengt_mappings_made_total{{{INSTANCE}}}[$__rate_interval]) > 0)"
-                    f" {_JOIN_NAME}",
+                    f" {JOIN_NAME}",
                     f"{_DOMAIN_LEGEND}, {{{{record}}}}",
                 ),
             ),
@@ -238,7 +233,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "percentunit",
             (
                 Query(f"rate(xengt_probe_cpu_seconds_total{{{INSTANCE}}}[5m])", "probe"),
-                Query(f'rate(process_cpu_seconds_total{{{INSTANCE}, job="xengt"}}[5m])', "agent"),
+                Query(f"rate(process_cpu_seconds_total{{{INSTANCE}}}[5m])", "agent"),
                 Query(f"xengt_probe_cpu_budget_ratio{{{INSTANCE}}}", "budget", dashed=True),
             ),
         ),
@@ -248,7 +243,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "state from Xen.",
             "s",
             (
-                Query(f'scrape_duration_seconds{{{INSTANCE}, job="xengt"}}', "scrape"),
+                Query(f"scrape_duration_seconds{{{INSTANCE}}}", "scrape"),
                 Query(f"xengt_host_read_seconds{{{INSTANCE}}}", "reading host state"),
             ),
         ),
@@ -256,7 +251,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Agent memory",
             "Resident memory of the agent.",
             "bytes",
-            (Query(f'process_resident_memory_bytes{{{INSTANCE}, job="xengt"}}', "agent"),),
+            (Query(f"process_resident_memory_bytes{{{INSTANCE}}}", "agent"),),
         ),
         Panel(
             "Domains",

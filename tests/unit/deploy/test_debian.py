@@ -77,6 +77,15 @@ def test_groff_accepts_the_man_pages(name):
     assert "SEE ALSO" in re.sub(r"\x1b\[\d*m|.\x08", "", done.stdout)
 
 
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="no mandoc here")
+@pytest.mark.parametrize("name", manpages.pages())
+def test_mandoc_finds_no_problem_in_the_man_pages(name):
+    done = subprocess.run(
+        ["mandoc", "-Tlint", DEBIAN / name], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == ""
+
+
 def test_the_changelog_has_the_version_of_the_program():
     newest = (DEBIAN / "changelog").read_text().partition("\n")[0]
     assert newest.startswith(f"xengt ({__version__}) ")

@@ -1,16 +1,23 @@
 """deploy/fleet without a box: the target list, the configuration, and invalid variables."""
 
 import json
+import os
+import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.lab.playbook import FLEET, play
+from tests.prometheus.debian_package import programs
+from tests.prometheus.server import DEPLOY, RULES
+from xengt import __version__
 from xengt.serve.config import Config, HostOptions, Listen, PassiveOptions, ProbeOptions, load
 
-SITE = FLEET / "site.yml"
-DISCOVERY = FLEET / "discovery.yml"
+SITE = FLEET / "playbooks" / "site.yml"
+DISCOVERY = FLEET / "playbooks" / "discovery.yml"
 EXAMPLE = FLEET / "inventory.example.yml"
 LOCALHOST = {
     "ansible_connection": "local",
@@ -108,7 +115,7 @@ def role(name):
     return options["argument_specs"]["main"]["options"], defaults
 
 
-@pytest.mark.parametrize("name", ["xengt", "xengt_discovery"])
+@pytest.mark.parametrize("name", [path.name for path in (FLEET / "roles").iterdir()])
 def test_every_variable_has_a_description_and_a_consistent_default(name):
     options, defaults = role(name)
     documented = {key: each["default"] for key, each in options.items() if "default" in each}
@@ -182,3 +189,112 @@ def test_an_invalid_variable_fails_before_the_first_task(tmp_path):
     assert done.code != 0
     assert "value of xengt_state must be one of: present, absent, got: removed" in done.output
     assert done.hosts["here"]["ok"] == 0
+
+
+PROMETHEUS_YML = """\
+# the administrator's
+global: {scrape_interval: 1m}
+rule_files:
+  - other.yml
+scrape_configs:
+  - job_name: node
+    static_configs: [{targets: ["127.0.0.1:9100"]}]
+"""
+
+
+@pytest.fixture
+def monitoring(tmp_path, monkeypatch):
+    """Return a function that runs monitoring.yml on directories of this machine."""
+    monkeypatch.setenv("PATH", f"{programs()}:{os.environ['PATH']}")
+    etc = tmp_path / "prometheus"
+    etc.mkdir()
+    (etc / "prometheus.yml").write_text(PROMETHEUS_YML)
+    inventory = tmp_path / "inventory.json"
+    here = {"hosts": {"here": LOCALHOST}}
+    inventory.write_text(json.dumps({"prometheus": here, "grafana": here}))
+
+    def run(*options, **variables):
+        return play(
+            FLEET / "playbooks" / "monitoring.yml",
+            inventory,
+            *options,
+            xengt_prometheus_directory=str(etc),
+            xengt_prometheus_service="",
+            xengt_grafana_dashboards=str(tmp_path / "dashboards"),
+            xengt_grafana_provisioning=str(tmp_path / "provisioning"),
+            xengt_grafana_service="",
+            **variables,
+        )
+
+    return run, tmp_path
+
+
+def test_rules_scrape_job_and_dashboards_are_added_once(monitoring):
+    run, where = monitoring
+    etc = where / "prometheus"
+    done = run(xengt_prometheus_job={"scrape_interval": "30s"})
+    assert done.changed("here") > 0
+    merged = yaml.safe_load((etc / "prometheus.yml").read_text())
+    assert merged == {
+        "global": {"scrape_interval": "1m"},
+        "rule_files": ["other.yml", f"{etc}/xengt/rules/*.rules.yml"],
+        "scrape_configs": [
+            *yaml.safe_load(PROMETHEUS_YML)["scrape_configs"],
+            {
+                "job_name": "xengt",
+                "file_sd_configs": [{"files": [f"{etc}/xengt/*.json"]}],
+                "scrape_interval": "30s",
+            },
+        ],
+    }
+    (backup,) = etc.glob("prometheus.yml.*")
+    assert backup.read_text() == PROMETHEUS_YML
+    for file in (*RULES, DEPLOY / "prometheus" / "xengt-runbook.html"):
+        where_to = etc / ("consoles" if file.suffix == ".html" else "xengt/rules")
+        assert (where_to / file.name).read_bytes() == file.read_bytes()
+    for file in (DEPLOY / "grafana").glob("*.json"):
+        assert (where / "dashboards" / file.name).read_bytes() == file.read_bytes()
+    (provider,) = yaml.safe_load((where / "provisioning/dashboards/xengt.yml").read_text())[
+        "providers"
+    ]
+    assert provider["options"]["path"] == str(where / "dashboards")
+    # A job that the administrator adds below ours does not matter.
+    with (etc / "prometheus.yml").open("a") as file:
+        file.write("- job_name: later\n")
+    kept = (etc / "prometheus.yml").read_text()
+    assert yaml.safe_load(kept)["scrape_configs"][-1] == {"job_name": "later"}
+    assert run(xengt_prometheus_job={"scrape_interval": "30s"}).changed("here") == 0
+    assert (etc / "prometheus.yml").read_text() == kept
+
+
+def test_a_scrape_job_that_prometheus_rejects_changes_nothing(monitoring):
+    run, where = monitoring
+    done = run("--tags", "prometheus", xengt_prometheus_job={"scrape_intervall": "30s"})
+    assert done.code != 0
+    assert "field scrape_intervall not found" in done.output
+    assert (where / "prometheus" / "prometheus.yml").read_text() == PROMETHEUS_YML
+
+
+def test_the_collection_has_the_version_of_the_program_and_all_files(tmp_path):
+    galaxy = Path(sys.executable).with_name("ansible-galaxy")
+    command = [galaxy, "collection", "build", "--output-path", tmp_path]
+    subprocess.run(command, cwd=FLEET, check=True, stdout=subprocess.DEVNULL)
+    with tarfile.open(tmp_path / f"xengt-fleet-{__version__}.tar.gz") as archive:
+        members = {member.name: member for member in archive.getmembers()}
+        for role in (FLEET / "roles").iterdir():
+            for file in role.rglob("*"):
+                if file.is_file():
+                    name = str(file.relative_to(FLEET))
+                    assert members[name].isfile(), name  # a link would lead out of the collection
+                    assert archive.extractfile(name).read() == file.read_bytes()
+    assert {"playbooks/site.yml", "playbooks/monitoring.yml", "meta/runtime.yml"} <= set(members)
+
+
+def test_ansible_lint_finds_no_problem():
+    lint = Path(sys.executable).with_name("ansible-lint")
+    environment = {**os.environ, "PATH": f"{lint.parent}:{os.environ['PATH']}"}
+    command = [lint, "--nocolor", "-q"]
+    done = subprocess.run(
+        command, cwd=FLEET, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -9,11 +9,13 @@ from lablib.cache import Cache, key, tree_parts
 from lablib.errors import LabError
 from lablib.output import step
 
-PARTS = ("pyproject.toml", "README.md", "LICENSE", "xengt", "xenlib_cffi", "deploy/debian")
+PARTS = (
+    *("pyproject.toml", "README.md", "LICENSE", "xengt", "xenlib_cffi"),
+    *("deploy/debian", "deploy/prometheus", "deploy/grafana"),
+)
 COMPILED = {".so", ".o", ".pyc"}
 
 BUILD = """
-mv tree/deploy/debian tree/debian
 cd tree
 export DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$1"
 dpkg-buildpackage --build=binary --no-sign
@@ -45,6 +47,26 @@ def files(tree: Path) -> list[Path]:
     return sorted(found)
 
 
+def assemble(tree: Path, target: Path) -> None:
+    """Copy the files to package to a new directory, with `deploy/debian` as `debian`.
+
+    Args:
+        tree: the top directory of the tree.
+        target: the new directory.
+
+    Raises:
+        FileExistsError: the directory exists.
+    """
+    target.mkdir(parents=True)
+    for path in files(tree):
+        inside = path.relative_to(tree)
+        if inside.is_relative_to("deploy/debian"):
+            inside = inside.relative_to("deploy")
+        copy = target / inside
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+
 def build(cache: Cache, jobs: int) -> Path:
     """Return the path of the .deb; build it if it is not in the cache.
 
@@ -65,10 +87,7 @@ def build(cache: Cache, jobs: int) -> Path:
     def make(entry: Path) -> None:
         log = cache.log("package")
         source = entry / "source"
-        for path in names:
-            target = source / "tree" / path.relative_to(tree)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, target)
+        assemble(tree, source / "tree")
         with step("building xengt's Debian package"), Workbench(root, f"deb-{name}") as bench:
             bench.bring(source, log)
             try:
