@@ -34,15 +34,15 @@ _NAME = re.compile(r"\b(?:(?:xengt|process|scrape|case:|domain:)[\w:]+|up\b)")
 
 @pytest.fixture
 def page(run_agent, fake_probes):
-    """One with latencies."""
+    """One with latencies, of the lean profile, which has a metric more."""
     assert not fake_probes.created
-    address = run_agent("[probe]\ninterval_s = 0.05")
+    address = run_agent("[probe]\ninterval_s = 0.05\n[host]\nprofile = 'lean'")
 
     def fetch():
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=patient(10)) as answer:
             return answer.read().decode()
 
-    assert wait_until(lambda: "xengt_probe_rounds_total 0.0" not in fetch())
+    assert wait_until(lambda: "xengt_probe_rounds_total 0\n" not in fetch())
     return fetch()
 
 
