@@ -75,7 +75,7 @@ def _defect(error: Exception) -> FailedError:
 
 
 def _end(error: XengtError) -> NoReturn:
-    if error.exit_code != Exit.OUTPUT_CLOSED:  # whoever closed the pipe wants no more text
+    if error.exit_code != Exit.OUTPUT_CLOSED:  # nobody reads the pipe any more
         print(f"xengt: {error.what}", file=sys.stderr)
         if error.remedy:
             print(f"  {error.remedy}", file=sys.stderr)
