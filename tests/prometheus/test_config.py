@@ -40,8 +40,8 @@ def checked(tmp_path):
 
 def with_tls(text):
     """Return the configuration with its tls_config example uncommented."""
-    found = re.sub(r"^( +)#(tls_config:|  \w+_file:)", r"\1\2", text, flags=re.MULTILINE)
-    assert len(found) == len(text) - 4
+    found = re.sub(r"^( +)# (tls_config:|  \w+_file:)", r"\1\2", text, flags=re.MULTILINE)
+    assert len(found) == len(text) - 8
     return found
 
 
