@@ -1,7 +1,9 @@
 """Fakes of what the agent needs of a dom0, and fixtures that run the agent with them."""
 
+import logging
 import os
 import signal
+import socket
 import threading
 import urllib.request
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ import pytest
 
 from tests.patience import patient
 from tests.unit import stand_in
-from tests.unit.exposition import samples_of
+from tests.unit.exposition import samples, samples_of
 from tests.unit.fake_hypervisor import FakeCtrl, xen
 from tests.unit.waiting import wait_until
 from xengt.serve import agent, probe, service
@@ -179,3 +181,30 @@ def scrape(address):
     """Return the page of an agent."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=patient(10)) as answer:
         return answer.read().decode()
+
+
+def reload(agent, caplog, text):
+    """Reload another configuration; return whether it has been accepted."""
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    agent.config_file.write_text(text)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert wait_until(lambda: "reloaded" in caplog.text)
+    return "configuration reloaded" in caplog.text
+
+
+def counts(address):
+    """Return the values of the counters and histograms of a page."""
+    ends = ("_total", "_count", "_bucket", "_sum")
+    return {
+        key: value
+        for key, value in samples(scrape(address)).items()
+        if key[0].startswith("xengt_") and key[0].endswith(ends)
+    }
+
+
+@pytest.fixture
+def taken_port():
+    """A port in use by another program."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken.getsockname()[1]
