@@ -188,3 +188,17 @@ def test_every_scrape_is_answered_during_reloads(run_agent, caplog):
         for each in scraping:
             each.join()
     assert failures == []
+
+
+def test_a_connection_that_has_had_no_answer_gets_one_after_a_reload(run_agent, caplog):
+    address = run_agent("[probe]\nenabled = false")
+    text = f"[listen]\nport = {address.rpartition(':')[2]}\n[probe]\nenabled = false"
+    connection = connect(address)
+    connection.connect()
+    assert wait_until(lambda: any("request" in each.name for each in threading.enumerate()))
+    assert reload(run_agent, caplog, text)
+    connection.request("GET", "/metrics")
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (200, "close")
+    assert b"xengt_domains" in answer.read()
+    connection.close()

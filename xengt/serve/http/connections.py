@@ -24,13 +24,15 @@ class Connections:
     """The connections of one server; all methods may be called in any thread.
 
     Attributes:
-        ended: whether no further request is to be answered.
+        ended: whether each connection is closed after the next answer.
     """
 
     def __init__(self) -> None:
         """Begin without connections."""
         #: when to close a connection that waits; None while a request is being answered
         self._deadlines: dict[socket.socket, float | None] = {}
+        #: those of which a request has been answered or is being answered
+        self._answered: set[socket.socket] = set()
         self._changed = threading.Condition()
         self.ended = False
 
@@ -58,19 +60,19 @@ class Connections:
         """Put the TLS socket of a connection in the place of its plain one."""
         with self._changed:
             self._deadlines[secure] = self._deadlines.pop(connection)
-            if self.ended:
-                _close(secure, socket.SHUT_RDWR)
 
     def remove(self, connection: socket.socket) -> None:
         """Remove a connection that is about to be closed."""
         with self._changed:
             self._deadlines.pop(connection, None)
+            self._answered.discard(connection)
             self._changed.notify_all()
 
     def begin_answer(self, connection: socket.socket) -> None:
         """Stop the time of a connection whose request is complete."""
         with self._changed:
             self._deadlines[connection] = None
+            self._answered.add(connection)
 
     def end_answer(self, connection: socket.socket) -> None:
         """Start the time for the next request."""
@@ -89,10 +91,20 @@ class Connections:
         """Close the connections, each after the page that is being sent on it.
 
         Prometheus reuses its connection as long as it can: without this it would still get pages
-        of the old configuration after a reload.
+        of the old configuration after a reload. A connection that has had no answer yet gets
+        one, because its client may not try again, or is closed when its time is over.
         """
         with self._changed:
             self.ended = True
+            for each in self._answered:
+                _close(each, socket.SHUT_RD)
+            if self._deadlines:
+                last = threading.Timer(FIRST_REQUEST_S, self._close_all)
+                last.daemon = True
+                last.start()
+
+    def _close_all(self) -> None:
+        with self._changed:
             for each in self._deadlines:
                 _close(each, socket.SHUT_RD)
 

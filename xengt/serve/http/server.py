@@ -131,8 +131,7 @@ class Server(ThreadingHTTPServer):
                 secure.do_handshake()
                 if not tls.is_allowed(secure):
                     raise ssl.SSLError("the client's certificate has none of the allowed names")
-            if not self.connections.ended:
-                super().finish_request(connection, client_address)
+            super().finish_request(connection, client_address)
         finally:
             self.connections.remove(connection)
             if connection is not request:
