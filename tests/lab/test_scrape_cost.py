@@ -18,8 +18,10 @@ def scrape_costs(dom0, *numbers: int, timeout: float, profile: str = "full") -> 
 
 
 @pytest.mark.parametrize("variant", ["exact", "patched-exact"])
-@pytest.mark.parametrize(("profile", "page"), [("full", 200 * KIB), ("lean", 64 * KIB)])
-def test_cost_of_a_scrape_with_64_domains(labs, variant, profile, page):
+@pytest.mark.parametrize(
+    ("profile", "page", "limit_s"), [("full", 200 * KIB, 14e-3), ("lean", 64 * KIB, 10e-3)]
+)
+def test_cost_of_a_scrape_with_64_domains(labs, variant, profile, page, limit_s):
     report = scrape_costs(labs.get(variant), 64, 12, 1, timeout=300, profile=profile)
     # The first scrapes log lines and connect to XenStore, and a probe round may delay others.
     took = sorted(report["took_s"][2:])
@@ -27,7 +29,7 @@ def test_cost_of_a_scrape_with_64_domains(labs, variant, profile, page):
         f"{variant}, {profile}: median {1e3 * took[len(took) // 2]:.2f} ms, "
         f"{report['page']} bytes, {report}"
     )
-    assert took[len(took) // 2] < 10e-3
+    assert took[len(took) // 2] < limit_s
     assert report["page"] <= page
     assert report["rss"][-1] < 64 * MIB
     assert report["errors"] == 0
