@@ -5,6 +5,8 @@ import pytest
 from tests.lab.agent_scraping import background_unit
 from tests.lab.service import BUSY, CONFIG, PORT, wait_until
 
+pytestmark = pytest.mark.long  # each starts the service, and tests/unit/serve has the same cases
+
 #: an address for documentation (RFC 5737), which dom0 has only if a test adds it
 LATE = "203.0.113.1"
 ROUNDS = ("xengt_probe_rounds_total", "")
