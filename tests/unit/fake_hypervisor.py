@@ -8,7 +8,7 @@ from tests.unit import stand_in
 from tests.unit.xenstored import FakeXenstored
 from xengt.usage import reading
 from xengt.xen import limits, maptrack
-from xenlib_cffi.ctrl import ConsolePart, DomainInfo, XenVersion
+from xenlib_cffi.ctrl_results import ConsolePart, DomainInfo, XenVersion
 from xenlib_cffi.errors import XenLibraryError
 
 #: name of a domain's figure in hypfs → key in the documents of `xengt usage`

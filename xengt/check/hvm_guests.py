@@ -10,7 +10,7 @@ from xengt.check.outcome import Check, ok, warning
 from xengt.errors import XengtError
 from xengt.xen import kernel
 from xengt.xen.xenstore import XenStore
-from xenlib_cffi.ctrl import DomainInfo
+from xenlib_cffi.ctrl_results import DomainInfo
 
 NAME = "HVM grant tables"
 #: vendors of the CPUs on which the guest's memory types count

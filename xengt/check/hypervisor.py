@@ -17,7 +17,8 @@ from xengt.xen import (
     maptrack,
     outer_hypervisor,
 )
-from xenlib_cffi.ctrl import Ctrl, DomainInfo, PhysInfo, XenVersion
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.ctrl_results import DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME
 

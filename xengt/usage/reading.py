@@ -13,8 +13,8 @@ from xengt.usage import console, hypfs, printed_figures
 from xengt.usage.document import COUNTS, DefaultLimit, DomainUsage, Missing, Source, Usage
 from xengt.xen import limits, maptrack
 from xengt.xen.xenstore import XenStore
-from xenlib_cffi import ctrl
 from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.ctrl_results import DomainInfo
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.hypfs import HypFs
 
@@ -132,7 +132,7 @@ class TableReader:
         return domains, list(_missing_entries(self._figures.missing))
 
 
-def _facts(domain: ctrl.DomainInfo) -> tuple[int, None, str, bool, bool, None]:
+def _facts(domain: DomainInfo) -> tuple[int, None, str, bool, bool, None]:
     """Return the fields of a `DomainUsage` before its figures."""
     digits = domain.uuid.hex()
     # Not with the class UUID, which takes longer than reading the figures.
@@ -185,7 +185,7 @@ def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]
     return domains, missing
 
 
-def _still_exists(xen: Ctrl, domain: ctrl.DomainInfo) -> bool:
+def _still_exists(xen: Ctrl, domain: DomainInfo) -> bool:
     """Return whether a domain exists and was not replaced by one with the same domid."""
     current = xen.domain(domain.domid)
     return current is not None and current.uuid == domain.uuid

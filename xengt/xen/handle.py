@@ -18,6 +18,8 @@ from xengt.errors import UnmetError
 FAST = 1 << 31
 INVALID = 0xFFFF_FFFF
 DOMID_BITS = 15
+#: domid of the control domain
+DOM0 = 0
 DOMID_MAX = (1 << DOMID_BITS) - 1
 DOMID_FIRST_RESERVED = 0x7FF0
 GREF_BITS = 16

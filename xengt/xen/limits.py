@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 from xengt.xen import command_line
 from xengt.xen.grant_table import HANDLES_PER_FRAME
-from xengt.xen.handle import MAX_SLOW_HANDLES
+from xengt.xen.handle import DOM0, MAX_SLOW_HANDLES
 from xengt.xen.maptrack import HYPFS_DIRECTORY
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import BindingError
 from xenlib_cffi.hypfs import HypFs
 
-#: domid of the control domain
-DOM0 = 0
 MAX_FRAMES = "gnttab_max_frames"
 MAX_MAPTRACK_FRAMES = "gnttab_max_maptrack_frames"
 #: frames; Xen's defaults (docs/misc/xen-command-line.pandoc)

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from xengt.xen import handle
+from xengt.xen.handle import DOM0
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
@@ -16,7 +17,6 @@ from xenlib_cffi.evtchn import EventChannels
 from xenlib_cffi.gnttab import GrantMapper, GrantShare
 from xenlib_cffi.hypfs import HypFs, HypFsNumbers
 
-DOM0 = 0
 NO_DOMAIN = 0x7000
 
 

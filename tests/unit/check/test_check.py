@@ -21,7 +21,7 @@ from xengt.cli import check as check_command
 from xengt.documents.schemas import load
 from xengt.xen import limits, maptrack, outer_hypervisor
 from xengt.xen.kernel import is_control_domain
-from xenlib_cffi.ctrl import DomainInfo, PhysInfo, XenVersion
+from xenlib_cffi.ctrl_results import DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 #: devices, and the commands that cannot run without them

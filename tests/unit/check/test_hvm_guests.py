@@ -5,7 +5,7 @@ import pytest
 from tests.unit.xenstored import FakeXenstored
 from xengt.check import State, hvm_guests
 from xengt.xen import kernel
-from xenlib_cffi.ctrl import DomainInfo
+from xenlib_cffi.ctrl_results import DomainInfo
 
 
 def domain(domid, *, hvm):

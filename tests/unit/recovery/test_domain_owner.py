@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xengt.recovery import domain_owner
-from xenlib_cffi.ctrl import DomainInfo
+from xenlib_cffi.ctrl_results import DomainInfo
 
 MAKE = """
 import sys

@@ -6,7 +6,7 @@ from tests.unit import made_documents, stand_in
 from xengt.bench import document
 from xengt.errors import Exit, UnmetError
 from xengt.xen import bus_addresses, host, kernel, maptrack, preflight
-from xenlib_cffi.ctrl import PhysInfo, XenVersion
+from xenlib_cffi.ctrl_results import PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 BOOTED = """\

@@ -6,8 +6,7 @@ from typing import Self
 
 from xengt.sharing.gntalloc import shared_pages
 from xengt.sharing.references import Reference
-
-DOM0 = 0
+from xengt.xen.handle import DOM0
 
 
 class Dom0Pages:

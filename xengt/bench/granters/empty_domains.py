@@ -15,12 +15,10 @@ from xengt.recovery import domain_owner
 from xengt.recovery.empty_domains import destroy_domains
 from xengt.sharing.references import Reference, pattern, stamp
 from xengt.xen.grant_table import FIRST_GREF
+from xengt.xen.handle import DOM0
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME, ForeignMemory
-
-#: the domain that may map
-DOM0 = 0
 
 _MORE_MEMORY = "lower --granters or --references, or give dom0 less memory (dom0_mem=)"
 

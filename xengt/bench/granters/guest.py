@@ -12,7 +12,8 @@ from xengt.sharing.publication import Publication, publication_directory, read_p
 from xengt.sharing.publisher import is_sharing
 from xengt.sharing.references import Reference
 from xengt.xen.xenstore import XenStore
-from xenlib_cffi.ctrl import Ctrl, DomainInfo
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.ctrl_results import DomainInfo
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 #: as xl and XenStore write it

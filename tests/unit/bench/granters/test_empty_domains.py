@@ -6,7 +6,7 @@ from tests.unit import stand_in
 from xengt.bench.granters import empty_domains
 from xengt.bench.granters.empty_domains import EmptyDomains
 from xengt.errors import UnmetError
-from xenlib_cffi.ctrl import PhysInfo
+from xenlib_cffi.ctrl_results import PhysInfo
 from xenlib_cffi.errors import XenLibraryError
 
 

@@ -12,7 +12,7 @@ from xengt.bench.granters import toolstack
 from xengt.bench.granters.toolstack import ToolstackAnswers
 from xengt.recovery import domain_owner
 from xengt.xen import xenstore_thread
-from xenlib_cffi.ctrl import DomainInfo
+from xenlib_cffi.ctrl_results import DomainInfo
 
 
 class Xen(stand_in.Handle):
