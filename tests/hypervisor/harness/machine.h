@@ -108,7 +108,7 @@ static void domain_crash(struct domain *d);
 static bool hypercall_preempt_check(void);
 #define paging_mode_external(d) ((d)->translated)
 #define paging_mode_translate(d) ((d)->translated)
-#define paging_mark_dirty(d, mfn) ((void)(d), (void)(mfn))
+#define paging_mark_dirty(d, mfn) ((void)(d), (void)report_event("mark dirty", mfn_x(mfn)))
 #define is_pv_32bit_domain(d) ((void)(d), false)
 #define is_pv_domain(d) (!(d)->translated)
 #define is_hardware_domain(d) ((d)->domain_id == 0)
