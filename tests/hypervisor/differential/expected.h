@@ -31,7 +31,7 @@ struct mapping {
     uint64_t host_addr, frame;
     uint64_t bus_addr[2]; /* on stock and patched */
     bool own_bus;         /* it has its own bus address on the patched hypervisor */
-    bool in_iommu;        /* its mapper's IOMMU page tables have its frame, at the machine address */
+    bool in_iommu;        /* its frame is in its mapper's IOMMU, at the machine address */
     bool exact;           /* its mapper's mappings of other domains have bus addresses */
     bool tagged;          /* it was a host mapping, so its slot has a tag */
     uint32_t handle[2];   /* on stock and patched */

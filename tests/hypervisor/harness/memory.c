@@ -61,7 +61,8 @@ static void reset_memory(void)
 static bool free_pages_untouched(unsigned int from)
 {
     for ( ; from < xen_pages.nr_free; from++ )
-        if ( !is_untouched(frame_contents + (((size_t)GUEST_FRAMES + xen_pages.free[from]) << PAGE_SHIFT)) )
+        if ( !is_untouched(frame_contents +
+                           (((size_t)GUEST_FRAMES + xen_pages.free[from]) << PAGE_SHIFT)) )
             return false;
     return true;
 }

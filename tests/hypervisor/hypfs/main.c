@@ -191,13 +191,11 @@ static long list(size_t size, long point)
 /* Read two values of a domain with a change at one point; return the number of points. */
 static long read_values(long point)
 {
-    struct __attribute__((packed))
-    {
+    struct __attribute__((packed)) {
         struct xen_hypfs_direntry head;
         uint64_t value;
     } content;
-    const struct
-    {
+    const struct {
         const char *path;
         uint64_t value;
     } nodes[] = { { "/gnttab/12/frames", 13 }, { "/gnttab/12/fast-live", 14 } };
