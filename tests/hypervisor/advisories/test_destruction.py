@@ -1,6 +1,6 @@
 """Destruction of a domain, and the cost of requests with many outstanding mappings."""
 
-from tests.hypervisor.binding import DEVICE, HOST, OKAY, READONLY
+from tests.hypervisor.binding import BAD_PAGE, BAD_REF, DEVICE, GENERAL, HOST, OKAY, READONLY
 
 MANY = 1000
 #: entries per page, of the active entries and of the maptrack table
@@ -34,6 +34,26 @@ def test_xsa_380_destruction_is_preemptible(machine):
     assert {granter.entry(ref).pin for ref in range(MANY)} == {0}
     list(granter.destroy())
     assert (machine.state.domains, machine.state.xen_pages) == (0, 0)
+
+
+def steps_after_failed_maps(machine, refusing: int) -> int:
+    """Return the steps of the destruction of a mapper that no domain lets map anything."""
+    machine.reset()
+    mapper = machine.create(1)
+    for domid in range(10, 10 + refusing):
+        other = machine.create(domid)
+        other.grant(10, to=77)
+        other.grant(11, to=mapper.domid, frame=0xFFFFFFF)
+        refs = 9, 10, 11, 1 << 20
+        requests = [(ref, DEVICE | READONLY, 0) for ref in refs]
+        statuses = [mapping.status for mapping in mapper.map_all(other, requests)]
+        assert statuses == [GENERAL, GENERAL, BAD_PAGE, BAD_REF]
+    machine.calls.preempt_every(1)
+    return sum(1 for _ in mapper.destroy())
+
+
+def test_xsa_380_destruction_does_not_depend_on_failed_maps(machine):
+    assert steps_after_failed_maps(machine, 40) == steps_after_failed_maps(machine, 1)
 
 
 def test_xsa_380_request_cost_does_not_depend_on_mappings(machine):

@@ -164,3 +164,17 @@ def test_xsa_394_the_iommu_mapping_stays_until_fully_unmapped(machine):
         assert mapper.unmap(mapping) == OKAY
         assert (mapper.iommu_permissions(granter, 9), mapper.state.iommu_mappings) == (0, 0)
     assert machine.is_consistent()
+
+
+def test_only_an_unmap_of_a_writable_mapping_marks_its_page_dirty(machine):
+    """A request without addresses unmaps nothing, and could mean either of two mappings."""
+    granter, mapper = machine.create_pair()
+    flags = HOST, HOST | READONLY
+    mappings = [mapper.map(granter, 9, flag, entry=entry) for entry, flag in enumerate(flags)]
+    requests = [[(mappings[1].handle, 0, 0)], *([(m.handle, m.host_addr, 0)] for m in mappings)]
+    marked = []
+    for request in requests:
+        with machine.record_events() as log:
+            assert mapper.unmap_all(request) == [OKAY]
+        marked.append(log.subjects("mark dirty"))
+    assert marked == [[], [granter.frame(9)], []]

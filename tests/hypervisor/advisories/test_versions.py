@@ -169,3 +169,16 @@ def test_xsa_501_the_version_is_read_with_the_entry_locked(machine):
         assert granter.entry(9).pin == PINS[HOST]
         assert mapper.unmap(mapping) == OKAY
         assert machine.is_consistent()
+
+
+def test_a_version_switch_acquires_only_locks_that_are_held(machine):
+    """It holds the table lock for writing, so vCPUs that map wait for it."""
+    granter, mapper = machine.create_pair()
+    assert granter.grow(4) == OKAY
+    mapping = mapper.map(granter, 9)
+    for expected in (-errno.EBUSY, OKAY):
+        with machine.record_events() as log:
+            assert granter.set_version(2) == expected
+        assert log.subjects("lock &act->lock") == []
+        mapper.unmap(mapping)
+    assert machine.is_consistent()

@@ -40,7 +40,7 @@ bool expect_fast(const struct mapping *mappings, unsigned int nr, const struct m
     const struct mapping *other = NULL;
     unsigned int kinds, differ;
 
-    if ( making->ref < FIRST_FAST_REF || making->ref > LAST_FAST_REF )
+    if ( making->in_iommu || making->ref < FIRST_FAST_REF || making->ref > LAST_FAST_REF )
         return false;
     for ( unsigned int i = 0; i < nr; i++ )
     {

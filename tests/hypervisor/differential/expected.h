@@ -12,7 +12,8 @@
  *    mapping, and selects the mapping.  Stock compares bus addresses of device mappings only and is
  *    given the machine address.  A bus address holds a reference to the page.
  *
- * Fast mappings are not subject to max_maptrack_frames; the test does not reach that limit.
+ * Fast mappings are not subject to max_maptrack_frames; the test does not reach that limit, and
+ * advisories/test_limits.py tests it.
  */
 #ifndef EXPECTED_H
 #define EXPECTED_H
@@ -30,6 +31,7 @@ struct mapping {
     uint64_t host_addr, frame;
     uint64_t bus_addr[2]; /* on stock and patched */
     bool own_bus;         /* it has its own bus address on the patched hypervisor */
+    bool in_iommu;        /* its frame is in its mapper's IOMMU, at the machine address */
     bool exact;           /* its mapper's mappings of other domains have bus addresses */
     bool tagged;          /* it was a host mapping, so its slot has a tag */
     uint32_t handle[2];   /* on stock and patched */
@@ -44,8 +46,9 @@ struct expected_unmap {
 
 /*
  * Whether the patched hypervisor records a new mapping in the granter's active entry rather than in
- * the maptrack table: if a slot is free and every possible unmap request applies to one mapping
- * only, or to either of two equal ones.
+ * the maptrack table: if its frame is not in the mapper's IOMMU page tables at the machine address,
+ * a slot is free and every possible unmap request applies to one mapping only, or to either of two
+ * equal ones.
  */
 bool expect_fast(const struct mapping *mappings, unsigned int nr, const struct mapping *making);
 /* Handle of a fast mapping. */

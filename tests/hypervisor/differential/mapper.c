@@ -99,6 +99,7 @@ void step_map(const struct step *s)
             .frame = entry.frame,
             .bus_addr = { r[i].dev_bus_addr, requests[1][i].dev_bus_addr },
             .own_bus = own_bus(ld, granter_of(s, i)),
+            .in_iommu = in_iommu(ld, granter_of(s, i)),
             .exact = own_bus(ld, NR_DOMAINS),
             .handle = { r[i].handle, requests[1][i].handle },
         };

@@ -65,6 +65,11 @@ static inline bool own_bus(unsigned int mapper, unsigned int granter)
 {
     return active_setting.strict_iommu == 2 && mapper == 0 && granter != 0;
 }
+/* Whether the patched hypervisor enters these into the IOMMU page tables at machine addresses. */
+static inline bool in_iommu(unsigned int mapper, unsigned int granter)
+{
+    return active_setting.strict_iommu == 1 && mapper == 0 && granter != 0;
+}
 bool translated(unsigned int domain);
 /* Make the following hypercalls as this domain and vCPU, on both hypervisors. */
 void enter_both(unsigned int domain, unsigned int vcpu);

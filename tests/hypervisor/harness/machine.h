@@ -108,7 +108,7 @@ static void domain_crash(struct domain *d);
 static bool hypercall_preempt_check(void);
 #define paging_mode_external(d) ((d)->translated)
 #define paging_mode_translate(d) ((d)->translated)
-#define paging_mark_dirty(d, mfn) ((void)(d), (void)(mfn))
+#define paging_mark_dirty(d, mfn) ((void)(d), (void)report_event("mark dirty", mfn_x(mfn)))
 #define is_pv_32bit_domain(d) ((void)(d), false)
 #define is_pv_domain(d) (!(d)->translated)
 #define is_hardware_domain(d) ((d)->domain_id == 0)
@@ -127,13 +127,13 @@ static unsigned int next_random(void);
 
 /* Memory. */
 static struct page_info *frame_table;
-static unsigned char *frames;
+static unsigned char *frame_contents;
 #define mfn_valid(mfn) (mfn_x(mfn) - FIRST_MFN < NR_FRAMES)
 #define mfn_to_page(mfn) (&frame_table[mfn_x(mfn) - FIRST_MFN])
 #define page_to_mfn(page) _mfn((unsigned long)((page) - frame_table) + FIRST_MFN)
-#define frame_of(mfn) ((void *)(frames + ((mfn_x(mfn) - FIRST_MFN) << PAGE_SHIFT)))
+#define frame_of(mfn) ((void *)(frame_contents + ((mfn_x(mfn) - FIRST_MFN) << PAGE_SHIFT)))
 #define __virt_to_mfn(p) \
-    (((unsigned long)((unsigned char *)(p) - frames) >> PAGE_SHIFT) + FIRST_MFN)
+    (((unsigned long)((unsigned char *)(p) - frame_contents) >> PAGE_SHIFT) + FIRST_MFN)
 #define virt_to_mfn(p) __virt_to_mfn(p)
 #define virt_to_page(p) mfn_to_page(_mfn(__virt_to_mfn(p)))
 #define map_domain_page(mfn) frame_of(mfn)

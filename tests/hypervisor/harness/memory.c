@@ -42,15 +42,15 @@ static void *map_zeroes(size_t size)
 
 static void reset_memory(void)
 {
-    if ( !frames )
+    if ( !frame_contents )
     {
-        frames = map_zeroes((size_t)NR_FRAMES << PAGE_SHIFT);
+        frame_contents = map_zeroes((size_t)NR_FRAMES << PAGE_SHIFT);
         frame_table = map_zeroes(NR_FRAMES * sizeof(*frame_table));
         xen_pages.free = map_zeroes(XEN_FRAMES * sizeof(*xen_pages.free));
     }
     memset(&frame_table[GUEST_FRAMES], 0, xen_pages.used * sizeof(*frame_table));
     for ( unsigned int i = 0; i < xen_pages.nr_free; i++ )
-        unpoison_page(frames + (((size_t)GUEST_FRAMES + xen_pages.free[i]) << PAGE_SHIFT));
+        unpoison_page(frame_contents + (((size_t)GUEST_FRAMES + xen_pages.free[i]) << PAGE_SHIFT));
     xen_pages.nr_free = xen_pages.used = 0;
     xen_pages.allocated = 0;
     xen_pages.allocations_left = -1;
@@ -61,7 +61,8 @@ static void reset_memory(void)
 static bool free_pages_untouched(unsigned int from)
 {
     for ( ; from < xen_pages.nr_free; from++ )
-        if ( !is_untouched(frames + (((size_t)GUEST_FRAMES + xen_pages.free[from]) << PAGE_SHIFT)) )
+        if ( !is_untouched(frame_contents +
+                           (((size_t)GUEST_FRAMES + xen_pages.free[from]) << PAGE_SHIFT)) )
             return false;
     return true;
 }

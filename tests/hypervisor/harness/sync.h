@@ -64,7 +64,12 @@ static inline int report_event(const char *name, uint64_t subject) { return 0; }
 #define smp_wmb() do { barrier(); report_event("write barrier", 0); } while (0)
 #define ACCESS_ONCE(x) (*(volatile __typeof__(x) *)&(x))
 #define read_atomic(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define write_atomic(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define write_atomic(p, v) \
+    do \
+    { \
+        __atomic_store_n(p, v, __ATOMIC_RELEASE); \
+        report_event("atomic write", (uintptr_t)(p)); \
+    } while ( 0 )
 
 #ifdef TSAN
 #define smp_mb() ((void)__atomic_fetch_add(&fence_here, 0, __ATOMIC_SEQ_CST))

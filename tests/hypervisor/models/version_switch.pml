@@ -12,10 +12,14 @@
  * status is not 0.
  *
  * Variants, each of which must fail:
- *   WAIT_FIRST    waits for a holder of the lock, then reads the pin count: an unmap may take the lock in
- *                 between and has yet to clear the status word when the pin count is read as 0
- *   NO_LOCK       reads the pin count without the lock
- *   NO_FLAG       mapping does not check version_changing
+ *   NO_LOCK         reads the pin count without looking at the lock
+ *   NO_FIRST_LOOK   does not look at the lock before it reads the pin count: a map that holds it has
+ *                   yet to pin the entry
+ *   NO_SECOND_LOOK  does not look at the lock after it has read the pin count as 0: an unmap that
+ *                   holds it has yet to clear the status word
+ *   NO_BARRIER      looks at the lock before its store to version_changing is visible
+ *   LOCKED_IS_UNUSED   does not read the pin count again where it had to acquire the lock
+ *   NO_FLAG         mapping does not check version_changing
  *   FLAG_BEFORE_LOCK, CLEARED_EARLY, STATUS_UNLOCKED   the flag is read before the lock is held; is
  *                 cleared before the switch is complete; the status is cleared without the lock
  */
@@ -128,57 +132,68 @@ undone:
     drained(me) -> done++
 }
 
-/* if ( spin_is_locked() ) spin_barrier(); */
-inline wait_for_holder(me, head, tail)
+/* spin_is_locked(): two loads, in either order */
+inline look_at_lock(me, locked)
 {
-    tail = load(me, TAIL(ENTRY));
-    head = load(me, HEAD(ENTRY));
     if
-    :: head != tail ->
-        fence(me);
-        atomic { head = memory[HEAD(ENTRY)]; tail = memory[TAIL(ENTRY)] };
-        if
-        :: head != tail -> load(me, HEAD(ENTRY)) != head
-        :: else
-        fi
-    :: else
-    fi;
-    head = 0; tail = 0
+    :: locked = load(me, HEAD(ENTRY)); locked = (locked != load(me, TAIL(ENTRY)))
+    :: locked = load(me, TAIL(ENTRY)); locked = (locked != load(me, HEAD(ENTRY)))
+    fi
 }
 
 proctype switcher()
 {
-    byte head, tail, round;
+    byte locked, pin, version, round;
 
     do
     :: round < 2 -> /* back and forth */
         atomic { drained(SWITCHER) && !memory[WRITER] -> memory[WRITER] = 1 };
         !memory[READER] && !memory[READER + 1];
         store(SWITCHER, CHANGING, 1);
-#ifdef WAIT_FIRST
+#ifndef NO_BARRIER
         fence(SWITCHER);
-        wait_for_holder(SWITCHER, head, tail);
 #endif
-#if defined(WAIT_FIRST) || defined(NO_LOCK)
-        tail = load(SWITCHER, PIN);
-#else
-        spin_lock(SWITCHER, ENTRY, head);
-        tail = load(SWITCHER, PIN);
-        spin_unlock(SWITCHER, ENTRY, head);
+#if !defined(NO_FIRST_LOOK) && !defined(NO_LOCK)
+        look_at_lock(SWITCHER, locked);
+        if
+        :: locked -> goto acquire
+        :: else
+        fi;
 #endif
-        if :: tail != 0 -> goto out :: else fi;
+        pin = load(SWITCHER, PIN);
+#if !defined(NO_SECOND_LOOK) && !defined(NO_LOCK)
+        if
+        :: pin == 0 -> look_at_lock(SWITCHER, locked)
+        :: else
+        fi;
+        if
+        :: locked -> goto acquire
+        :: else
+        fi;
+#endif
+        goto checked;
+acquire:
+        spin_lock(SWITCHER, ENTRY, locked);
+        pin = load(SWITCHER, PIN);
+#ifdef LOCKED_IS_UNUSED
+        pin = 0;
+#endif
+        spin_unlock(SWITCHER, ENTRY, locked);
+checked:
+        fence(SWITCHER);
+        if :: pin != 0 -> goto out :: else fi;
         d_step { assert(memory[PIN] == 0); layout = 0 };
         /* Status frames are allocated or freed, shared pages are cleared. */
 #ifdef CLEARED_EARLY
         store(SWITCHER, CHANGING, 0);
 #endif
-        tail = 3 - load(SWITCHER, VERSION);
-        store(SWITCHER, VERSION, tail);
-        d_step { assert(memory[PIN] == 0); layout = tail };
+        version = 3 - load(SWITCHER, VERSION);
+        store(SWITCHER, VERSION, version);
+        d_step { assert(memory[PIN] == 0); layout = version };
 out:
         store(SWITCHER, CHANGING, 0);
         store(SWITCHER, WRITER, 0);
-        head = 0; tail = 0;
+        locked = 0; pin = 0; version = 0;
         round++
     :: else -> break
     od;

@@ -184,6 +184,27 @@ PATCHED = (
         ),
     ),
     Annotation(
+        "active_grant_entry.pin",
+        "Changed with the entry locked. A version switch reads it without the lock, and looks at "
+        "the lock before and after. Other users of the entry hold the table lock or see "
+        "version_changing.",
+        (
+            Change(
+                "act->pin -= pin_incr",
+                "write_atomic(&act->pin, act->pin - pin_incr)",
+                function="map_grant_ref",
+            ),
+            *(
+                Change(
+                    f"act->pin -= GNTPIN_{part}_inc",
+                    f"write_atomic(&act->pin, act->pin - GNTPIN_{part}_inc)",
+                    function="unmap_common_complete",
+                )
+                for part in ("devr", "devw", "hstr", "hstw")
+            ),
+        ),
+    ),
+    Annotation(
         "grant_table.nr_grant_frames",
         "Only grows, after the frames it covers have been stored.",
         _read("return |gt->nr_grant_frames|;"),

@@ -29,9 +29,8 @@ FAULTS = (
         True,
         (
             Change(
-                "        struct active_grant_entry *act = active_entry_acquire(gt, i);\n"
-                "        bool busy = act->pin;\n\n        active_entry_release(act);\n",
-                "        bool busy = read_atomic(&_active_entry(gt, i).pin);\n",
+                "        if ( unlikely(active_entry_busy(gt, i)) )",
+                "        if ( read_atomic(&_active_entry(gt, i).pin) )",
             ),
         ),
     ),
