@@ -133,6 +133,8 @@ def test_nothing_is_released_if_the_flush_fails(machine):
         *((40, 39, None), (40, 48, 1 << 40), (46, 48, 1 << 46), (48, 64, 1 << 48)),
         # CPU and IOMMU of equal width; a region from 1 TiB, AMD's reserved range; and too few bits.
         *((48, 48, None), (39, 45, 1 << 40), (39, 44, None)),
+        # No IOMMU, or not for all devices.
+        (46, 0, None),
     ],
 )
 def test_the_bus_region_depends_on_address_widths(cpu, iommu, first, patched_sources, tmp_path):
