@@ -28,8 +28,8 @@ FUNCTIONS = (
     *("fast_slot_get", "fast_slot_find", "fast_tag", "fast_record"),
     *("alloc_granters", "note_granter", "granter_noted"),
     *("get_maptrack_handle", "_get_maptrack_handle", "steal_maptrack_handle"),
-    *("put_maptrack_handle", "free_handle", "keep_mapping"),
-    *("iommu_map_mfn", "iommu_unmap_mfn", "unmap_bus_frames", "bus_slot_find"),
+    *("put_maptrack_handle", "free_handle", "bus_slot_find"),
+    *("iommu_map_mfn", "iommu_unmap_mfn", "flush_bus_frames", "unmap_bus_frames"),
     *("put_bus_references", "put_device_references"),
     *("release_fast_bus_frames", "release_slow_bus_frames"),
 )

@@ -3,6 +3,7 @@
 Xen's page table functions are extracted from their files and compiled with pagetables/.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.patience import patient
 
 HERE = Path(__file__).parent / "pagetables"
 SEEDS, BATCHES, LONG_BATCHES = 2, 20_000, 400_000
+#: tables without mappings that a domain keeps, as Xen defines it, and operations to count
+KEPT_TABLES, OPERATIONS = 256, 2000
 FLAGS = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wno-sign-compare")
 FILES = {
     "xen/arch/x86/include/asm/pt-contig-markers.h": "markers.h",
@@ -61,9 +64,10 @@ def transient(sources: Path, hooks: str, setup: str) -> list[str]:
         setup: the driver's statements that initialise iommu_ops at boot.
     """
     iommu = (sources / "xen/iommu.c").read_text()
-    numbers = re.findall(r"^#define (?:KEPT_TABLES_SHIFT|SYNC_PTES) .*$", iommu, re.MULTILINE)
+    numbers = re.findall(r"^#define (?:KEPT_TABLES|SYNC_PTES) .*$", iommu, re.MULTILINE)
     names = (
-        *("keep_leaf_table", "find_leaf_table", "last_leaf_table"),
+        *("free_leaf_table", "free_kept_tables", "keep_leaf_table"),
+        *("find_leaf_table", "last_leaf_table"),
         *("iommu_map_transient", "iommu_unmap_transient"),
     )
     return [
@@ -140,9 +144,9 @@ def driver_sources() -> Path:
     return prepare(Cache(places.cache_root()), patches(), FILES)
 
 
-def build(driver: str, sources: Path, into: Path, flags=FLAGS) -> Path:
+def build(driver: str, sources: Path, into: Path, flags=FLAGS, main: str = "main") -> Path:
     (into / f"{driver}.h").write_text(DRIVERS[driver](sources))
-    parts = ["pagetables/main.c", f"pagetables/{driver}.c"]
+    parts = [f"pagetables/{main}.c", "pagetables/frames.c", f"pagetables/{driver}.c"]
     return link(into / driver, parts, sources, (*flags, f"-I{into}", f"-I{HERE}"), shared=False)
 
 
@@ -165,17 +169,34 @@ def test_random_mappings_keep_the_page_tables_consistent(driver, driver_sources,
 FAULTS = [
     (
         *("empty tables are never freed", "vtd", "iommu.c"),
-        *("!old || old->u.leaf_table.used )", "old )"),
+        *("        if ( !pg->u.leaf_table.used )", "        if ( 0 )"),
     ),
-    ("kept tables are not recorded", "vtd", "iommu.c", "        *place = pg;", ""),
+    (
+        *("kept tables are not recorded", "vtd", "iommu.c"),
+        *("hd->arch.kept_tables[hd->arch.nr_kept_tables++] = pg;", ""),
+    ),
+    (
+        *("a table that was kept is never kept again", "vtd", "iommu.c"),
+        *("        pg->u.leaf_table.kept = false;", ""),
+    ),
+    (
+        *("a table is kept twice", "vtd", "iommu.c"),
+        *("    pg->u.leaf_table.kept = true;", ""),
+    ),
     (
         *("a table in use is freed", "vtd", "iommu.c"),
-        *("!old || old->u.leaf_table.used )", "!old )"),
+        *("        if ( !pg->u.leaf_table.used )", "        if ( 1 )"),
     ),
-    ("an empty table is freed at once", "vtd", "iommu.c", "likely(old == pg) || ", ""),
     (
         *("an empty table is not freed without an array of kept tables", "vtd", "iommu.c"),
-        *("    if ( likely(hd->arch.kept_tables) )", "    if ( !hd->arch.kept_tables ) return;"),
+        *("            free_leaf_table(d, pg, flush_flags);\n            return;", "return;"),
+    ),
+    *(
+        (
+            *("freed tables are flushed after another CPU may use their places", driver, "iommu.c"),
+            *("flush_flags & IOMMU_FLUSHF_all", "0"),
+        )
+        for driver in ("vtd", "amd")
     ),
     (
         *("replacing a mapping increments the count", "vtd", "iommu.c"),
@@ -237,7 +258,7 @@ FAULTS = [
     ),
     (
         *("a destroyed domain keeps its last table", "vtd", "iommu.c"),
-        *("    hd->arch.last_table = NULL;\n    XFREE", "    XFREE"),
+        *("    hd->arch.last_table = NULL;\n    hd", "    hd"),
     ),
     (
         *("a dying domain gets new tables", "amd", "iommu.c"),
@@ -252,6 +273,46 @@ FAULTS = [
         *("    .leaf_pte = DMA_PTE_READ,", "    .leaf_pte = DMA_PTE_PROT,"),
     ),
 ]
+
+
+def count_flushes(program: Path, mode: str, tables: int) -> dict[str, int]:
+    """Return what pagetables/flushes.c counts for OPERATIONS operations."""
+    words = ["prlimit", "--core=0", program, mode, str(tables), str(OPERATIONS)]
+    return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.fixture(scope="session", params=DRIVERS)
+def flushes(request, driver_sources, tmp_path_factory) -> Path:
+    into = tmp_path_factory.mktemp("flushes")
+    return build(request.param, driver_sources, into, main="flushes")
+
+
+@pytest.mark.parametrize(
+    ("mode", "tables", "full_flushes"),
+    [
+        # Chosen so that a hash of their addresses is the same; a working set; and its maximum.
+        *(("hash", 2, 0), ("near", 100, 0), ("near", KEPT_TABLES, 0)),
+        # Whatever is chosen, one of KEPT_TABLES unmappings that empty a table causes one.
+        *(("near", 1000, (OPERATIONS - 1) // KEPT_TABLES), ("hash", 300, 7), ("far", 1000, 7)),
+    ],
+)
+def test_full_flushes_are_rare(mode, tables, full_flushes, flushes):
+    assert count_flushes(flushes, mode, tables)["full_flushes"] == full_flushes
+
+
+def test_the_memory_of_kept_tables_is_limited(flushes):
+    """A table of each level above, of which a third-level one covers 2^27 frames."""
+    kept = count_flushes(flushes, "far", KEPT_TABLES)["tables"]
+    assert kept == 2 * KEPT_TABLES + 48 + 1
+    assert 2.1 < kept * 4096 / 2**20 < 2.2
+    # One more, which is allocated before the others are freed.
+    assert count_flushes(flushes, "far", 1000)["tables"] <= kept + 2
+
+
+def test_messages_about_failed_allocations_are_limited(flushes):
+    counted = count_flushes(flushes, "near", 1)
+    assert counted["failed"] == OPERATIONS
+    assert counted["messages"] <= 10
 
 
 @pytest.mark.parametrize(("fault", "driver", "file", "old", "new"), FAULTS)

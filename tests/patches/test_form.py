@@ -69,6 +69,16 @@ def test_a_patch_has_no_problems(path, position, length):
     assert list(problems(path.read_text(), position, length, style)) == []
 
 
+@pytest.mark.parametrize(
+    "path", sorted((PATCHES / "linux-6.12").glob("*.patch")), ids=lambda p: p.name
+)
+def test_linux_patches_use_no_field_that_newer_kernels_lack(path):
+    """`index` of struct page is one; the series is also meant for upstream."""
+    added = [line for line in path.read_text().splitlines() if line.startswith("+")]
+    assert not [line for line in added if re.search(r"page\b[^;]*->index\b", line)]
+    assert not [line for line in added if re.search(r"pages\[\w+\]->index\b", line)]
+
+
 def test_a_good_patch_has_no_problems():
     assert list(problems(GOOD, 2, 11)) == []
     # Without a number, as git formats a single patch.

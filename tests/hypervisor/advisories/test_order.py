@@ -45,6 +45,40 @@ def test_xsa_218_references_drop_after_the_flush(machine):
     assert machine.is_consistent()
 
 
+def check_references(granter, ref, flags):
+    """Return an event handler that checks the status of a mapping when its references drop."""
+    status = READING if flags & READONLY else READING | WRITING
+
+    def check(name, frame):
+        if name.startswith("put page") and frame == granter.frame(ref):
+            assert granter.status(ref) == status
+
+    return check
+
+
+def test_xsa_218_the_status_is_cleared_after_references_drop(machine):
+    """The granter may reuse a page as soon as its status is clear."""
+    for _, granter, mapper in machine.create_pairs(iommu=True):
+        for ref in (3, 9):
+            for flags in (*PINS, HOST | DEVICE, HOST | DEVICE | READONLY):
+                mapping = mapper.map(granter, ref, flags)
+                with machine.record_events(check_references(granter, ref, flags)) as log:
+                    assert mapper.unmap(mapping) == OKAY
+                assert log.subjects("put page")
+                assert (granter.status(ref), granter.page_counts(ref)) == (0, (1, 0))
+
+
+def test_xsa_218_a_dying_mapper_drops_references_before_the_status(machine):
+    for flags in (DEVICE, DEVICE | READONLY):
+        for ref in (3, 9):
+            for _, granter, mapper in machine.create_pairs(iommu=True):
+                mapper.map(granter, ref, flags)
+                with machine.record_events(check_references(granter, ref, flags)) as log:
+                    list(mapper.destroy())
+                assert log.subjects("put page")
+                assert (granter.status(ref), granter.page_counts(ref)) == (0, (1, 0))
+
+
 def test_xsa_218_a_handle_is_freed_once(machine):
     granter, mapper = machine.create_pair()
     for ref in (3, 9):

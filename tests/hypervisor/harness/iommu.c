@@ -28,7 +28,7 @@ struct bus {
     struct frame_users *frames;
     struct bus_entry *cached[MAX_CACHED];
     unsigned int nr, nr_cached;
-    unsigned long flushes;
+    unsigned long flushes, unmaps;
 };
 
 /* By frame, over all domains: number of bus addresses that lead there, including cached ones. */
@@ -138,6 +138,35 @@ static inline int iommu_map_transient(struct domain *d, dfn_t dfn, mfn_t mfn, bo
     return 0;
 }
 
+static int flush_bus(struct domain *d, uint64_t first, uint64_t last, unsigned int flush_flags)
+{
+    unsigned int left = 0;
+
+    /* IOTLBs hold no non-present entries, so new mappings need no flush. */
+    if ( !(flush_flags & IOMMU_FLUSHF_modified) )
+        return 0;
+    if ( report_event("flush IOTLB", first) )
+        return -EIO;
+    report_event("flushed bus frames", last - first + 1);
+    acquire_ticket(&d->bus->lock);
+    d->bus->flushes++;
+    for ( unsigned int i = 0; i < d->bus->nr_cached; i++ )
+    {
+        struct bus_entry *entry = d->bus->cached[i];
+
+        if ( entry->dfn < first || entry->dfn > last )
+            d->bus->cached[left++] = entry;
+        else
+        {
+            count_bus_refs(&entry->cached, -1);
+            entry->cached = (struct bus_target){ 0 };
+        }
+    }
+    d->bus->nr_cached = left;
+    spin_unlock(&d->bus->lock);
+    return 0;
+}
+
 static inline unsigned int iommu_unmap_transient(struct domain *d, const dfn_t *dfns,
                                                  unsigned int nr)
 {
@@ -160,35 +189,12 @@ static inline unsigned int iommu_unmap_transient(struct domain *d, const dfn_t *
         }
         spin_unlock(&d->bus->lock);
     }
-    return IOMMU_FLUSHF_modified;
-}
-
-static int flush_bus(struct domain *d, uint64_t first, uint64_t last, unsigned int flush_flags)
-{
-    unsigned int left = 0;
-
-    /* IOTLBs hold no non-present entries, so new mappings need no flush. */
-    if ( !(flush_flags & IOMMU_FLUSHF_modified) )
+#ifndef NDEBUG
+    /* Xen at times has page tables to free, and flushes everything itself. */
+    if ( !(++d->bus->unmaps % 16) && !flush_bus(d, 0, ~0UL, IOMMU_FLUSHF_modified) )
         return 0;
-    if ( report_event("flush IOTLB", first) )
-        return -EIO;
-    acquire_ticket(&d->bus->lock);
-    d->bus->flushes++;
-    for ( unsigned int i = 0; i < d->bus->nr_cached; i++ )
-    {
-        struct bus_entry *entry = d->bus->cached[i];
-
-        if ( entry->dfn < first || entry->dfn > last )
-            d->bus->cached[left++] = entry;
-        else
-        {
-            count_bus_refs(&entry->cached, -1);
-            entry->cached = (struct bus_target){ 0 };
-        }
-    }
-    d->bus->nr_cached = left;
-    spin_unlock(&d->bus->lock);
-    return 0;
+#endif
+    return IOMMU_FLUSHF_modified;
 }
 
 static inline int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr,

@@ -201,8 +201,10 @@ static bool get_page_type(struct page_info *page, unsigned long type)
 
 static void put_page_type(struct page_info *page)
 {
-    unsigned long left = __atomic_sub_fetch(&page->u.inuse.type_info, 1, __ATOMIC_SEQ_CST);
+    unsigned long left;
 
+    report_event("put page type", mfn_x(page_to_mfn(page)));
+    left = __atomic_sub_fetch(&page->u.inuse.type_info, 1, __ATOMIC_SEQ_CST);
     if ( (left & PGT_count_mask) == PGT_count_mask )
         crash_host("page type count below 0", __FILE__, __LINE__);
 #if !defined(NDEBUG) && !defined(RANDOM_DELAY) && !defined(TSAN)

@@ -1,6 +1,6 @@
 /*
- * Environment of a driver's page table code: the frames that tables are allocated from, and one
- * domain. Functions behave as in Xen; a table queued for freeing is freed by the next flush.
+ * Environment of a driver's page table code, and one domain.  Functions behave as in Xen; frames.c
+ * has the frames that tables are allocated from.
  */
 /* Not reformatted: most of it is one-line macros. */
 /* clang-format off */
@@ -78,7 +78,7 @@ struct page_info {
     enum { UNUSED, TABLE, QUEUED } use;
     bool visited;
     union {
-        struct { uint32_t nr, used; } leaf_table;
+        struct { uint32_t nr; uint16_t used; bool kept; } leaf_table;
     } u;
 };
 
@@ -147,6 +147,7 @@ struct domain_iommu {
         spinlock_t mapping_lock;
         struct { struct page_list_head list; spinlock_t lock; } pgtables;
         struct page_info **kept_tables, *last_table;
+        unsigned int nr_kept_tables;
         struct { uint64_t pgd_maddr; unsigned int agaw; } vtd;
         struct { unsigned int paging_mode; struct page_info *root_table; } amd;
     } arch;
@@ -170,9 +171,12 @@ void free_domheap_page(struct page_info *page);
 void queue_table(struct page_info *page);
 struct page_info *next_table(void);
 int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flush_flags);
+int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_flags);
 #define xzalloc_array(type, nr) ((type *)zalloc(sizeof(type) * (nr)))
 void *zalloc(size_t size);
-#define AMD_IOMMU_ERROR(...) ((void)0)
+int printk_ratelimit(void);
+extern unsigned int messages;
+#define AMD_IOMMU_ERROR(...) ((void)messages++)
 #define dom_io NULL
 
 /* The driver. */

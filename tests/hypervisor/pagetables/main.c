@@ -6,104 +6,16 @@
  * As for a PV domain in strict mode, there are two kinds of mappings: of the domain's own pages at
  * their machine addresses, which are contiguous and sometimes become superpages; and transient
  * mappings in a region far above.  Checked are: unmapping a transient mapping never fails; at most
- * KEPT tables without mappings remain; a table is flushed before it is freed.  With an odd seed,
- * IOMMUs need flushes of new mappings.  At the end the domain is destroyed with mappings left.  The
+ * KEPT tables without mappings remain; a table is flushed before it is freed; devices can access a
+ * page as soon as it is mapped, even if no other flush is done in between.  With an odd seed, IOMMUs
+ * need flushes of new mappings.  At the end the domain is destroyed with mappings left.  The
  * program prints the maximum number of tables and the number of tables allocated for transient
  * mappings.
  */
-#include <sys/mman.h>
-
-#include "machine.h"
+#include "frames.h"
 
 enum { KEPT = 256, OWN = 4 * 512, TARGETS = 6000, BATCH = 32, GRANTERS = 40 };
-#define REGION (1ULL << 28)
 #define OWN_FIRST 0x100000UL
-
-struct page_info pages[FRAMES];
-unsigned char *memory, *iommu_view;
-
-static uint64_t state;
-static bool no_memory;
-static unsigned long allocations;
-static unsigned int in_use, max_in_use, nr_queued;
-static struct page_info *queued[FRAMES];
-static unsigned int last_flush; /* flags of the last IOTLB flush */
-
-static unsigned int random_below(unsigned int below)
-{
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (state >> 33) % below;
-}
-
-struct page_info *alloc_domheap_page(struct domain *d, unsigned int flags)
-{
-    static unsigned int next;
-
-    if ( no_memory )
-        return NULL;
-    for ( unsigned int n = 0; n < FRAMES; n++ )
-    {
-        struct page_info *page = &pages[next++ % FRAMES];
-
-        if ( page->use != UNUSED )
-            continue;
-        page->use = TABLE;
-        memset(&page->u, 0, sizeof(page->u));
-        allocations++;
-        if ( ++in_use > max_in_use )
-            max_in_use = in_use;
-        return page;
-    }
-    return NULL;
-}
-
-/* Fails at first: without the array of kept tables, no table is kept. */
-void *zalloc(size_t size)
-{
-    static unsigned int times;
-
-    return no_memory || times++ < 2000 ? NULL : calloc(1, size);
-}
-
-void free_domheap_page(struct page_info *page)
-{
-    BUG_ON(page->use == UNUSED);
-    memset(map_domain_page(page_to_mfn(page)), 0xdb, PAGE_SIZE);
-    page->use = UNUSED;
-    in_use--;
-}
-
-struct page_info *next_table(void)
-{
-    static unsigned int next;
-
-    for ( unsigned int n = 0; n < FRAMES; n++ )
-        if ( pages[next++ % FRAMES].use == TABLE )
-            return &pages[(next - 1) % FRAMES];
-    return NULL;
-}
-
-int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr, unsigned int flush_flags)
-{
-    BUG_ON(d->iommu.arch.mapping_lock.held || nr != 1);
-    last_flush = flush_flags;
-    return -!random_below(8);
-}
-
-void queue_table(struct page_info *page)
-{
-    BUG_ON(page->use != TABLE);
-    page->use = QUEUED;
-    queued[nr_queued++] = page;
-}
-
-static void flush(unsigned int flush_flags)
-{
-    /* Cached tables require a full flush. */
-    BUG_ON(nr_queued && !(flush_flags & IOMMU_FLUSHF_all));
-    while ( nr_queued )
-        free_domheap_page(queued[--nr_queued]);
-}
 
 /*
  * Transient mappings and mappings of the domain's own pages; flags 0: not mapped at present.  The
@@ -134,6 +46,16 @@ static void check_mapping(const struct domain *d, const struct target *target)
             mfn = mfn_x(entry_frame(entry, &flags)) +
                   (target->dfn & ((1UL << 9 * (level - 1)) - 1));
     }
+    BUG_ON(flags != target->flags);
+    BUG_ON(flags && mfn != target->mfn);
+}
+
+/* IOMMUs cache upper levels, which the caller of an unmapping may not have flushed yet. */
+static void check_access(const struct domain *d, const struct target *target)
+{
+    unsigned int flags;
+    unsigned long mfn = device_access(d, target->dfn, &flags);
+
     BUG_ON(flags != target->flags);
     BUG_ON(flags && mfn != target->mfn);
 }
@@ -215,18 +137,22 @@ static void map_target(struct domain *d, struct target *target)
                                                             : 0));
     }
     check_mapping(d, target);
+    check_access(d, target);
 }
 
 /* Unmap targets, some of which may not be mapped. */
 static void unmap_targets(struct domain *d, struct target *const *which, unsigned int nr,
                           unsigned int *flush_flags)
 {
+    unsigned long before = full_flushes;
     dfn_t dfns[BATCH] = { 0 };
+    unsigned int flushed;
 
     for ( unsigned int i = 0; i < nr; i++ )
         dfns[i] = _dfn(which[i]->dfn);
-    *flush_flags |= unmap_transient(d, dfns, nr);
-    BUG_ON(!(*flush_flags & IOMMU_FLUSHF_modified));
+    flushed = unmap_transient(d, dfns, nr);
+    BUG_ON(!(flushed & IOMMU_FLUSHF_modified) && full_flushes == before);
+    *flush_flags |= flushed;
     for ( unsigned int i = 0; i < nr; i++ )
     {
         which[i]->flags = 0;
@@ -256,7 +182,7 @@ static void destroy_domain(struct domain *d)
         BUG_ON(map_transient(d, dfn, _mfn(targets[i].mfn), true));
         flush_flags |= unmap_transient(d, &dfn, 1);
     }
-    BUG_ON(in_use || nr_queued || (flush_flags & IOMMU_FLUSHF_all));
+    BUG_ON(in_use || any_table_queued() || (flush_flags & IOMMU_FLUSHF_all));
 }
 
 int main(int argc, char **argv)
@@ -266,13 +192,12 @@ int main(int argc, char **argv)
 
     if ( argc != 3 )
         return 2;
-    state = strtoull(argv[1], NULL, 0);
+    seed_random(strtoull(argv[1], NULL, 0));
     batches = strtoul(argv[2], NULL, 0);
-    memory = mmap(NULL, 2 * FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                  -1, 0);
-    iommu_view = memory + FRAMES * PAGE_SIZE;
+    create_frames();
+    failing_arrays = 2000;
     begin_tables(&d);
-    iommu_ops.flush_non_present = state & 1;
+    iommu_ops.flush_non_present = strtoull(argv[1], NULL, 0) & 1;
     for ( unsigned int i = 0; i < OWN; i++ )
         own[i] = (struct target){ OWN_FIRST + i, OWN_FIRST + i, 0 };
     /* Mostly low references of a few granters, otherwise any reference of any domain. */
@@ -331,7 +256,7 @@ int main(int argc, char **argv)
             unmap_targets(&d, mapped, nr_mapped, &flush_flags);
         if ( transient )
             for_transient += allocations - before;
-        flush(flush_flags);
+        flush(&d, flush_flags);
         check_mapping(&d, &targets[random_below(TARGETS)]);
         check_mapping(&d, &own[random_below(OWN)]);
         if ( !(batch % 64) )
@@ -345,7 +270,7 @@ int main(int argc, char **argv)
 
         while ( targets[i].flags )
             change(&d, &targets[i], &flush_flags);
-        flush(flush_flags);
+        flush(&d, flush_flags);
     }
     check_tables(&d);
     for ( unsigned int i = 0; i < TARGETS; i += 3 )
