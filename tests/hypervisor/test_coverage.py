@@ -29,6 +29,8 @@ FUNCTIONS = (
     *("alloc_granters", "note_granter", "granter_noted"),
     *("get_maptrack_handle", "_get_maptrack_handle", "steal_maptrack_handle"),
     *("put_maptrack_handle", "free_handle", "keep_mapping"),
+    *("complete_device_unmap", "complete_unmaps"),
+    *("gnttab_map_grant_ref", "gnttab_unmap_grant_ref"),
     *("iommu_map_mfn", "iommu_unmap_mfn", "unmap_bus_frames", "bus_slot_find"),
     *("put_bus_references", "put_device_references"),
     *("release_fast_bus_frames", "release_slow_bus_frames"),
