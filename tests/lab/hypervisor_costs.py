@@ -44,10 +44,17 @@ def install_mapper(lab: Dom0) -> None:
 
 @dataclass(frozen=True)
 class Pair:
-    """Median instructions of one map and one unmap, each without its measurement overhead."""
+    """Median instructions of one map and one unmap, each without its measurement overhead.
+
+    Attributes:
+        map: of one map.
+        unmap: of one unmap.
+        overhead: measurement overhead of both.
+    """
 
     map: float
     unmap: float
+    overhead: float
 
     @property
     def both(self) -> float:
@@ -75,8 +82,9 @@ def measure_pairs(lab: Dom0, *plan: str, by: tuple[str, str]) -> dict[tuple[int,
     """Measure a benchmark plan; returns the pairs by the values of the two options `by`."""
     net: dict[tuple[int, int], dict[str, float]] = {}
     for result in lab.bench(*plan, timeout=600)["results"]:
-        case = net.setdefault((result[by[0]], result[by[1]]), {})
+        case = net.setdefault((result[by[0]], result[by[1]]), {"overhead": 0})
         case[result["operation"]] = result["latency_ns"]["p50"] - result["floor_ns"]
+        case["overhead"] += result["floor_ns"]
     return {key: Pair(**case) for key, case in net.items()}
 
 

@@ -1,5 +1,7 @@
 """Order of operations inside Xen, checked by its events."""
 
+import itertools
+
 from tests.hypervisor.binding import (
     BAD_HANDLE,
     DEVICE,
@@ -25,16 +27,17 @@ def test_xsa_218_pins_and_status_change_together(machine):
                 assert granter.status(ref) == expected
 
         with machine.record_events(check_status) as log:
-            for ref in (3, 9):
+            for ref, order in itertools.product((3, 9), (1, -1)):
                 mappings = [mapper.map(granter, ref, flags, entry=flags) for flags in PINS]
-                assert [mapper.unmap(mapping) for mapping in mappings] == [OKAY] * len(PINS)
+                statuses = [mapper.unmap(mapping) for mapping in mappings[::order]]
+                assert statuses == [OKAY] * len(PINS)
         assert log.subjects("unlock &act->lock")
         assert machine.is_consistent()
 
 
 def test_xsa_218_references_drop_after_the_flush(machine):
     granter, mapper = machine.create_pair()
-    for flags in PINS:
+    for flags in (HOST, HOST | READONLY):
         mappings = [mapper.map(granter, ref, flags, entry=ref) for ref in (3, 9, 10)]
         with machine.record_events() as log:
             mapper.unmap_all([(m.handle, m.host_addr, m.bus) for m in mappings])
@@ -77,6 +80,31 @@ def test_xsa_218_a_dying_mapper_drops_references_before_the_status(machine):
                     list(mapper.destroy())
                 assert log.subjects("put page")
                 assert (granter.status(ref), granter.page_counts(ref)) == (0, (1, 0))
+
+
+def test_xsa_218_a_device_mapping_waits_for_no_flush_but_that_of_its_iommu(machine):
+    """TLBs hold host mappings only, so that a batch flushes them for these."""
+    granter, mapper = machine.create_pair()
+    devices = [mapper.map(granter, ref, DEVICE | kind) for ref in (3, 9) for kind in (0, READONLY)]
+    both = [mapper.map(granter, ref, DEVICE | HOST, entry=ref) for ref in (9, 10)]
+    mapper.unmap_all([(m.handle, 0, m.bus) for m in devices])
+    assert [granter.page_counts(ref) for ref in (3, 9, 10)] == [(1, 0), (3, 2), (3, 2)]
+    # The device's part of a mapping leaves the host's references.
+    mapper.unmap_all([(m.handle, 0, m.bus) for m in both])
+    assert [granter.page_counts(ref) for ref in (9, 10)] == [(2, 1), (2, 1)]
+    with machine.record_events() as log:
+        mapper.unmap_all([(m.handle, m.host_addr, 0) for m in both])
+    for ref in (9, 10):
+        assert log.first_index("flush TLB") < log.first_index("put page", granter.frame(ref))
+        assert (granter.page_counts(ref), granter.status(ref)) == ((1, 0), 0)
+
+    # In one batch
+    device, host = mapper.map(granter, 9, DEVICE), mapper.map(granter, 10, HOST)
+    with machine.record_events() as log:
+        requests = [(m.handle, m.host_addr if m is host else 0, m.bus) for m in (device, host)]
+        assert mapper.unmap_all(requests) == [OKAY, OKAY]
+    assert log.first_index("flush TLB") < log.first_index("put page", granter.frame(10))
+    assert machine.is_consistent()
 
 
 def test_xsa_218_a_handle_is_freed_once(machine):

@@ -113,6 +113,24 @@ def test_the_status_is_cleared_after_a_switch_to_version_1(machine):
     fail_after_version_switch(machine, 2, 3)
 
 
+def test_xsa_501_an_unmap_is_completed_in_the_current_version(machine):
+    """The version can change between the two passes of an unmap if the reference is reserved."""
+    for version, ref in ((1, 0), (1, 3), (2, 0)):
+        machine.reset()
+        granter, mapper = machine.create_pair(version=version)
+        mapping = mapper.map(granter, ref)
+        switched = []
+
+        def switch(granter=granter, version=version, switched=switched):
+            switched.append(granter.on(1, 1).set_version(3 - version))
+
+        with machine.record_events(once("flush TLB", switch)):
+            assert mapper.unmap(mapping) == OKAY
+        assert switched == [OKAY]
+        assert (granter.entry(ref).pin, granter.status(ref)) == (0, 0)
+        assert machine.is_consistent()
+
+
 def table_lock_held(held: list[int], name: str, subject: int) -> bool:
     """Update the list of held table locks; return whether any is held."""
     if name.startswith(("read", "write &")):

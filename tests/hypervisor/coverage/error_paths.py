@@ -15,6 +15,7 @@ from tests.hypervisor.binding import (
     OKAY,
     READONLY,
     TRANSITIVE,
+    UNANSWERED,
     EventHandler,
     Machine,
 )
@@ -135,7 +136,26 @@ def iotlb_flush_fails_on_destruction(machine: Machine) -> None:
         assert not granter.entry(ref).pin
 
 
+def inaccessible_requests(machine: Machine) -> None:
+    granter, mapper = machine.create_pair()
+    with machine.record_events(fail_on("copy from guest")):
+        assert mapper.map(granter, 8).status == UNANSWERED
+    assert not granter.entry(8).pin
+    with machine.record_events(fail_on("copy to guest")):
+        assert mapper.map(granter, 8).status == UNANSWERED
+    assert granter.entry(8).pin
+
+    mapping = mapper.map(granter, 9, entry=1)
+    with machine.record_events(fail_on("copy from guest")):
+        assert mapper.unmap(mapping) == UNANSWERED
+    with machine.record_events(fail_on("copy to guest")):
+        assert mapper.unmap(mapping) == UNANSWERED
+    assert not granter.entry(9).pin
+    assert mapper.unmap(mapping) == BAD_HANDLE
+
+
 SCENARIOS = (
+    inaccessible_requests,
     xsm_denies,
     iommu_map_fails,
     version_switch_during_undo,

@@ -4,8 +4,11 @@
 #include "steps.h"
 #include "world.h"
 
-/* Limit of mappings below the exhaustion of handles, which stock reaches earlier. */
-enum { MAX_MAPPED = 200 };
+/*
+ * MAX_MAPPED: limit of mappings below the exhaustion of handles, which stock reaches earlier.
+ * LONG_BATCH: more than twice the requests that Xen copies at once, so that it may be preempted.
+ */
+enum { MAX_MAPPED = 200, LONG_BATCH = 40 };
 
 /* The granter of request @i of a batch. */
 static unsigned int granter_of(const struct step *s, unsigned int i)
@@ -38,8 +41,10 @@ static void check_unmappable(int on_stock, int on_patched)
 
 void step_map(const struct step *s)
 {
-    struct gnttab_map_grant_ref requests[2][MAX_BATCH];
+    struct gnttab_map_grant_ref requests[2][LONG_BATCH] = { 0 };
     unsigned int n = batch_of(s), ld = s->actor % NR_DOMAINS;
+    /* A long batch begins with invalid requests. */
+    unsigned int invalid = s->more >= 224 ? LONG_BATCH - n : 0;
     struct domain_state mapper;
     bool fails;
 
@@ -50,7 +55,7 @@ void step_map(const struct step *s)
         return;
     for ( unsigned int i = 0; i < n; i++ )
         for ( unsigned int side = 0; side < 2; side++ )
-            requests[side][i] = (struct gnttab_map_grant_ref){
+            requests[side][invalid + i] = (struct gnttab_map_grant_ref){
                 .ref = refs[(s->ref + (s->more & 16 ? i : 0)) % NR_REFS],
                 .flags = mapping_flags(s),
                 .dom = s->other >= 250 ? 0x7ff0U + s->other - 250 : domids[granter_of(s, i)],
@@ -62,31 +67,34 @@ void step_map(const struct step *s)
     fails = (s->more & 64) && !mapper.maptrack_frames;
     enter_both(ld, s->actor >> 2);
     allocations_fail(fails);
-    check_same("mapping", stock.operate(GNTTABOP_map_grant_ref, requests[0], n),
-               patched.operate(GNTTABOP_map_grant_ref, requests[1], n));
+    check_same("mapping", stock.operate(GNTTABOP_map_grant_ref, requests[0], invalid + n),
+               patched.operate(GNTTABOP_map_grant_ref, requests[1], invalid + n));
     allocations_fail(false);
 
+    for ( unsigned int i = 0; i < invalid; i++ )
+        check_same("status of an invalid request", requests[0][i].status, requests[1][i].status);
     for ( unsigned int i = 0; i < n; i++ )
     {
-        const struct gnttab_map_grant_ref *r = requests[0];
+        const struct gnttab_map_grant_ref *r = &requests[0][invalid];
+        const struct gnttab_map_grant_ref *ours = &requests[1][invalid];
         struct mapping *made = &mappings[nr_mappings];
         struct entry_state entry;
 
         if ( domain_kinds[ld] == MAPLESS || fails || r[i].status == GNTST_no_space )
         {
-            check_unmappable(r[i].status, requests[1][i].status);
-            count_status(MAP, requests[1][i].status);
+            check_unmappable(r[i].status, ours[i].status);
+            count_status(MAP, ours[i].status);
             continue;
         }
-        check_same("status of mapping", r[i].status, requests[1][i].status);
+        check_same("status of mapping", r[i].status, ours[i].status);
         count_status(MAP, r[i].status);
         trace("# d%u maps d%u ref %#x flags %#x at %#llx: %d, handles %#x %#x\n", domids[ld],
               r[i].dom, r[i].ref, r[i].flags, (unsigned long long)r[i].host_addr, r[i].status,
-              r[i].handle, requests[1][i].handle);
+              r[i].handle, ours[i].handle);
         if ( r[i].status )
             continue;
         if ( !own_bus(ld, granter_of(s, i)) )
-            check_same("bus address", r[i].dev_bus_addr, requests[1][i].dev_bus_addr);
+            check_same("bus address", r[i].dev_bus_addr, ours[i].dev_bus_addr);
         patched.read_entry(r[i].dom, r[i].ref, &entry);
         *made = (struct mapping){
             .live = true,
@@ -97,11 +105,11 @@ void step_map(const struct step *s)
             .flags = r[i].flags,
             .host_addr = r[i].host_addr,
             .frame = entry.frame,
-            .bus_addr = { r[i].dev_bus_addr, requests[1][i].dev_bus_addr },
+            .bus_addr = { r[i].dev_bus_addr, ours[i].dev_bus_addr },
             .own_bus = own_bus(ld, granter_of(s, i)),
             .in_iommu = in_iommu(ld, granter_of(s, i)),
             .exact = own_bus(ld, NR_DOMAINS),
-            .handle = { r[i].handle, requests[1][i].handle },
+            .handle = { r[i].handle, ours[i].handle },
         };
         if ( active_setting.fast && expect_fast(mappings, nr_mappings, made) )
             check_same("handle", fast_handle(r[i].dom, r[i].ref), made->handle[1]);

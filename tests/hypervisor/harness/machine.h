@@ -92,7 +92,7 @@ struct domain {
 /* Domains and vCPUs. */
 static __thread struct vcpu *current;
 /* Owner of I/O memory, of which there is none here. */
-static struct domain domain_io;
+static __attribute__((unused)) struct domain domain_io;
 #define dom_io (&domain_io)
 #define dom_cow ((struct domain *)NULL)
 /* A domain cannot be freed during a hypercall here; each thread counts the domains it has locked. */
@@ -108,6 +108,12 @@ static void domain_crash(struct domain *d);
 static bool hypercall_preempt_check(void);
 #define paging_mode_external(d) ((d)->translated)
 #define paging_mode_translate(d) ((d)->translated)
+/* With events, all domains are in log-dirty mode, so that tests see which pages are marked. */
+#ifdef EVENTS
+#define paging_mode_log_dirty(d) ((void)(d), true)
+#else
+#define paging_mode_log_dirty(d) ((void)(d), false)
+#endif
 #define paging_mark_dirty(d, mfn) ((void)(d), (void)report_event("mark dirty", mfn_x(mfn)))
 #define is_pv_32bit_domain(d) ((void)(d), false)
 #define is_pv_domain(d) (!(d)->translated)

@@ -144,18 +144,29 @@ TYPE_SAFE(dfn)
 #define maddr_to_mfn(maddr) _mfn((maddr) >> PAGE_SHIFT)
 typedef uint64_t paddr_t;
 
-/* guest_access.h: guest memory is the caller's memory; the page at NULL is inaccessible */
+/*
+ * guest_access.h: guest memory is the caller's memory; the page at NULL is inaccessible.  The subject
+ * of an event is the end of what is accessed.
+ */
 #define guest_handle_cast(handle, type) ((XEN_GUEST_HANDLE(type)){ (void *)(handle).p })
 #define guest_handle_okay(handle, nr) (((void)(nr)), true)
 #define guest_handle_add_offset(handle, nr) ((handle).p += (nr))
 /* Checked before pointer arithmetic, which is undefined on NULL. */
 #define is_unreadable(p) ((unsigned long)(p) < PAGE_SIZE)
+/* A call for each copy, as in Xen. */
+static noinline unsigned long copy_guest(void *to, const void *from, size_t size)
+{
+    memcpy(to, from, size);
+    return 0;
+}
 #define copy_from_guest_offset(to, handle, offset, nr) \
-    (is_unreadable((handle).p) \
-     ? (nr) : (memcpy(to, (handle).p + (offset), sizeof(*(to)) * (nr)), 0))
+    (is_unreadable((handle).p) || \
+     report_event("copy from guest", (uintptr_t)((handle).p + (offset) + (nr))) \
+     ? (nr) : copy_guest(to, (handle).p + (offset), sizeof(*(to)) * (nr)))
 #define copy_to_guest_offset(handle, offset, from, nr) \
-    (is_unreadable((handle).p) \
-     ? (nr) : (memcpy((handle).p + (offset), from, sizeof(*(from)) * (nr)), 0))
+    (is_unreadable((handle).p) || \
+     report_event("copy to guest", (uintptr_t)((handle).p + (offset) + (nr))) \
+     ? (nr) : copy_guest((handle).p + (offset), from, sizeof(*(from)) * (nr)))
 #define copy_from_guest(to, handle, nr) copy_from_guest_offset(to, handle, 0, nr)
 #define copy_to_guest(handle, from, nr) copy_to_guest_offset(handle, 0, from, nr)
 #define __copy_from_guest_offset copy_from_guest_offset
@@ -163,7 +174,9 @@ typedef uint64_t paddr_t;
 #define __copy_from_guest copy_from_guest
 #define __copy_to_guest copy_to_guest
 #define __copy_field_to_guest(handle, from, field) \
-    (is_unreadable((handle).p) ? 1 : ((handle).p->field = (from)->field, 0))
+    (is_unreadable((handle).p) || \
+     report_event("copy to guest", (uintptr_t)((handle).p + 1)) \
+     ? 1 : ((handle).p->field = (from)->field, 0))
 #define guest_cmpxchg(d, ptr, old, new) \
     ({ \
         __typeof__(*(ptr)) was_ = (old); \

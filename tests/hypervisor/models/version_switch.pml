@@ -1,5 +1,5 @@
 /*
- * gnttab_set_version() against map_grant_ref(), with its undo_out path, and
+ * gnttab_set_version() against map_grant_ref(), with its undo_out path, unmap_common(), and
  * unmap_common_complete(), which hold the entry's lock but not the table lock.
  *
  * One entry that is not reserved, two vCPUs that map and unmap it, and one that switches the
@@ -88,7 +88,7 @@ again:
     :: else
     fi;
     store(me, PIN, pin + 1);
-    assert(version == layout); /* cache_flags */
+    assert(version == layout); /* the frame number is read */
     spin_unlock(me, ENTRY, ticket);
 
     if
@@ -96,9 +96,8 @@ again:
     :: else
     fi;
 
-    /* Mapped; unmap_common() does nothing that depends on the version. */
     if
-    :: true -> /* unmap_common_complete() */
+    :: true -> /* unmap_common(), if it completes the unmap, or unmap_common_complete() */
         table = false
     :: table -> /* undo_out */
         read_lock(me)
