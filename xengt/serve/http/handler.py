@@ -81,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = f"xengt/{__version__}"
     sys_version = ""
+    #: Otherwise the end of an answer waits up to 40 ms for the client to acknowledge its headers.
+    disable_nagle_algorithm = True
     #: for a client that does not read; `Connections` ends the wait for one that does not write
     timeout = NEXT_REQUEST_S
     server: HttpServer  # type: ignore[assignment]
