@@ -1,14 +1,14 @@
-"""The page of a scrape: formatted by prometheus_client once, then with new numbers only.
+"""The page of a scrape: formatted by prometheus_client once, then with new numbers.
 
 The library takes about 25,000 instructions to format a sample of a histogram, and a page has
 1,000 of them at every scrape. Here the library formats a family once, and again when its
-label values change; otherwise the numbers that have changed are put into the lines that it has
-formatted.
+label values change; otherwise new numbers are put into the lines that it has formatted. The text
+of a family whose numbers have not changed is kept, and so is its compressed form.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count
+from itertools import chain
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -43,21 +43,20 @@ class _FormattedFamily:
     def __init__(self, label_values: object, beginnings: Sequence[str], end: str) -> None:
         """Format no number yet."""
         self.label_values = label_values
-        self._numbers: Sequence[float | None] = [None] * len(beginnings)
         #: beginning, number, beginning, number, ..., end
         self._texts = [*chain.from_iterable((each, "") for each in beginnings), end]
-        self._part = Part(end.encode() if not beginnings else b"")
+        self._numbers: Sequence[float] | None = None
+        self._part = Part(b"")
 
     def part(self, numbers: Sequence[float]) -> Part:
         """Return the text of the family with these numbers, one for each line."""
-        # Most numbers are those of the last page, and comparing takes far less than formatting.
+        # Often they are those of the last page, and comparing takes far less than formatting.
         if numbers != self._numbers:
-            changed = zip(count(1, 2), numbers, self._numbers, strict=False)
-            for place, number, last in changed:
-                if number != last:
-                    self._texts[place] = str(number) if type(number) is int else _text(number)
-            self._numbers = numbers
+            self._texts[1::2] = [
+                str(number) if type(number) is int else _text(number) for number in numbers
+            ]
             self._part = Part("".join(self._texts).encode())
+            self._numbers = numbers
         return self._part
 
 
