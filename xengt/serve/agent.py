@@ -7,7 +7,7 @@ configuration changes; the others run on, and all counts continue.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 
@@ -18,6 +18,7 @@ from xengt.bench.engines.names import EngineName
 from xengt.errors import FailedError, UnmetError, XengtError
 from xengt.serve.config import Config, PassiveOptions, ProbeOptions
 from xengt.serve.domain_names import DomainNames
+from xengt.serve.http.compression import Part
 from xengt.serve.http.endpoint import Endpoint
 from xengt.serve.metrics.build_metrics import BuildMetrics
 from xengt.serve.metrics.console_metrics import ConsoleMetrics
@@ -122,8 +123,8 @@ class Agent:
 
     # what the server serves
 
-    def render_page(self, accept: str) -> tuple[bytes, str]:
-        """Return the page for an Accept header, and its content type."""
+    def render_page(self, accept: str) -> tuple[Sequence[Part], str]:
+        """Return the parts of the page for an Accept header, and its content type."""
         if not self._names.is_alive():
             self._names.up = False
         return self._page.answer(accept)
