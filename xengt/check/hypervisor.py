@@ -133,14 +133,15 @@ def bound_library(version: XenVersion, library: str | None) -> Check:
 
 
 def dom0(kind: kernel.Dom0 | None) -> Check:
-    """Check that dom0 is PV, which the hypercall engine requires."""
+    """Check that dom0 is PV, which the hypercall engine and the granter `self` require."""
     if kind == "PV":
         return ok("dom0 kind", "dom0 is PV")
     return warning(
         "dom0 kind",
         f"dom0 is {kind or 'of unknown kind'}; Xen accepts the device mappings of the hypercall "
-        "engine only in a PV dom0",
-        "Use `xengt bench --engine gntdev`, or boot a PV dom0 (Xen's command line: dom0=pv).",
+        "engine and mappings of dom0's own pages (`--granter self`) only in a PV dom0",
+        "Use `xengt bench --engine gntdev` with another granter, or boot a PV dom0 (Xen's command "
+        "line: dom0=pv).",
     )
 
 
