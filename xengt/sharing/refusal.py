@@ -7,6 +7,7 @@ from xengt.sharing.references import Reference
 from xengt.xen import kernel
 from xengt.xen.grant_table import ENTRIES_PER_FRAME, HANDLES_PER_FRAME
 from xengt.xen.limits import MAX_MAPTRACK_FRAMES, dom0_limit
+from xengt.xen.unstable import unless_other_version
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
@@ -65,8 +66,9 @@ def explain_refusal(error: GrantError) -> FailedError:
             "or map fewer references at once (xengt bench: --hold, --mappings, --batch)",
         )
     with Ctrl() as ctrl:
-        domain = ctrl.domain(error.domid)
-        if domain is None or domain.dying:
+        domains = unless_other_version(lambda: {each.domid: each for each in ctrl.domains()})
+        domain = None if domains is None else domains.get(error.domid)
+        if domains is not None and (domain is None or domain.dying):
             state = "is dying" if domain else "does not exist any more"
             return FailedError(
                 f"{error}; domain {error.domid} {state}",
