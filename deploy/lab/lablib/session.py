@@ -44,6 +44,7 @@ class Options:
         exact: see `qemu.Machine`.
         threads: see `qemu.Machine`.
         iommu: see `qemu.Machine`.
+        dom0: one of `qemu.DOM0_KINDS`.
         kernel: dom0's kernel, one of `kernel.KERNELS`.
         linux_source: source directory or tarball to build the kernel from; None: Debian's source.
         guest: start a guest that grants pages to dom0.
@@ -60,6 +61,7 @@ class Options:
     exact: bool = False
     threads: str = "single"
     iommu: str | None = None
+    dom0: str = "pv"
     kernel: str = "debian"
     linux_source: Path | None = None
     guest: bool = False
@@ -114,7 +116,7 @@ def up(name: str, options: Options, *, detached: bool) -> Record:
         cache = Cache(places.cache_root())
         disk, xen = build(cache, options)
         files = Path() if options.kernel == "debian" else _boot_files(cache, home, options)
-        start = Start(name, disk, _machine(home, xen, files, options), options, detached=detached)
+        start = Start(name, disk, machine(home, xen, files, options), options, detached=detached)
         saved = None if options.boot else start.snapshot(cache)
         record = (saved and _resume(start, saved)) or _boot(start, saved)
         if options.iommu:
@@ -275,12 +277,21 @@ def _keygen(file: Path) -> str:
     return file.with_name(f"{file.name}.pub").read_text().split()[1]
 
 
-def _machine(home: Path, xen: Path, kernel: Path, options: Options) -> qemu.Machine:
+def machine(home: Path, xen: Path, kernel: Path, options: Options) -> qemu.Machine:
+    """Return the virtual machine of a lab.
+
+    Args:
+        home: the lab's directory.
+        xen: the hypervisor's image.
+        kernel: see `qemu.Machine`.
+        options: of the lab.
+    """
     return qemu.Machine(
         xen=xen,
         exact=options.exact,
         threads=options.threads,
-        iommu=options.iommu,
+        iommu=options.iommu or (qemu.PVH_IOMMU if options.dom0 == "pvh" else None),
+        dom0=options.dom0,
         kernel=kernel,
         guest_disk=options.guest,
         xen_args=options.xen_args,
@@ -309,6 +320,7 @@ def _launch(start: Start, key: str = "") -> Record:
         iommu=options.iommu,
         guest=options.guest,
         kernel=options.kernel,
+        dom0=options.dom0,
     )
     record.save()
     return record

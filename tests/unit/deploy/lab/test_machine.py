@@ -1,6 +1,7 @@
 """QEMU's command line, the start of a lab, and the detection of failed boots."""
 
 import gzip
+import json
 import os
 import re
 import shlex
@@ -10,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from lablib import boot, cli, places, qemu, remote, session
+from lablib import boot, cli, places, qemu, remote, session, subcommands
 from lablib.artifacts import initramfs, package
 from lablib.console import Console
-from lablib.errors import LabError, tail
+from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.qemu import Machine, prepare_image, start
 from lablib.record import Record, directory, load, process_start
 from lablib.remote import line
@@ -91,6 +92,31 @@ def test_a_strict_machine_has_an_iommu_and_ports_for_devices(option, device):
     assert "iommu" not in " ".join(command())
 
 
+def test_a_pvh_dom0_has_amds_iommu():
+    words = command(dom0="pvh", iommu=qemu.PVH_IOMMU)
+    assert "amd-iommu,intremap=on" in words
+    assert {"dom0=pvh", "dom0-iommu=strict"} <= set(value(words, "-append").split())
+    assert "dom0=" not in value(command(), "-append")
+
+
+def options(*words):
+    return subcommands.lab_options(cli.parser().parse_args(["up", *words]))
+
+
+def test_the_kind_of_dom0_reaches_the_machine(tmp_path):
+    machine = session.machine(tmp_path, Path("/x/xen"), Path(), options("--dom0", "pvh"))
+    assert (machine.dom0, machine.iommu) == ("pvh", "strict-amd")
+    machine = session.machine(tmp_path, Path("/x/xen"), Path(), options())
+    assert (machine.dom0, machine.iommu) == ("pv", None)
+
+
+def test_a_pvh_dom0_excludes_vt_d():
+    assert options("--dom0", "pvh", "--iommu", "strict-amd").dom0 == "pvh"
+    with pytest.raises(LabError, match="--dom0 pvh does not work with --iommu strict:") as caught:
+        options("--dom0", "pvh", "--iommu", "strict")
+    assert caught.value.exit_code == EXIT_USAGE
+
+
 def test_all_virtio_devices_are_behind_the_iommu():
     words = command(iommu="strict", guest_disk=True)
     devices = [words[at + 1] for at, word in enumerate(words) if word == "-device"]
@@ -161,6 +187,21 @@ def test_the_directory_of_a_lab_that_has_ended_is_removed(tmp_path, monkeypatch)
     child.wait()
     assert load("one") is None
     assert not record.directory.exists()
+
+
+def test_other_checkouts_read_the_record_of_a_lab(tmp_path, monkeypatch):
+    """They share the cache, and may have fewer or more fields."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pid = os.getpid()
+    facts = {"port": 1, "hypervisor": "stock", "exact": False, "iommu": None, "guest": False}
+    record = Record(name="one", pid=pid, born=process_start(pid), **facts)
+    record.directory.mkdir(parents=True)
+    record.save()
+    file = record.directory / "record.json"
+    written = json.loads(file.read_text())
+    assert written.keys() == {"name", "pid", "born", *facts}
+    file.write_text(json.dumps({**written, "added": "later"}))
+    assert load("one") == record
 
 
 def test_another_process_with_the_same_pid_is_not_the_lab():
