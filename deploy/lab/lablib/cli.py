@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   lab run -- xl list                       start a lab, run a command in dom0, remove the lab
   lab run --exact --guest -- xengt bench --granter guest
   lab run --dom0 pvh --exact -- xengt bench --engine gntdev
+  lab run --xen /boot/xen-4.17-amd64.gz --exact -- xengt bench --granter self
   lab run --put check.py -- python3 check.py
   lab run 'xl info | grep xen_version'     a single argument is a command line for dom0's shell
   lab up && lab ssh -- xengt check && lab down
@@ -127,7 +128,8 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
         "--xen",
         type=Path,
         metavar="FILE",
-        help="hypervisor image to boot instead of a built one; it may be compressed with gzip",
+        help="hypervisor image to boot instead of a built one; it may be compressed with gzip. With"
+        " another version than dom0's toolstack, there are neither xl nor guests",
     )
     parser.add_argument(
         "--xen-source",

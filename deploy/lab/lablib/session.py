@@ -11,7 +11,7 @@ from pathlib import Path
 from lablib import places, qemu, remote, snapshot
 from lablib.artifacts import hypervisor, image, initramfs, kernel, package
 from lablib.artifacts.roots import dom0_root
-from lablib.boot import POLL, error_with_console, wait_for_dom0
+from lablib.boot import POLL, error_with_console, limitation, wait_for_dom0
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.monitor import Monitor
@@ -122,6 +122,8 @@ def up(name: str, options: Options, *, detached: bool) -> Record:
         if options.iommu:
             _plug_in_devices(record)
         _install(record, disk, package.build(cache, os.cpu_count() or 1))
+        if missing := limitation(record):
+            print_message(missing)
     except BaseException:
         down(name)
         raise
@@ -206,6 +208,7 @@ def _boot(start: Start, saved: Snapshot | None) -> Record:
     with step("booting Xen and dom0"):
         wait_for_dom0(record, start.options.boot_timeout)
     if start.options.guest:
+        require_toolstack(record)
         with step("starting the guest"):
             _start_guest(record, start.options)
     if saved is not None:
@@ -329,6 +332,20 @@ def _launch(start: Start, key: str = "") -> Record:
 def _is_special(options: Options) -> bool:
     """Return whether the name of the variant does not identify the hypervisor."""
     return bool(options.xen or options.patches or options.xen_source)
+
+
+def require_toolstack(record: Record) -> None:
+    """Raise an error if dom0 has no toolstack for the running hypervisor.
+
+    Raises:
+        LabError: it has none.
+    """
+    if missing := limitation(record):
+        raise LabError(
+            f"the guest of --guest cannot be started: {missing}",
+            "remove --guest, and measure with `xengt bench --granter self`",
+            exit_code=EXIT_USAGE,
+        )
 
 
 def _start_guest(record: Record, options: Options) -> None:

@@ -62,6 +62,14 @@ def test_the_ready_message_is_recognised(tmp_path):
     assert console.failure is None
 
 
+def test_a_limitation_of_dom0_is_recognised(tmp_path):
+    path = tmp_path / "console"
+    path.write_bytes(b"xengt-lab: limitation: no xl\r\nxengt-lab: dom0 is ready\r\n")
+    console = Console(path)
+    console.read()
+    assert (console.ready, console.failure, console.limitation) == (True, None, "no xl")
+
+
 def test_tail_has_no_control_characters(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"first\n\n\x1b[0;32m  OK  \x1b[0m\r\nlast \xff\n")
@@ -238,6 +246,15 @@ def test_a_boot_without_output_is_an_error(booting, monkeypatch):
     monkeypatch.setattr(boot, "SILENCE_TIMEOUT", 0.3)
     with pytest.raises(LabError, match="the boot hung: no console output for 0 s"):
         boot.wait_for_dom0(booting("sleep", "60"), timeout=60)
+
+
+def test_no_guest_is_started_without_a_toolstack(booting):
+    record = booting("sleep", "60")
+    session.require_toolstack(record)
+    record.console.write_text("xengt-lab: limitation: Xen 4.99 rejects its calls\n")
+    with pytest.raises(LabError, match=r"Xen 4\.99 rejects its calls") as caught:
+        session.require_toolstack(record)
+    assert "--granter self" in caught.value.remedy
 
 
 def test_a_boot_that_exceeds_the_timeout_is_an_error(booting):
