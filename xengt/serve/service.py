@@ -73,8 +73,10 @@ def _reload(agent: Agent, path: Path | None) -> str:
         log.error(  # noqa: TRY400
             "configuration not reloaded, the previous one stays in effect: %s%s", error, remedy
         )
+        agent.reloads.record(successful=False)
         # A line, because systemd takes the next one for another notification.
         return f"; the last reload failed: {' '.join(str(error).split())}"
+    agent.reloads.record(successful=True)
     log.info("configuration reloaded")
     return ""
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.unit.agent_fixtures import (
     taken_port,
     xen,
 )
+from tests.unit.exposition import samples
 from tests.unit.fake_tracefs import captured_histogram, fake_tracefs, guard_output
 from tests.unit.http_fixtures import certificates, connect, make_certificate
 from tests.unit.waiting import wait_until
@@ -44,6 +46,26 @@ def test_sighup_reloads_the_configuration(run_agent):
     os.kill(os.getpid(), signal.SIGHUP)
     assert wait_until(lambda: len(run_agent.addresses) == 2)
     assert 'domid="7"' in scrape(run_agent.addresses[-1])
+
+
+def test_metrics_show_whether_the_last_reload_succeeded_and_when_one_did(run_agent, caplog):
+    def last_reload():
+        found = samples(scrape(run_agent.addresses[-1]))
+        names = ("successful", "success_timestamp_seconds")
+        return [found[f"xengt_config_last_reload_{name}",] for name in names]
+
+    began = time.time()
+    run_agent("[probe]\nenabled = false")
+    successful, started = last_reload()
+    assert successful == 1
+    assert began <= started <= time.time()
+    for invalid in ("[listen]\nport = 'x'", "[listen]\naddress = '203.0.113.1'"):
+        assert not reload(run_agent, caplog, invalid)
+        assert wait_until(lambda: last_reload() == [0, started])
+    reloading = time.time()
+    assert reload(run_agent, caplog, "[listen]\nport = 0\n[probe]\nenabled = false")
+    assert wait_until(lambda: last_reload()[0] == 1)
+    assert reloading <= last_reload()[1] <= time.time()
 
 
 def test_an_invalid_configuration_is_not_reloaded(run_agent, caplog):
