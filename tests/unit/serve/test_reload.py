@@ -24,6 +24,8 @@ from tests.unit.fake_tracefs import captured_histogram, fake_tracefs, guard_outp
 from tests.unit.http_fixtures import certificates, connect, make_certificate
 from tests.unit.waiting import wait_until
 from xengt.errors import FailedError
+from xengt.serve import service
+from xengt.serve.http import connections
 from xengt.serve.passive import tracefs
 
 __all__ = [  # fixtures
@@ -223,4 +225,40 @@ def test_a_connection_that_has_had_no_answer_gets_one_after_a_reload(run_agent, 
     answer = connection.getresponse()
     assert (answer.status, answer.headers["Connection"]) == (200, "close")
     assert b"xengt_domains" in answer.read()
+    connection.close()
+
+
+def test_a_connection_that_a_reload_leaves_open_is_closed_when_its_time_is_over(
+    run_agent, caplog, monkeypatch
+):
+    monkeypatch.setattr(service, "_TICK_S", 0.1)
+    monkeypatch.setattr(connections, "FIRST_REQUEST_S", 0.5)
+    address = run_agent("[probe]\nenabled = false")
+    connection = connect(address)
+    connection.connect()
+    assert wait_until(lambda: any("request" in each.name for each in threading.enumerate()))
+    assert reload(run_agent, caplog, "[listen]\nport = 0\n[probe]\nenabled = false")
+    assert connection.sock.recv(1) == b""
+    connection.close()
+
+
+def test_a_reload_with_open_connections_is_carried_out_without_further_threads(
+    run_agent, caplog, monkeypatch
+):
+    """The unit limits them (TasksMax=), and several reloads may follow each other."""
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(service, "_TICK_S", 0.1)
+    address = run_agent("[probe]\nenabled = false")
+    connection = connect(address)
+    connection.connect()
+    assert wait_until(lambda: any("request" in each.name for each in threading.enumerate()))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert reload(run_agent, caplog, "[listen]\nport = 0\n[probe]\nenabled = false")
+    assert wait_until(lambda: "xengt-http" in {each.name for each in threading.enumerate()})
+    assert "xengt_domains" in scrape(run_agent.addresses[-1])
+    assert run_agent.thread.is_alive()
     connection.close()
