@@ -25,6 +25,7 @@ from xengt.serve.metrics.console_metrics import ConsoleMetrics
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.metrics.metric_families import MetricSource
 from xengt.serve.metrics.probe_metrics import ProbeMetrics
+from xengt.serve.metrics.reload_metrics import ReloadMetrics
 from xengt.serve.page import Page
 from xengt.serve.passive.kernel_metrics import KernelMetrics, collecting
 from xengt.serve.probe import Probe
@@ -42,6 +43,10 @@ _PROBE_STUCK_S = 60.0
 class Agent:
     """The agent's threads and the page that shows what they know.
 
+    Attributes:
+        config: what is in effect.
+        reloads: results of reloads; recorded by the caller, who also reads the file.
+
     Args:
         config: the first configuration.
         announce: called with the address whenever the agent has begun to listen.
@@ -53,6 +58,7 @@ class Agent:
     def __init__(self, config: Config, announce: Callable[[str], None]) -> None:
         """Start everything; `stop` stops it."""
         self.config = config
+        self.reloads = ReloadMetrics()
         self._names = DomainNames(self._published)
         self._host = HostMetrics(config.host.domains, self._name_of)
         self._console = ConsoleMetrics()
@@ -159,7 +165,13 @@ class Agent:
         return self._names.name_of(domid)  # of the present thread, which `tick` may replace
 
     def _create_page(self) -> Page:
-        sources: list[MetricSource] = [BuildMetrics(), self._host, self._console, self._names]
+        sources: list[MetricSource] = [
+            BuildMetrics(),
+            self.reloads,
+            self._host,
+            self._console,
+            self._names,
+        ]
         if self._probe is not None:
             sources.append(ProbeMetrics(self._probe, lean=self._is_lean))
         if self._kernel is not None:
