@@ -16,6 +16,7 @@ from xengt.xen import (
     maptrack,
     outer_hypervisor,
 )
+from xengt.xen.handle import DOM0
 from xengt.xen.unstable import unless_other_version
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.ctrl_results import DomainInfo, PhysInfo, XenVersion
@@ -54,7 +55,7 @@ class HypervisorState:
         """
         with Ctrl() as ctrl:
             domains = unless_other_version(lambda: tuple(ctrl.domains()))
-            domids = [limits.DOM0] if domains is None else [d.domid for d in domains if not d.dying]
+            domids = [DOM0] if domains is None else [d.domid for d in domains if not d.dying]
             return cls(
                 version=ctrl.version(),
                 machine=unless_other_version(ctrl.physinfo),
