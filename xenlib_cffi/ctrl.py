@@ -120,16 +120,18 @@ class Ctrl(LibraryHandle):
         dying, shutdown = lib.XEN_DOMINF_dying, lib.XEN_DOMINF_shutdown
         paused, hvm = lib.XEN_DOMINF_paused, lib.XEN_DOMINF_hvm_guest
         info = self.ffi.new("xc_domaininfo_t[]", _DOMAINS_PER_CALL)
-        first = 0
-        while count := self.check(
-            lib.xc_domain_getinfolist(self.pointer, first, _DOMAINS_PER_CALL, info),
-            "xc_domain_getinfolist",
-            f"domains from {first}",
-        ):
+        first, count = 0, _DOMAINS_PER_CALL
+        while count == _DOMAINS_PER_CALL:  # fewer are the last ones
+            count = self.check(
+                lib.xc_domain_getinfolist(self.pointer, first, _DOMAINS_PER_CALL, info),
+                "xc_domain_getinfolist",
+                f"domains from {first}",
+            )
             for each in info[0:count]:
-                flags = each.flags
+                flags, domid = each.flags, each.domain
+                first = domid + 1
                 yield DomainInfo(
-                    domid=each.domain,
+                    domid=domid,
                     dying=bool(flags & dying),
                     shutdown=bool(flags & shutdown),
                     paused=bool(flags & paused),
@@ -138,7 +140,6 @@ class Ctrl(LibraryHandle):
                     vcpus=each.nr_online_vcpus,
                     uuid=bytes(buffer(each.handle)),
                 )
-            first = info[count - 1].domain + 1
 
     def domain(self, domid: int) -> DomainInfo | None:
         """Return a domain, or None if it does not exist."""

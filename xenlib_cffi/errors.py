@@ -107,7 +107,24 @@ class XenLibraryError(BindingError, OSError):
         self.call = call
         self.subject = subject
         self.detail = detail
-        self.remedy = _device_remedy(subject, number)
+        self.remedy = (
+            "install the libxenctrl of the running Xen's version, which `xengt check` prints"
+            if self.is_other_version
+            else _device_remedy(subject, number)
+        )
+
+    @property
+    def is_other_version(self) -> bool:
+        """Whether Xen has another version of the interface that libxenctrl used: domctl or sysctl.
+
+        These are not stable between versions of Xen, which rejects their other versions with
+        EACCES, and an unprivileged caller with EPERM.
+        """
+        return (
+            self.errno == errno.EACCES
+            and self.call.startswith("xc_")
+            and self.call != "xc_interface_open"
+        )
 
     def __str__(self) -> str:
         """Return the call, the subject, the errno's name and its meaning."""

@@ -124,7 +124,7 @@ class HypFsNumbers(LibraryHandle):
         super().close()
 
     def read(self, directory: str) -> Sequence[int | None]:
-        """Read the entries of a directory (`XEN_HYPFS_OP_read`).
+        """Read the entries of a directory (`XEN_HYPFS_OP_read`, in one multicall).
 
         Args:
             directory: absolute path, such as "/gnttab/0".

@@ -138,7 +138,10 @@ def _configuration() -> Iterator[str]:
     yield ".PP"
     yield from _prose(
         "After SIGHUP, counters and histograms continue. Only what the configuration removes"
-        " disappears from the page."
+        " disappears from the page. The metric xengt_config_last_reload_successful is 0 after a"
+        " reload that failed, until one succeeds, and"
+        " xengt_config_last_reload_success_timestamp_seconds has the time of the last one that"
+        " succeeded."
     )
     yield ".PP"
     yield from _prose("All keys, with their defaults or with examples:")

@@ -15,7 +15,8 @@
 #include "hypfs_numbers.h"
 #include "page.h"
 
-static int injected_errno; /* if not 0, every hypercall fails with it */
+static int injected_errno;        /* if not 0, every multicall fails with it */
+static unsigned int failing_call; /* if not 0, this call of a multicall fails with -EACCES */
 
 static const struct {
     const char *path;
@@ -29,44 +30,54 @@ static const struct {
     { "/gnttab/7/zip",
       { .type = XEN_HYPFS_TYPE_UINT, .encoding = XEN_HYPFS_ENC_GZIP, .content_len = 8 },
       1 },
+    { "/gnttab/7/long", { .type = XEN_HYPFS_TYPE_STRING, .content_len = 500 }, 1 },
 };
 
-int xencall5(xencall_handle *call, unsigned int op, uint64_t command, uint64_t path,
-             uint64_t length, uint64_t answer, uint64_t size)
+static long read_entry(const multicall_entry_t *call)
 {
-    const char *requested = (const char *)(uintptr_t)path;
+    const char *requested = (const char *)(uintptr_t)call->args[1];
+    char *to = (char *)(uintptr_t)call->args[3];
 
-    CHECK(!call && op == __HYPERVISOR_hypfs_op && command == XEN_HYPFS_OP_read);
-    CHECK(length == strlen(requested) + 1);
+    CHECK(call->op == __HYPERVISOR_hypfs_op && call->args[0] == XEN_HYPFS_OP_read);
+    CHECK(call->args[2] == strlen(requested) + 1);
+    for (size_t i = 0; i < sizeof(ENTRIES) / sizeof(ENTRIES[0]); i++) {
+        if (strcmp(requested, ENTRIES[i].path))
+            continue;
+        memset(to, 0xa5, call->args[4]); /* Xen may use the whole buffer */
+        memcpy(to, &ENTRIES[i].entry, sizeof(ENTRIES[i].entry));
+        if (call->args[4] < sizeof(ENTRIES[i].entry) + ENTRIES[i].entry.content_len)
+            return -ENOBUFS;
+        if (ENTRIES[i].entry.content_len <= sizeof(ENTRIES[i].value))
+            memcpy(to + sizeof(ENTRIES[i].entry), &ENTRIES[i].value, ENTRIES[i].entry.content_len);
+        return 0;
+    }
+    return -ENOENT;
+}
+
+int xencall2(xencall_handle *call, unsigned int op, uint64_t calls, uint64_t count)
+{
+    multicall_entry_t *each = (multicall_entry_t *)(uintptr_t)calls;
+
+    CHECK(!call && op == __HYPERVISOR_multicall);
     if (injected_errno) {
         errno = injected_errno;
         return -1;
     }
-    for (size_t i = 0; i < sizeof(ENTRIES) / sizeof(ENTRIES[0]); i++) {
-        char *to = (char *)(uintptr_t)answer;
-
-        if (strcmp(requested, ENTRIES[i].path))
-            continue;
-        CHECK(size >= sizeof(ENTRIES[i].entry) + sizeof(ENTRIES[i].value));
-        memset(to, 0xa5, size); /* Xen may use the whole buffer */
-        memcpy(to, &ENTRIES[i].entry, sizeof(ENTRIES[i].entry));
-        memcpy(to + sizeof(ENTRIES[i].entry), &ENTRIES[i].value, ENTRIES[i].entry.content_len);
-        return 0;
-    }
-    errno = ENOENT;
-    return -1;
+    for (unsigned int i = 0; i < count; i++)
+        each[i].result = (xen_ulong_t)(i + 1 == failing_call ? -EACCES : read_entry(&each[i]));
+    return 0;
 }
 
 static void test_numbers(void *page)
 {
-    static const char *const names[] = { "none", "wide", "odd", "half", "word", "zip" };
-    uint64_t values[6] = { 0 };
+    static const char *const names[] = { "none", "wide", "odd", "half", "word", "zip", "long" };
+    uint64_t values[7] = { 0 };
 
-    CHECK(hypfs_numbers(NULL, page, "/gnttab/7", names, 6, values) == (1 << 1 | 1 << 3));
+    CHECK(hypfs_numbers(NULL, page, "/gnttab/7", names, 7, values) == (1 << 1 | 1 << 3));
     CHECK(values[1] == 1ULL << 40);
     CHECK(values[3] == 1U << 31);
-    CHECK(!values[0] && !values[2] && !values[4] && !values[5]);
-    CHECK(hypfs_numbers(NULL, page, "/gnttab/8", names, 6, values) == 0);
+    CHECK(!values[0] && !values[2] && !values[4] && !values[5] && !values[6]);
+    CHECK(hypfs_numbers(NULL, page, "/gnttab/8", names, 7, values) == 0);
 }
 
 static void test_failing_hypercall(void *page)
@@ -81,18 +92,46 @@ static void test_failing_hypercall(void *page)
     injected_errno = 0;
 }
 
+static void test_failing_call(void *page)
+{
+    static const char *const names[] = { "wide", "half" };
+    uint64_t values[2];
+
+    for (failing_call = 1; failing_call <= 2; failing_call++) {
+        errno = 0;
+        CHECK(hypfs_numbers(NULL, page, "/gnttab/7", names, 2, values) == -1);
+        CHECK(errno == EACCES);
+    }
+    failing_call = 0;
+}
+
+static void test_all_names(void *page)
+{
+    static const char *names[HYPFS_NUMBERS_MAX];
+    uint64_t values[HYPFS_NUMBERS_MAX];
+
+    for (unsigned int i = 0; i < HYPFS_NUMBERS_MAX; i++)
+        names[i] = i + 1 < HYPFS_NUMBERS_MAX ? "half" : "wide";
+    CHECK(hypfs_numbers(NULL, page, "/gnttab/7", names, HYPFS_NUMBERS_MAX, values) == INT32_MAX);
+    CHECK(values[0] == 1U << 31 && values[HYPFS_NUMBERS_MAX - 1] == 1ULL << 40);
+}
+
 static void test_too_long(void *page)
 {
     static char directory[XENLIB_PAGE_SIZE];
-    static const char *const names[] = { "x" };
-    uint64_t value;
+    static const char *const names[] = { "x", "x" };
+    uint64_t values[2];
+    size_t length;
 
-    /* With the slash and the name, there is no room for the final 0. */
-    memset(directory, 'a', XENLIB_PAGE_SIZE / 2 - 2);
-    CHECK(hypfs_numbers(NULL, page, directory, names, 1, &value) == -1);
-    CHECK(errno == ENAMETOOLONG);
-    directory[XENLIB_PAGE_SIZE / 2 - 3] = '\0';
-    CHECK(hypfs_numbers(NULL, page, directory, names, 1, &value) == 0);
+    memset(directory, 'a', XENLIB_PAGE_SIZE - 1);
+    for (length = XENLIB_PAGE_SIZE - 1; length; length--) {
+        directory[length] = '\0';
+        errno = 0;
+        if (!hypfs_numbers(NULL, page, directory, names, 2, values))
+            break;
+        CHECK(errno == ENAMETOOLONG);
+    }
+    CHECK(length > 500); /* the longest directory of which two entries are read */
 }
 
 int main(void)
@@ -102,6 +141,8 @@ int main(void)
     alarm(100);
     test_numbers(page);
     test_failing_hypercall(page);
+    test_failing_call(page);
+    test_all_names(page);
     test_too_long(page);
     free(page);
     return 0;

@@ -14,14 +14,7 @@ from lablib import record, remote
 
 from tests.lab.lab_dom0 import Dom0
 from tests.lab.service import PORT
-from tests.prometheus.server import (
-    RULES,
-    Prometheus,
-    config,
-    prometheus,
-    shorten_times,
-    waits_until,
-)
+from tests.prometheus.server import Prometheus, agents_scraped, waits_until
 
 #: rule file → regular expression → replacement that shortens a time of its rules
 HURRY = {
@@ -85,16 +78,14 @@ def scraped_agent(dom0: Dom0, where: Path, options: str, every_s: int = 5) -> It
     file = where / "serve.toml"
     file.write_text(options)
     dom0.put(file)
-    rules = {rule.name: shorten_times(rule.read_text(), HURRY[rule.name]) for rule in RULES}
     agent = ("xengt", "serve", "--config", "/root/serve.toml")
     with (
         background_unit(dom0, "agent", *agent, ready_text="listening"),
         forward_agent_port(dom0) as address,
+        agents_scraped(where, [{"targets": [address]}], HURRY, every_s) as server,
     ):
-        job = {"job_name": "xengt", "static_configs": [{"targets": [address]}]}
-        with prometheus(where, config(job, rules, every_s), rules) as server:
-            assert waits_until(server.up, 600)
-            yield server
+        assert waits_until(server.up, 600)
+        yield server
 
 
 def queries_without_data(

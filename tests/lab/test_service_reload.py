@@ -10,6 +10,7 @@ pytestmark = pytest.mark.long  # each starts the service, and tests/unit/serve h
 #: an address for documentation (RFC 5737), which dom0 has only if a test adds it
 LATE = "203.0.113.1"
 ROUNDS = ("xengt_probe_rounds_total", "")
+RELOADED = ("xengt_config_last_reload_successful", "")
 #: writes a certificate for localhost and its key
 CERTIFICATE = (
     "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
@@ -79,6 +80,7 @@ def test_a_reload_that_fails_changes_nothing(dom0, service, listen, message, det
     (record,) = [each for each in service.journal() if each["PRIORITY"] == "3"]
     assert message in record["MESSAGE"]
     assert all(value >= before[key] for key, value in counters(service).items())
+    assert service.scrape()[RELOADED] == 0
 
 
 def test_counters_continue_after_a_reload(service):
@@ -89,6 +91,7 @@ def test_counters_continue_after_a_reload(service):
         service.configure(f"{BUSY}{changed}")
         assert service.control("reload") == 0
         after = counters(service)
+        assert service.scrape()[RELOADED] == 1
         assert after[ROUNDS] >= before[ROUNDS] >= 2
         common = {key for key in after if key[0].startswith("xengt_probe")}
         assert all(after[key] >= before[key] for key in common)

@@ -13,7 +13,7 @@ from boardlib.variables import interpolate
 
 from tests.patience import patient
 from tests.prometheus.debian_package import promtool
-from tests.prometheus.server import RULES, config, prometheus, shorten_times, waits_until
+from tests.prometheus.server import agents_scraped, waits_until
 from tests.unit.agent_fixtures import (
     fake_probes,
     host_samples,
@@ -103,9 +103,7 @@ def fleet(run_agent, fake_probes, tmp_path):
             {"targets": [address], "labels": {"site": f"site-{name}", "instance": name}}
             for name, address in hosts.items()
         ]
-        job = {"job_name": "xengt", "static_configs": targets}
-        rules = {rule.name: shorten_times(rule.read_text(), HURRY[rule.name]) for rule in RULES}
-        with prometheus(tmp_path, config(job, rules, EVERY_S), rules) as server:
+        with agents_scraped(tmp_path, targets, HURRY, EVERY_S) as server:
             query = 'case:xengt_probe_latency_seconds:p50{instance="second", operation="unmap"}'
             assert waits_until(lambda: server.query(query), 60)
             host.slow = True

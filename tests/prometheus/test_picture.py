@@ -7,7 +7,7 @@ from boardlib import __main__ as program
 from boardlib.page import render_page
 from boardlib.prometheus_api import instances
 
-from tests.prometheus.server import RULES, config, prometheus, waits_until
+from tests.prometheus.server import agents_scraped, waits_until
 from tests.unit.agent_fixtures import (
     fake_probes,
     host_samples,
@@ -25,11 +25,10 @@ def page(run_agent, fake_probes, tmp_path):
     """One of some seconds, without a baseline and without a kernel's calls."""
     assert not fake_probes.created
     instance = run_agent("[probe]\nengines = ['hypercall']\ninterval_s = 0.2\ncpu_budget = 1.0")
-    job = {"job_name": "xengt", "static_configs": [{"targets": [instance]}]}
-    rules = {rule.name: rule.read_text().replace("interval: 2m", "interval: 1s") for rule in RULES}
+    changes = {"recording.rules.yml": {"interval: 2m": "interval: 1s"}}
     where = tmp_path / "server"
     where.mkdir()
-    with prometheus(where, config(job, rules, 1), rules) as server:
+    with agents_scraped(where, [{"targets": [instance]}], changes, 1) as server:
         query = 'case:xengt_probe_latency_seconds:p50{operation="unmap"}'
         assert waits_until(lambda: server.query(query), 30)
         time.sleep(3)

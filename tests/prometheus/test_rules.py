@@ -52,7 +52,7 @@ def test_the_tests_detect_an_alert_with_a_wrong_expression(rules_directory, aler
 
 def test_every_alert_has_all_fields():
     each = re.split(r"- alert: ", (DEPLOY / "prometheus" / "alerts.rules.yml").read_text())[1:]
-    assert len(each) == len(set(ALERTS)) == 11
+    assert len(each) == len(set(ALERTS)) == 12
     for text in each:
         for key in ("expr:", "for:", "severity:", "runbook_url:", "summary:", "description:"):
             assert text.count(key) == 1, text

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from tests.patience import patient
-from tests.prometheus.server import DEPLOY, RULES, config, prometheus, shorten_times, waits_until
+from tests.prometheus.server import DEPLOY, agents_scraped, waits_until
 from xengt.cli import app
 
 RUNBOOK = DEPLOY / "prometheus" / "xengt-runbook.html"
@@ -49,15 +49,10 @@ def test_links_within_the_runbook_lead_to_sections():
 
 
 def test_a_prometheus_serves_the_runbook_at_the_url_of_a_firing_alert(tmp_path):
-    rules = {
-        rule.name: shorten_times(rule.read_text(), {r"(?m)^( +for: )\w+$": r"\g<1>1s"})
-        if rule.name == "alerts.rules.yml"
-        else rule.read_text()
-        for rule in RULES
-    }
-    job = {"job_name": "xengt", "static_configs": [{"targets": ["127.0.0.1:1"]}]}
+    changes = {"alerts.rules.yml": {r"(?m)^( +for: )\w+$": r"\g<1>1s"}}
+    targets = [{"targets": ["127.0.0.1:1"]}]
     consoles = [f"--web.console.templates={RUNBOOK.parent}"]
-    with prometheus(tmp_path, config(job, rules, 1), rules, "/below", consoles) as server:
+    with agents_scraped(tmp_path, targets, changes, 1, "/below", consoles) as server:
         assert waits_until(lambda: "XengtDown" in server.firing(), 60)
         (alert,) = server.api_get("alerts")["alerts"]
         url, _, fragment = alert["annotations"]["runbook_url"].partition("#")

@@ -24,11 +24,17 @@ fake = library.fake_xen
 
 
 @pytest.fixture(scope="session")
-def on_fake_xen(tmp_path_factory):
-    """Run code in which `fake` is the `struct fake_xen`; the result is its standard output."""
+def fake_xen_library(tmp_path_factory):
+    """The path of the fake as a library to preload."""
     library = tmp_path_factory.mktemp("fake_xen") / "fake_xen.so"
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
     subprocess.run(["cc", *flags, f"-I{CSRC}", "-o", library, FAKE_XEN], check=True)
+    return library
+
+
+@pytest.fixture(scope="session")
+def on_fake_xen(fake_xen_library):
+    """Run code in which `fake` is the `struct fake_xen`; the result is its standard output."""
     header = FAKE_XEN.with_suffix(".h").read_text(encoding="utf-8").splitlines()
     declarations = "\n".join(  # cffi does not parse preprocessor directives
         line for line in header if not line.startswith("#") or "FAKE_MAPTRACK" in line
@@ -38,7 +44,7 @@ def on_fake_xen(tmp_path_factory):
     def run(code):
         done = subprocess.run(
             [sys.executable, "-c", prelude + textwrap.dedent(code)],
-            env=os.environ | {"LD_PRELOAD": str(library)},
+            env=os.environ | {"LD_PRELOAD": str(fake_xen_library)},
             capture_output=True,
             text=True,
             timeout=patient(60),

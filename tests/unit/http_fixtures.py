@@ -10,6 +10,7 @@ import pytest
 
 from tests.patience import patient
 from xengt.serve.config import Listen
+from xengt.serve.http.compression import Part
 from xengt.serve.http.endpoint import Endpoint
 
 #: configuration of `openssl ca`, the only command of OpenSSL 3.0 that sets both dates
@@ -58,8 +59,13 @@ def certificates(tmp_path):
     return tmp_path
 
 
+def short_page(_accept):
+    """Render a page with one sample."""
+    return [Part(b"x 1\n")], "text/plain"
+
+
 @contextmanager
-def serving(listen=None, render=lambda _accept: (b"x 1\n", "text/plain"), problem=lambda: None):
+def serving(listen=None, render=short_page, problem=lambda: None):
     """Serve a page while the context lasts; yields the address."""
     content = SimpleNamespace(render_page=render, problem=problem)
     endpoint = Endpoint(listen or Listen("127.0.0.1", 0), content, lambda _address: None)

@@ -90,7 +90,8 @@ class FakeXenstored:
         if watch:
             self.watches.append(entry)
         else:
-            self.watches.remove(entry)
+            with suppress(ValueError):  # set on an earlier connection, which was lost
+                self.watches.remove(entry)
 
     def changed(self, path):
         """Send events to the watches of a node and of the nodes above it."""

@@ -13,6 +13,7 @@ from xengt.bench.result import Result, summarise
 from xengt.errors import FailedError, UnmetError
 from xengt.recovery import sweep
 from xengt.recovery.journal import Journal
+from xengt.sharing import own_pages
 from xengt.sharing.references import Reference
 from xengt.xen import kernel
 from xenlib_cffi.errors import GrantError, XenLibraryError
@@ -70,6 +71,7 @@ def run_plan(
                 )
             required = max(setup.required_references for setup in of_granter)
             references = granter.references(required)
+            own_pages.require_other_domains(reference.domid for reference in references)
             try:
                 for setup in of_granter:
                     progress = Progress(index, len(setups), setup, 0.0)

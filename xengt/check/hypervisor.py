@@ -1,13 +1,12 @@
 """Checks of the hypervisor: version, IOMMU, grant limits, and sources of measurement noise."""
 
-import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from xengt.check import hvm_guests
 from xengt.check.linux import loaded_libraries
-from xengt.check.outcome import DOM0_COMMANDS, Check, missing, ok, warning
+from xengt.check.outcome import DOM0_COMMANDS, Check, Command, missing, ok, warning
 from xengt.xen import (
     bus_addresses,
     grant_table,
@@ -17,6 +16,8 @@ from xengt.xen import (
     maptrack,
     outer_hypervisor,
 )
+from xengt.xen.handle import DOM0
+from xengt.xen.unstable import unless_other_version
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.ctrl_results import DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
@@ -32,16 +33,16 @@ class HypervisorState:
 
     Args:
         version: of Xen (`xc_version`).
-        machine: the host (`xc_physinfo`).
-        console: content of the console ring.
-        domains: all domains.
+        machine: the host (`xc_physinfo`); None if Xen's sysctl has another version.
+        console: content of the console ring; empty if Xen's sysctl has another version.
+        domains: all domains; None if Xen's domctl has another version.
         grants: current size and limit of the grant table in frames, by domid.
     """
 
     version: XenVersion
-    machine: PhysInfo
+    machine: PhysInfo | None
     console: str
-    domains: tuple[DomainInfo, ...]
+    domains: tuple[DomainInfo, ...] | None
     grants: dict[int, tuple[int, int]]
 
     @classmethod
@@ -53,13 +54,14 @@ class HypervisorState:
             XenLibraryError: Xen rejects a call, for example because of this user's privileges.
         """
         with Ctrl() as ctrl:
-            domains = tuple(ctrl.domains())
+            domains = unless_other_version(lambda: tuple(ctrl.domains()))
+            domids = [DOM0] if domains is None else [d.domid for d in domains if not d.dying]
             return cls(
                 version=ctrl.version(),
-                machine=ctrl.physinfo(),
-                console=ctrl.console(),
+                machine=unless_other_version(ctrl.physinfo),
+                console=unless_other_version(ctrl.console) or "",
                 domains=domains,
-                grants={d.domid: ctrl.grant_size(d.domid) for d in domains if not d.dying},
+                grants={domid: ctrl.grant_size(domid) for domid in domids},
             )
 
 
@@ -76,9 +78,10 @@ def run() -> Iterator[Check]:
         return
     kind = kernel.dom0_kind()
     yield version(state)
-    yield bound_library(state.version, loaded_libraries().get("xenctrl"))
+    yield bound_library(state, loaded_libraries().get("xenctrl"))
     yield dom0(kind)
-    yield pv_domains(supported=state.machine.pv)
+    if state.machine is not None:
+        yield pv_domains(supported=state.machine.pv)
     mapping_addresses = bus_addresses.detect()
     yield iommu(state, kind, bus_addresses=mapping_addresses == "own")
     if mapping_addresses == "foreign":
@@ -88,25 +91,23 @@ def run() -> Iterator[Check]:
     yield limit(limits.MAX_FRAMES, commandline, ENTRIES_PER_FRAME, "references")
     yield limit(limits.MAX_MAPTRACK_FRAMES, commandline, grant_table.HANDLES_PER_FRAME, "mappings")
     yield ok("maptrack", maptrack.DESCRIPTIONS[maptrack.detect(commandline)])
-    yield vcpus(state, kernel.online_vcpus())
+    if state.machine is not None and state.domains is not None:
+        yield vcpus(state.machine.cpus, state.domains, kernel.online_vcpus())
     yield build(host.is_debug(state.console))
     yield cpu(kernel.cpu_model())
     yield nesting(outer_hypervisor.detect(state.console))
-    yield hvm_guests.run(state.domains)
+    if state.domains is not None:
+        yield hvm_guests.run(state.domains)
     yield console(state.version.commandline)
 
 
 def _unreadable(error: XenLibraryError) -> Check:
-    """Report why Xen cannot be queried; EACCES stands for another version of its interface."""
-    opened = error.call != "xc_interface_open"
-    remedy = (
-        "Install the libxenctrl of the running hypervisor's version; it works with one version "
-        "of Xen only."
-        if opened and error.errno == errno.EACCES
-        else "Run xengt as root in dom0."
-    )
+    """Report why Xen cannot be queried at all."""
     return missing(
-        "hypervisor", f"the hypervisor cannot be queried: {error}", remedy, DOM0_COMMANDS
+        "hypervisor",
+        f"the hypervisor cannot be queried: {error}",
+        "Run xengt as root in dom0.",
+        DOM0_COMMANDS,
     )
 
 
@@ -116,14 +117,30 @@ def version(state: HypervisorState) -> Check:
     return ok("hypervisor", f"Xen {state.version}, build ID {build_id}")
 
 
-def bound_library(version: XenVersion, library: str | None) -> Check:
+def bound_library(state: HypervisorState, library: str | None) -> Check:
     """Check that libxenctrl has the version of the running Xen.
 
     Args:
-        version: of Xen.
+        state: of the hypervisor.
         library: version of libxenctrl; None if it is unknown.
     """
-    running = f"{version.major}.{version.minor}"
+    running = f"{state.version.major}.{state.version.minor}"
+    rejected = [
+        name
+        for name, value in (
+            ("domctl (domains)", state.domains),
+            ("sysctl (the host and Xen's console)", state.machine),
+        )
+        if value is None
+    ]
+    if rejected:
+        return missing(
+            "libxenctrl",
+            f"Xen {running} rejects {' and '.join(rejected)} of libxenctrl, which has version "
+            f"{library or 'unknown'}; `xengt bench --granter self` and `xengt map` work",
+            f"Install the libraries of Xen {running} (Debian: libxenmisc{running}).",
+            (Command.SERVE, Command.USAGE),
+        )
     if library is None or f"{library}.".startswith(f"{running}."):
         return ok("libxenctrl", f"libxenctrl has the version of the running Xen, {running}")
     return warning(
@@ -134,14 +151,15 @@ def bound_library(version: XenVersion, library: str | None) -> Check:
 
 
 def dom0(kind: kernel.Dom0 | None) -> Check:
-    """Check that dom0 is PV, which the hypercall engine requires."""
+    """Check that dom0 is PV, which the hypercall engine and the granter `self` require."""
     if kind == "PV":
         return ok("dom0 kind", "dom0 is PV")
     return warning(
         "dom0 kind",
         f"dom0 is {kind or 'of unknown kind'}; Xen accepts the device mappings of the hypercall "
-        "engine only in a PV dom0",
-        "Use `xengt bench --engine gntdev`, or boot a PV dom0 (Xen's command line: dom0=pv).",
+        "engine and mappings of dom0's own pages (`--granter self`) only in a PV dom0",
+        "Use `xengt bench --engine gntdev` with another granter, or boot a PV dom0 (Xen's command "
+        "line: dom0=pv).",
     )
 
 
@@ -173,6 +191,8 @@ def iommu(state: HypervisorState, kind: kernel.Dom0 | None, *, bus_addresses: bo
     """Report the mode of the IOMMU, on which the cost of a map depends."""
     if bus_addresses:
         return ok("IOMMU", "strict: each grant mapping has a bus address of its own in the IOMMU")
+    if state.machine is None:
+        return ok("IOMMU", "unknown: Xen does not report whether it uses one")
     mode = host.iommu_mode(state.machine.directio, kind, state.version.commandline, state.console)
     meanings = {
         "none": "Xen uses no IOMMU",
@@ -227,15 +247,15 @@ def limit(option: str, commandline: str, entries: int, contents: str) -> Check:
     )
 
 
-def vcpus(state: HypervisorState, own: int) -> Check:
+def vcpus(pcpus: int, domains: Sequence[DomainInfo], own: int) -> Check:
     """Check that there are enough pCPUs for all vCPUs.
 
     Args:
-        state: of the hypervisor.
+        pcpus: number of pCPUs.
+        domains: all domains.
         own: number of dom0's online vCPUs.
     """
-    pcpus = state.machine.cpus
-    running = [d for d in state.domains if not (d.dying or d.paused or d.shutdown)]
+    running = [d for d in domains if not (d.dying or d.paused or d.shutdown)]
     total = sum(domain.vcpus for domain in running)
     what = f"dom0 has {own} vCPUs and all running domains have {total}, on {pcpus} pCPUs"
     if own > pcpus or total > pcpus:

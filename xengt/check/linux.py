@@ -28,6 +28,7 @@ from xengt.xen.kernel import (
     first_line,
     is_control_domain,
     is_on_xen,
+    is_translated,
 )
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi import device_paths
@@ -183,7 +184,7 @@ def _device(device: Device, root: Path) -> Check:
     if refused is None:
         return ok(name, f"{file} can be opened")
     prevents = set(device.prevents)
-    if device.file == device_paths.GNTDEV and dom0_kind(root) in {"PVH", "HVM"}:
+    if device.file == device_paths.GNTDEV and is_translated(root):
         prevents.add(Command.BENCH)  # Xen rejects the mappings of the hypercall engine there
 
     def outcome(what: str, remedy: str) -> Check:

@@ -30,6 +30,8 @@ def destroy_domains(ctrl: Ctrl, domids: Sequence[int]) -> None:
         except XenLibraryError as error:
             if error.errno != errno.ESRCH:
                 raise
+    if not domids:
+        return
     deadline = time.monotonic() + DESTROY_TIMEOUT_S
     while remaining := {domain.domid for domain in ctrl.domains()} & set(domids):
         if time.monotonic() > deadline:

@@ -18,6 +18,7 @@ from xengt.xen.bus_addresses import has_bus_addresses
 from xengt.xen.grant_table import ENTRIES_PER_FRAME
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE, fast_handle
 from xengt.xen.limits import maptrack_handles
+from xengt.xen.unstable import unless_other_version
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.ctrl import Ctrl
@@ -71,12 +72,14 @@ class CleanupSummary:
 def abandoned_domains(ctrl: Ctrl) -> list[int]:
     """Return the domids of empty domains whose creator has ended.
 
+    There are none on a Xen of another version than libxenctrl, which cannot create domains there.
+
     Args:
         ctrl: an open handle of libxenctrl.
     """
     return [
         domain.domid
-        for domain in ctrl.domains()
+        for domain in unless_other_version(lambda: list(ctrl.domains())) or ()
         if domain_owner.is_ours(domain.uuid) and not domain_owner.is_alive(domain.uuid)
     ]
 
@@ -155,8 +158,6 @@ def _open_grant_table(stack: ExitStack, ctrl: Ctrl, domid: int) -> Marks | None:
     Returns:
         None if the domain or its table does not exist, or cannot be mapped, like dom0's own.
     """
-    if ctrl.domain(domid) is None:
-        return None
     try:
         frames, _ = ctrl.grant_size(domid)
         if not frames:

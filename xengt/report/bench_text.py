@@ -30,6 +30,15 @@ def clock_of(host: Host) -> Clock:
     return host.get("clock", "time")
 
 
+def on_pcpus(host: Host) -> str:
+    """Return the number of pCPUs as the end of a phrase about vCPUs; "" if it is unknown.
+
+    Args:
+        host: the host of a bench document.
+    """
+    return f" on {host['pcpus']} pCPUs" if "pcpus" in host else ""
+
+
 def describe_iommu(host: Host) -> str:
     """Return the IOMMU mode of dom0, and whether mappings have bus addresses.
 

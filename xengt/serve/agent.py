@@ -7,7 +7,7 @@ configuration changes; the others run on, and all counts continue.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 
@@ -18,12 +18,14 @@ from xengt.bench.engines.names import EngineName
 from xengt.errors import FailedError, UnmetError, XengtError
 from xengt.serve.config import Config, PassiveOptions, ProbeOptions
 from xengt.serve.domain_names import DomainNames
+from xengt.serve.http.compression import Part
 from xengt.serve.http.endpoint import Endpoint
 from xengt.serve.metrics.build_metrics import BuildMetrics
 from xengt.serve.metrics.console_metrics import ConsoleMetrics
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.metrics.metric_families import MetricSource
 from xengt.serve.metrics.probe_metrics import ProbeMetrics
+from xengt.serve.metrics.reload_metrics import ReloadMetrics
 from xengt.serve.page import Page
 from xengt.serve.passive.kernel_metrics import KernelMetrics, collecting
 from xengt.serve.probe import Probe
@@ -41,6 +43,10 @@ _PROBE_STUCK_S = 60.0
 class Agent:
     """The agent's threads and the page that shows what they know.
 
+    Attributes:
+        config: what is in effect.
+        reloads: results of reloads; recorded by the caller, who also reads the file.
+
     Args:
         config: the first configuration.
         announce: called with the address whenever the agent has begun to listen.
@@ -52,6 +58,7 @@ class Agent:
     def __init__(self, config: Config, announce: Callable[[str], None]) -> None:
         """Start everything; `stop` stops it."""
         self.config = config
+        self.reloads = ReloadMetrics()
         self._names = DomainNames(self._published)
         self._host = HostMetrics(config.host.domains, self._name_of)
         self._console = ConsoleMetrics()
@@ -122,8 +129,8 @@ class Agent:
 
     # what the server serves
 
-    def render_page(self, accept: str) -> tuple[bytes, str]:
-        """Return the page for an Accept header, and its content type."""
+    def render_page(self, accept: str) -> tuple[Sequence[Part], str]:
+        """Return the parts of the page for an Accept header, and its content type."""
         if not self._names.is_alive():
             self._names.up = False
         return self._page.answer(accept)
@@ -158,7 +165,13 @@ class Agent:
         return self._names.name_of(domid)  # of the present thread, which `tick` may replace
 
     def _create_page(self) -> Page:
-        sources: list[MetricSource] = [BuildMetrics(), self._host, self._console, self._names]
+        sources: list[MetricSource] = [
+            BuildMetrics(),
+            self.reloads,
+            self._host,
+            self._console,
+            self._names,
+        ]
         if self._probe is not None:
             sources.append(ProbeMetrics(self._probe, lean=self._is_lean))
         if self._kernel is not None:

@@ -1,14 +1,14 @@
-"""The page of a scrape: formatted by prometheus_client once, then with new numbers only.
+"""The page of a scrape: formatted by prometheus_client once, then with new numbers.
 
 The library takes about 25,000 instructions to format a sample of a histogram, and a page has
 1,000 of them at every scrape. Here the library formats a family once, and again when its
-label values change; otherwise the numbers that have changed are put into the lines that it has
-formatted.
+label values change; otherwise new numbers are put into the lines that it has formatted. The text
+of a family whose numbers have not changed is kept, and so is its compressed form.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count
+from itertools import chain
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -16,7 +16,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from xengt.serve.http import negotiation
+from xengt.serve.http import compression, negotiation
+from xengt.serve.http.compression import Part
 from xengt.serve.metrics import native_histogram
 from xengt.serve.metrics.metric_families import MetricFamily, MetricSource
 
@@ -42,22 +43,21 @@ class _FormattedFamily:
     def __init__(self, label_values: object, beginnings: Sequence[str], end: str) -> None:
         """Format no number yet."""
         self.label_values = label_values
-        self._numbers: Sequence[float | None] = [None] * len(beginnings)
         #: beginning, number, beginning, number, ..., end
-        self._parts = [*chain.from_iterable((each, "") for each in beginnings), end]
-        self._text = end if not beginnings else ""
+        self._texts = [*chain.from_iterable((each, "") for each in beginnings), end]
+        self._numbers: Sequence[float] | None = None
+        self._part = Part(b"")
 
-    def text(self, numbers: Sequence[float]) -> str:
+    def part(self, numbers: Sequence[float]) -> Part:
         """Return the text of the family with these numbers, one for each line."""
-        # Most numbers are those of the last page, and comparing takes far less than formatting.
+        # Often they are those of the last page, and comparing takes far less than formatting.
         if numbers != self._numbers:
-            changed = zip(count(1, 2), numbers, self._numbers, strict=False)
-            for place, number, last in changed:
-                if number != last:
-                    self._parts[place] = str(number) if type(number) is int else _text(number)
+            self._texts[1::2] = [
+                str(number) if type(number) is int else _text(number) for number in numbers
+            ]
+            self._part = Part("".join(self._texts).encode())
             self._numbers = numbers
-            self._text = "".join(self._parts)
-        return self._text
+        return self._part
 
 
 def _text(number: float) -> str:
@@ -94,21 +94,21 @@ class Page:
         self._formatted: dict[tuple[str, str], _FormattedFamily] = {}
         self._lock = threading.Lock()
 
-    def answer(self, accept: str) -> tuple[bytes, str]:
+    def answer(self, accept: str) -> tuple[Sequence[Part], str]:
         """Return a page in a format that the client accepts.
 
         Args:
             accept: the Accept header of the request; text is the default.
 
         Returns:
-            The page and its content type.
+            The parts of the page, and its content type.
         """
         if native_histogram.is_requested(accept):
-            return self._openmetrics(), native_histogram.content_type()
+            return [Part(self._openmetrics())], native_histogram.content_type()
         openmetrics = negotiation.prefers_openmetrics(accept)
         # The library gets no parameters of the client, some of which it would send back.
         encode, content_type = choose_encoder(negotiation.OPENMETRICS if openmetrics else "")
-        return self._page(encode, content_type), content_type
+        return self._parts(encode, content_type), content_type
 
     def _openmetrics(self) -> bytes:
         """Return a page with native histograms, all of which the library formats."""
@@ -119,22 +119,22 @@ class Page:
 
     def text(self) -> bytes:
         """Return a page in Prometheus' text format."""
-        return self._page(*choose_encoder(""))
+        return compression.join(self.answer("")[0])
 
-    def _page(self, encode: Encoder, content_type: str) -> bytes:
+    def _parts(self, encode: Encoder, content_type: str) -> Sequence[Part]:
         with self._lock:
-            parts = list(self._parts(encode, content_type))
+            families = list(self._families(encode, content_type))
         # Ends with the end mark of OpenMetrics, if that is the format.
-        return "".join(parts).encode() + encode(self._collectors)
+        return [*families, Part(encode(self._collectors))]
 
-    def _parts(self, encode: Encoder, content_type: str) -> Iterator[str]:
+    def _families(self, encode: Encoder, content_type: str) -> Iterator[Part]:
         for source in self._sources:
             for family in source.families():
                 key = content_type, family.name
                 formatted = self._formatted.get(key)
                 if formatted is None or formatted.label_values != family.label_values:
                     formatted = self._formatted[key] = _format(family, encode)
-                yield formatted.text(family.numbers)
+                yield formatted.part(family.numbers)
 
 
 def _format(family: MetricFamily, encode: Encoder) -> _FormattedFamily:

@@ -52,16 +52,19 @@ def serve(path: Path | None, announce: Callable[[str], None]) -> None:
 
 
 def _wait_for_signal(agent: Agent, status: str) -> int:
-    """Wait for a signal; meanwhile, do what is due and feed the watchdog."""
+    """Wait for a signal; before and meanwhile, do what is due and feed the watchdog.
+
+    Also before, because a signal may arrive more often than there is something to do.
+    """
     tick = min(_TICK_S, (watchdog_timeout_s() or 2 * _TICK_S) / 2)
     while True:
+        agent.tick()
+        if not agent.is_stuck():
+            notify(f"WATCHDOG=1\nSTATUS={agent.status}{status}")
         remaining = agent.remaining_s
         received = signal.sigtimedwait(SIGNALS, tick if remaining is None else min(tick, remaining))
         if received is not None:
             return received.si_signo
-        agent.tick()
-        if not agent.is_stuck():
-            notify(f"WATCHDOG=1\nSTATUS={agent.status}{status}")
 
 
 def _reload(agent: Agent, path: Path | None) -> str:
@@ -73,8 +76,10 @@ def _reload(agent: Agent, path: Path | None) -> str:
         log.error(  # noqa: TRY400
             "configuration not reloaded, the previous one stays in effect: %s%s", error, remedy
         )
+        agent.reloads.record(successful=False)
         # A line, because systemd takes the next one for another notification.
         return f"; the last reload failed: {' '.join(str(error).split())}"
+    agent.reloads.record(successful=True)
     log.info("configuration reloaded")
     return ""
 

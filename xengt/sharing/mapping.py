@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xengt.errors import FailedError, UnmetError, XengtError
-from xengt.sharing import refusal
+from xengt.sharing import own_pages, refusal
 from xengt.sharing.references import WORD, Reference, pattern
 from xengt.xen.kernel import is_control_domain
 from xenlib_cffi import device_paths
@@ -75,9 +75,11 @@ def map_references(
         writable: False maps the pages read-only.
 
     Raises:
-        UnmetError: gntdev is not loaded, or this user cannot open it.
+        UnmetError: gntdev is not loaded, this user cannot open it, or the pages are those of
+            this domain, which is translated.
         FailedError: Xen or the kernel rejected one of the references.
     """
+    own_pages.require_other_domains([domid])
     try:
         mapper = GrantMapper()
     except MissingLibraryError as error:

@@ -4,24 +4,32 @@ from collections.abc import Iterable
 
 from xengt.errors import FailedError
 from xengt.sharing.references import Reference
+from xengt.xen import kernel
 from xengt.xen.grant_table import ENTRIES_PER_FRAME, HANDLES_PER_FRAME
 from xengt.xen.limits import MAX_MAPTRACK_FRAMES, dom0_limit
+from xengt.xen.unstable import unless_other_version
 from xenlib_cffi.call import Call
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
+from xenlib_cffi.gnttab import GrantMapper
 
 
 def find_refusal(references: Iterable[Reference], *, readonly: bool) -> GrantError | None:
     """Find the first reference that Xen rejects, which gntdev does not report.
 
+    They are mapped one by one, and unmapped: for a device, as Xen reports the status then; in a
+    translated domain, whose device maps Xen rejects, through gntdev.
+
     Args:
-        references: references to map one by one, for a device, and unmap.
+        references: the references, of another domain.
         readonly: whether to map them read-only.
 
     Returns:
-        Xen's error; None if Xen accepts all references or this user cannot make
-        hypercalls.
+        Xen's error, without a status if it is gntdev's; None if Xen accepts all references or this
+        user cannot make hypercalls.
     """
+    if kernel.is_translated():
+        return _find_through_gntdev(references, readonly=readonly)
     try:
         with Call() as call:
             for domid, gref, _ in references:
@@ -33,11 +41,21 @@ def find_refusal(references: Iterable[Reference], *, readonly: bool) -> GrantErr
     return None
 
 
+def _find_through_gntdev(references: Iterable[Reference], *, readonly: bool) -> GrantError | None:
+    with GrantMapper() as mapper:
+        for domid, gref, _ in references:
+            try:
+                mapper.map([(domid, gref)], readonly=readonly).release()
+            except XenLibraryError as error:
+                return GrantError(error.call, domid, gref, error.strerror or "rejected")
+    return None
+
+
 def explain_refusal(error: GrantError) -> FailedError:
     """Explain a rejected grant operation by the state of the granter and of dom0's maptrack.
 
     Args:
-        error: Xen's error, with domain, reference and status.
+        error: Xen's error, with domain, reference and, if it is known, status.
     """
     if error.status == GrantStatus.NO_SPACE:
         handles = dom0_limit(MAX_MAPTRACK_FRAMES).frames * HANDLES_PER_FRAME
@@ -48,8 +66,9 @@ def explain_refusal(error: GrantError) -> FailedError:
             "or map fewer references at once (xengt bench: --hold, --mappings, --batch)",
         )
     with Ctrl() as ctrl:
-        domain = ctrl.domain(error.domid)
-        if domain is None or domain.dying:
+        domains = unless_other_version(lambda: {each.domid: each for each in ctrl.domains()})
+        domain = None if domains is None else domains.get(error.domid)
+        if domains is not None and (domain is None or domain.dying):
             state = "is dying" if domain else "does not exist any more"
             return FailedError(
                 f"{error}; domain {error.domid} {state}",

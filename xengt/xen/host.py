@@ -19,6 +19,7 @@ from xengt.xen.kernel import (
     online_vcpus,
 )
 from xengt.xen.maptrack import Maptrack
+from xengt.xen.unstable import unless_other_version
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import BindingError, MissingLibraryError, XenLibraryError
 from xenlib_cffi.hypfs import HypFs
@@ -39,7 +40,7 @@ class Host(TypedDict):
     kernel: str
     dom0: Literal["PV", "PVH", "HVM"]
     dom0_vcpus: Positive
-    pcpus: Positive
+    pcpus: NotRequired[Positive]  # absent if libxenctrl has another version than Xen
     cpu: str
     emulated: bool
     iommu: Iommu
@@ -47,6 +48,10 @@ class Host(TypedDict):
     clock: NotRequired[Clock]  # documents without it were measured in "time"
     boot_id: str
     maptrack: NotRequired[Maptrack]  # absent from documents older than fast entries
+
+
+class _Pcpus(TypedDict, total=False):
+    pcpus: Positive
 
 
 def gather_host() -> Host:
@@ -61,8 +66,8 @@ def gather_host() -> Host:
     try:
         with Ctrl() as ctrl:
             version = ctrl.version()
-            machine = ctrl.physinfo()
-            console = ctrl.console()
+            machine = unless_other_version(ctrl.physinfo)
+            console = unless_other_version(ctrl.console) or ""
     except MissingLibraryError as missing:
         raise UnmetError(str(missing), missing.remedy) from missing
     except XenLibraryError as refused:
@@ -72,7 +77,12 @@ def gather_host() -> Host:
         ) from refused
     kind = dom0_kind()
     cpu = cpu_model()
+    pcpus: _Pcpus = {"pcpus": machine.cpus} if machine else {}
+    iommu: Iommu = (
+        iommu_mode(machine.directio, kind, version.commandline, console) if machine else "unknown"
+    )
     return {
+        **pcpus,
         "xen_version": str(version),
         "xen_build_id": version.build_id or None,
         "xen_commandline": version.commandline,
@@ -80,10 +90,9 @@ def gather_host() -> Host:
         "kernel": platform.release(),
         "dom0": kind or "PV",
         "dom0_vcpus": online_vcpus(),
-        "pcpus": machine.cpus,
         "cpu": cpu,
         "emulated": is_emulated(cpu),
-        "iommu": iommu_mode(machine.directio, kind, version.commandline, console),
+        "iommu": iommu,
         "bus_addresses": has_bus_addresses(),
         "clock": clock(),
         "boot_id": first_line("proc/sys/kernel/random/boot_id") or "",

@@ -62,6 +62,11 @@ def dom0_kind(root: Path = ROOT) -> Dom0 | None:
     return cast("Dom0", kind) if kind in {"PV", "PVH", "HVM"} else None
 
 
+def is_translated(root: Path = ROOT) -> bool:
+    """Return whether Xen translates this domain's addresses, which it does for PVH and HVM."""
+    return dom0_kind(root) in {"PVH", "HVM"}
+
+
 def online_vcpus() -> int:
     """Return the number of online CPUs: in dom0, its vCPUs."""
     return os.cpu_count() or 1

@@ -100,9 +100,26 @@ class Router(pyxs.Router):  # type: ignore[misc]
             if self.is_connected:
                 raise
             raise error(errno.ECONNRESET) from closed
+        except pyxs.ConnectionError:
+            self._wake()
+            raise
         if self._ended:
             raise error(errno.ECONNRESET)
         return answer
+
+    def terminate(self) -> None:
+        """End the reader thread, and wait for that.
+
+        pyxs wakes it only if the connection is open. A failed request closes the connection, while
+        the reader may be waiting for it, or for another file that has got its descriptor since.
+        """
+        self._wake()
+        if self.thread.is_alive():
+            self.thread.join()
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # the thread has ended and has closed the socket
+            self.w_terminator.sendall(NUL)
 
 
 class _Subscriber:

@@ -33,6 +33,22 @@ def _top(
     )
 
 
+def _by_site(
+    title: str,
+    description: str,
+    unit: str,
+    expr: str,
+    legend: str = "site {{site}}",
+    *,
+    width: int = 6,
+    limit: float | None = None,
+    requires: Requirement | None = None,
+) -> Panel:
+    """Return a graph over time with a line for each site."""
+    query = Query(expr, legend)
+    return Panel(title, description, unit, (query,), width=width, limit=limit, requires=requires)
+
+
 def _table_use(
     title: str, rule: str, alert: str, requires: Requirement | None = None
 ) -> tuple[Panel, Panel]:
@@ -47,11 +63,11 @@ def _table_use(
             width=6,
             requires=requires,
         ),
-        Panel(
+        _by_site(
             f"{title}: fullest table of each site",
             f"Highest use of a limit among the domains of each site. {alert} fires above 80 %.",
             "percentunit",
-            (Query(f"max by (site) ({used})", "site {{site}}"),),
+            f"max by (site) ({used})",
             limit=0.8,
             requires=requires,
         ),
@@ -93,11 +109,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "table",
             width=12,
         ),
-        Panel(
+        _by_site(
             "Firing alerts over time",
             "Number of firing alerts, by alert and site.",
             "short",
-            (Query(f"count by (alertname, site) ({_FIRING})", "{{alertname}}, site {{site}}"),),
+            f"count by (alertname, site) ({_FIRING})",
+            "{{alertname}}, site {{site}}",
             width=12,
         ),
     ),
@@ -144,28 +161,28 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "domains",
             width=12,
         ),
-        Panel(
+        _by_site(
             "Domains of each site",
             "Number of domains, including dom0 and dying ones.",
             "short",
-            (Query(f"sum by (site) (xengt_domains{{{FLEET_SELECTOR}}})", "site {{site}}"),),
+            f"sum by (site) (xengt_domains{{{FLEET_SELECTOR}}})",
             width=12,
         ),
     ),
     "Regressions by site": (
-        Panel(
+        _by_site(
             "Cases above 1.25 times their baseline",
             "Number of cases, over all hosts of a site, whose median latency is above 1.25 times "
             "the median of the preceding day. XengtLatencyRegression fires after 30 minutes.",
             "short",
-            (Query(f"count by (site) ({_RATIO} > 1.25)", "site {{site}}"),),
+            f"count by (site) ({_RATIO} > 1.25)",
             width=8,
         ),
-        Panel(
+        _by_site(
             "Largest ratio of each site",
             "Highest ratio of a median latency to its baseline.",
             "none",
-            (Query(f"max by (site) ({_RATIO})", "site {{site}}"),),
+            f"max by (site) ({_RATIO})",
             width=8,
             limit=1.25,
         ),

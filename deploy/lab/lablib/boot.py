@@ -48,6 +48,17 @@ def wait_for_dom0(record: Record, timeout: float, console: Console | None = None
         time.sleep(POLL)
 
 
+def limitation(record: Record) -> str | None:
+    """Return what does not work in a lab's dom0, as it reported on the console; None if nothing.
+
+    Args:
+        record: the lab, whose dom0 is ready.
+    """
+    console = Console(record.console)
+    console.read()
+    return console.limitation
+
+
 def error_with_console(record: Record, what: str) -> LabError:
     """Copy a lab's console log to the logs of the cache; return an error that refers to it.
 

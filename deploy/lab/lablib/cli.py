@@ -11,7 +11,7 @@ from lablib.artifacts.hypervisor import VARIANTS
 from lablib.artifacts.kernel import KERNELS
 from lablib.errors import EXIT_NO_SOURCE, LabError
 from lablib.output import report_error
-from lablib.qemu import IOMMUS
+from lablib.qemu import DOM0_KINDS, IOMMUS
 from lablib.subcommands import (
     build,
     down,
@@ -30,6 +30,8 @@ from lablib.trace import command as tracing
 EXAMPLES = """examples:
   lab run -- xl list                       start a lab, run a command in dom0, remove the lab
   lab run --exact --guest -- xengt bench --granter guest
+  lab run --dom0 pvh --exact -- xengt bench --engine gntdev
+  lab run --xen /boot/xen-4.17-amd64.gz --exact -- xengt bench --granter self
   lab run --put check.py -- python3 check.py
   lab run 'xl info | grep xen_version'     a single argument is a command line for dom0's shell
   lab up && lab ssh -- xengt check && lab down
@@ -49,6 +51,13 @@ Namespace = argparse.Namespace
 
 def _machine_options(parser: argparse.ArgumentParser) -> None:
     _hypervisor_options(parser)
+    parser.add_argument(
+        "--dom0",
+        choices=DOM0_KINDS,
+        default="pv",
+        help="kind of dom0; pvh adds AMD-Vi in strict mode, as --iommu strict-amd does"
+        " (default: pv)",
+    )
     parser.add_argument(
         "--kernel",
         choices=KERNELS,
@@ -119,7 +128,8 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
         "--xen",
         type=Path,
         metavar="FILE",
-        help="hypervisor image to boot instead of a built one; it may be compressed with gzip",
+        help="hypervisor image to boot instead of a built one; it may be compressed with gzip. With"
+        " another version than dom0's toolstack, there are neither xl nor guests",
     )
     parser.add_argument(
         "--xen-source",

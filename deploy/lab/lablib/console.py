@@ -5,6 +5,7 @@ from pathlib import Path
 
 READY_MARKER = b"xengt-lab: dom0 is ready"
 UNUSABLE = b"xengt-lab: dom0 is not usable"
+LIMITATION = b"xengt-lab: limitation: "
 
 FAILURE_MARKERS = (
     b"Panic on CPU",
@@ -27,6 +28,7 @@ class Console:
         offset: bytes read so far.
         ready: dom0 has reported that it is ready.
         failure: the first line with a failure marker.
+        limitation: what does not work in a dom0 that is ready; None if everything works.
         failure_markers: FAILURE_MARKERS; () for a machine that reboots by itself after a failure.
     """
 
@@ -34,6 +36,7 @@ class Console:
     offset: int = 0
     ready: bool = False
     failure: str | None = None
+    limitation: str | None = None
     failure_markers: tuple[bytes, ...] = FAILURE_MARKERS
     _partial: bytes = b""
 
@@ -47,6 +50,9 @@ class Console:
             return False
         self.offset += len(data)
         *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            if LIMITATION in line:
+                self.limitation = line.partition(LIMITATION)[2].decode("utf-8", "replace").strip()
         for line in [*lines, self._partial]:
             self.ready = self.ready or READY_MARKER in line
             if self.failure is None and any(marker in line for marker in self.failure_markers):

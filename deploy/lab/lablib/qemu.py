@@ -36,6 +36,13 @@ IOMMUS = {
 }
 """QEMU's IOMMU device by the value of --iommu: VT-d and AMD-Vi."""
 
+DOM0_KINDS = ("pv", "pvh")
+"""The values of --dom0: how Xen builds dom0."""
+
+PVH_IOMMU = "strict-amd"
+"""The IOMMU of a machine with a PVH dom0, which needs one. QEMU emulates AMD's SVM, and no machine
+with SVM has VT-d, whose page tables Xen would share with those of SVM."""
+
 HOTPLUG_COMMANDS = (
     # QEMU's educational device (docs/specs/edu): it reads and writes any bus address on request.
     "device_add edu,bus=port1,dma_mask=0xffffffffffffffff",
@@ -58,6 +65,7 @@ class Machine:
             alternately; `multi`, one thread per vCPU, which needs two idle CPUs.
         iommu: a key of IOMMUS: an IOMMU with dom0 in strict mode, and two PCIe ports for the
             devices of HOTPLUG_COMMANDS.
+        dom0: one of DOM0_KINDS; `pvh` needs PVH_IOMMU.
         kernel: directory with dom0's `vmlinuz` and `initramfs`, relative to the image's directory;
             the default is the image's own.
         guest_disk: attach the disk a second time, for a guest.
@@ -77,6 +85,7 @@ class Machine:
     exact: bool = False
     threads: str = "single"
     iommu: str | None = None
+    dom0: str = "pv"
     kernel: Path = Path()
     guest_disk: bool = False
     overlays: Path | None = None
@@ -93,6 +102,8 @@ class Machine:
         words = [XEN_OPTIONS, f"dom0_mem={self.dom0_memory}M,max:{self.dom0_memory}M"]
         if self.iommu:
             words.append("iommu=on dom0-iommu=strict")
+        if self.dom0 == "pvh":
+            words.append("dom0=pvh")
         return " ".join([*words, self.xen_args]).strip()
 
     def disks(self) -> tuple[str, ...]:

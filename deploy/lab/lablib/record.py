@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from lablib import places
@@ -25,6 +25,7 @@ class Record:
         iommu: see `qemu.Machine`.
         guest: the lab has a guest.
         kernel: dom0's kernel: `debian` or `patched`.
+        dom0: see `qemu.Machine`.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Record:
     iommu: str | None
     guest: bool
     kernel: str = "debian"
+    dom0: str = "pv"
 
     @property
     def directory(self) -> Path:
@@ -48,9 +50,15 @@ class Record:
         return self.directory / "console.log"
 
     def save(self) -> None:
-        """Write the record atomically."""
+        """Write the record atomically.
+
+        Fields with their default value are left out: other checkouts, which share the cache, may
+        not have them.
+        """
+        defaults = {each.name: each.default for each in fields(self)}
+        written = {key: value for key, value in asdict(self).items() if value != defaults[key]}
         temporary = self.directory / "record.half"
-        temporary.write_text(json.dumps(asdict(self), indent=1))
+        temporary.write_text(json.dumps(written, indent=1))
         temporary.rename(self.directory / "record.json")
 
     def alive(self) -> bool:
@@ -80,11 +88,16 @@ def process_start(pid: int) -> int | None:
 
 
 def load(name: str) -> Record | None:
-    """Return a running lab by its name, or None; remove the directory of a lab that has ended."""
+    """Return a running lab by its name, or None; remove the directory of a lab that has ended.
+
+    Fields that another checkout has added to the record are ignored.
+    """
     try:
-        record = Record(**json.loads((directory(name) / "record.json").read_text()))
+        written = json.loads((directory(name) / "record.json").read_text())
     except FileNotFoundError:
         return None
+    known = {each.name for each in fields(Record)}
+    record = Record(**{key: value for key, value in written.items() if key in known})
     if record.alive():
         return record
     shutil.rmtree(record.directory, ignore_errors=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from lablib import places, qemu, remote, snapshot
 from lablib.artifacts import hypervisor, image, initramfs, kernel, package
 from lablib.artifacts.roots import dom0_root
-from lablib.boot import POLL, error_with_console, wait_for_dom0
+from lablib.boot import POLL, error_with_console, limitation, wait_for_dom0
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.monitor import Monitor
@@ -44,6 +44,7 @@ class Options:
         exact: see `qemu.Machine`.
         threads: see `qemu.Machine`.
         iommu: see `qemu.Machine`.
+        dom0: one of `qemu.DOM0_KINDS`.
         kernel: dom0's kernel, one of `kernel.KERNELS`.
         linux_source: source directory or tarball to build the kernel from; None: Debian's source.
         guest: start a guest that grants pages to dom0.
@@ -60,6 +61,7 @@ class Options:
     exact: bool = False
     threads: str = "single"
     iommu: str | None = None
+    dom0: str = "pv"
     kernel: str = "debian"
     linux_source: Path | None = None
     guest: bool = False
@@ -114,12 +116,14 @@ def up(name: str, options: Options, *, detached: bool) -> Record:
         cache = Cache(places.cache_root())
         disk, xen = build(cache, options)
         files = Path() if options.kernel == "debian" else _boot_files(cache, home, options)
-        start = Start(name, disk, _machine(home, xen, files, options), options, detached=detached)
+        start = Start(name, disk, machine(home, xen, files, options), options, detached=detached)
         saved = None if options.boot else start.snapshot(cache)
         record = (saved and _resume(start, saved)) or _boot(start, saved)
         if options.iommu:
             _plug_in_devices(record)
         _install(record, disk, package.build(cache, os.cpu_count() or 1))
+        if missing := limitation(record):
+            print_message(missing)
     except BaseException:
         down(name)
         raise
@@ -204,6 +208,7 @@ def _boot(start: Start, saved: Snapshot | None) -> Record:
     with step("booting Xen and dom0"):
         wait_for_dom0(record, start.options.boot_timeout)
     if start.options.guest:
+        require_toolstack(record)
         with step("starting the guest"):
             _start_guest(record, start.options)
     if saved is not None:
@@ -275,12 +280,21 @@ def _keygen(file: Path) -> str:
     return file.with_name(f"{file.name}.pub").read_text().split()[1]
 
 
-def _machine(home: Path, xen: Path, kernel: Path, options: Options) -> qemu.Machine:
+def machine(home: Path, xen: Path, kernel: Path, options: Options) -> qemu.Machine:
+    """Return the virtual machine of a lab.
+
+    Args:
+        home: the lab's directory.
+        xen: the hypervisor's image.
+        kernel: see `qemu.Machine`.
+        options: of the lab.
+    """
     return qemu.Machine(
         xen=xen,
         exact=options.exact,
         threads=options.threads,
-        iommu=options.iommu,
+        iommu=options.iommu or (qemu.PVH_IOMMU if options.dom0 == "pvh" else None),
+        dom0=options.dom0,
         kernel=kernel,
         guest_disk=options.guest,
         xen_args=options.xen_args,
@@ -309,6 +323,7 @@ def _launch(start: Start, key: str = "") -> Record:
         iommu=options.iommu,
         guest=options.guest,
         kernel=options.kernel,
+        dom0=options.dom0,
     )
     record.save()
     return record
@@ -317,6 +332,20 @@ def _launch(start: Start, key: str = "") -> Record:
 def _is_special(options: Options) -> bool:
     """Return whether the name of the variant does not identify the hypervisor."""
     return bool(options.xen or options.patches or options.xen_source)
+
+
+def require_toolstack(record: Record) -> None:
+    """Raise an error if dom0 has no toolstack for the running hypervisor.
+
+    Raises:
+        LabError: it has none.
+    """
+    if missing := limitation(record):
+        raise LabError(
+            f"the guest of --guest cannot be started: {missing}",
+            "remove --guest, and measure with `xengt bench --granter self`",
+            exit_code=EXIT_USAGE,
+        )
 
 
 def _start_guest(record: Record, options: Options) -> None:

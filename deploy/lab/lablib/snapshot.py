@@ -121,8 +121,9 @@ def snapshot_for(cache: Cache, machine: qemu.Machine, image: Path, started: str)
         image: the directory of the disk image.
         started: the domains that are started before the machine is saved: `dom0` or `guest PAGES`.
     """
-    if machine.iommu == "strict-amd" or machine.monitor is None:
-        return None  # QEMU 7.2 does not save AMD-Vi
+    # QEMU 7.2 saves neither AMD-Vi nor a vCPU in guest mode, which a PVH dom0 runs in.
+    if machine.iommu == "strict-amd" or machine.dom0 == "pvh" or machine.monitor is None:
+        return None
     return Snapshot(cache, key(_inputs(machine, image, started)), machine)
 
 

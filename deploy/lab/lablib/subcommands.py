@@ -9,13 +9,22 @@ from lablib import grub, places, record, remote, session
 from lablib.cache import Cache
 from lablib.errors import EXIT_NO_SOURCE, EXIT_USAGE, LabError
 from lablib.output import print_message, report_error
+from lablib.qemu import PVH_IOMMU
 from lablib.source import bases
 from lablib.trace import command as tracing
 
 Namespace = argparse.Namespace
 
 
-def _options(args: Namespace) -> session.Options:
+def lab_options(args: Namespace) -> session.Options:
+    """Return the options of a lab.
+
+    Args:
+        args: the parsed command line.
+
+    Raises:
+        LabError: see `_check`.
+    """
     _check(args)
     return session.Options(
         hypervisor=args.hypervisor,
@@ -25,6 +34,7 @@ def _options(args: Namespace) -> session.Options:
         exact=args.exact,
         threads=args.threads,
         iommu=args.iommu,
+        dom0=args.dom0,
         kernel=args.kernel,
         linux_source=args.linux_source,
         guest=args.guest,
@@ -36,11 +46,19 @@ def _options(args: Namespace) -> session.Options:
 
 
 def _check(args: Namespace) -> None:
-    """Reject options that have no effect.
+    """Reject options that have no effect or exclude each other.
 
     Raises:
-        LabError: a source is given for a hypervisor or kernel that is not built.
+        LabError: a source is given for a hypervisor or kernel that is not built, or a PVH dom0
+            with VT-d.
     """
+    if getattr(args, "dom0", "pv") == "pvh" and args.iommu not in {None, PVH_IOMMU}:
+        raise LabError(
+            f"--dom0 pvh does not work with --iommu {args.iommu}: QEMU emulates a CPU of AMD, whose"
+            " IOMMU is AMD-Vi",
+            f"remove --iommu, or use --iommu {PVH_IOMMU}",
+            exit_code=EXIT_USAGE,
+        )
     if args.xen_source and (args.xen or args.hypervisor == "debian"):
         raise LabError(
             "--xen-source has no effect on a hypervisor that is not built",
@@ -74,7 +92,7 @@ def _running(args: Namespace) -> record.Record:
 def build(args: Namespace) -> int:
     """Build the image and the hypervisor of a lab without starting it."""
     cache = Cache(places.cache_root())
-    options = _options(Namespace(**vars(args), boot=True))
+    options = lab_options(Namespace(**vars(args), boot=True))
     if args.prune:
         cache.prune_all()
     disk, xen = session.build(cache, options)
@@ -106,7 +124,7 @@ def run(args: Namespace) -> int:
         )
     name = f"run-{os.getpid()}"
     try:
-        lab = session.up(name, _options(args), detached=False)
+        lab = session.up(name, lab_options(args), detached=False)
         if args.put:
             remote.put(lab, args.put)
         status = remote.execute(lab, words, args.timeout)
@@ -132,7 +150,7 @@ def up(args: Namespace) -> int:
     if args.grub:
         lab = grub.up(args.name, args.boot_timeout)
     else:
-        lab = session.up(args.name, _options(args), detached=True)
+        lab = session.up(args.name, lab_options(args), detached=True)
     print_message(
         f"{lab.name} is running; open a shell with `lab ssh --name {lab.name}`;"
         f" the console log is {lab.console}"
@@ -189,6 +207,7 @@ def status(args: Namespace) -> int:
     for lab in [] if args.json else labs:
         words = [lab.name, lab.hypervisor, "exact" if lab.exact else "wall clock"]
         words += [f"iommu={lab.iommu}"] if lab.iommu else []
+        words += [f"dom0={lab.dom0}"] if lab.dom0 != "pv" else []
         words += [f"kernel={lab.kernel}"] if lab.kernel != "debian" else []
         words += ["guest"] if lab.guest else []
         print(f"{', '.join(words)}; ssh on 127.0.0.1:{lab.port}; QEMU's pid is {lab.pid}")

@@ -2,8 +2,9 @@
 
 arguments: number of additional empty domains; number of scrapes; number of probe rounds to wait
 for; the profile, `full` or `lean`. Prints a JSON line: `took_s`, seconds of each gzip-compressed
-scrape, including the client; `page`, bytes of the last one, uncompressed; `rss`, bytes after a
-tenth of the run and at its end; `rounds`; `errors`.
+scrape, including the client; `after_round_s`, of scrapes with a probe round before, which changes
+most of the page, unless there are many rounds; `page`, bytes of the last one, uncompressed; `rss`,
+bytes after a tenth of the run and at its end; `rounds`; `errors`.
 """
 
 import gzip
@@ -32,6 +33,10 @@ mappings = [{mappings}]
 [host]
 profile = "{profile}"
 """
+#: time between two rounds of the probe in seconds, unless there are many
+INTERVAL_S = 5
+#: time in which there is a round, in seconds; not a multiple, so that few scrapes meet a round
+PAUSE_S = 6.5
 
 
 def resident_bytes(pid: int) -> int:
@@ -55,17 +60,33 @@ def metric(page: bytes, name: str) -> float:
     return float(value)
 
 
+def rounds_of(page: bytes) -> float:
+    return metric(page, "xengt_probe_rounds_total")
+
+
+def scrape_after_round(address: str, done: float) -> float:
+    """Wait for at least one round, and return the duration of the first scrape after it."""
+    time.sleep(PAUSE_S)
+    seconds, page = scrape(address)
+    if rounds_of(page) <= done:
+        raise RuntimeError(f"no round of the probe within {PAUSE_S} s")
+    return seconds
+
+
 def scrape_agent(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
     address = json.loads(process.stdout.readline())["address"]
-    took, rss, done = [], [], 0.0
+    took, after_round, rss, done = [], [], [], 0.0
     while len(took) < scrapes or done < rounds:
+        if not are_many(rounds):
+            after_round.append(scrape_after_round(address, done))
         seconds, page = scrape(address)
         took.append(seconds)
-        done = metric(page, "xengt_probe_rounds_total")
+        done = rounds_of(page)
         if not rss and len(took) >= scrapes / 10 and done >= rounds / 10:
             rss.append(resident_bytes(process.pid))
     return {
         "took_s": took,
+        "after_round_s": after_round,
         "page": len(page),
         "rss": [*rss, resident_bytes(process.pid)],
         "rounds": done,
@@ -73,12 +94,16 @@ def scrape_agent(process: subprocess.Popen, scrapes: int, rounds: int) -> dict:
     }
 
 
+def are_many(rounds: int) -> bool:
+    return rounds > 100
+
+
 def main(domains: int, scrapes: int, rounds: int, profile: str) -> dict:
-    many = rounds > 100
+    many = are_many(rounds)
     config = Path("/tmp/scrape_cost.toml")
     config.write_text(
         CONFIG.format(
-            interval_s=0.001 if many else 30,
+            interval_s=0.001 if many else INTERVAL_S,
             batches="1" if many else "1, 32",
             mappings="1" if many else "1, 3",
             profile=profile,

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from patience import patient
+from pv_only import pv_only
 
 from xengt.sharing.gntalloc import shared_pages
 from xengt.sharing.references import format_grefs
@@ -32,6 +33,7 @@ def wait_until(condition):
     return condition()
 
 
+@pv_only
 def test_shared_pages_are_reported(shared):
     done = xengt_map("0", format_grefs(shared), "--json")
     assert done.returncode == 0, done.stderr

@@ -72,7 +72,7 @@ def changed(path: tuple[str | int, ...], new: object) -> Any:
 
 
 EVERY = sorted(set(paths(GOOD)), key=str)
-OPTIONAL = [("host", "maptrack")]
+OPTIONAL = [("host", "maptrack"), ("host", "pcpus")]
 #: dimensions that earlier versions of the document do not have
 ADDED = {name for name, declared in DECLARED.items() if declared.recorded_since}
 KEYS = [

@@ -1,10 +1,13 @@
 """The sweep finds slow and fast mappings of a killed run, and no mappings of others."""
 
+import errno
+
 import pytest
 
 from tests.unit import stand_in
 from tests.unit.xenstored import FakeXenstored
-from xengt.recovery import journal, sweep
+from xengt.recovery import empty_domains, journal, sweep
+from xenlib_cffi.errors import XenLibraryError
 
 # The mappings of a killed run in tests/c/fake_xen.h, and the granter's table that shows them.
 KILLED = """
@@ -112,9 +115,6 @@ fake.tables = True
 
 class Ctrl:
     frames, version = 2, 1
-
-    def domain(self, domid):
-        return domid
 
     def grant_size(self, domid):
         return self.frames, 64
@@ -249,3 +249,25 @@ def test_an_abandoned_domain_is_destroyed_without_xenstore(
         abandoned.fault = fault
     assert sweep.clean_up(journal_of_a_killed_run).domains == (5,)
     assert destroyed == [5]
+
+
+class OtherCtrl(stand_in.Handle):
+    """A libxenctrl whose requests to list domains Xen rejects."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def domains(self):
+        raise XenLibraryError("xc_domain_getinfolist", "domains from 0", self.number)
+        yield
+
+
+def test_a_xen_of_another_version_has_no_abandoned_domains():
+    ctrl = OtherCtrl(errno.EACCES)
+    assert sweep.abandoned_domains(ctrl) == []
+    empty_domains.destroy_domains(ctrl, [])
+
+
+def test_a_rejection_for_lack_of_privileges_is_an_error():
+    with pytest.raises(XenLibraryError, match="EPERM"):
+        sweep.abandoned_domains(OtherCtrl(errno.EPERM))

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -18,10 +19,13 @@ from tests.unit.agent_fixtures import (
     taken_port,
     xen,
 )
+from tests.unit.exposition import samples
 from tests.unit.fake_tracefs import captured_histogram, fake_tracefs, guard_output
 from tests.unit.http_fixtures import certificates, connect, make_certificate
 from tests.unit.waiting import wait_until
 from xengt.errors import FailedError
+from xengt.serve import service
+from xengt.serve.http import connections
 from xengt.serve.passive import tracefs
 
 __all__ = [  # fixtures
@@ -44,6 +48,26 @@ def test_sighup_reloads_the_configuration(run_agent):
     os.kill(os.getpid(), signal.SIGHUP)
     assert wait_until(lambda: len(run_agent.addresses) == 2)
     assert 'domid="7"' in scrape(run_agent.addresses[-1])
+
+
+def test_metrics_show_whether_the_last_reload_succeeded_and_when_one_did(run_agent, caplog):
+    def last_reload():
+        found = samples(scrape(run_agent.addresses[-1]))
+        names = ("successful", "success_timestamp_seconds")
+        return [found[f"xengt_config_last_reload_{name}",] for name in names]
+
+    began = time.time()
+    run_agent("[probe]\nenabled = false")
+    successful, started = last_reload()
+    assert successful == 1
+    assert began <= started <= time.time()
+    for invalid in ("[listen]\nport = 'x'", "[listen]\naddress = '203.0.113.1'"):
+        assert not reload(run_agent, caplog, invalid)
+        assert wait_until(lambda: last_reload() == [0, started])
+    reloading = time.time()
+    assert reload(run_agent, caplog, "[listen]\nport = 0\n[probe]\nenabled = false")
+    assert wait_until(lambda: last_reload()[0] == 1)
+    assert reloading <= last_reload()[1] <= time.time()
 
 
 def test_an_invalid_configuration_is_not_reloaded(run_agent, caplog):
@@ -201,4 +225,40 @@ def test_a_connection_that_has_had_no_answer_gets_one_after_a_reload(run_agent, 
     answer = connection.getresponse()
     assert (answer.status, answer.headers["Connection"]) == (200, "close")
     assert b"xengt_domains" in answer.read()
+    connection.close()
+
+
+def test_a_connection_that_a_reload_leaves_open_is_closed_when_its_time_is_over(
+    run_agent, caplog, monkeypatch
+):
+    monkeypatch.setattr(service, "_TICK_S", 0.1)
+    monkeypatch.setattr(connections, "FIRST_REQUEST_S", 0.5)
+    address = run_agent("[probe]\nenabled = false")
+    connection = connect(address)
+    connection.connect()
+    assert wait_until(lambda: any("request" in each.name for each in threading.enumerate()))
+    assert reload(run_agent, caplog, "[listen]\nport = 0\n[probe]\nenabled = false")
+    assert connection.sock.recv(1) == b""
+    connection.close()
+
+
+def test_a_reload_with_open_connections_is_carried_out_without_further_threads(
+    run_agent, caplog, monkeypatch
+):
+    """The unit limits them (TasksMax=), and several reloads may follow each other."""
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(service, "_TICK_S", 0.1)
+    address = run_agent("[probe]\nenabled = false")
+    connection = connect(address)
+    connection.connect()
+    assert wait_until(lambda: any("request" in each.name for each in threading.enumerate()))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert reload(run_agent, caplog, "[listen]\nport = 0\n[probe]\nenabled = false")
+    assert wait_until(lambda: "xengt-http" in {each.name for each in threading.enumerate()})
+    assert "xengt_domains" in scrape(run_agent.addresses[-1])
+    assert run_agent.thread.is_alive()
     connection.close()

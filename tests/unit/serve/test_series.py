@@ -17,6 +17,7 @@ from xengt.serve.metrics.build_metrics import BuildMetrics
 from xengt.serve.metrics.console_metrics import ConsoleMetrics
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.metrics.probe_metrics import ProbeMetrics
+from xengt.serve.metrics.reload_metrics import ReloadMetrics
 from xengt.serve.page import Page
 from xengt.serve.passive import tracefs
 from xengt.serve.passive.kernel_metrics import KernelMetrics
@@ -50,7 +51,8 @@ def agent(request, xen, monkeypatch):
         if request.param == "stock":
             xen.tables = None
         names = "guest-{}.example.org".format
-        return [BuildMetrics(), HostMetrics(1000, names), ConsoleMetrics(), DomainNames(dict)]
+        host = HostMetrics(1000, names)
+        return [BuildMetrics(), ReloadMetrics(), host, ConsoleMetrics(), DomainNames(dict)]
 
     monkeypatch.setattr(console_metrics, "Ctrl", lambda: FakeCtrl(xen))
     create.column = ["stock", "patched"].index(request.param)

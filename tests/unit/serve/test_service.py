@@ -165,6 +165,19 @@ def test_systemd_is_notified_of_start_reload_and_stop(run_agent, systemd, monkey
     assert state == "STOPPING=1"
 
 
+def test_frequent_reloads_do_not_starve_the_watchdog(run_agent, systemd, monkeypatch, caplog):
+    """Each comes before the agent has waited for as long as the watchdog permits."""
+    monkeypatch.setenv("WATCHDOG_USEC", "600000000")
+    monkeypatch.setattr(service, "_TICK_S", 300)
+    run_agent("[probe]\nenabled = false")
+    for _ in range(3):
+        assert reload(run_agent, caplog, "[listen]\nport = 0\n[probe]\nenabled = false")
+        while not systemd().startswith("RELOADING=1"):
+            pass
+        assert systemd().startswith("READY=1")
+        assert systemd().startswith("WATCHDOG=1")
+
+
 def test_without_systemd_no_notification_is_sent(monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     sd_notify.notify("READY=1")

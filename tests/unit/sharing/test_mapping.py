@@ -17,6 +17,7 @@ from xengt.errors import FailedError
 from xengt.report.terminal.hexdump import hexdump
 from xengt.sharing import mapping, refusal
 from xengt.sharing.references import Reference, pattern, stamp
+from xengt.xen import kernel
 from xenlib_cffi.errors import GrantError, GrantStatus, MissingLibraryError, XenLibraryError
 
 
@@ -60,8 +61,11 @@ class FakePages(stand_in.Handle):
         assert self.gntdev.held == 1
         return self.pages[index]
 
-    def __exit__(self, *_):
+    def release(self):
         self.gntdev.held -= 1
+
+    def __exit__(self, *_):
+        self.release()
 
 
 @pytest.fixture
@@ -153,6 +157,26 @@ def test_the_first_reference_that_xen_rejects_is_found(monkeypatch, rejected, fo
     assert (error and error.gref) == found
     assert call.requests == [(gref, True) for gref in requests]
     assert call.held == []
+
+
+@pytest.mark.parametrize(("failing", "found"), [(9, 9), (0, None)])
+def test_in_a_pvh_dom0_gntdev_finds_the_rejected_reference(gntdev, monkeypatch, failing, found):
+    """Xen rejects all device maps there, so they would blame the first reference."""
+
+    class Mapper(FakeGntdev):
+        def map(self, references, *, readonly):
+            if references == [(7, failing)]:
+                raise XenLibraryError("xengnttab_map_grant_refs", "1 reference", errno.EINVAL)
+            return super().map(references, readonly=readonly)
+
+    mapper = Mapper(gntdev.pages)
+    monkeypatch.setattr(kernel, "dom0_kind", lambda _root=None: "PVH")
+    monkeypatch.setattr(refusal, "Call", lambda: pytest.fail("a hypercall was made"))
+    monkeypatch.setattr(refusal, "GrantMapper", mapper)
+    error = refusal.find_refusal([Reference(7, gref, 0) for gref in (8, 9, 300)], readonly=True)
+    assert (error and error.gref) == found
+    assert error is None or "Invalid argument" in str(error)
+    assert mapper.held == 0
 
 
 def test_without_access_to_hypercalls_no_rejected_reference_is_found(monkeypatch):

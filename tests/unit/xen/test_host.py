@@ -1,10 +1,17 @@
 """Version, hardware and state of the host, as Linux and Xen report them."""
 
+import errno
+import io
+
+import jsonschema
 import pytest
+from rich.console import Console
 
 from tests.unit import made_documents, stand_in
 from xengt.bench import document
+from xengt.bench.schema import bench_schema
 from xengt.errors import Exit, UnmetError
+from xengt.report.terminal import bench_table
 from xengt.xen import bus_addresses, host, kernel, maptrack, preflight
 from xenlib_cffi.ctrl_results import PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
@@ -241,17 +248,41 @@ def test_the_maptrack_is_detected_by_directories_of_hypfs(monkeypatch, root, wor
     assert maptrack.detect(words) == expected
 
 
+class Ctrl(stand_in.Handle):
+    """A patched Xen without an IOMMU."""
+
+    def version(self):
+        return XenVersion(4, 20, ".3", "", "ab12", "gnttab=no-fast-maptrack", "", "", "")
+
+    def physinfo(self):
+        return PhysInfo(4, 1, 1, 1, 1, 0, hvm=True, pv=True, directio=False)
+
+    def console(self):
+        return BOOTED.format(debug="n", mode="Strict")
+
+
+class OtherCtrl(Ctrl):
+    """A Xen whose sysctl interface has another version than that of libxenctrl."""
+
+    def physinfo(self):
+        raise XenLibraryError("xc_physinfo", "the hypervisor", errno.EACCES)
+
+    def console(self):
+        raise XenLibraryError("xc_readconsolering", "the console ring", errno.EACCES)
+
+
+def test_of_a_xen_of_another_version_the_stable_facts_are_gathered(monkeypatch):
+    monkeypatch.setattr(host, "Ctrl", OtherCtrl)
+    made = document.build(host.gather_host(), dict(made_documents.document(samples=1).plan), ())
+    assert "pcpus" not in made.host
+    assert (made.host["xen_version"], made.host["iommu"]) == ("4.20.3", "unknown")
+    jsonschema.validate(made.to_json(), bench_schema())
+    console = Console(file=io.StringIO(), width=200)
+    bench_table.show(made, console)
+    assert "pCPU" not in console.file.getvalue()
+
+
 def test_gathered_facts_form_the_host_of_a_document(monkeypatch):
-    class Ctrl(stand_in.Handle):
-        def version(self):
-            return XenVersion(4, 20, ".3", "", "ab12", "gnttab=no-fast-maptrack", "", "", "")
-
-        def physinfo(self):
-            return PhysInfo(4, 1, 1, 1, 1, 0, hvm=True, pv=True, directio=False)
-
-        def console(self):
-            return BOOTED.format(debug="n", mode="Strict")
-
     monkeypatch.setattr(host, "Ctrl", Ctrl)
     monkeypatch.setattr(
         maptrack, "detect", lambda words: {"gnttab=no-fast-maptrack": "no-fast"}[words]

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import resource
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -159,6 +160,24 @@ def test_a_lost_connection_is_reestablished(store, daemon, fault):
     daemon.fault, daemon.faults = fault, 1
     assert store.read("/x/y") == "1"
     assert daemon.connections == 2
+
+
+def test_a_connection_that_a_failed_request_has_closed_leaves_no_thread(store, monkeypatch):
+    """Its reader waits for another file, which has got the descriptor of the closed one."""
+    events = Events()
+    store.watch("/local/domain/7", events)
+    assert events.get(timeout=patient(5)) == "/local/domain/7"
+    router = store._client.router
+    other, peer = socket.socketpair()
+    monkeypatch.setattr(router.connection, "fileno", other.fileno)
+    assert store.read("/local/domain/7/name") is None  # then the reader waits for the other file
+    router.connection.close()
+    assert store.read("/local/domain/7/name") is None
+    assert events.get(timeout=patient(2)) is None
+    router.thread.join(patient(2))
+    assert not router.thread.is_alive()
+    other.close()
+    peer.close()
 
 
 def test_a_daemon_that_answers_again_is_used_again(store, daemon):

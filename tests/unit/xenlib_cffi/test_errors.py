@@ -81,6 +81,14 @@ def test_a_grant_error_names_operation_reference_and_domain():
         (XenLibraryError("xencall_open", "/dev/xen/privcmd", errno.EACCES), "run it as root"),
         (XenLibraryError("xc_version", "the hypervisor", errno.EPERM), "run it as root"),
         (
+            XenLibraryError("xc_interface_open", "/dev/xen/privcmd", errno.EACCES),
+            "run it as root",
+        ),
+        (
+            XenLibraryError("xc_physinfo", "the hypervisor", errno.EACCES),
+            "install the libxenctrl of the running Xen's version, which `xengt check` prints",
+        ),
+        (
             XenLibraryError("xengnttab_open", "/dev/xen/gntdev", errno.ENOENT),
             "load the driver: modprobe xen-gntdev",
         ),

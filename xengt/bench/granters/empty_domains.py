@@ -16,6 +16,7 @@ from xengt.recovery.empty_domains import destroy_domains
 from xengt.sharing.references import Reference, pattern, stamp
 from xengt.xen.grant_table import FIRST_GREF
 from xengt.xen.handle import DOM0
+from xengt.xen.unstable import unless_other_version
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import XenLibraryError
 from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME, ForeignMemory
@@ -44,7 +45,14 @@ class EmptyDomains:
         Raises:
             UnmetError: the host has too little memory, or Xen supports no PV domains.
         """
-        machine = self._ctrl.physinfo()
+        machine = unless_other_version(self._ctrl.physinfo)
+        if machine is None or unless_other_version(lambda: list(self._ctrl.domains())) is None:
+            raise UnmetError(
+                "empty domains cannot be created: libxenctrl has another version than the running "
+                "Xen",
+                "use --granter self, or install the libxenctrl of the version that `xengt check` "
+                "prints",
+            )
         if not machine.pv:
             raise UnmetError(
                 "this Xen was built without support for PV domains, which empty domains are",
@@ -118,4 +126,6 @@ class EmptyDomains:
         self._open.close()
 
     def _destroy(self) -> None:
+        if not self._domids:
+            return
         destroy_domains(self._ctrl, domain_owner.existing(self._ctrl, self._domids))

@@ -2,7 +2,7 @@
 
 from xml.etree.ElementTree import Element
 
-from xengt.report.bench_text import clock_of, describe_iommu
+from xengt.report.bench_text import clock_of, describe_iommu, on_pcpus
 from xengt.report.html.elements import el
 from xengt.xen.host import Host
 
@@ -21,7 +21,7 @@ def host_facts(host: Host, *further_facts: tuple[str, str]) -> Element:
         ("Hypervisor", f"Xen {host['xen_version']}, {build}"),
         ("Build ID", host["xen_build_id"] or "none"),
         ("dom0", f"{host['dom0']}, Linux {host['kernel']}"),
-        ("CPUs", f"{host['dom0_vcpus']} dom0 vCPUs on {host['pcpus']} pCPUs"),
+        ("CPUs", f"{host['dom0_vcpus']} dom0 vCPUs{on_pcpus(host)}"),
         ("Processor", host["cpu"] + (", emulated in software" if host["emulated"] else "")),
         ("IOMMU", describe_iommu(host)),
         ("Clock", _CLOCKS[clock_of(host)]),

@@ -17,6 +17,7 @@ from xengt.report.bench_text import (
     describe_iommu,
     format_outliers,
     format_overhead,
+    on_pcpus,
 )
 from xengt.report.quantity import duration, rate
 from xengt.report.terminal.console import print_lines, print_table
@@ -48,7 +49,7 @@ def _describe_host(host: Host) -> str:
     cpu = f"{host['cpu']}, emulated" if host["emulated"] else host["cpu"]
     return (
         f"Xen {host['xen_version']} ({build}) · {host['dom0']} dom0, Linux {host['kernel']}, "
-        f"{host['dom0_vcpus']} vCPUs on {host['pcpus']} pCPUs · IOMMU {describe_iommu(host)} · "
+        f"{host['dom0_vcpus']} vCPUs{on_pcpus(host)} · IOMMU {describe_iommu(host)} · "
         f"{cpu}"
     )
 

@@ -80,7 +80,7 @@ class Connections:
             self._deadlines[connection] = time.monotonic() + NEXT_REQUEST_S
 
     def close_overdue(self) -> None:
-        """Close the connections that have waited too long."""
+        """Close the connections that have waited too long; to be called now and then."""
         now = time.monotonic()
         with self._changed:
             for each, when in self._deadlines.items():
@@ -97,15 +97,6 @@ class Connections:
         with self._changed:
             self.ended = True
             for each in self._answered:
-                _close(each, socket.SHUT_RD)
-            if self._deadlines:
-                last = threading.Timer(FIRST_REQUEST_S, self._close_all)
-                last.daemon = True
-                last.start()
-
-    def _close_all(self) -> None:
-        with self._changed:
-            for each in self._deadlines:
                 _close(each, socket.SHUT_RD)
 
 

@@ -41,6 +41,8 @@ class Endpoint:
         self._listen = listen
         self._security = security.load(listen)
         self._server: Server | None = None
+        #: those that still have connections
+        self._replaced: list[Server] = []
         self.address: str | None = None
         self._problem = ""
         self._pause_s = _FIRST_PAUSE_S
@@ -84,6 +86,7 @@ class Endpoint:
                 self._serve(listener)
             if replaced is not None:
                 replaced.stop()
+                self._replaced.append(replaced)
 
         return switch
 
@@ -94,7 +97,10 @@ class Endpoint:
         return None if self._server is None else self._server.socket.dup()
 
     def tick(self) -> None:
-        """Try to listen if that is due, and start a thread that has died again."""
+        """Close connections that are overdue, try to listen, and start a dead thread again."""
+        for each in self._replaced:
+            each.connections.close_overdue()
+        self._replaced = [each for each in self._replaced if len(each.connections)]
         if self._server is None:
             self._retry()
         elif not self._server.is_alive():

@@ -2,7 +2,7 @@
 
 - `definition`, `definitions`: name, type, unit, labels and HELP text of every metric
 - `metric_families`: the series of a metric at one scrape
-- `build_metrics`, `host_metrics`, `console_metrics`, `probe_metrics`: sources; two more are
-  `xengt.serve.domain_names` and `xengt.serve.passive.kernel_metrics`
+- `build_metrics`, `reload_metrics`, `host_metrics`, `console_metrics`, `probe_metrics`: sources;
+  two more are `xengt.serve.domain_names` and `xengt.serve.passive.kernel_metrics`
 - `buckets`, `native_histogram`: the two forms of a latency histogram
 """

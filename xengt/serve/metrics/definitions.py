@@ -53,6 +53,20 @@ BUILD_INFO = MetricDefinition(
     "Version of the xengt agent, as a label; the value is always 1.",
     (Label("version", "Version of xengt."),),
 )
+CONFIG_LAST_RELOAD_SUCCESSFUL = MetricDefinition(
+    "xengt_config_last_reload_successful",
+    "gauge",
+    "0 or 1",
+    "Whether the last attempt to load the configuration succeeded (1: yes, 0: no, the previous "
+    "configuration stays in effect, and the agent's log says why).",
+)
+CONFIG_LAST_RELOAD_SUCCESS = MetricDefinition(
+    "xengt_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "seconds since the epoch",
+    "Unix time at which the agent last loaded its configuration successfully, at its start or on "
+    "SIGHUP, in seconds.",
+)
 
 HYPERVISOR_INFO = MetricDefinition(
     "xengt_hypervisor_info",
@@ -321,7 +335,11 @@ KERNEL_GRANT_REFERENCES = MetricDefinition(
 )
 
 GROUPS = (
-    MetricGroup("Agent", "Every page has this metric.", (BUILD_INFO,)),
+    MetricGroup(
+        "Agent",
+        "Every page has these metrics.",
+        (BUILD_INFO, CONFIG_LAST_RELOAD_SUCCESSFUL, CONFIG_LAST_RELOAD_SUCCESS),
+    ),
     MetricGroup(
         "Host",
         "Every scrape reads these metrics from Xen. Series of a domain disappear with the domain. "

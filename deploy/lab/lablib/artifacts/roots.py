@@ -1,4 +1,7 @@
-"""Debian 13 roots: directories with Debian packages, to compile in or to make dom0's disk from."""
+"""Debian roots: directories with Debian packages, to compile in or to make dom0's disk from.
+
+They are of Debian 13, except those that `release_root` makes for tests of the package.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,9 +29,10 @@ DOM0_PACKAGES = (
     "linux-image-amd64", "xen-hypervisor-4.20-amd64", "xen-utils-4.20", "systemd-sysv",
     "udev", "kmod", "passwd", "iproute2", "busybox-static", "dropbear", "ca-certificates",
     "python3-cffi", "python3-typer", "python3-prometheus-client", "python3-pyxs", "python3-rich",
-    "python3-pytest",
+    "python3-bcrypt", "python3-yaml", "python3-pytest",
 )  # fmt: skip
-"""Packages of dom0: Debian's kernel, hypervisor and toolstack, and the libraries of xengt."""
+"""Packages of dom0: Debian's kernel, hypervisor and toolstack, and the libraries of xengt, with
+those of its web configuration."""
 
 SLIM = (
     "path-exclude=/usr/share/man/*",
@@ -36,6 +40,8 @@ SLIM = (
     "path-exclude=/usr/share/locale/*",
     "path-exclude=/usr/share/info/*",
 )
+
+_SLIM = tuple(f"--dpkgopt={line}" for line in SLIM)
 
 ENVIRONMENT = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8")
 
@@ -55,9 +61,26 @@ def _compilers(cache: Cache, kind: str, packages: Sequence[str], product: str) -
 
     def make(entry: Path) -> None:
         with step(f"making a Debian root to compile {product} in (once)"):
-            _debootstrap(entry, packages, cache.log(kind))
+            _debootstrap(entry, apt.SUITE, packages, cache.log(kind), *_SLIM)
 
     return cache.entry(kind, name, make) / "root"
+
+
+def release_root(cache: Cache, suite: str, packages: Sequence[str]) -> Path:
+    """Return the directory of a root with documentation, to install xengt in a copy of it.
+
+    Args:
+        cache: the cache.
+        suite: codename of the Debian release.
+        packages: Debian packages besides the essential ones and apt.
+    """
+    kind = f"root-{suite}"
+
+    def make(entry: Path) -> None:
+        with step(f"making a Debian root of {suite} (once)"):
+            _debootstrap(entry, suite, packages, cache.log(kind))
+
+    return cache.entry(kind, key(word.encode() for word in (suite, *packages)), make) / "root"
 
 
 def dom0_root(cache: Cache, kind: str = "dom0", more: Sequence[str] = ()) -> Path:
@@ -78,21 +101,23 @@ def dom0_root(cache: Cache, kind: str = "dom0", more: Sequence[str] = ()) -> Pat
     def make(entry: Path) -> None:
         with step("making the Debian root of dom0 (once)"):
             hook = f"--customize-hook={slim}"
-            _debootstrap(entry, (*DOM0_PACKAGES, *more), cache.log(kind), hook)
+            packages = (*DOM0_PACKAGES, *more)
+            _debootstrap(entry, apt.SUITE, packages, cache.log(kind), *_SLIM, hook)
 
     return cache.entry(kind, name, make) / "root"
 
 
-def _debootstrap(entry: Path, packages: Sequence[str], log: Path, *options: str) -> None:
+def _debootstrap(
+    entry: Path, suite: str, packages: Sequence[str], log: Path, *options: str
+) -> None:
     sources = entry / "sources.list"
-    sources.write_text("\n".join(apt.mirrors().lines()) + "\n")
+    sources.write_text("\n".join(apt.mirrors().lines(suite)) + "\n")
     command = [
         "env", "INITRD=No",  # the lab makes its own initramfs
         "mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(packages)}",
         '--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
         *(f"--aptopt={line.rstrip(';')}" for line in apt.proxies()),
-        *(f"--dpkgopt={line}" for line in SLIM),
-        *options, apt.SUITE, str(entry / "root"), str(sources),
+        *options, suite, str(entry / "root"), str(sources),
     ]  # fmt: skip
     run(as_root(command), log)
 

@@ -41,11 +41,15 @@ class Mirrors:
     archive: str
     security: str | None
 
-    def lines(self) -> list[str]:
-        """Return the lines of dom0's sources.list, for binary and source packages."""
-        suites = [(self.archive, SUITE), (self.archive, f"{SUITE}-updates")]
+    def lines(self, suite: str = SUITE) -> list[str]:
+        """Return the lines of a sources.list, for binary and source packages.
+
+        Args:
+            suite: codename of the Debian release.
+        """
+        suites = [(self.archive, suite), (self.archive, f"{suite}-updates")]
         if self.security:
-            suites.append((self.security, f"{SUITE}-security"))
+            suites.append((self.security, f"{suite}-security"))
         return [
             f"{kind} {uri} {suite} main" for kind in ("deb", "deb-src") for uri, suite in suites
         ]

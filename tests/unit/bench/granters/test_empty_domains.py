@@ -1,5 +1,7 @@
 """Granter `empty` on a Xen that cannot have it."""
 
+import errno
+
 import pytest
 
 from tests.unit import stand_in
@@ -31,3 +33,17 @@ def test_a_xen_without_pv_is_named_as_the_cause(monkeypatch):
     assert "without support for PV domains" in caught.value.what
     assert "--granter guest" in caught.value.remedy
     assert "gnttab_max_frames" not in caught.value.remedy
+
+
+@pytest.mark.parametrize("rejected", ["physinfo", "domains"])
+def test_a_xen_of_another_version_is_named_as_the_cause(monkeypatch, rejected):
+    def reject(_self):
+        raise XenLibraryError(f"xc_{rejected}", "the hypervisor", errno.EACCES)
+
+    other = type("Other", (Ctrl,), {rejected: reject})
+    monkeypatch.setattr(empty_domains, "Ctrl", other)
+    monkeypatch.setattr(empty_domains, "ForeignMemory", stand_in.Handle)
+    with pytest.raises(UnmetError) as caught, EmptyDomains(1) as domains:
+        domains.references(32)
+    assert "another version than the running Xen" in caught.value.what
+    assert "--granter self" in caught.value.remedy

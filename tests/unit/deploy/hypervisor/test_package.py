@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from hvlib import build
 from hvlib.names import IMAGE, PACKAGE, SCRIPT
+from lablib import places
 from lablib.errors import LabError
 from lablib.source.series import Patch
 
@@ -136,6 +137,10 @@ def test_all_placeholders_are_replaced(script):
     control = (script.parent / "tree/DEBIAN/control").read_text()
     assert f"Package: {PACKAGE}\n" in control
     assert "Depends: grub2-common, xen-hypervisor-4.20-amd64\n" in control
+    # Both packages have the same maintainer, without an address that might belong to somebody.
+    debian = (places.TREE / "deploy/debian/control").read_text()
+    (maintainer,) = re.findall(r"(?m)^Maintainer: .+ <.+\.invalid>$", control)
+    assert maintainer in debian.splitlines()
     assert "Provides" not in control  # it must not satisfy dependencies on Debian's hypervisor
 
 

@@ -1,6 +1,7 @@
 """QEMU's command line, the start of a lab, and the detection of failed boots."""
 
 import gzip
+import json
 import os
 import re
 import shlex
@@ -10,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from lablib import boot, cli, places, qemu, remote, session
+from lablib import boot, cli, places, qemu, remote, session, subcommands
 from lablib.artifacts import initramfs, package
 from lablib.console import Console
-from lablib.errors import LabError, tail
+from lablib.errors import EXIT_USAGE, LabError, tail
 from lablib.qemu import Machine, prepare_image, start
 from lablib.record import Record, directory, load, process_start
 from lablib.remote import line
@@ -61,6 +62,14 @@ def test_the_ready_message_is_recognised(tmp_path):
     assert console.failure is None
 
 
+def test_a_limitation_of_dom0_is_recognised(tmp_path):
+    path = tmp_path / "console"
+    path.write_bytes(b"xengt-lab: limitation: no xl\r\nxengt-lab: dom0 is ready\r\n")
+    console = Console(path)
+    console.read()
+    assert (console.ready, console.failure, console.limitation) == (True, None, "no xl")
+
+
 def test_tail_has_no_control_characters(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"first\n\n\x1b[0;32m  OK  \x1b[0m\r\nlast \xff\n")
@@ -89,6 +98,31 @@ def test_a_strict_machine_has_an_iommu_and_ports_for_devices(option, device):
             assert any(word.startswith(f"pcie-root-port,id={port},") for word in words)
     assert "dom0-iommu=strict" in value(words, "-append")
     assert "iommu" not in " ".join(command())
+
+
+def test_a_pvh_dom0_has_amds_iommu():
+    words = command(dom0="pvh", iommu=qemu.PVH_IOMMU)
+    assert "amd-iommu,intremap=on" in words
+    assert {"dom0=pvh", "dom0-iommu=strict"} <= set(value(words, "-append").split())
+    assert "dom0=" not in value(command(), "-append")
+
+
+def options(*words):
+    return subcommands.lab_options(cli.parser().parse_args(["up", *words]))
+
+
+def test_the_kind_of_dom0_reaches_the_machine(tmp_path):
+    machine = session.machine(tmp_path, Path("/x/xen"), Path(), options("--dom0", "pvh"))
+    assert (machine.dom0, machine.iommu) == ("pvh", "strict-amd")
+    machine = session.machine(tmp_path, Path("/x/xen"), Path(), options())
+    assert (machine.dom0, machine.iommu) == ("pv", None)
+
+
+def test_a_pvh_dom0_excludes_vt_d():
+    assert options("--dom0", "pvh", "--iommu", "strict-amd").dom0 == "pvh"
+    with pytest.raises(LabError, match="--dom0 pvh does not work with --iommu strict:") as caught:
+        options("--dom0", "pvh", "--iommu", "strict")
+    assert caught.value.exit_code == EXIT_USAGE
 
 
 def test_all_virtio_devices_are_behind_the_iommu():
@@ -163,6 +197,21 @@ def test_the_directory_of_a_lab_that_has_ended_is_removed(tmp_path, monkeypatch)
     assert not record.directory.exists()
 
 
+def test_other_checkouts_read_the_record_of_a_lab(tmp_path, monkeypatch):
+    """They share the cache, and may have fewer or more fields."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pid = os.getpid()
+    facts = {"port": 1, "hypervisor": "stock", "exact": False, "iommu": None, "guest": False}
+    record = Record(name="one", pid=pid, born=process_start(pid), **facts)
+    record.directory.mkdir(parents=True)
+    record.save()
+    file = record.directory / "record.json"
+    written = json.loads(file.read_text())
+    assert written.keys() == {"name", "pid", "born", *facts}
+    file.write_text(json.dumps({**written, "added": "later"}))
+    assert load("one") == record
+
+
 def test_another_process_with_the_same_pid_is_not_the_lab():
     record = Record(
         "one", os.getpid(), (process_start(os.getpid()) or 0) - 1, 1, "stock", False, None, False
@@ -197,6 +246,15 @@ def test_a_boot_without_output_is_an_error(booting, monkeypatch):
     monkeypatch.setattr(boot, "SILENCE_TIMEOUT", 0.3)
     with pytest.raises(LabError, match="the boot hung: no console output for 0 s"):
         boot.wait_for_dom0(booting("sleep", "60"), timeout=60)
+
+
+def test_no_guest_is_started_without_a_toolstack(booting):
+    record = booting("sleep", "60")
+    session.require_toolstack(record)
+    record.console.write_text("xengt-lab: limitation: Xen 4.99 rejects its calls\n")
+    with pytest.raises(LabError, match=r"Xen 4\.99 rejects its calls") as caught:
+        session.require_toolstack(record)
+    assert "--granter self" in caught.value.remedy
 
 
 def test_a_boot_that_exceeds_the_timeout_is_an_error(booting):

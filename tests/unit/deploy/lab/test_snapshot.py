@@ -91,7 +91,9 @@ def test_paths_of_one_start_do_not_change_the_snapshot(inputs, tmp_path):
     assert key(**again, resume=True) == key()
 
 
-@pytest.mark.parametrize("changes", [{"iommu": "strict-amd"}, {"monitor": None}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"iommu": "strict-amd"}, {"dom0": "pvh"}, {"monitor": None}], ids=str
+)
 def test_a_machine_that_qemu_cannot_save_has_no_snapshot(inputs, changes):
     _, _, key = inputs
     assert key(**changes) is None

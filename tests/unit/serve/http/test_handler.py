@@ -10,6 +10,7 @@ from tests.patience import patient
 from tests.unit.http_fixtures import connect, request, serving
 from xengt import __version__
 from xengt.serve.http import handler
+from xengt.serve.http.connections import Connections
 
 
 def exchange(address: str, sent: bytes) -> bytes:
@@ -85,6 +86,21 @@ def test_the_page_is_compressed_only_for_clients_that_accept_it():
             assert answer.headers["Content-Encoding"] == encoding
             assert (gzip.decompress(content) if encoding else content) == b"x 1\n"
         connection.close()
+
+
+def test_an_answer_is_sent_without_waiting_for_acknowledgements(monkeypatch):
+    """Headers and content are sent separately, and clients acknowledge after up to 40 ms."""
+    options = []
+    begin = Connections.begin_answer
+
+    def record(connections, connection):
+        options.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        begin(connections, connection)
+
+    monkeypatch.setattr(Connections, "begin_answer", record)
+    with serving() as address:
+        assert request(address).text == "x 1\n"
+    assert options == [1]
 
 
 def test_an_absolute_target_is_accepted():

@@ -17,11 +17,12 @@ import pytest
 
 from tests.patience import patient
 from tests.unit.agent_fixtures import host_samples, run_agent, signals_blocked, xen
-from tests.unit.http_fixtures import certificates, connect, request, serving
+from tests.unit.http_fixtures import certificates, connect, request, serving, short_page
 from tests.unit.waiting import wait_until
 from xengt.errors import UnmetError
 from xengt.serve.config import Listen
 from xengt.serve.http import connections, server
+from xengt.serve.http.compression import Part
 
 __all__ = ["certificates", "host_samples", "run_agent", "signals_blocked", "xen"]  # fixtures
 
@@ -52,9 +53,7 @@ def test_an_invalid_certificate_is_an_error(tmp_path):
 def test_a_silent_client_does_not_delay_others(certificates):
     """Even with TLS, whose handshake each connection does in its own thread."""
     files = (str(certificates / "crt"), str(certificates / "key"))
-    with serving(
-        Listen("127.0.0.1", 0, *files), lambda _accept: (b"x 1\n", "text/plain")
-    ) as address:
+    with serving(Listen("127.0.0.1", 0, *files)) as address:
         host_name, _, port = address.partition(":")
         with socket.create_connection((host_name, int(port))):
             context = ssl.create_default_context(cafile=files[0])
@@ -81,7 +80,7 @@ def persistent_connection(address: str, cafile: str | None = None) -> HTTPConnec
 @pytest.mark.parametrize("tls", [True, False])
 def test_a_connection_does_not_outlive_its_configuration(request, tls):
     files = [str(request.getfixturevalue("certificates") / f) for f in ("crt", "key")] * tls
-    with serving(Listen("127.0.0.1", 0, *files), lambda _: (b"x 1\n", "text/plain")) as address:
+    with serving(Listen("127.0.0.1", 0, *files)) as address:
         connection = persistent_connection(address, *files[:1])
     with suppress(ssl.SSLError):  # it closes without a TLS close_notify
         assert connection.sock.recv(1) == b""
@@ -91,10 +90,10 @@ def test_a_connection_does_not_outlive_its_configuration(request, tls):
 def test_a_page_in_progress_is_sent_before_the_connection_is_closed():
     requested, proceed = Event(), Event()
 
-    def page(_accept: str) -> tuple[bytes, str]:
+    def page(accept):
         requested.set()
         proceed.wait(patient(10))
-        return b"x 1\n", "text/plain"
+        return short_page(accept)
 
     with serving(Listen("127.0.0.1", 0), page) as address:
         host_name, _, port = address.partition(":")
@@ -170,10 +169,10 @@ def test_idle_connections_keep_nobody_from_a_page():
 def test_a_connection_is_refused_while_all_others_are_in_use(caplog):
     entered, proceed = Semaphore(0), Event()
 
-    def page(_accept):
+    def page(accept):
         entered.release()
         proceed.wait(patient(10))
-        return b"x 1\n", "text/plain"
+        return short_page(accept)
 
     with serving(render=page) as address, ExitStack() as stack:
         stack.callback(proceed.set)
@@ -228,7 +227,7 @@ def test_without_threads_a_connection_is_closed_and_the_next_is_served(monkeypat
 
 
 def test_a_connection_serves_compressed_pages_and_404_for_other_paths():
-    pages = iter([b"x 1\n", b"x 2\n"])
+    pages = iter([[Part(b"x 1\n")], [Part(b"x "), Part(b"2\n")]])
     with serving(Listen("::1", 0), lambda accept: (next(pages), accept)) as address:
         host_name, _, port = address.rpartition(":")
         assert host_name == "[::1]"
