@@ -15,12 +15,12 @@ from tests.unit import stand_in
 from tests.unit.exposition import samples, samples_of
 from tests.unit.fake_hypervisor import FakeCtrl, xen
 from tests.unit.waiting import wait_until
-from xengt.serve import agent, probe, service
+from xengt.serve import probe, service
 from xengt.serve.config import ProbeOptions
 from xengt.serve.metrics import console_metrics
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.probe import Probe
-from xengt.xen import preflight
+from xengt.xen import host, preflight
 from xenlib_cffi.histogram import Histogram
 
 __all__ = ["xen"]  # fixtures
@@ -114,7 +114,7 @@ def fake_probes(monkeypatch):
 
     def create(**options):
         engines = {"hypercall": True, "gntdev": False}
-        fakes.created.append(Probe(ProbeOptions(**options), engines, "fast", gntdev_entries=2))
+        fakes.created.append(Probe(ProbeOptions(**options), engines, fast=True, gntdev_entries=2))
         return fakes.created[-1]
 
     fakes = SimpleNamespace(
@@ -147,7 +147,7 @@ def run_agent(host_samples, xen, tmp_path, monkeypatch):
     """
     assert host_samples(0)["xengt_domains",] == 2
     monkeypatch.setattr(preflight, "require_dom0", lambda _engines: None)
-    monkeypatch.setattr(agent, "Ctrl", lambda: FakeCtrl(xen))
+    monkeypatch.setattr(host, "Ctrl", lambda: FakeCtrl(xen))
     monkeypatch.setattr(console_metrics, "Ctrl", lambda: FakeCtrl(xen))
     addresses = []
     failures = []

@@ -8,7 +8,7 @@ from tests.unit import stand_in
 from tests.unit.xenstored import FakeXenstored
 from xengt.usage import reading
 from xengt.xen import limits, maptrack
-from xenlib_cffi.ctrl_results import ConsolePart, DomainInfo, XenVersion
+from xenlib_cffi.ctrl_results import ConsolePart, DomainInfo, PhysInfo, XenVersion
 from xenlib_cffi.errors import XenLibraryError
 
 #: name of a domain's figure in hypfs → key in the documents of `xengt usage`
@@ -140,6 +140,12 @@ class FakeCtrl(stand_in.Handle):
 
     def version(self):
         return XenVersion(4, 20, ".3", "", "00ff", self.xen.commandline, "xen-3.0-x86_64", "", "")
+
+    def physinfo(self):
+        return PhysInfo(4, 1, 1, 1, 1, 0, hvm=True, pv=True, directio=False)
+
+    def console(self):
+        return self.xen.console
 
     def domains(self):
         self.xen.before("domains")

@@ -29,8 +29,7 @@ from xengt.serve.metrics.reload_metrics import ReloadMetrics
 from xengt.serve.page import Page
 from xengt.serve.passive.kernel_metrics import KernelMetrics, collecting
 from xengt.serve.probe import Probe
-from xengt.xen import kernel, maptrack, preflight
-from xenlib_cffi.ctrl import Ctrl
+from xengt.xen import host, preflight
 from xenlib_cffi.errors import BindingError
 
 log = logging.getLogger(__name__)
@@ -264,7 +263,6 @@ def _create_probe(options: ProbeOptions) -> Probe | None:
             engines[engine] = False
         else:
             engines[engine] = True
-    with Ctrl() as xen:
-        variant = maptrack.detect(xen.version().commandline)
-    entries = 2 if kernel.dom0_kind() in {"PV", None} else 1
-    return Probe(options, engines, variant, gntdev_entries=entries)
+    facts = host.gather_host()
+    entries = 2 if facts["dom0"] == "PV" else 1
+    return Probe(options, engines, fast=host.has_fast_mappings(facts), gntdev_entries=entries)

@@ -25,7 +25,6 @@ from xengt.serve.config import ProbeOptions
 from xengt.serve.metrics.buckets import Buckets
 from xengt.sharing.references import Reference
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE
-from xengt.xen.maptrack import Maptrack
 from xenlib_cffi.errors import BindingError, GrantError, GrantStatus
 from xenlib_cffi.loop import Loop
 
@@ -65,17 +64,17 @@ class ProbeCase:
             mappings=self.mappings,
         )
 
-    def path(self, maptrack: Maptrack, gntdev_entries: int) -> str:
+    def path(self, fast: bool | None, gntdev_entries: int) -> str:
         """Return where the hypervisor records the timed mapping: `fast`, `slow` or `unknown`.
 
         Args:
-            maptrack: variant of the running hypervisor.
+            fast: as of a `Probe`.
             gntdev_entries: as of a `Probe`.
         """
-        if maptrack == "unknown":
-            return maptrack
+        if fast is None:
+            return "unknown"
         entries = self.mappings * (gntdev_entries if self.engine == "gntdev" else 1)
-        return "fast" if maptrack == "fast" and entries <= MAPPINGS_PER_FAST_HANDLE else "slow"
+        return "fast" if fast and entries <= MAPPINGS_PER_FAST_HANDLE else "slow"
 
 
 def _status_name(status: int) -> str:
@@ -127,7 +126,7 @@ class Probe(threading.Thread):
     Args:
         options: see above.
         engines: see above.
-        maptrack: variant of the running hypervisor.
+        fast: whether Xen has fast entries for mappings by this dom0; None if that is unknown.
         gntdev_entries: mappings that Xen records for one of gntdev's: 2 in a PV dom0, else 1.
     """
 
@@ -135,15 +134,15 @@ class Probe(threading.Thread):
         self,
         options: ProbeOptions,
         engines: Mapping[EngineName, bool],
-        maptrack: Maptrack,
         *,
+        fast: bool | None,
         gntdev_entries: int,
     ) -> None:
         """Prepare the thread; `start` starts it."""
         super().__init__(name="xengt-probe", daemon=True)
         self.options = options
         self._stopping = threading.Event()
-        self._maptrack = maptrack
+        self._fast = fast
         self._gntdev_entries = gntdev_entries
         self.engines = dict(engines)
         usable = [name for name, up in engines.items() if up]
@@ -171,7 +170,7 @@ class Probe(threading.Thread):
 
     def path(self, case: ProbeCase) -> str:
         """Return where the hypervisor records a case's timed mapping: see `ProbeCase.path`."""
-        return case.path(self._maptrack, self._gntdev_entries)
+        return case.path(self._fast, self._gntdev_entries)
 
     def continue_from(self, previous: "Probe") -> None:
         """Continue the counts of a probe that has ended, and the histograms of cases of both.

@@ -100,6 +100,21 @@ def gather_host() -> Host:
     }
 
 
+def has_fast_mappings(host: Host) -> bool | None:
+    """Return whether Xen has fast entries for mappings by dom0; None if that is unknown.
+
+    Xen does not use them for mappings at machine addresses in a PV dom0's IOMMU page tables.
+
+    Args:
+        host: the facts of the running host.
+    """
+    variant = host["maptrack"]
+    if variant == "unknown":
+        return None
+    at_machine_addresses = (host["dom0"], host["iommu"]) == ("PV", "strict")
+    return variant == "fast" and (host["bus_addresses"] or not at_machine_addresses)
+
+
 def is_debug(console: str) -> bool | None:
     """Return whether Xen is a debug build; None if neither its banner nor hypfs is available.
 

@@ -14,9 +14,9 @@ MAX_ENTRIES = 3
 """Number of entries of a kind; the least recently used are removed. A Debian root takes half a
 gigabyte."""
 
-MAX_ENTRIES_BY_KIND = {"hypervisor": 24, "download": 8, "snapshot": 12}
-"""Kinds with another limit: there is a hypervisor per patch of the series, and a source has two
-files."""
+MAX_ENTRIES_BY_KIND = {"hypervisor": 36, "userspace": 64, "download": 8, "snapshot": 12}
+"""Kinds with another limit: there is a hypervisor, and a copy of its files for user space, per patch
+of the series; a source has two files."""
 
 MAX_BYTES_BY_KIND = {"snapshot": 8 << 30}
 """Bytes on disk that the entries of a kind may take; the newest entry is always kept."""

@@ -173,17 +173,16 @@ def test_an_unexpected_error_is_a_failed_round_and_does_not_end_the_thread(fake_
 
 
 @pytest.mark.parametrize(
-    ("engine", "mappings", "maptrack", "path"),
+    ("engine", "mappings", "fast", "path"),
     [
-        ("hypercall", 1, "fast", "fast"),
-        ("hypercall", 2, "fast", "fast"),
-        ("hypercall", 3, "fast", "slow"),
-        ("gntdev", 1, "fast", "fast"),
-        ("gntdev", 2, "fast", "slow"),
-        ("hypercall", 1, "stock", "slow"),
-        ("hypercall", 1, "no-fast", "slow"),
-        ("hypercall", 1, "unknown", "unknown"),
+        ("hypercall", 1, True, "fast"),
+        ("hypercall", 2, True, "fast"),
+        ("hypercall", 3, True, "slow"),
+        ("gntdev", 1, True, "fast"),
+        ("gntdev", 2, True, "slow"),
+        ("hypercall", 1, False, "slow"),
+        ("hypercall", 1, None, "unknown"),
     ],
 )
-def test_the_path_depends_on_maptrack_and_mappings(engine, mappings, maptrack, path):
-    assert ProbeCase(engine, 1, mappings).path(maptrack, gntdev_entries=2) == path
+def test_the_path_depends_on_fast_entries_and_mappings(engine, mappings, fast, path):
+    assert ProbeCase(engine, 1, mappings).path(fast, gntdev_entries=2) == path

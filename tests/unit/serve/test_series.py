@@ -62,7 +62,7 @@ def agent(request, xen, monkeypatch):
 @pytest.fixture
 def default_probe():
     """A probe with the default configuration, as after a round."""
-    probe = Probe(ProbeOptions(), dict.fromkeys(EngineName, True), "fast", gntdev_entries=2)
+    probe = Probe(ProbeOptions(), dict.fromkeys(EngineName, True), fast=True, gntdev_entries=2)
     assert len(probe.latencies) == 8
     for each in probe.latencies.values():
         each.medians_s = dict.fromkeys(each.medians_s, 1.23456789e-6)

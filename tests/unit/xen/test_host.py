@@ -290,3 +290,21 @@ def test_gathered_facts_form_the_host_of_a_document(monkeypatch):
     made = document.build(host.gather_host(), dict(made_documents.document(samples=1).plan), ())
     assert made.host["maptrack"] == "no-fast"
     assert (made.host["xen_version"], made.host["pcpus"]) == ("4.20.3", 4)
+
+
+@pytest.mark.parametrize(
+    ("changed", "fast"),
+    [
+        ({}, True),
+        ({"maptrack": "no-fast"}, False),
+        ({"maptrack": "stock"}, False),
+        ({"maptrack": "unknown"}, None),
+        ({"iommu": "strict"}, False),
+        ({"iommu": "strict", "bus_addresses": True}, True),
+        ({"iommu": "strict", "dom0": "PVH"}, True),
+        ({"iommu": "strict", "maptrack": "stock", "bus_addresses": True}, False),
+    ],
+)
+def test_mappings_at_machine_addresses_in_the_iommu_are_not_fast(changed, fast):
+    facts = {"maptrack": "fast", "dom0": "PV", "iommu": "none", "bus_addresses": False}
+    assert host.has_fast_mappings(facts | changed) is fast

@@ -17,11 +17,11 @@ from tests.unit.serve.soak.shared_hypervisor import SharedCtrl, SharedHypervisor
 from xengt import cli
 from xengt.bench.granters import empty_domains, toolstack
 from xengt.recovery import domain_owner, journal, sweep
-from xengt.serve import agent, probe
+from xengt.serve import probe
 from xengt.serve.metrics import console_metrics
 from xengt.sharing.references import Reference
 from xengt.usage import reading
-from xengt.xen import limits, maptrack, preflight
+from xengt.xen import host, limits, maptrack, preflight
 from xengt.xen.grant_table import FIRST_GREF
 
 
@@ -38,7 +38,7 @@ class EmptyDomains(empty_domains.EmptyDomains):
 def install(patch, directory):
     """Replace what needs Xen."""
     xen = SharedHypervisor(directory / "domains")
-    for module in (agent, console_metrics, reading, empty_domains, toolstack, sweep):
+    for module in (host, console_metrics, reading, empty_domains, toolstack, sweep):
         patch.setattr(module, "Ctrl", lambda: SharedCtrl(xen))
     for module in (reading, limits, maptrack):
         patch.setattr(module, "HypFs", lambda: FakeHypFs(xen))
