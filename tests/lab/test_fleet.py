@@ -1,15 +1,20 @@
 """deploy/fleet on two hosts: installing, changing and removing the agent, with a Prometheus."""
 
 import json
+import os
+import secrets
 import shutil
+import ssl
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import bcrypt
 import pytest
 from boardlib.boards import FLEET as FLEET_BOARD
 from boardlib.variables import interpolate
@@ -23,10 +28,10 @@ from tests.lab.certificates import Authority
 from tests.lab.lab_dom0 import LAB, Dom0
 from tests.lab.playbook import FLEET, PlaybookRun, play
 from tests.patience import patient
+from tests.prometheus.debian_package import programs
 from tests.prometheus.server import (
     RULES,
     Prometheus,
-    config,
     prometheus,
     shorten_times,
     waits_until,
@@ -37,8 +42,11 @@ pytestmark = [pytest.mark.long, pytest.mark.untimed]
 NAMES = {"tests-fleet-1": (), "tests-fleet-2": ("--hypervisor", "patched")}
 SITE = FLEET / "playbooks" / "site.yml"
 DISCOVERY = FLEET / "playbooks" / "discovery.yml"
+MONITORING = FLEET / "playbooks" / "monitoring.yml"
 HERE = Path(__file__).parent
 SCRAPED_S = 150
+#: of the user as whom Prometheus scrapes an agent with passwords
+PASSWORD = secrets.token_urlsafe()
 #: panels of the fleet's dashboard that are empty on healthy hosts
 WITHOUT_PROBLEM = {
     "Alerts that fire now",
@@ -107,7 +115,9 @@ class Fleet:
     """An inventory of two hosts, and the playbooks run on it."""
 
     def __init__(self, where: Path, boxes: list[Box], deb: Path) -> None:
-        self.list = where / "prometheus" / "xengt" / "boxes.json"
+        self.prometheus = where / "prometheus"
+        self.list = self.prometheus / "xengt" / "boxes.json"
+        self.grafana = where / "grafana"
         self.file = where / "inventory.json"
         self.boxes = {"first": boxes[0].variables(), "second": boxes[1].variables()}
         self.boxes["first"] |= {"xengt_site": "here"}
@@ -127,6 +137,7 @@ class Fleet:
         here["ansible_python_interpreter"] = shutil.which("python3", path="/usr/bin")
         groups = {
             "prometheus": {"hosts": {"here": here}},
+            "grafana": {"hosts": {"here": here}},
             "xengt": {"hosts": self.boxes, "vars": self.common},
         }
         self.file.write_text(json.dumps(groups))
@@ -137,6 +148,11 @@ class Fleet:
             timeout=3000,
             xengt_serial=len(self.boxes),
             xengt_discovery_file=str(self.list),
+            xengt_prometheus_directory=str(self.prometheus),
+            xengt_prometheus_service="",
+            xengt_grafana_dashboards=str(self.grafana / "dashboards"),
+            xengt_grafana_provisioning=str(self.grafana / "provisioning"),
+            xengt_grafana_service="",
             **variables,
         )
         print(done.output)
@@ -184,20 +200,29 @@ def authority(tmp_path_factory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def scraping(tmp_path_factory, fleet, authority) -> Iterator[Prometheus]:
+def scraping(fleet, authority) -> Iterator[Prometheus]:
+    """A Prometheus with the rules and the scrape job of monitoring.yml; the rules are sped up."""
     certificate, key = authority.sign("prometheus")
     job = {
-        "job_name": "xengt",
-        "file_sd_configs": [{"files": [f"{fleet.list.parent}/*.json"]}],
         "tls_config": {
             "ca_file": str(authority.certificate),
             "cert_file": str(certificate),
             "key_file": str(key),
         },
+        "basic_auth": {"username": "prometheus", "password": PASSWORD},
     }
-    where = tmp_path_factory.mktemp("prometheus")
-    rules = {rule.name: shorten_times(rule.read_text(), HURRY[rule.name]) for rule in RULES}
-    with prometheus(where, config(job, rules, EVERY_S), rules) as running:
+    times = {"scrape_interval": f"{EVERY_S}s", "evaluation_interval": "1s"}
+    file = fleet.prometheus / "prometheus.yml"
+    file.write_text(json.dumps({"global": times}))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PATH", f"{programs()}:{os.environ['PATH']}")
+        assert fleet.play(playbook=MONITORING, xengt_prometheus_job=job).changed("here") > 0
+        assert fleet.play(playbook=MONITORING, xengt_prometheus_job=job).changed("here") == 0
+    installed = fleet.prometheus / "xengt" / "rules"
+    assert {rule.name for rule in installed.iterdir()} == {rule.name for rule in RULES}
+    for rule in installed.iterdir():
+        rule.write_text(shorten_times(rule.read_text(), HURRY[rule.name]))
+    with prometheus(fleet.prometheus, file.read_text()) as running:
         yield running
 
 
@@ -299,22 +324,46 @@ def test_a_changed_variable_reloads_despite_an_unreachable_host(boxes, fleet, sc
     assert wait_for_scrape(lambda: set(by_box(scraping, "up")) == {"first", "second"})
 
 
-def test_tls_requires_a_client_certificate(boxes, fleet, scraping, authority):
+def test_tls_requires_a_client_certificate_and_a_password(boxes, fleet, scraping, authority):
     certificate, key = authority.sign("127.0.0.1")
+    password_hash = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt()).decode()
     fleet.boxes["second"] |= {
         "xengt_certificate": str(certificate),
         "xengt_key": str(key),
         "xengt_client_ca": str(authority.certificate),
+        "xengt_users": {"prometheus": password_hash},
     }
-    assert fleet.play("--limit", "second").changed("second") == 3  # two files and the configuration
+    # The files of TLS, the two configurations, and the reload.
+    assert fleet.play("--limit", "second").changed("second") == 4
+    assert fleet.play("--limit", "second").changed("second") == 0
     assert fleet.play(playbook=DISCOVERY).changed("here") == 1
-    assert boxes[1].check_output("stat -c %U:%G:%a /etc/xengt/tls.key").strip() == "root:xengt:640"
+    for name in ("tls.key", "web.yml"):
+        found = boxes[1].check_output(f"stat -c %U:%G:%a /etc/xengt/{name}")
+        assert found.strip() == "root:xengt:640"
+    log = boxes[1].check_output("journalctl -u xengt.service --no-pager")
+    assert "deprecated" not in log
     assert wait_for_scrape(
         lambda: scrape_targets(scraping) == {"first": ("http", "up"), "second": ("https", "up")}
     )
     with pytest.raises(OSError):  # noqa: PT011 (several errors are possible)
         urllib.request.urlopen(f"http://127.0.0.1:{boxes[1].port}/metrics", timeout=patient(60))
-    for name in ("xengt_certificate", "xengt_key", "xengt_client_ca"):
+    trusting = ssl.create_default_context(cafile=authority.certificate)
+    url = f"https://127.0.0.1:{boxes[1].port}/metrics"
+    with pytest.raises(OSError):  # noqa: PT011 (the server refuses a client without certificate)
+        urllib.request.urlopen(url, timeout=patient(60), context=trusting).read()
+    trusting.load_cert_chain(*authority.sign("client"))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url, timeout=patient(60), context=trusting)
+    assert refused.value.code == 401
+
+    # Invalid files are not installed.
+    before = boxes[1].check_output("cat /etc/xengt/web.yml")
+    done = fleet.play("--limit", "second", "--tags", "config", xengt_users={"prometheus": "plain"})
+    assert done.code != 0
+    assert "the password of 'prometheus' must be a bcrypt hash" in done.output
+    assert boxes[1].check_output("cat /etc/xengt/web.yml") == before
+
+    for name in ("xengt_certificate", "xengt_key", "xengt_client_ca", "xengt_users"):
         del fleet.boxes["second"][name]
     assert fleet.play("--limit", "second", "--tags", "config").changed("second") == 3
     assert fleet.play(playbook=DISCOVERY).changed("here") == 1

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -14,7 +16,16 @@ from tests.lab.playbook import FLEET, play
 from tests.prometheus.debian_package import programs
 from tests.prometheus.server import DEPLOY, RULES
 from xengt import __version__
-from xengt.serve.config import Config, HostOptions, Listen, PassiveOptions, ProbeOptions, load
+from xengt.serve.config import (
+    Config,
+    HostOptions,
+    Listen,
+    PassiveOptions,
+    ProbeOptions,
+    deprecations,
+    load,
+)
+from xengt.serve.http import web_config
 
 SITE = FLEET / "playbooks" / "site.yml"
 DISCOVERY = FLEET / "playbooks" / "discovery.yml"
@@ -126,27 +137,31 @@ def test_every_variable_has_a_description_and_a_consistent_default(name):
 
 @pytest.fixture
 def configured(tmp_path):
-    """Return a function that writes the role's serve.toml with some variables."""
+    """Return a function that writes the role's serve.toml and web.yml with some variables."""
+    role = FLEET / "roles" / "xengt"
 
     def write(**variables):
         inventory = tmp_path / "inventory.json"
         inventory.write_text(json.dumps({"boxes": {"hosts": {"here": LOCALHOST}}}))
-        template = {
-            "src": str(FLEET / "roles" / "xengt" / "templates" / "serve.toml.j2"),
-            "dest": str(tmp_path / "serve.toml"),
-        }
+        templates = [
+            {"src": str(role / "templates" / f"{name}.j2"), "dest": str(tmp_path / name)}
+            for name in ("serve.toml", "web.yml")
+        ]
         plays = [
             {
                 "hosts": "boxes",
                 "gather_facts": False,
-                "vars_files": [str(FLEET / "roles" / "xengt" / "defaults" / "main.yml")],
-                "tasks": [{"ansible.builtin.template": template}],
+                "vars_files": [str(role / name / "main.yml") for name in ("defaults", "vars")],
+                "tasks": [{"ansible.builtin.template": template} for template in templates],
             }
         ]
         playbook = tmp_path / "configure.yml"
         playbook.write_text(yaml.safe_dump(plays))
         done = play(playbook, inventory, **variables)
         assert done.code == 0, done.output
+        for template in templates:
+            file = Path(template["dest"])
+            file.write_text(file.read_text().replace("/etc/xengt/", f"{tmp_path}/"))
         return tmp_path / "serve.toml"
 
     return write
@@ -156,30 +171,83 @@ def test_without_variables_the_configuration_equals_the_defaults(configured):
     assert load(configured()) == Config()
 
 
-def test_the_configuration_has_the_values_of_the_variables(configured, tmp_path):
+def test_the_configuration_has_the_values_of_the_variables(configured):
     file = configured(
         xengt_listen_address="::",
         xengt_listen_port=1234,
-        xengt_certificate="a",
-        xengt_key="b",
-        xengt_client_ca="c",
         xengt_config={
             "host": {"domains": 3},
             "passive": {"enabled": True},
             "probe": {"enabled": False, "cpu_budget": 1e-5, "engines": ["gntdev"], "calls": 7},
         },
     )
-    text = file.read_text()
-    names = [tmp_path / name for name in ("tls.crt", "tls.key", "clients.crt")]
-    for name in names:
-        name.write_text("")
-    file.write_text(text.replace("/etc/xengt/", f"{tmp_path}/"))
     assert load(file) == Config(
-        listen=Listen("::", 1234, *map(str, names)),
+        listen=Listen("::", 1234),
         probe=ProbeOptions(enabled=False, cpu_budget=1e-5, engines=("gntdev",), calls=7),
         passive=PassiveOptions(enabled=True),
         host=HostOptions(3),
     )
+
+
+CERTIFICATE = {"xengt_certificate": "a", "xengt_key": "b"}
+USERS = {"prometheus": "$2y$10$" + 53 * "a", 'with "quotes"': "$2b$04$" + 53 * "."}
+
+
+@pytest.mark.parametrize(
+    ("variables", "files", "verified"),
+    [
+        (CERTIFICATE, ("tls.crt", "tls.key"), ssl.CERT_NONE),
+        (
+            CERTIFICATE | {"xengt_client_ca": "c"},
+            ("tls.crt", "tls.key", "clients.crt"),
+            ssl.CERT_REQUIRED,
+        ),
+        (CERTIFICATE | {"xengt_users": USERS}, ("tls.crt", "tls.key"), ssl.CERT_NONE),
+        ({"xengt_users": USERS}, (), None),
+    ],
+    ids=["certificate", "client-ca", "certificate-users", "users"],
+)
+def test_certificates_and_users_are_in_the_web_configuration(
+    configured, tmp_path, variables, files, verified
+):
+    config = load(configured(**variables))
+    assert deprecations(config) == []
+    assert config.listen.web_config == str(tmp_path / "web.yml")
+    web = web_config.load(tmp_path / "web.yml")
+    assert web.users == variables.get("xengt_users", {})
+    if verified is None:
+        assert web.tls is None
+    else:
+        expected = [tmp_path / name for name in files]
+        found = [web.tls.certificate, web.tls.key, web.tls.client_ca]
+        assert [path for path in found if path] == expected
+        assert web.tls.verify_clients == verified
+
+
+@pytest.mark.parametrize(
+    ("users", "code", "message"),
+    [
+        (USERS, 0, ""),
+        ({"prometheus": "plain"}, 2, "password of 'prometheus' must be a bcrypt hash"),
+    ],
+    ids=["valid", "no-hash"],
+)
+def test_a_web_configuration_is_validated_before_it_is_installed(
+    configured, tmp_path, monkeypatch, users, code, message
+):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    configured(xengt_users=users)
+    tasks = yaml.safe_load((FLEET / "roles/xengt/tasks/configure.yml").read_text())
+    (validate,) = [
+        task["ansible.builtin.template"]["validate"]
+        for task in tasks
+        if task.get("ansible.builtin.template", {}).get("src") == "web.yml.j2"
+    ]
+    # Ansible splits the command into words, and runs it without a shell.
+    words = shlex.split(validate % (tmp_path / "web.yml"))
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert message in " ".join(done.stderr.split())
 
 
 def test_an_invalid_variable_fails_before_the_first_task(tmp_path):
