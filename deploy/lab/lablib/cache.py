@@ -15,8 +15,8 @@ MAX_ENTRIES = 3
 gigabyte."""
 
 MAX_ENTRIES_BY_KIND = {"hypervisor": 36, "userspace": 64, "download": 8, "snapshot": 12}
-"""Kinds with another limit: there is a hypervisor, and a copy of its files for user space, per patch
-of the series; a source has two files."""
+"""Kinds with another limit: there is a hypervisor, and a copy of its files for user space, for each
+patch of the series; a source has two files."""
 
 MAX_BYTES_BY_KIND = {"snapshot": 8 << 30}
 """Bytes on disk that the entries of a kind may take; the newest entry is always kept."""
