@@ -1,8 +1,8 @@
 """A fake hypervisor whose domains are the files of a directory, which several processes share."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 from tests.unit.agent_fixtures import FIGURES
 from tests.unit.fake_hypervisor import NAMES, FakeCtrl, FakeHypervisor
@@ -46,7 +46,7 @@ class SharedCtrl(FakeCtrl):
     """What the agent calls of libxenctrl."""
 
     def physinfo(self):
-        return SimpleNamespace(pv=True, free_pages=1 << 20)
+        return replace(super().physinfo(), free_pages=1 << 20)
 
     def create_empty(self, uuid, max_grant_frames):
         assert max_grant_frames == 1
