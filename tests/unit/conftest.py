@@ -10,6 +10,10 @@ import pytest
 
 from tests.patience import patient
 
+# NumPy's and SciPy's BLAS start threads when they are imported, which do not block the signals that
+# tests send to an agent in this process: one of them could receive a signal instead of the agent.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 ROOT = Path(__file__).parents[2]
 FAKE_XEN = ROOT / "tests" / "c" / "fake_xen.c"
 CSRC = ROOT / "xenlib_cffi" / "csrc"
