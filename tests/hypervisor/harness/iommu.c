@@ -191,7 +191,8 @@ static inline unsigned int iommu_unmap_transient(struct domain *d, const dfn_t *
     }
 #ifndef NDEBUG
     /* Xen at times has page tables to free, and flushes everything itself. */
-    if ( !(++d->bus->unmaps % 16) && !flush_bus(d, 0, ~0UL, IOMMU_FLUSHF_modified) )
+    if ( !(__atomic_add_fetch(&d->bus->unmaps, 1, __ATOMIC_RELAXED) % 16) &&
+         !flush_bus(d, 0, ~0UL, IOMMU_FLUSHF_modified) )
         return 0;
 #endif
     return IOMMU_FLUSHF_modified;

@@ -132,6 +132,12 @@ STOCK = (
     ),
 )
 
+#: the parts of a pin count that unmapping drops, by function
+DROPPED_PINS = {
+    "unmap_common_complete": ("devr", "devw", "hstr", "hstw"),
+    "complete_device_unmap": ("devr", "devw"),
+}
+
 PATCHED = (
     *COMMON,
     Annotation(
@@ -198,9 +204,10 @@ PATCHED = (
                 Change(
                     f"act->pin -= GNTPIN_{part}_inc",
                     f"write_atomic(&act->pin, act->pin - GNTPIN_{part}_inc)",
-                    function="unmap_common_complete",
+                    function=function,
                 )
-                for part in ("devr", "devw", "hstr", "hstw")
+                for function, parts in DROPPED_PINS.items()
+                for part in parts
             ),
         ),
     ),
