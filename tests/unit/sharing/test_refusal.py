@@ -19,7 +19,7 @@ def granter(monkeypatch):
         pass
 
     ctrl = Ctrl(
-        domain=lambda domid: SimpleNamespace(domid=domid, dying=False),
+        domains=lambda: iter([SimpleNamespace(domid=7, dying=False)]),
         grant_size=lambda _domid: (1, 64),
         grant_version=lambda _domid: made.version,
         version=lambda: SimpleNamespace(commandline="gnttab_max_maptrack_frames=16"),
