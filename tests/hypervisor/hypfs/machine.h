@@ -16,28 +16,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../assertions.h"
+
 #define __XEN_TOOLS__ 1
 #include <public/xen.h>
 #include <public/hypfs.h>
 
 #define CONFIG_HYPFS 1
-#define cf_check
 #define __init
 #define __read_mostly
 #define always_inline inline __attribute__((always_inline))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
 #define __initcall(function) static int (*const init_##function)(void) = function
 
-static __attribute__((noreturn, cold)) void fail(const char *what, int line)
-{
-    fprintf(stderr, "%d: %s\n", line, what);
-    abort();
-}
-#define BUG() fail("BUG", __LINE__)
-#define BUG_ON(p) do { if ( p ) fail(#p, __LINE__); } while (0)
-#define ASSERT(p) BUG_ON(!(p))
-#define ASSERT_UNREACHABLE() BUG()
 #define container_of(p, type, member) \
     ((type *)((char *)(p) - offsetof(__typeof__(*(type *)0), member)))
 #define ROUNDUP(n, to) (((n) + (to) - 1) & ~((to) - 1))

@@ -16,21 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../assertions.h"
+
 typedef uint64_t u64, paddr_t;
 #define daddr_t uint64_t            /* the C library has a type of this name */
-#define cf_check
 #define __must_check
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-static __attribute__((noreturn, cold)) void fail(const char *what, int line)
-{
-    fprintf(stderr, "%d: %s\n", line, what);
-    abort();
-}
-#define BUG() fail("BUG", __LINE__)
-#define BUG_ON(p) do { if ( p ) fail(#p, __LINE__); } while (0)
-#define ASSERT(p) BUG_ON(!(p))
-#define ASSERT_UNREACHABLE() BUG()
 #define PAGE_SHIFT 12
 #define PAGE_SIZE 4096UL
 #define PAGE_MASK (~(PAGE_SIZE - 1))
