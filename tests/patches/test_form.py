@@ -69,6 +69,21 @@ def test_a_patch_has_no_problems(path, position, length):
     assert list(problems(path.read_text(), position, length, style)) == []
 
 
+def test_the_cover_letter_is_about_this_series():
+    letter = (PATCHES / "cover-letter.txt").read_text()
+    length = len(series_of(PATCHES / "xen-4.20"))
+    assert letter.startswith(f"Subject: [PATCH 00/{length}] ")
+    assert [line for line in letter.splitlines() if len(line) > 79] == []
+
+
+@pytest.mark.parametrize("name", ["cover-letter.txt", "README.md"])
+def test_the_three_parts_are_all_of_the_series(name):
+    parts = re.findall(r"^\W*Patches (\d+) to (\d+)\b", (PATCHES / name).read_text(), re.MULTILINE)
+    bounds = [(int(first), int(last)) for first, last in parts]
+    assert [first for first, _ in bounds] == [1, *(last + 1 for _, last in bounds[:-1])]
+    assert bounds[-1][1] == len(series_of(PATCHES / "xen-4.20"))
+
+
 @pytest.mark.parametrize(
     "path", sorted((PATCHES / "linux-6.12").glob("*.patch")), ids=lambda p: p.name
 )
