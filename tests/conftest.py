@@ -37,6 +37,12 @@ def pytest_addoption(parser):
         help="append the duration in seconds and the name of each test to FILE",
     )
     parser.addoption(
+        "--failures-file",
+        type=Path,
+        metavar="FILE",
+        help="append the name and the error of each failed test to FILE",
+    )
+    parser.addoption(
         "--up",
         action="store_true",
         help="use labs of these tests that are already running, and leave them running",
@@ -53,6 +59,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if file := config.getoption("--durations-file"):
         config.pluginmanager.register(DurationLog(file))
+    if file := config.getoption("--failures-file"):
+        config.pluginmanager.register(FailureLog(file))
     # A shell ignores SIGINT for background jobs and nohup ignores SIGHUP. Child processes inherit
     # this and would ignore the signals that tests send them. A handler, even an empty one, is reset
     # to the default action when a child process executes a program.
@@ -90,3 +98,26 @@ class DurationLog:
             file.writelines(
                 f"{duration:8.1f} s  {test}\n" for test, duration in self.seconds.items()
             )
+
+
+class FailureLog:
+    """Records the error of each failed test at once, so that a killed session leaves it, too.
+
+    Args:
+        file: the node id and the last 60 lines of the error are appended. Two sessions may share
+            it.
+    """
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            error = report.longreprtext.splitlines()[-60:]
+            with self.file.open("a") as file:
+                file.write("\n".join([f"{report.nodeid} ({report.when}):", *error, "", ""]))
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            with self.file.open("a") as file:
+                file.write(f"{report.nodeid}:\n{report.longreprtext}\n\n")
