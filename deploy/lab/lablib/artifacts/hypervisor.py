@@ -21,18 +21,19 @@ VENDOR = "-xengt"
 """Suffix of the patched hypervisor's xen_extra."""
 
 
-def series(variant: str, first: int | None = None) -> list[Patch]:
+def series(variant: str, first: int | None = None, directory: Path | None = None) -> list[Patch]:
     """Return the patches of a variant.
 
     Args:
         variant: one of VARIANTS.
         first: number of patches; None: all.
+        directory: of the series; None: the series for Debian's source.
 
     Raises:
         LabError: the variant or the tree does not have these patches.
     """
     if variant.startswith("patched"):
-        return patches(first)
+        return patches(first, directory)
     if first is not None:
         raise LabError(
             f"--patches {first} has no effect: the {variant} hypervisor has no patches",
@@ -69,10 +70,11 @@ def build(
     Raises:
         LabError: there is no source or no series, a patch does not apply, or the build failed.
     """
-    applied = series(variant, first)
+    series(variant, first)  # reports wrong arguments before a download
     if variant == "debian":
         return _debian(cache)
     origin = base(cache, XEN, local)
+    applied = series(variant, first, origin.patches)
     debug = variant.endswith("-debug")
     root = build_root(cache)
     recipe = (origin.directory.name, root.parent.name, variant, CONFIGURE, COMPILE)

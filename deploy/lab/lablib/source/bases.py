@@ -36,7 +36,8 @@ class Package:
         name: the package's name, and the name of the directory with its source.
         title: its name in messages.
         release: the prefix of its versions, such as `4.20`.
-        patches: the directory with `series` and `bases.toml`.
+        patches: the directory with `series` and `bases.toml`. Directories beside it whose names
+            begin with the package's have series for other releases, without `bases.toml`.
         option: the lab's option for a local source directory or tarball.
         alternative: what the user can boot without a source, for messages.
     """
@@ -51,6 +52,11 @@ class Package:
     def series(self) -> list[Patch]:
         """Return the patches; [] if the tree has no series."""
         return read_series(self.patches) if (self.patches / "series").is_file() else []
+
+    def all_series(self) -> list[Path]:
+        """Return the directories with a series for a release, beginning with `patches`."""
+        found = (path.parent for path in self.patches.parent.glob(f"{self.name}-*/series"))
+        return [self.patches, *sorted(set(found) - {self.patches})]
 
 
 XEN = Package(
@@ -91,11 +97,13 @@ class Base:
         directory: contains the source in a directory named after the package.
         version: Debian's version, or the path of a local source.
         offsets: hunks of the series may apply with an offset.
+        patches: the directory with the series for this source; None: the package's.
     """
 
     directory: Path
     version: str
     offsets: bool = False
+    patches: Path | None = None
 
 
 def pinned_versions(directory: Path) -> list[Version]:
@@ -248,10 +256,20 @@ def _newer(one: str, other: str) -> bool:
 
 
 def _local(cache: Cache, package: Package, path: Path) -> Base:
+    """Return a local source and the first series of those that apply to it best."""
     directory = local_source(cache, package.name, package.option, path)
-    result = try_series(package.series(), directory / package.name)
+    if not package.series():
+        return Base(directory, str(path))
+    results = {}
+    for patches in package.all_series():
+        results[patches] = try_series(read_series(patches), directory / package.name)
+        if results[patches].fit is Fit.EXACT:
+            break
+    order = list(Fit)
+    patches = min(results, key=lambda patches: order.index(results[patches].fit))
+    result = results[patches]
     if result.fit is Fit.FAILS:
         print_message(f"{result.patch} does not apply to {path}: {result.hunk}")
-    elif result.fit is Fit.OFFSETS:
-        print_message(f"{path}: the series applies with offsets")
-    return Base(directory, str(path), result.fit is Fit.OFFSETS)
+    elif result.fit is Fit.OFFSETS or patches != package.patches:
+        print_message(f"{path}: the series {patches.name} applies {result.fit.value}")
+    return Base(directory, str(path), result.fit is Fit.OFFSETS, patches)

@@ -38,17 +38,18 @@ class Patch:
         return set(_TOUCHED.findall(self.content.decode("utf-8", "replace")))
 
 
-def patches(first: int | None = None) -> list[Patch]:
+def patches(first: int | None = None, directory: Path | None = None) -> list[Patch]:
     """Return this tree's patches for Xen in the order of the series file.
 
     Args:
         first: number of patches; None: all.
+        directory: of the series; None: the series for Debian's source.
 
     Raises:
         LabError: see `read_series`.
     """
     return read_series(
-        places.PATCHES,
+        directory or places.PATCHES,
         "use --hypervisor stock, or --xen FILE for a hypervisor built elsewhere",
         first,
     )

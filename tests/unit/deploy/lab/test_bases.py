@@ -273,7 +273,7 @@ def test_a_local_source_is_used_in_its_current_state(choose, archive, tree):
     archive.requests.clear()
     found, lines = choose(tree)
     assert (found.version, found.offsets, archive.requests) == (str(tree), True, [])
-    assert lines == [f"{tree}: the series applies with offsets"]
+    assert lines == [f"{tree}: the series {archive.package.patches.name} applies with offsets"]
     assert grant_table(found) == MOVED
     assert not (found.directory / "xen/.git").exists()
     assert (found.directory / "xen/ignored.o").exists() != (tree / ".git").exists()
@@ -281,6 +281,27 @@ def test_a_local_source_is_used_in_its_current_state(choose, archive, tree):
         (tree / "xen/common/grant_table.c").write_text(SOURCE)
         found, lines = choose(tree)
         assert (grant_table(found), found.offsets, lines) == (SOURCE, False, [])
+
+
+def test_the_series_that_fits_a_local_source_best_is_used(choose, archive, tree):
+    """A release has a series of its own if the patches need another context there."""
+    for name, change in [
+        ("xen-0", ("line 10", "line ten")),
+        ("xen-9", ("@@ -9,3 +9,3 @@", "@@ -11,3 +11,3 @@")),
+    ]:
+        directory = archive.package.patches.parent / name
+        directory.mkdir()
+        (directory / "series").write_text(f"{PATCH_NAME}\n")
+        (directory / PATCH_NAME).write_text(PATCH.replace(*change))
+    found, lines = choose(tree)
+    assert (found.patches.name, found.offsets) == ("xen-9", False)
+    assert lines == [f"{tree}: the series xen-9 applies exactly"]
+    if tree.is_dir():
+        (tree / "xen/common/grant_table.c").write_text(REWRITTEN)
+        assert choose(tree)[0].patches.name == "xen-0"
+        (tree / "xen/common/grant_table.c").write_text(SOURCE)
+        found, lines = choose(tree)
+        assert (found.patches, lines) == (archive.package.patches, [])
 
 
 @pytest.mark.parametrize(
