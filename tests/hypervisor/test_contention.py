@@ -26,6 +26,8 @@ BLOCKS, MILLISECONDS = 6, 200
 #: bounds with two threads and disjoint references of one granter: patched to stock, and two threads
 #: to one
 GAIN, SCALING = 1.3, 1.9
+#: part of the time that two threads must have run, as threads that do not run do not contend
+SHARE = 0.9
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +37,11 @@ def contention(build) -> Path:
 
 def rounds(
     contention: Path, scenario: str, threads: int, batch: int, milliseconds: int, count: int
-) -> dict[str, list[tuple[float, float, int]]]:
+) -> dict[str, list[tuple[float, float, int, float]]]:
     """Run the program; return results by hypervisor, one per round.
 
-    A result is pairs per CPU second, pairs per wall-clock second, and the number of refused
-    requests.
+    A result is pairs per CPU second, pairs per wall-clock second, the number of refused requests,
+    and the part of the time that the threads ran.
     """
     words = map(str, (scenario, threads, batch, milliseconds, count))
     done = subprocess.run(
@@ -50,7 +52,12 @@ def rounds(
     for line in done.stdout.splitlines():
         side, pairs, refused, wall, own = line.split()
         found[side].append(
-            (int(pairs) * threads / float(own), int(pairs) / float(wall), int(refused))
+            (
+                int(pairs) * threads / float(own),
+                int(pairs) / float(wall),
+                int(refused),
+                float(own) / threads / float(wall),
+            )
         )
     return found
 
@@ -62,10 +69,10 @@ def test_the_program_runs_each_scenario(contention, scenario, threads):
         found = rounds(contention, scenario, threads, batch, 20, 2)
         for side in found:
             assert len(found[side]) == 2
-            assert all(own > 1000 for own, _, _ in found[side])
-        assert all(refused == 0 for _, _, refused in found["patched"])
+            assert all(own > 1000 for own, *_ in found[side])
+        assert all(refused == 0 for _, _, refused, _ in found["patched"])
         if scenario != "stealing":
-            assert all(refused == 0 for _, _, refused in found["stock"])
+            assert all(refused == 0 for _, _, refused, _ in found["stock"])
 
 
 def spread_text(values: list[float]) -> str:
@@ -93,13 +100,14 @@ def ratios(new: list, old: list, clock: int) -> list[float]:
 
 @pytest.mark.long
 def test_throughput_is_above_the_bounds(contention, capsys):
-    points, lines, gains, scalings = [], [], {}, {}
+    points, lines, shares, gains, scalings = [], [], [], {}, {}
     for scenario in SCENARIOS:
         for batch in BATCHES.get(scenario, (1, 32)):
             found = measure(contention, scenario, batch)
             for (side, threads), results in found.items():
                 own = statistics.median(result[0] for result in results)
                 points.append(Point(scenario, side, threads, batch, own))
+                shares.append(statistics.median(result[3] for result in results))
             for threads in (1, 2):
                 both = found["patched", threads], found["stock", threads]
                 gains[scenario, batch, threads] = statistics.median(ratios(*both, 0))
@@ -118,6 +126,8 @@ def test_throughput_is_above_the_bounds(contention, capsys):
     load = f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs"
     with capsys.disabled():
         print("\n" + "\n".join([load, *lines, report(points)]))
+    if (share := min(shares)) < SHARE:
+        pytest.skip(f"two threads ran {share:.0%} of the time, as other processes used the CPUs")
     for batch in (1, 32):
         assert gains["disjoint", batch, 2] >= GAIN
         assert scalings["disjoint", batch, "patched"] >= SCALING

@@ -1,5 +1,7 @@
 """Bus addresses of mappings, which no advisory is about."""
 
+import itertools
+
 import pytest
 
 from tests.hypervisor.binding import BAD_BUS, DEVICE, HOST, OKAY, PAGE, PERMIT, READONLY, Machine
@@ -157,19 +159,23 @@ def test_nothing_is_released_if_the_flush_fails(machine):
 
 
 @pytest.mark.parametrize(
-    ("cpu", "iommu", "first"),
+    ("cpu", "iommu", "passthrough", "first"),
     [
         # QEMU's default, QEMU with 48 bits, a server, and AMD.
-        *((40, 39, None), (40, 48, 1 << 40), (46, 48, 1 << 46), (48, 64, 1 << 48)),
+        *((40, 39, False, None), (40, 48, False, 1 << 40)),
+        *((46, 48, False, 1 << 46), (48, 64, False, 1 << 48)),
         # CPU and IOMMU of equal width; a region from 1 TiB, AMD's reserved range; and too few bits.
-        *((48, 48, None), (39, 45, 1 << 40), (39, 44, None)),
-        # No IOMMU, or not for all devices.
-        (46, 0, None),
+        *((48, 48, False, None), (39, 45, False, 1 << 40), (39, 44, False, None)),
+        # No IOMMU, or not for all devices, or not for those of dom0.
+        *((46, 0, False, None), (46, 48, True, None)),
     ],
 )
-def test_the_bus_region_depends_on_address_widths(cpu, iommu, first, patched_sources, tmp_path):
+def test_the_bus_region_depends_on_cpus_and_iommus(
+    cpu, iommu, passthrough, first, patched_sources, tmp_path
+):
     """The region is above the CPUs' address width, or there is none."""
     flags = ("-O1", f"-DCPU_BITS={cpu}", f"-DIOMMU_BITS={iommu}")
+    flags += (f"-DDOM0_PASSTHROUGH={str(passthrough).lower()}",)
     part = compile_hypervisor("patched", patched_sources, tmp_path, flags)
     library = link(tmp_path / "libpatched.so", [part], patched_sources, flags, shared=True)
     machine = Machine(library, "patched")
@@ -184,6 +190,21 @@ def test_the_bus_region_depends_on_address_widths(cpu, iommu, first, patched_sou
         assert fast.bus + (PAGE << 31) < 1 << iommu
     assert [mapper.unmap(mapping) for mapping in (fast, slow)] == [OKAY] * 2
     assert machine.is_consistent()
+
+
+def test_a_page_is_marked_dirty_after_its_bus_address_was_flushed(machine):
+    """Until then, a device can write to it."""
+    granter, mapper = machine.create_pair(iommu=True)
+    kinds = (HOST, DEVICE, HOST | DEVICE, HOST | READONLY, DEVICE | READONLY)
+    for ref, flags in itertools.product((3, 9), kinds):
+        mapping = mapper.map(granter, ref, flags)
+        with machine.record_events() as log:
+            assert mapper.unmap(mapping) == OKAY
+        if flags & READONLY:
+            assert log.subjects("mark dirty") == []
+        else:
+            assert log.subjects("mark dirty") == [granter.frame(ref)]
+            assert log.first_index("flush IOTLB") < log.first_index("mark dirty")
 
 
 def test_a_bus_address_keeps_the_page_after_its_pte_is_overwritten(machine):

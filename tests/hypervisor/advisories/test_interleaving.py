@@ -36,6 +36,9 @@ class Scene:
     def unmap(self):
         return self.mapper.unmap(self.held)
 
+    def unmap_device_part(self):
+        return self.mapper.unmap(self.held, host_addr=0)
+
     def copy_write(self):
         return self.mapper.copy(self.granter, self.ref, write=True)
 
@@ -49,6 +52,13 @@ class Scene:
 
     def unmap_same(self):
         return self.second.unmap(self.held)
+
+    def unmap_host_part(self):
+        """Unmap and check that the device part, if it is pinned still, keeps the page."""
+        status = self.second.unmap(self.held, bus=0)
+        pin, (references, _) = self.granter.entry(self.ref).pin, self.granter.page_counts(self.ref)
+        assert references > 1 or pin == 0
+        return status
 
     def unmap_guessed_handle(self):
         return self.second.unmap_all([(self.guessed_handle, self.mapper.address(2), 0)])[0]
@@ -142,3 +152,10 @@ WORLDS = tuple(itertools.product((1, 2), (9, 3), ({"iommu": True}, {"translated"
 def test_xsa_218_concurrent_operations_keep_the_state_consistent(machine):
     for first, other, config in itertools.product(FIRST, OTHER, WORLDS):
         assert check_all_points(machine, config, first, other) > 1
+
+
+def test_xsa_236_a_pinned_entry_keeps_its_page(machine):
+    """Two CPUs unmap a part of the mapping each, and either may complete its request last."""
+    parts = Scene.unmap_device_part, Scene.unmap_host_part
+    for version, ref in itertools.product((1, 2), (9, 3)):
+        assert check_all_points(machine, (version, ref, {"iommu": True}), *parts) > 1

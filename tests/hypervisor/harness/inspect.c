@@ -111,8 +111,9 @@ static void tally_mapping(struct tally *tally, const struct domain *rd, const st
         tally->refs++;
         tally->write_refs += typed;
     }
-    /* The reference for device access belongs to the device mapping or to the bus address. */
-    if ( own_bus || (flags & GNTMAP_device_map) )
+    /* A bus address has a reference of its own. */
+    tally->refs += own_bus;
+    if ( flags & GNTMAP_device_map )
         tally->refs++;
     if ( (own_bus && typed) || ((flags & GNTMAP_device_map) && !readonly) )
         tally->write_refs++;

@@ -223,6 +223,10 @@ static inline l1_pgentry_t adjust_guest_l1e(l1_pgentry_t e, const struct domain 
 #endif
 static const unsigned int paddr_bits = CPU_BITS;
 static const bool iommu_enabled = true;
+#ifndef DOM0_PASSTHROUGH
+#define DOM0_PASSTHROUGH false
+#endif
+static const bool iommu_hwdom_passthrough = DOM0_PASSTHROUGH;
 struct iommu_ops { unsigned int addr_width; };
 static const struct iommu_ops iommu_ops = { IOMMU_BITS };
 #define iommu_get_ops() (&iommu_ops)
