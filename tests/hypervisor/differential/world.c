@@ -91,18 +91,18 @@ void create(unsigned int domain)
                patched.create(domids[domain], &config));
 }
 
-/* Add the references of bus addresses, which outlast device mappings, to stock's counts. */
+/* Add the references of bus addresses to stock's counts. */
 static void add_bus_references(struct page_state *page)
 {
     for ( unsigned int i = 0; i < nr_mappings; i++ )
     {
         const struct mapping *m = &mappings[i];
 
-        if ( !m->live || !own_bus(m->mapper, m->granter) || m->frame != page->frame ||
-             (m->flags & GNTMAP_device_map) )
+        if ( !m->live || !own_bus(m->mapper, m->granter) || m->frame != page->frame )
             continue;
         page->references++;
-        if ( (m->flags & GNTMAP_readonly) || translated(m->granter) )
+        /* Of a device mapping, the type is the bus address's, or as on stock. */
+        if ( (m->flags & (GNTMAP_readonly | GNTMAP_device_map)) || translated(m->granter) )
             continue;
         page->types++;
         page->type = 7UL << 60;
