@@ -1,4 +1,4 @@
-"""Directory /gnttab/ in hypfs while domains come and go (patch 14).
+"""Directory /gnttab/ in hypfs while domains come and go (patch 15).
 
 Xen's hypfs.c and the part of grant_table.c that makes the directory are compiled with hypfs/.
 """

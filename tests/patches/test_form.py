@@ -77,9 +77,10 @@ def test_the_cover_letter_is_about_this_series():
 
 
 @pytest.mark.parametrize("name", ["cover-letter.txt", "README.md"])
-def test_the_three_parts_are_all_of_the_series(name):
-    parts = re.findall(r"^\W*Patches (\d+) to (\d+)\b", (PATCHES / name).read_text(), re.MULTILINE)
-    bounds = [(int(first), int(last)) for first, last in parts]
+def test_the_parts_are_all_of_the_series(name):
+    heading = re.compile(r"^\W*Patch(?:es)? (\d+)(?: to (\d+))?\b", re.MULTILINE)
+    parts = heading.findall((PATCHES / name).read_text())
+    bounds = [(int(first), int(last or first)) for first, last in parts]
     assert [first for first, _ in bounds] == [1, *(last + 1 for _, last in bounds[:-1])]
     assert bounds[-1][1] == len(series_of(PATCHES / "xen-4.20"))
 

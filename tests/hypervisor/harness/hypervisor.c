@@ -44,7 +44,7 @@ static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_ad
 #include "xen/asm-grant_table.h"
 #include "xen/grant_table.c"
 #ifndef HANDLE_fast
-/* Stock asserts that the guest's address is aligned; patch 1 removes the assertions. */
+/* Stock asserts that the guest's address is aligned; patch 2 removes the assertions. */
 #undef ASSERT_UNREACHABLE
 #define ASSERT_UNREACHABLE() \
     do \
