@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,12 +84,28 @@ COMPLAINTS = re.compile(
 REFUSED = re.compile(r"arch/x86/pv/grant_table\.c:\d+:\S+ PTE \S+ for \S+ doesn't match grant")
 
 
-def hypervisor_complaints(console: str) -> list[str]:
-    """Return the distinct console lines in which Xen complains, each with the following line."""
+#: messages about a domain that Xen crashes, the first one without its domid
+CRASHING, CRASHED = re.compile(r"domain_crash_sync called"), re.compile(r"Domain (\d+) .*crashed")
+
+
+def hypervisor_complaints(console: str, crashed: Collection[int] = ()) -> list[str]:
+    """Return the distinct console lines in which Xen complains, each with the following line.
+
+    Args:
+        console: the console's log.
+        crashed: domids of the domains that a test made Xen crash.
+    """
     lines = console.splitlines()
+
+    def intended(number: int) -> bool:
+        if CRASHING.search(lines[number]):
+            number += 1
+        match = CRASHED.search(lines[number]) if number < len(lines) else None
+        return bool(match and int(match[1]) in crashed)
+
     found = [
         "\n".join(lines[number : number + 2])
         for number, line in enumerate(lines)
-        if COMPLAINTS.search(line) and not REFUSED.search(line)
+        if COMPLAINTS.search(line) and not REFUSED.search(line) and not intended(number)
     ]
     return list(dict.fromkeys(found))

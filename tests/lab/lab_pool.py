@@ -122,6 +122,7 @@ class LabPool:
     patched: Path | None = None
     up: dict[str, Dom0] = field(default_factory=dict)
     complaints: dict[str, list[str]] = field(default_factory=dict)
+    crashed: dict[str, set[int]] = field(default_factory=dict)
 
     def get(self, variant: str) -> Dom0:
         """Return the lab of a variant; boots it if necessary and stops another one for it."""
@@ -145,6 +146,10 @@ class LabPool:
         at = options.index("--hypervisor")
         return (*options[:at], "--xen", str(self.patched), *options[at + 2 :])
 
+    def expect_crash(self, variant: str, domid: int) -> None:
+        """Accept the messages of a running lab's hypervisor about a domain that it crashed."""
+        self.crashed.setdefault(self.up[variant].name, set()).add(domid)
+
     def down(self, variant: str) -> None:
         """Stop a lab, and record the complaints of its hypervisor."""
         lab = self.up.pop(variant)
@@ -152,7 +157,7 @@ class LabPool:
         self.complaints[lab.name] = (
             [f"lab {lab.name} and its console log no longer exist"]
             if console is None
-            else hypervisor_complaints(console)
+            else hypervisor_complaints(console, self.crashed.pop(lab.name, ()))
         )
         if not self.keep_running:
             stop_lab(lab)

@@ -45,6 +45,17 @@ def test_an_intentionally_refused_unmap_is_no_complaint():
     ]
 
 
+def test_an_intended_crash_of_a_domain_is_no_complaint():
+    console = (
+        "(XEN) domain_crash_sync called from entry.S: fault at ffff82d040216147\n"
+        "(XEN) Domain 96 (vcpu#0) crashed on cpu#1:\n"
+        "(XEN) ----[ Xen-4.20.4-pre ]----\n"
+    )
+    assert hypervisor_complaints(console, {96}) == []
+    assert len(hypervisor_complaints(console)) == len(hypervisor_complaints(console, {9})) == 2
+    assert hypervisor_complaints(console + CRASH, {96}) == hypervisor_complaints(CRASH)
+
+
 def test_a_normal_boot_has_no_complaints():
     assert hypervisor_complaints(BOOT) == []
 

@@ -101,8 +101,7 @@ static void add_bus_references(struct page_state *page)
         if ( !m->live || !own_bus(m->mapper, m->granter) || m->frame != page->frame )
             continue;
         page->references++;
-        /* Of a device mapping, the type is the bus address's, or as on stock. */
-        if ( (m->flags & (GNTMAP_readonly | GNTMAP_device_map)) || translated(m->granter) )
+        if ( (m->flags & GNTMAP_readonly) || translated(m->granter) )
             continue;
         page->types++;
         page->type = 7UL << 60;

@@ -111,12 +111,16 @@ static void tally_mapping(struct tally *tally, const struct domain *rd, const st
         tally->refs++;
         tally->write_refs += typed;
     }
-    /* A bus address has a reference of its own. */
-    tally->refs += own_bus;
     if ( flags & GNTMAP_device_map )
+    {
         tally->refs++;
-    if ( (own_bus && typed) || ((flags & GNTMAP_device_map) && !readonly) )
-        tally->write_refs++;
+        tally->write_refs += !readonly;
+    }
+    if ( own_bus )
+    {
+        tally->refs++;
+        tally->write_refs += typed;
+    }
     tally->mapper = ld->domain_id;
 }
 

@@ -26,7 +26,7 @@ def _built() -> tempfile.TemporaryDirectory[str]:
 
 def run_mapper_script(
     labs: LabPool, variant: str, name: str, *words: str, timeout: float = 600
-) -> list[dict]:
+) -> list:
     """Run a script of mapper/dom0 in a lab; returns the JSON lines that it prints.
 
     Args:

@@ -1,6 +1,7 @@
 """What the agent counts in Xen's console ring when Xen crashes a guest and expands a grant table.
 
-Prints a JSON line: the counts of the events by name, and the bytes that were lost.
+Prints a JSON line: the guest's domid, and the counts of the events by name with the bytes that were
+lost.
 """
 
 import json
@@ -39,14 +40,15 @@ def crash(mapper: Mapper) -> None:
         time.sleep(0.01)
 
 
-def main() -> dict[str, float]:
+def main() -> tuple[int, dict[str, float]]:
     source = ConsoleMetrics()
     before = count(source)
     with Mapper() as mapper:
         assert mapper.do([Step(GRANT_FRAMES, (TABLE, FRAMES))]) == [0]
         crash(mapper)
         after = count(source)
-    return {name: after[name] - before[name] for name in before}
+        domid = mapper.domid
+    return domid, {name: after[name] - before[name] for name in before}
 
 
 if __name__ == "__main__":
