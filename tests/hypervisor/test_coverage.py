@@ -32,7 +32,7 @@ FUNCTIONS = (
     *("complete_device_unmap", "complete_unmaps"),
     *("gnttab_map_grant_ref", "gnttab_unmap_grant_ref"),
     *("iommu_map_mfn", "iommu_unmap_mfn", "flush_bus_frames", "unmap_bus_frames"),
-    *("put_bus_references", "put_device_references"),
+    "put_bus_references",
     *("release_fast_bus_frames", "release_slow_bus_frames"),
 )
 STEPS = 20_000  # for each setting
