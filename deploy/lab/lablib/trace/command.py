@@ -27,6 +27,8 @@ START_TIMEOUT = 1500.0
 """Seconds until the first operation of the load in dom0."""
 RECORD_TIMEOUT = 1500.0
 """Seconds until the hypercalls have been recorded."""
+EXIT_TIMEOUT = 10.0
+"""Seconds until ssh has ended after the end of its output."""
 END_TIMEOUT = 300.0
 """Seconds until the load has unmapped everything."""
 MIN_HYPERCALLS = 8
@@ -175,7 +177,7 @@ def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
             if not (out and select.select([out], [], [], START_TIMEOUT)[0] and out.readline()):
                 stderr.seek(0)
                 last = stderr.read().decode(errors="replace").strip().splitlines()[-1:]
-                message = " ".join(last) or f"no operation in {START_TIMEOUT:.0f} s, and no message"
+                message = " ".join(last) or _silence(load)
                 raise LabError(
                     f"the program that makes the traced hypercalls did not start in dom0: {message}"
                 )
@@ -186,6 +188,14 @@ def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
             with suppress(subprocess.TimeoutExpired):
                 load.wait(END_TIMEOUT)
             load.kill()
+
+
+def _silence(load: "subprocess.Popen[bytes]") -> str:
+    """Describe a load that has completed no operation and has printed no message."""
+    try:
+        return f"ssh ended with exit code {load.wait(EXIT_TIMEOUT)} and without a message"
+    except subprocess.TimeoutExpired:
+        return f"no operation in {START_TIMEOUT:.0f} s, and no message"
 
 
 def save_text_section(monitor: Monitor, code: Code, target: Path) -> None:
