@@ -171,6 +171,9 @@ static struct domain *page_get_owner_and_reference(struct page_info *page);
 /* Address translation. */
 static int check_get_page_from_gfn(struct domain *d, gfn_t gfn, bool readonly, p2m_type_t *type,
                                    struct page_info **page);
+#define P2M_ALLOC 1
+static inline struct page_info *get_page_from_gfn(struct domain *d, unsigned long gfn,
+                                                  p2m_type_t *type, unsigned int query);
 static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type);
 #define get_gfn_unshare(d, gfn, type) get_gfn_query(d, gfn, type)
 #define put_gfn(d, gfn) ((void)(d), (void)(gfn))

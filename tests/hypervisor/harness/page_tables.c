@@ -127,6 +127,15 @@ static int check_get_page_from_gfn(struct domain *d, gfn_t gfn, bool readonly, p
     return -EINVAL;
 }
 
+static inline struct page_info *get_page_from_gfn(struct domain *d, unsigned long gfn,
+                                                  p2m_type_t *type, unsigned int query)
+{
+    mfn_t mfn = _mfn(gfn);
+
+    BUG_ON(type || d->translated); /* only where the page's type cannot matter */
+    return mfn_valid(mfn) && get_page(mfn_to_page(mfn), d) ? mfn_to_page(mfn) : NULL;
+}
+
 /* Strict mode: bus addresses are machine addresses, so all mappings of a frame share an entry. */
 static int iommu_legacy_map(struct domain *d, dfn_t dfn, mfn_t mfn, unsigned long nr,
                             unsigned int flags)

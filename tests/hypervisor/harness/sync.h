@@ -138,7 +138,7 @@ static inline void release_ticket(spinlock_t *lock)
     __atomic_store_n(&lock->head, head + 1, __ATOMIC_RELEASE);
 }
 
-static inline bool spin_is_locked(spinlock_t *lock)
+static inline bool spin_is_locked(const spinlock_t *lock)
 {
     return __atomic_load_n(&lock->head, __ATOMIC_ACQUIRE) !=
            __atomic_load_n(&lock->tail, __ATOMIC_ACQUIRE);
