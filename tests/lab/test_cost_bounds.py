@@ -19,7 +19,7 @@ PLAN = (
     *("--mappings", "1,3", "--samples", "2000"),
 )
 #: bounds on the cost of a fast map/unmap pair relative to stock, without measurement overhead
-FAST = {1: 0.80, 32: 0.66}
+FAST = {1: 0.60, 32: 0.60}
 #: the same for operations that do not use fast entries
 SLOW = 1.03
 #: bound on the instructions of a fast pair in a batch of 32, with the measurement overhead

@@ -47,6 +47,18 @@ def iommu_map_fails(machine: Machine) -> None:
     assert mapper.unmap(first) == OKAY
 
 
+def bus_address_fails(machine: Machine) -> None:
+    machine.bus = True
+    machine.reset()
+    machine.bus = False
+    granter, mapper = machine.create_pair(iommu=True)
+    before = granter.page_counts(8)
+    with machine.record_events(fail_on("IOMMU map")):
+        for flags in (HOST, HOST | READONLY, DEVICE, DEVICE | READONLY):
+            assert mapper.map(granter, 8, flags).status == GENERAL
+            assert granter.page_counts(8) == before
+
+
 def iommu_unmap_fails(machine: Machine) -> None:
     granter, mapper = machine.create_pair(iommu=True)
     mapping = mapper.map(granter, 8)
@@ -158,6 +170,7 @@ SCENARIOS = (
     inaccessible_requests,
     xsm_denies,
     iommu_map_fails,
+    bus_address_fails,
     version_switch_during_undo,
     concurrent_unmaps_of_one_mapping,
     version_switch_during_transitive_copy,

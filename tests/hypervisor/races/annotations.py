@@ -172,6 +172,7 @@ PATCHED = (
                 "return |act->slot[0]| & FAST_live",
                 "if ( !(|act->slot[0]| & FAST_live) )",
                 "if ( (|act->slot[i]| & FAST_tag) == tag )",
+                "if ( (|act->slot[i]| & FAST_live) &&",
                 "if ( unlikely(!|act->slots|) ",
             ),
             Change(
