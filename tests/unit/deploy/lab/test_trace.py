@@ -359,3 +359,28 @@ def test_only_a_lab_with_the_instruction_clock_can_be_traced(program, tmp_path):
 def test_a_lab_has_a_monitor_unless_its_path_is_too_long_for_a_socket(tmp_path):
     assert session._monitor(tmp_path) == tmp_path / "monitor"
     assert session._monitor(tmp_path / ("x" * 100)) is None
+
+
+@pytest.fixture
+def load_that_ends(monkeypatch):
+    """Returns a function that traces a lab whose ssh runs a shell script instead."""
+
+    def trace(script: str) -> None:
+        monkeypatch.setattr(command.remote, "ssh", lambda _: ["sh", "-c", script])
+        args = argparse.Namespace(batch=1, granter="empty", mappings=1)
+        with command._load(None, args):
+            raise AssertionError("the load has not started")
+
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("exit 255", "ssh ended with exit code 255 and without a message"),
+        ("echo no such domain >&2; exit 1", "no such domain"),
+    ],
+)
+def test_a_load_that_does_not_start_is_an_error(load_that_ends, script, message):
+    with pytest.raises(LabError, match=f"did not start in dom0: {message}"):
+        load_that_ends(script)
