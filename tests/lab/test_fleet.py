@@ -11,22 +11,21 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import bcrypt
 import pytest
 from boardlib.boards import FLEET as FLEET_BOARD
 from boardlib.variables import interpolate
-from lablib import cache, places, qemu, record
+from lablib import cache, places, qemu
 from lablib.artifacts import package
 
 from tests.fleet.cost import EVERY_S, measure
 from tests.fleet.recording import record as record_pages
 from tests.lab.agent_scraping import HURRY, forward_agent_port
 from tests.lab.certificates import Authority
+from tests.lab.fleet_hosts import DISCOVERY, MONITORING, Box, Fleet
 from tests.lab.lab_dom0 import LAB, Dom0
-from tests.lab.playbook import FLEET, PlaybookRun, play
 from tests.patience import patient
 from tests.prometheus.debian_package import programs
 from tests.prometheus.server import (
@@ -40,9 +39,6 @@ from tests.prometheus.server import (
 pytestmark = [pytest.mark.long, pytest.mark.untimed]
 
 NAMES = {"tests-fleet-1": (), "tests-fleet-2": ("--hypervisor", "patched")}
-SITE = FLEET / "playbooks" / "site.yml"
-DISCOVERY = FLEET / "playbooks" / "discovery.yml"
-MONITORING = FLEET / "playbooks" / "monitoring.yml"
 HERE = Path(__file__).parent
 SCRAPED_S = 150
 #: of the user as whom Prometheus scrapes an agent with passwords
@@ -62,28 +58,6 @@ FILES = (
     " -prune -o -path /root -prune -o -name __pycache__ -prune -o -print | sort;"
     " find /run -name '*xengt*' ! -path '/run/systemd/*'; getent passwd; getent group; dpkg -l"
 )
-
-
-@dataclass(frozen=True)
-class Box(Dom0):
-    """A lab that Ansible manages and whose agent a port of this machine is forwarded to.
-
-    Attributes:
-        port: the port on 127.0.0.1 that reaches the agent in dom0.
-    """
-
-    port: int
-
-    def variables(self) -> dict[str, object]:
-        """Return the inventory variables with which Ansible and Prometheus reach the host."""
-        lab = record.load(self.name)
-        assert lab is not None
-        return {
-            "ansible_host": "127.0.0.1",
-            "ansible_port": lab.port,
-            "ansible_ssh_private_key_file": str(lab.directory / "key"),
-            "xengt_scrape_port": self.port,
-        }
 
 
 @pytest.fixture(scope="module")
@@ -109,64 +83,6 @@ def deb(tmp_path_factory) -> Path:
     # The cache may evict the package while this module runs.
     built = package.build(cache.Cache(places.cache_root()), 2)
     return Path(shutil.copy(built, tmp_path_factory.mktemp("package")))
-
-
-class Fleet:
-    """An inventory of two hosts, and the playbooks run on it."""
-
-    def __init__(self, where: Path, boxes: list[Box], deb: Path) -> None:
-        self.prometheus = where / "prometheus"
-        self.list = self.prometheus / "xengt" / "boxes.json"
-        self.grafana = where / "grafana"
-        self.file = where / "inventory.json"
-        self.boxes = {"first": boxes[0].variables(), "second": boxes[1].variables()}
-        self.boxes["first"] |= {"xengt_site": "here"}
-        self.boxes["second"] |= {"xengt_hypervisor": "patched"}
-        self.common = {
-            "ansible_user": "root",
-            "ansible_python_interpreter": "/usr/bin/python3",
-            "ansible_pipelining": True,
-            "ansible_ssh_transfer_method": "piped",  # dropbear has no sftp
-            "ansible_ssh_common_args": "-F none -o IdentitiesOnly=yes"
-            " -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
-            "xengt_package": str(deb),
-        }
-
-    def play(self, *options: str, playbook: Path = SITE, **variables: object) -> PlaybookRun:
-        here = {"ansible_connection": "local", "ansible_become": False}
-        here["ansible_python_interpreter"] = shutil.which("python3", path="/usr/bin")
-        groups = {
-            "prometheus": {"hosts": {"here": here}},
-            "grafana": {"hosts": {"here": here}},
-            "xengt": {"hosts": self.boxes, "vars": self.common},
-        }
-        self.file.write_text(json.dumps(groups))
-        done = play(
-            playbook,
-            self.file,
-            *options,
-            timeout=3000,
-            xengt_serial=len(self.boxes),
-            xengt_discovery_file=str(self.list),
-            xengt_prometheus_directory=str(self.prometheus),
-            xengt_prometheus_service="",
-            xengt_grafana_dashboards=str(self.grafana / "dashboards"),
-            xengt_grafana_provisioning=str(self.grafana / "provisioning"),
-            xengt_grafana_service="",
-            **variables,
-        )
-        print(done.output)
-        return done
-
-    def changes(self, *options: str, **variables: object) -> tuple[int, int]:
-        """Return how many tasks changed the first and the second host."""
-        done = self.play(*options, **variables)
-        return done.changed("first"), done.changed("second")
-
-    def discovery_entries(self) -> dict[str, dict[str, str]]:
-        """Return the labels of the hosts in the discovery file, by host."""
-        entries = json.loads(self.list.read_text())
-        return {each["labels"]["box"]: each["labels"] for each in entries}
 
 
 @pytest.fixture(scope="module")
