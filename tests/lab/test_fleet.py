@@ -242,6 +242,8 @@ def test_a_changed_variable_reloads_despite_an_unreachable_host(boxes, fleet, sc
 
 def test_tls_requires_a_client_certificate_and_a_password(boxes, fleet, scraping, authority):
     certificate, key = authority.sign("127.0.0.1")
+    # Made minutes before its use, as a lab's clock may be behind: it is not valid before its date.
+    client = authority.sign("client")
     password_hash = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt()).decode()
     fleet.boxes["second"] |= {
         "xengt_certificate": str(certificate),
@@ -267,7 +269,7 @@ def test_tls_requires_a_client_certificate_and_a_password(boxes, fleet, scraping
     url = f"https://127.0.0.1:{boxes[1].port}/metrics"
     with pytest.raises(OSError):  # noqa: PT011 (the server refuses a client without certificate)
         urllib.request.urlopen(url, timeout=patient(60), context=trusting).read()
-    trusting.load_cert_chain(*authority.sign("client"))
+    trusting.load_cert_chain(*client)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(url, timeout=patient(60), context=trusting)
     assert refused.value.code == 401
