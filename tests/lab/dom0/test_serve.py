@@ -185,7 +185,7 @@ def test_the_probe_pauses_during_a_benchmark(agent):
     assert wait_until(lambda: one.rounds() >= 1)
     # The benchmark waits for a running round; afterwards rounds are skipped until it ends.
     done = subprocess.run(
-        ["xengt", "bench", "--duration", "5", "--json"],
+        ["xengt", "bench", "--engine", "gntdev", "--duration", "5", "--json"],
         capture_output=True,
         text=True,
         check=False,
