@@ -52,13 +52,6 @@ Namespace = argparse.Namespace
 def _machine_options(parser: argparse.ArgumentParser) -> None:
     _hypervisor_options(parser)
     parser.add_argument(
-        "--dom0",
-        choices=DOM0_KINDS,
-        default="pv",
-        help="kind of dom0; pvh adds AMD-Vi in strict mode, as --iommu strict-amd does"
-        " (default: pv)",
-    )
-    parser.add_argument(
         "--kernel",
         choices=KERNELS,
         default="debian",
@@ -137,6 +130,13 @@ def _hypervisor_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="build the hypervisor from this source directory or tarball instead of Debian's"
         " source",
+    )
+    parser.add_argument(
+        "--dom0",
+        choices=DOM0_KINDS,
+        default="pv",
+        help="kind of dom0; pvh adds AMD-Vi in strict mode, as --iommu strict-amd does"
+        " (default: pv)",
     )
     parser.add_argument(
         "--iommu",

@@ -52,7 +52,7 @@ def _check(args: Namespace) -> None:
         LabError: a source is given for a hypervisor or kernel that is not built, or a PVH dom0
             with VT-d.
     """
-    if getattr(args, "dom0", "pv") == "pvh" and args.iommu not in {None, PVH_IOMMU}:
+    if args.dom0 == "pvh" and args.iommu not in {None, PVH_IOMMU}:
         raise LabError(
             f"--dom0 pvh does not work with --iommu {args.iommu}: QEMU emulates a CPU of AMD, whose"
             " IOMMU is AMD-Vi",
@@ -192,6 +192,7 @@ def trace(args: Namespace) -> int:
         xen_source=args.xen_source,
         exact=True,
         iommu=args.iommu,
+        dom0=args.dom0,
         guest=args.granter == "guest",
         xen_args=args.xen_args,
         boot_timeout=args.boot_timeout,

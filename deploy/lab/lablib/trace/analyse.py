@@ -13,6 +13,9 @@ ENTRY = "do_grant_table_op"
 HYPERCALLS = {"gnttab_map_grant_ref": "map", "gnttab_unmap_grant_ref": "unmap"}
 #: the loops of a hypercall; an unmap's second loop runs after the TLB flush of the whole batch
 PARTS = {"map": ("map",), "unmap": ("unmap, first pass", "unmap, completion")}
+#: functions that flush TLBs, of one or more CPUs at once, and IOTLBs, of AMD-Vi and VT-d
+TLB_FLUSHES = ("flush_area_mask",)
+IOTLB_FLUSHES = ("amd_iommu_flush_pages", "amd_iommu_flush_all_pages", "flush_iotlb_qi")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class HypercallTrace:
         identical: calls that consist of the same instructions as the analysed one.
         instructions: instructions of the analysed call.
         once: instructions of the analysed call outside the loops over its operations.
+        flush_rounds: how often the analysed call flushes TLBs, each time with one round of
+            interrupts if the mapper runs on several CPUs.
+        iotlb_flushes: how often it has IOMMUs flush IOTLBs.
         operations: the parts of one operation; with a batch of 1, the whole call.
     """
 
@@ -33,6 +39,8 @@ class HypercallTrace:
     identical: int
     instructions: int
     once: int
+    flush_rounds: int
+    iotlb_flushes: int
     operations: tuple[Operation, ...]
 
 
@@ -74,12 +82,17 @@ def _hypercall(call: tuple[int, ...], code: Code) -> str | None:
     return None
 
 
+def _calls_of(functions: tuple[str, ...], call: tuple[int, ...], code: Code) -> int:
+    return sum(call.count(start) for start in code.starts(functions))
+
+
 def _analyse(name: str, calls: list[tuple[int, ...]], code: Code, batch: int) -> HypercallTrace:
     call = cut.modal(calls)
     recorded, identical = len(calls), calls.count(call)
+    flushes = (_calls_of(TLB_FLUSHES, call, code), _calls_of(IOTLB_FLUSHES, call, code))
     if batch == 1:
         whole = operation(f"{name}, whole call", call, code)
-        return HypercallTrace(name, recorded, identical, len(call), 0, (whole,))
+        return HypercallTrace(name, recorded, identical, len(call), 0, *flushes, (whole,))
     loops = cut.loops(call, batch)
     if not loops:
         raise LabError(
@@ -93,4 +106,4 @@ def _analyse(name: str, calls: list[tuple[int, ...]], code: Code, batch: int) ->
         for at, loop in enumerate(loops)
     ]
     once = len(call) - sum(loop.instructions for loop in loops)
-    return HypercallTrace(name, recorded, identical, len(call), once, tuple(operations))
+    return HypercallTrace(name, recorded, identical, len(call), once, *flushes, tuple(operations))

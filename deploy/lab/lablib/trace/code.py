@@ -148,6 +148,10 @@ class Code:
             exit_code=EXIT_USAGE,
         )
 
+    def starts(self, names: Iterable[str]) -> list[int]:
+        """Return the addresses of those functions that exist."""
+        return [address for address, function in self._functions if function in names]
+
     def function(self, address: int) -> str:
         """Return the symbol that contains an address; inlined code belongs to its caller."""
         start, size = self.section

@@ -65,6 +65,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         " (default: guest)",
     )
     parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=["auto", "hypercall", "gntdev"],
+        help="how dom0 maps: hypercall for a device, gntdev for CPUs; auto is gntdev in a PVH dom0,"
+        " whose device mappings Xen rejects, and otherwise hypercall (default: auto)",
+    )
+    parser.add_argument(
         "--mappings",
         type=int,
         default=1,
@@ -162,7 +169,8 @@ def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
         LabError: the first operation did not succeed within START_TIMEOUT.
     """
     program = Path(__file__).with_name("load.py").read_text()
-    words = ["python3", "-c", program, str(args.batch), args.granter, str(args.mappings)]
+    load_words = [str(args.batch), args.granter, str(args.mappings), args.engine]
+    words = ["python3", "-c", program, *load_words]
     with (
         tempfile.TemporaryFile() as stderr,
         subprocess.Popen(
@@ -262,7 +270,13 @@ def run(args: argparse.Namespace, options: session.Options, running: Record | No
         code = Code(syms, directory / "text")
         traces = analyse(code, directory / "log", args.batch)
     if args.json:
-        document = report.document(traces, code, args.batch, args.granter, args.mappings)
+        load = {
+            "batch": args.batch,
+            "granter": args.granter,
+            "mappings": args.mappings,
+            "engine": args.engine,
+        }
+        document = report.document(traces, code, load)
         print(json.dumps(document, indent=1))
     else:
         print(report.table(traces, code, args.batch, args.by))

@@ -1,6 +1,6 @@
 """Runs in dom0 for `lab trace`: maps and unmaps the same references until stdin is closed.
 
-usage: BATCH GRANTER MAPPINGS; prints one line once the first operation has succeeded
+usage: BATCH GRANTER MAPPINGS ENGINE; prints one line once the first operation has succeeded
 """
 
 import select
@@ -12,20 +12,25 @@ from xengt.bench import run
 from xengt.bench.plan import BenchPlan, with_defaults
 from xengt.recovery import journal as journals
 from xengt.recovery import sweep
+from xengt.xen import kernel
 
 #: calls per case: more than any trace records
 UNLIMITED = 10**9
 
 
-def main(batch: int, granter: str, mappings: int) -> None:
+def main(batch: int, granter: str, mappings: int, engine: str) -> None:
     """Run the loop of `xengt bench`.
 
     Args:
         batch: references per call.
         granter: see `xengt bench --granter`.
         mappings: simultaneous mappings of each reference; the last one is mapped and unmapped.
+        engine: see `xengt bench --engine`; `auto`: `hypercall`, or `gntdev` in a PVH dom0, whose
+            device mappings Xen rejects.
     """
     reported = False
+    if engine == "auto":
+        engine = "gntdev" if kernel.is_translated() else "hypercall"
 
     def report(progress: run.Progress) -> None:
         nonlocal reported
@@ -38,6 +43,7 @@ def main(batch: int, granter: str, mappings: int) -> None:
 
     values: dict[str, Sequence[Any]] = {
         "granter": [granter],
+        "engine": [engine],
         "batch": [batch],
         "mappings": [mappings],
     }
@@ -49,4 +55,4 @@ def main(batch: int, granter: str, mappings: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -1,7 +1,7 @@
 """The output of `lab trace`: a table, an instruction listing, a JSON document."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from lablib.trace.analyse import HypercallTrace
 from lablib.trace.code import Code
@@ -49,6 +49,7 @@ def _summaries(traces: Sequence[HypercallTrace], batch: int) -> Iterator[str]:
             f" identical: {trace.instructions:,} instructions,"
             f" {trace.instructions / batch:,.1f} per operation"
             + (f"; {trace.once} of them once per hypercall" if batch > 1 else "")
+            + f"; TLBs flushed {trace.flush_rounds} times, IOTLBs {trace.iotlb_flushes} times"
         )
 
 
@@ -121,22 +122,18 @@ def listing(traces: Sequence[HypercallTrace], code: Code) -> str:
 
 
 def document(
-    traces: Sequence[HypercallTrace], code: Code, batch: int, granter: str, mappings: int
+    traces: Sequence[HypercallTrace], code: Code, load: Mapping[str, object]
 ) -> dict[str, object]:
     """Return the JSON document, schema `xengt.trace/1`.
 
     Args:
         traces: from `analyse.analyse`.
         code: the hypervisor's code.
-        batch: operations per hypercall.
-        granter: `guest`, `empty` or `self`.
-        mappings: simultaneous mappings of each reference.
+        load: what dom0 did, by option: `batch`, `granter`, `mappings` and `engine`.
     """
     return {
         "schema": "xengt.trace/1",
-        "batch": batch,
-        "granter": granter,
-        "mappings": mappings,
+        **load,
         "hypercalls": [
             {
                 "operation": trace.name,
@@ -144,6 +141,8 @@ def document(
                 "the_same": trace.identical,
                 "instructions": trace.instructions,
                 "once": trace.once,
+                "flush_rounds": trace.flush_rounds,
+                "iotlb_flushes": trace.iotlb_flushes,
                 "parts": [_part(part, code) for part in trace.operations],
             }
             for trace in traces

@@ -38,10 +38,15 @@ APART void gnttab_map_grant_ref(unsigned n)
         __asm__ volatile("lock cmpxchg %%ecx, (%0)" :: "r"(&status) : "eax", "memory");
     }
 }
+APART void flush_area_mask(void) { __asm__ volatile(""); }
+APART void flush_iotlb_qi(void) { __asm__ volatile(""); }
 APART void gnttab_unmap_grant_ref(unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         __asm__ volatile("xchg %%eax, (%0)" :: "r"(&status) : "eax", "memory");
+    flush_area_mask();
+    flush_iotlb_qi();
+    flush_iotlb_qi();
     for (unsigned i = 0; i < n; i++)
         __asm__ volatile("mfence");
 }
@@ -150,7 +155,11 @@ def test_table_listing_and_document(traces):
     listing = report.listing(hypercalls, code)
     operations = [part for each in hypercalls for part in each.operations]
     assert len(listing.splitlines()) == sum(len(part.steps) + 2 for part in operations)
-    document = json.loads(json.dumps(report.document(hypercalls, code, 4, "guest", 1)))
+    document = json.loads(json.dumps(report.document(hypercalls, code, {"batch": 4})))
+    assert document["batch"] == 4
+    flushes = [(each["flush_rounds"], each["iotlb_flushes"]) for each in document["hypercalls"]]
+    assert flushes == [(0, 0), (1, 2)]
+    assert "TLBs flushed 1 times, IOTLBs 2 times" in table
     (part,) = document["hypercalls"][0]["parts"]
     assert part["instructions"] == sum(part["by_symbol"].values())
     assert sum(point["domain_wide"] for point in part["points"]) == 2
@@ -367,7 +376,7 @@ def load_that_ends(monkeypatch):
 
     def trace(script: str) -> None:
         monkeypatch.setattr(command.remote, "ssh", lambda _: ["sh", "-c", script])
-        args = argparse.Namespace(batch=1, granter="empty", mappings=1)
+        args = argparse.Namespace(batch=1, granter="empty", mappings=1, engine="auto")
         with command._load(None, args):
             raise AssertionError("the load has not started")
 
