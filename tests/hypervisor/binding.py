@@ -94,8 +94,11 @@ class Machine:
     """A hypervisor and its domains.
 
     Attributes:
+        is_stock: whether it is stock Xen, which ignores the options below.
         fast: whether `reset` turns on fast mappings (the boot option of the patched hypervisor).
         bus: whether `reset` turns on bus addresses of mappings.
+        batch_flush: whether `reset` turns on one flush per batch for translated domains.
+        skip_flush: whether `reset` turns on that pages no CPU has accessed are not flushed.
     """
 
     def __init__(self, library: Path, name: str) -> None:
@@ -104,14 +107,19 @@ class Machine:
         self.ffi.cdef(PUBLIC + text + f"extern struct hypervisor {name};")
         self._library = self.ffi.dlopen(str(library))
         self.calls = getattr(self._library, name)
-        self.fast = name != "stock"
+        self.is_stock = name == "stock"
+        self.fast = not self.is_stock
         self.bus = False
+        self.batch_flush = True
+        self.skip_flush = False
 
     def reset(self) -> None:
-        """Start again without domains, with the options `fast` and `bus`."""
+        """Start again without domains, with the options above."""
         self.calls.reset()
         self.calls.fast_maptrack(self.fast)
         self.calls.bus_region(self.bus)
+        self.calls.batch_flush(self.batch_flush)
+        self.calls.skip_flush(self.skip_flush)
 
     def create(self, domid: int, **config) -> "Domain":
         """Create a PV domain with two vCPUs and Xen's default limits.
@@ -323,6 +331,10 @@ class Domain:
 
     def copy(self, granter: "Domain", ref: int, page: int = 0, *, write: bool = False) -> int:
         return self.copy_all(granter, [(ref, page)], write=write)[0]
+
+    def access(self, entry: int = 0, *, write: bool = False) -> bool:
+        """Have a CPU access the page mapped at an entry of a PV domain; False: not present."""
+        return self.machine.calls.access(self.domid, entry, write)
 
     # destruction
 

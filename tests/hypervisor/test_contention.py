@@ -18,7 +18,7 @@ from tests.hypervisor.userspace import HERE
 from tests.patience import patient
 
 #: as in Xen's release build
-OPTIMISED = ("-O2", "-DNDEBUG")
+OPTIMISED = ("-O2", "-DNDEBUG", "-DWITHOUT_TLBS")
 SCENARIOS = ("disjoint", "granters", "shared", "stealing")
 #: one maptrack entry at a time is stolen
 BATCHES = {"stealing": (1,)}

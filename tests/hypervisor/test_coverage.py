@@ -5,7 +5,6 @@ patched one. Lines that are not reached need a reason in coverage/unreached.toml
 the report.
 """
 
-import itertools
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from tests.hypervisor.coverage.gcov import Line, functions, report
 from tests.hypervisor.coverage.unreached import unreached
 from tests.hypervisor.fuzz.inputs import StepCodec
+from tests.hypervisor.test_differential import SETTINGS
 from tests.hypervisor.userspace import DIFFERENTIAL, compile_hypervisor, link
 from tests.patience import patient
 
@@ -31,6 +31,7 @@ FUNCTIONS = (
     *("get_maptrack_handle", "_get_maptrack_handle", "steal_maptrack_handle"),
     *("put_maptrack_handle", "free_handle", "bus_slot_find"),
     *("complete_device_unmap", "complete_unmaps"),
+    *("end_host_unmaps", "finish_host_unmaps"),
     *("gnttab_map_grant_ref", "gnttab_unmap_grant_ref"),
     *("iommu_map_mfn", "iommu_unmap_mfn", "flush_bus_frames", "unmap_bus_frames"),
     *("map_bus_frame", "put_bus_references"),
@@ -62,8 +63,8 @@ def coverage(stock_sources, patched_sources, differential_library, tmp_path_fact
 
     parts = ["differential/main.c", *DIFFERENTIAL, stock, patched]
     differential = link(into / "differential", parts, stock_sources, FLAGS, shared=False)
-    for setting in itertools.product("01", "012", "01"):
-        words = [differential, *setting, "1", "400", str(STEPS)]
+    for setting in SETTINGS:
+        words = [differential, *map(str, setting), "1", "400", str(STEPS)]
         subprocess.run(words, check=True, timeout=patient(600), stdout=subprocess.DEVNULL)
 
     library = link(into / "libpatched.so", [patched], patched_sources, FLAGS, shared=True)

@@ -14,10 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tests.patience import patient
 
 HEADER = Path(__file__).parent / "differential/differential.h"
-#: (translated_mapper, strict_iommu, fast) of struct setting
-SETTINGS = list(itertools.product((0, 1), (0, 1, 2), (0, 1)))
-#: steps for each setting; with --long ten million in total, which take ten minutes
-STEPS, LONG_STEPS = 100_000, 1_250_000
+#: (translated_mapper, strict_iommu, fast, flush) of struct setting
+SETTINGS = [
+    *itertools.product((0, 1), (0, 1, 2), (0, 1), (0,)),
+    *((0, 0, 1, 1), (0, 1, 0, 1), (0, 2, 1, 1), (1, 0, 1, 2)),
+]
+#: steps for each setting; with --long 16 million in total, which take a quarter of an hour
+STEPS, LONG_STEPS = 100_000, 1_000_000
 #: statuses that each kind of step must have had in a run, so that the run is meaningful
 REQUIRED_STATUSES = {
     "map": {0, -1, -2, -3, -9},
@@ -36,7 +39,7 @@ def run_steps(differential: Path, setting, seed: int, steps: int, length: int = 
 
 
 @pytest.mark.parametrize(
-    "setting", SETTINGS, ids=lambda s: "translated {}, IOMMU {}, fast {}".format(*s)
+    "setting", SETTINGS, ids=lambda s: "translated {}, IOMMU {}, fast {}, flush {}".format(*s)
 )
 def test_random_operations_do_not_differ(differential, setting, request):
     long = request.config.getoption("--long")
@@ -50,7 +53,7 @@ def test_random_operations_do_not_differ(differential, setting, request):
 
 
 @pytest.mark.parametrize(
-    "setting", SETTINGS, ids=lambda s: "translated {}, IOMMU {}, fast {}".format(*s)
+    "setting", SETTINGS, ids=lambda s: "translated {}, IOMMU {}, fast {}, flush {}".format(*s)
 )
 def test_random_operations_do_not_differ_under_sanitizers(checked_differential, setting):
     done = run_steps(checked_differential, setting, seed=1_000_000, steps=10_000)

@@ -20,8 +20,11 @@ HERE = Path(__file__).parent
 #: A release build, so that no assertion detects a fault; not optimised, as compiling takes longest.
 FLAGS = ("-O0", "-g0", "-DNDEBUG")
 REST_FLAGS = ("-O2", "-g0", "-DNDEBUG")
-#: (translated_mapper, strict_iommu, fast), those first that detect most faults
-SETTINGS = ((0, 0, 1), (0, 2, 1), (0, 1, 1), (1, 0, 1), (0, 0, 0), (1, 2, 0))
+#: (translated_mapper, strict_iommu, fast, flush), those first that detect most faults
+SETTINGS = (
+    *((0, 0, 1, 0), (0, 2, 1, 0), (0, 1, 1, 0), (1, 0, 1, 0), (0, 0, 0, 0), (1, 2, 0, 0)),
+    (0, 0, 1, 1),
+)
 SEED, LENGTH, STEPS = 1, 400, 40_000
 #: limit of a run, which takes less than one second; a fault may cause an endless loop
 CPU_SECONDS = 4

@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 FILES = {
     "xen/include/xen/radix-tree.h": "radix-tree.h",
     "xen/common/radix-tree.c": "radix-tree.c",
+    "xen/arch/x86/include/asm/hvm/grant_table.h": "asm-hvm-grant_table.h",
+    "xen/arch/x86/include/asm/pv/grant_table.h": "asm-pv-grant_table.h",
     "xen/arch/x86/include/asm/grant_table.h": "asm-grant_table.h",
     "xen/common/grant_table.c": "grant_table.c",
     "xen/arch/x86/pv/grant_table.c": "pv-grant_table.c",

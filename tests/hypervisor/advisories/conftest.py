@@ -32,5 +32,6 @@ def machine(request, machines) -> Machine:
     machine = machines[name]
     machine.fast = name != "stock" and "slow entries" not in options
     machine.bus = "bus addresses" in options
+    machine.batch_flush, machine.skip_flush = True, False
     machine.reset()
     return machine

@@ -1,10 +1,11 @@
-"""Runs one check on a hypervisor that may crash: LIBRARY MODULE CHECK FAST BUS.
+"""Runs one check on a hypervisor that may crash: LIBRARY MODULE CHECK FAST BUS ARGUMENTS.
 
-FAST and BUS are True or False. Exit code: 0 if the check passes, FAILED if one of its assertions
-fails, 1 if something else fails.
+FAST and BUS are True or False, ARGUMENTS are those of the check in JSON. Exit code: 0 if the check
+passes, FAILED if one of its assertions fails, 1 if something else fails.
 """
 
 import importlib.util
+import json
 import sys
 import traceback
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.hypervisor.binding import Machine
 FAILED = 3
 
 
-def main(library: str, module: str, check: str, fast: str, bus: str) -> int:
+def main(library: str, module: str, check: str, fast: str, bus: str, arguments: str) -> int:
     spec = importlib.util.spec_from_file_location("checks", Path(__file__).parent / f"{module}.py")
     checks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(checks)
@@ -24,7 +25,7 @@ def main(library: str, module: str, check: str, fast: str, bus: str) -> int:
     machine.bus = bus == "True"
     machine.reset()
     try:
-        getattr(checks, check)(machine)
+        getattr(checks, check)(machine, **json.loads(arguments))
     except AssertionError as error:
         traceback.print_exception(error)
         frames = traceback.extract_tb(error.__traceback__)

@@ -8,7 +8,7 @@ import itertools
 
 from tests.hypervisor.binding import DEVICE, HOST, OKAY, PINS, READONLY, UNANSWERED
 
-ACQUIRE = ("lock &", "read &", "write &")
+ACQUIRE = ("lock &", "try &", "read &", "write &")
 RELEASE = ("unlock &", "unread &", "unwrite &")
 
 

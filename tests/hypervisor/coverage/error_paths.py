@@ -166,6 +166,23 @@ def inaccessible_requests(machine: Machine) -> None:
     assert mapper.unmap(mapping) == BAD_HANDLE
 
 
+def contended_entry_of_a_batch(machine: Machine) -> None:
+    granter, mapper = machine.create_pair(translated=True)
+    mappings = [mapper.map(granter, ref, entry=ref) for ref in (8, 9, 3)]
+    with machine.record_events(fail_on("try &act->lock")):
+        statuses = mapper.unmap_all([(each.handle, each.host_addr, 0) for each in mappings])
+    assert statuses == [OKAY] * 3
+
+
+def iotlb_flush_of_a_p2m_fails(machine: Machine) -> None:
+    granter, mapper = machine.create_pair(translated=True, iommu=True)
+    mapping = mapper.map(granter, 8)
+    with machine.record_events(fail_on("flush IOTLB")):
+        mapper.unmap_all([(mapping.handle, mapping.host_addr, 0), (0x7FFFFFFF, 0, 0)])
+    assert granter.entry(8).pin
+    machine.reset()
+
+
 SCENARIOS = (
     inaccessible_requests,
     xsm_denies,
@@ -177,6 +194,8 @@ SCENARIOS = (
     iommu_unmap_fails,
     iotlb_flush_fails_on_unmap,
     iotlb_flush_fails_on_destruction,
+    contended_entry_of_a_batch,
+    iotlb_flush_of_a_p2m_fails,
 )
 
 

@@ -38,6 +38,7 @@ struct setting {
     bool translated_mapper;    /* domain 1 is HVM rather than PV */
     unsigned int strict_iommu; /* of domain 0; 2: with bus addresses on the patched one */
     bool fast;                 /* the patched hypervisor's boot option */
+    unsigned int flush;        /* its options: 0 the defaults, 1 skip-flush, 2 no-batch-flush */
 };
 
 struct outcome {

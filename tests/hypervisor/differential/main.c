@@ -1,9 +1,9 @@
 /*
  * Random steps on stock and patched:
  *
- *     differential TRANSLATED IOMMU FAST SEED LENGTH STEPS
+ *     differential TRANSLATED IOMMU FAST FLUSH SEED LENGTH STEPS
  *
- * TRANSLATED, IOMMU and FAST are the fields of struct setting: 0 or 1, IOMMU also 2.  The program
+ * The first four are the fields of struct setting: 0 or 1, IOMMU and FLUSH also 2.  The program
  * runs worlds of LENGTH steps, the first from SEED, until STEPS steps were taken.  It prints how
  * often each kind of step had each status; after a difference, the requests and statuses up to it
  * and the seed. Exit codes: 0 no difference, 1 a difference, 2 usage error.
@@ -20,15 +20,15 @@ int main(int argc, char **argv)
     struct outcome outcome;
     uint64_t seed;
 
-    if ( argc != 7 )
+    if ( argc != 8 )
         return 2;
-    setting = (struct setting){ atoi(argv[1]), atoi(argv[2]), atoi(argv[3]) };
-    differ_random(&setting, strtoull(argv[4], NULL, 0), strtoul(argv[5], NULL, 0),
-                  strtoul(argv[6], NULL, 0), &outcome, &seed);
+    setting = (struct setting){ atoi(argv[1]), atoi(argv[2]), atoi(argv[3]), atoi(argv[4]) };
+    differ_random(&setting, strtoull(argv[5], NULL, 0), strtoul(argv[6], NULL, 0),
+                  strtoul(argv[7], NULL, 0), &outcome, &seed);
     if ( outcome.differs )
     {
         differ_trace = stdout;
-        differ_random(&setting, seed, strtoul(argv[5], NULL, 0), 1, &outcome, &seed);
+        differ_random(&setting, seed, strtoul(argv[6], NULL, 0), 1, &outcome, &seed);
         printf("seed %" PRIu64 ", step %zu: %s\n", seed, outcome.done, outcome.message);
         return 1;
     }

@@ -115,6 +115,8 @@ void step_map(const struct step *s)
             check_same("handle", fast_handle(r[i].dom, r[i].ref), made->handle[1]);
         else
             check_same("a handle is fast", false, made->handle[1] >> 31);
+        if ( s->more & 8 )
+            patched.access(domids[ld], entry_of(s->place + i), s->more & 128);
         made->slot = expected_slot(mappings, nr_mappings, made);
         nr_live[ld][made->handle[1] >> 31]++;
         nr_mappings++;

@@ -40,9 +40,9 @@ class StepCodec:
             ValueError: the text is not a valid input.
         """
         lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
-        if not lines or lines[0][0] != "setting" or len(lines[0]) != 4:
-            raise ValueError("the first line must be the setting: setting TRANSLATED IOMMU FAST")
-        encoded = bytearray([sum(int(bit) << i for i, bit in enumerate(lines[0][1:]))])
+        if not lines or lines[0][0] != "setting" or len(lines[0]) != 5:
+            raise ValueError("the first line must be: setting TRANSLATED IOMMU FAST FLUSH")
+        encoded = bytearray([sum(int(field) << i for i, field in enumerate(lines[0][1:]))])
         for words in lines[1:]:
             times, step = (int(words[0]), words[2:]) if words[1] == "x" else (1, words)
             name, *fields = step

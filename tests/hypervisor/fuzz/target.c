@@ -39,10 +39,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if ( !size )
         return 0;
-    setting = (struct setting){ data[0] & 1, data[0] >> 1 & 1, data[0] >> 2 & 1 };
+    setting = (struct setting){ data[0] & 1, data[0] >> 1 & 1, data[0] >> 2 & 1,
+                                (data[0] >> 3) % 3 };
     if ( differ_trace )
-        fprintf(differ_trace, "setting %u %u %u\n", setting.translated_mapper, setting.strict_iommu,
-                setting.fast);
+        fprintf(differ_trace, "setting %u %u %u %u\n", setting.translated_mapper,
+                setting.strict_iommu, setting.fast, setting.flush);
 
     differ_begin(&setting, &outcome);
     for ( size_t at = 1; at + sizeof(struct step) <= size; at += sizeof(struct step) )

@@ -15,7 +15,6 @@ static struct {
 } cpus[MAX_CPUS];
 static unsigned int preempt_every;
 static __thread unsigned int preempt_left;
-static __thread unsigned long flushes;
 static __thread unsigned int random_state;
 
 static struct domain *find_domain(domid_t domid)
@@ -71,12 +70,6 @@ static bool hypercall_preempt_check(void)
     return true;
 }
 
-static void count_flush(unsigned long mask)
-{
-    flushes++;
-    report_event("flush TLB", mask);
-}
-
 static unsigned int next_random(void)
 {
     random_state = random_state * 1103515245 + 12345 + this_cpu;
@@ -125,6 +118,7 @@ static void free_domain(struct domain *d)
     if ( d->iommu )
         munmap(d->iommu, NR_FRAMES);
     destroy_bus(d);
+    destroy_tlbs(d);
     acquire_ticket(&domains.lock);
     domains.slot_used[d->slot] = false;
     __atomic_sub_fetch(&domains.alive, 1, __ATOMIC_SEQ_CST);
@@ -223,6 +217,7 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
     d->p2m = d->translated ? calloc(P2M_ENTRIES, sizeof(*d->p2m)) : NULL;
     d->iommu = d->need_iommu ? map_zeroes(NR_FRAMES) : NULL;
     create_bus(d);
+    create_tlbs(d);
     rc = grant_table_init(d, config->grant_frames, config->maptrack_frames, config->max_version);
     if ( rc )
     {

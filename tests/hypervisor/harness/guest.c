@@ -76,6 +76,29 @@ static uint64_t pte_address(unsigned int domid, unsigned int entry)
     return mfn_to_maddr(page_to_mfn(own_page(d, RAM_PAGES))) + entry * sizeof(l1_pgentry_t);
 }
 
+/* As a CPU's page walk: locked, and only while the entry is present. */
+static bool access_page(unsigned int domid, unsigned int entry, bool write)
+{
+    const struct domain *d = find_domain(domid);
+    l1_pgentry_t *pte;
+    uint64_t old;
+
+    if ( !d || d->translated )
+        return false;
+    pte = l1_entry(d, entry);
+    old = __atomic_load_n(&pte->l1, __ATOMIC_ACQUIRE);
+    do
+    {
+        if ( !(old & _PAGE_PRESENT) )
+            return false;
+        if ( !(old & _PAGE_RW) )
+            write = false;
+    } while ( !__atomic_compare_exchange_n(&pte->l1, &old,
+                                           old | _PAGE_ACCESSED | (write ? _PAGE_DIRTY : 0), false,
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) );
+    return true;
+}
+
 static void *page_of(unsigned int domid, unsigned int page)
 {
     return frame_of(page_to_mfn(own_page(find_domain(domid), page)));
@@ -223,6 +246,20 @@ static void fast_maptrack(bool enabled)
 {
 #ifdef HANDLE_fast
     opt_fast_maptrack = enabled;
+#endif
+}
+
+static void batch_flush(bool enabled)
+{
+#ifdef HANDLE_fast
+    opt_batch_flush = enabled;
+#endif
+}
+
+static void skip_flush(bool enabled)
+{
+#ifdef HANDLE_fast
+    opt_gnttab_skip_flush = enabled;
 #endif
 }
 

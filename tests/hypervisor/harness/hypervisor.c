@@ -15,19 +15,15 @@ static void create_bus(struct domain *d);
 static void assert_bus_empty(const struct domain *d);
 static void destroy_bus(struct domain *d);
 static void set_bus_region(bool enabled);
+static inline unsigned int reached_by_bus(unsigned int frame);
+static inline unsigned int written_by_bus(unsigned int frame);
+static __thread unsigned long flushes;
 static inline void check_still_referenced(const struct page_info *page, unsigned long references,
                                           unsigned long types);
 static void forget_mappings(struct grant_table *gt);
-static int create_grant_pv_mapping(uint64_t addr, mfn_t frame, unsigned int flags,
-                                   unsigned int cache_flags);
-static int create_grant_p2m_mapping(uint64_t addr, mfn_t frame, unsigned int flags,
-                                    unsigned int cache_flags);
-static int replace_grant_pv_mapping(uint64_t addr, mfn_t frame, uint64_t new_addr,
-                                    unsigned int flags);
-static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_addr,
-                                     unsigned int flags);
 
 #include "memory.c"
+#include "tlb.c"
 #include "page_tables.c"
 #include "domains.c"
 
@@ -41,6 +37,8 @@ static int replace_grant_p2m_mapping(uint64_t addr, mfn_t frame, uint64_t new_ad
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #include "xen/radix-tree.h"
 #include "xen/radix-tree.c"
+#include "xen/asm-hvm-grant_table.h"
+#include "xen/asm-pv-grant_table.h"
 #include "xen/asm-grant_table.h"
 #include "xen/grant_table.c"
 #ifndef HANDLE_fast
@@ -69,6 +67,8 @@ const struct hypervisor HYPERVISOR = {
     .reset = reset,
     .fast_maptrack = fast_maptrack,
     .bus_region = set_bus_region,
+    .batch_flush = batch_flush,
+    .skip_flush = skip_flush,
     .fail_allocations = fail_allocations,
     .preempt_every = set_preempt_every,
     .create = create_domain,
@@ -78,6 +78,7 @@ const struct hypervisor HYPERVISOR = {
     .leave = leave,
     .gfn = gfn_of,
     .pte_address = pte_address,
+    .access = access_page,
     .page = page_of,
     .grant = grant,
     .revoke = revoke,

@@ -51,7 +51,8 @@ struct domain_state {
     bool crashed, dying;
     unsigned int version, grant_frames, maptrack_frames, status_frames;
     unsigned int iommu_mappings;
-    unsigned long fast, slow; /* live mappings as counted by the patched hypervisor; 0 on stock */
+    /* Live mappings and flushes as counted by the patched hypervisor; 0 on stock. */
+    unsigned long fast, slow, flushes, skipped_flushes;
 };
 
 /* Totals over all domains. */
@@ -86,6 +87,9 @@ struct hypervisor {
     void (*fast_maptrack)(bool enabled);
     /* Set the boot option gnttab=bus-region, likewise. */
     void (*bus_region)(bool enabled);
+    /* Set the boot options gnttab=batch-flush and gnttab=skip-flush. */
+    void (*batch_flush)(bool enabled);
+    void (*skip_flush)(bool enabled);
     /* Make allocations fail after @after successful ones; -1: never. */
     void (*fail_allocations)(long after);
     /* Make every @checks-th preemption check ask for a continuation; 0: none. */
@@ -106,6 +110,11 @@ struct hypervisor {
     uint64_t (*gfn)(unsigned int domid, unsigned int page);
     /* Machine address of L1 entry @entry of a PV domain, for GNTMAP_contains_pte. */
     uint64_t (*pte_address)(unsigned int domid, unsigned int entry);
+    /*
+     * Have a CPU access a page through L1 entry @entry of a PV domain, which sets the accessed flag
+     * (and the dirty flag, if it writes) of the PTE; false: the entry is not present.
+     */
+    bool (*access)(unsigned int domid, unsigned int entry, bool write);
     /* Contents of page @page of a domain. */
     void *(*page)(unsigned int domid, unsigned int page);
     /* Write a grant entry as the granter's kernel does; false: the reference is out of bounds. */

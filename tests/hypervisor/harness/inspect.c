@@ -63,6 +63,8 @@ static bool read_domain(unsigned int domid, struct domain_state *state)
         count_mappings(d, &counts);
         state->fast = counts.fast_live;
         state->slow = counts.slow_live;
+        state->flushes = counts.flushes;
+        state->skipped_flushes = counts.skipped_flushes;
     }
 #endif
     return true;
@@ -388,6 +390,9 @@ static bool is_consistent(void)
                 ok &= handles_consistent(d);
             }
         }
+    for_each_domain(d)
+        if ( d->tlb->nr || d->iotlb->nr )
+            ok = report_mismatch("stale translations", d, 0, d->tlb->nr + d->iotlb->nr, 0);
     for_each_domain(d)
         if ( d->bus && d->stage == ALIVE && !d->is_shutting_down )
             ok &= bus_addresses_consistent(d);

@@ -211,23 +211,15 @@ static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_fla
     return flush_bus(d, 0, ~0UL, flush_flags);
 }
 
-/*
- * A page must keep a reference (and a writable type) for each bus address that leads to it, besides
- * the reference of its allocation.
- */
-static inline void check_still_referenced(const struct page_info *page, unsigned long references,
-                                          unsigned long types)
+/* Number of bus addresses that lead to a frame, and of those at which devices may write. */
+static inline unsigned int reached_by_bus(unsigned int frame)
 {
-    unsigned int frame = page - frame_table;
+    return bus_refs ? __atomic_load_n(&bus_refs[frame], __ATOMIC_SEQ_CST) : 0;
+}
 
-    if ( !bus_refs )
-        return;
-    if ( (references & PGC_count_mask) <
-         __atomic_load_n(&bus_refs[frame], __ATOMIC_SEQ_CST) + !!(references & PGC_allocated) )
-        crash_host("reference dropped of a page that devices can access", __FILE__, __LINE__);
-    if ( page->owner && !page->owner->translated &&
-         (types & PGT_count_mask) < __atomic_load_n(&bus_write_refs[frame], __ATOMIC_SEQ_CST) )
-        crash_host("writable type dropped of a page that devices can write", __FILE__, __LINE__);
+static inline unsigned int written_by_bus(unsigned int frame)
+{
+    return bus_write_refs ? __atomic_load_n(&bus_write_refs[frame], __ATOMIC_SEQ_CST) : 0;
 }
 
 /* Called before there are domains. */
@@ -267,8 +259,14 @@ static void create_bus(struct domain *d) {}
 static void assert_bus_empty(const struct domain *d) {}
 static void destroy_bus(struct domain *d) {}
 static void set_bus_region(bool enabled) {}
-static inline void check_still_referenced(const struct page_info *page, unsigned long references,
-                                          unsigned long types)
-{}
+static inline unsigned int reached_by_bus(unsigned int frame)
+{
+    return 0;
+}
+
+static inline unsigned int written_by_bus(unsigned int frame)
+{
+    return 0;
+}
 
 #endif

@@ -64,7 +64,9 @@ struct vcpu {
     spinlock_t maptrack_freelist_lock;
     unsigned int maptrack_head, maptrack_tail;
     /* used by the patched hypervisor only */
-    struct { unsigned long fast_maps, fast_unmaps, slow_maps, slow_unmaps; } gnttab_count;
+    struct {
+        unsigned long fast_maps, fast_unmaps, slow_maps, slow_unmaps, flushes, skipped_flushes;
+    } gnttab_count;
 };
 
 struct grant_table;
@@ -84,6 +86,13 @@ struct domain {
     /* Progress of destruction. */
     enum { ALIVE, RELEASING, FREEING, GONE } stage;
     uint64_t *p2m;                  /* by gfn: mfn and type */
+    struct {
+        percpu_rwlock_t lock;
+        unsigned int holder;        /* its CPU + 1; 0: not locked for writing */
+        unsigned int depth;
+        bool need_flush;
+    } p2m_lock;
+    struct tlb *tlb, *iotlb;        /* of CPUs; of devices, if they use the p2m */
     uint8_t *iommu;                 /* by frame: IOMMUF_* */
     unsigned int iommu_mappings;    /* number of mapped frames */
     struct bus *bus;                /* if mappings have bus addresses */
@@ -108,6 +117,7 @@ static void domain_crash(struct domain *d);
 static bool hypercall_preempt_check(void);
 #define paging_mode_external(d) ((d)->translated)
 #define paging_mode_translate(d) ((d)->translated)
+#define paging_mode_hap(d) ((d)->translated)
 /* With events, all domains are in log-dirty mode, so that tests see which pages are marked. */
 #ifdef EVENTS
 #define paging_mode_log_dirty(d) ((void)(d), true)
@@ -118,8 +128,9 @@ static bool hypercall_preempt_check(void);
 #define is_pv_32bit_domain(d) ((void)(d), false)
 #define is_pv_domain(d) (!(d)->translated)
 #define is_hardware_domain(d) ((d)->domain_id == 0)
-#define arch_flush_tlb_mask(mask) count_flush(mask)
-static void count_flush(unsigned long mask);
+#define paging_mode_shadow(d) ((void)(d), false)
+#define arch_flush_tlb_mask(mask) ((void)(mask), flush_tlb(current->domain))
+static void flush_tlb(struct domain *d);
 static struct domain *next_domain(unsigned int *slot);
 #define for_each_domain(d) \
     for ( unsigned int next_ = 0; ((d) = next_domain(&next_)) != NULL; next_++ )
@@ -176,10 +187,12 @@ static inline struct page_info *get_page_from_gfn(struct domain *d, unsigned lon
                                                   p2m_type_t *type, unsigned int query);
 static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type);
 #define get_gfn_unshare(d, gfn, type) get_gfn_query(d, gfn, type)
-#define put_gfn(d, gfn) ((void)(d), (void)(gfn))
+static void put_gfn(struct domain *d, unsigned long gfn);
 static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order,
                         p2m_type_t type);
 static int p2m_remove_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order);
+static inline void p2m_batch_begin(struct domain *d);
+static inline void p2m_batch_end(struct domain *d);
 #define mfn_to_gfn(d, mfn) _gfn(mfn_x(mfn))
 /* No guest has grant or status frames in its p2m. */
 #define get_gpfn_from_mfn(mfn) ((void)(mfn), ~0UL)
@@ -200,12 +213,15 @@ static void put_page_from_l1e(l1_pgentry_t l1e, struct domain *owner);
 #define l1e_get_mfn(e) _mfn((e).l1 >> PAGE_SHIFT & 0xffffffffffUL)
 #define l1e_get_flags(e) ((unsigned int)((e).l1 >> 40 & 0xfff000) | (unsigned int)((e).l1 & 0xfff))
 #define l1e_get_intpte(e) ((e).l1)
+#define l1e_add_flags(e, flags) ((void)((e).l1 |= pte_bits(flags)))
+#define l1e_from_intpte(bits) ((l1_pgentry_t){ bits })
+static inline uint64_t exchange_pte(uint64_t *pte, uint64_t new);
+static inline bool update_pte(l1_pgentry_t *pte, l1_pgentry_t old, l1_pgentry_t new,
+                              bool preserve, const char *function);
 #define UPDATE_ENTRY(level, p, old, new, mfn, v, preserve) \
-    ({ \
-        uint64_t was_ = (old).l1; \
-        __atomic_compare_exchange_n(&(p)->l1, &was_, (new).l1, false, \
-                                    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
-    })
+    update_pte(p, old, new, preserve, __func__)
+/* Only of a page table entry. */
+#define xchg(p, new) exchange_pte(p, new)
 /* A PV guest's kernel runs in user mode; global entries are those of its user space. */
 static inline l1_pgentry_t adjust_guest_l1e(l1_pgentry_t e, const struct domain *d)
 {
@@ -242,6 +258,8 @@ static inline unsigned int iommu_unmap_transient(struct domain *d, const dfn_t *
 static inline int iommu_iotlb_flush(struct domain *d, dfn_t dfn, unsigned long nr,
                                     unsigned int flush_flags);
 static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_flags);
+static inline void iommu_defer_iotlb_flush(struct domain *d);
+static inline int iommu_deferred_iotlb_flush(struct domain *d);
 
 /* For GNTTABOP_transfer and cache_flush, which are not tested. */
 #define MEMF_no_owner 0

@@ -1,5 +1,10 @@
 /* Frames, their owners and their reference and type counts. */
 
+/* With threads, a count may change between dropping a reference and looking at it. */
+#if ( !defined(NDEBUG) || defined(EVENTS) ) && !defined(RANDOM_DELAY) && !defined(TSAN)
+#define CHECK_REACH
+#endif
+
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)
 #define __SANITIZE_ADDRESS__ 1
@@ -175,7 +180,7 @@ static void put_page(struct page_info *page)
     left = __atomic_sub_fetch(&page->count_info, 1, __ATOMIC_SEQ_CST);
     if ( (left & PGC_count_mask) == PGC_count_mask )
         crash_host("page reference count below 0", __FILE__, __LINE__);
-#if !defined(NDEBUG) && !defined(RANDOM_DELAY) && !defined(TSAN)
+#ifdef CHECK_REACH
     check_still_referenced(page, left, ~0UL);
 #endif
     if ( !(left & PGC_count_mask) )
@@ -207,7 +212,7 @@ static void put_page_type(struct page_info *page)
     left = __atomic_sub_fetch(&page->u.inuse.type_info, 1, __ATOMIC_SEQ_CST);
     if ( (left & PGT_count_mask) == PGT_count_mask )
         crash_host("page type count below 0", __FILE__, __LINE__);
-#if !defined(NDEBUG) && !defined(RANDOM_DELAY) && !defined(TSAN)
+#ifdef CHECK_REACH
     check_still_referenced(page, ~0UL, left);
 #endif
 }

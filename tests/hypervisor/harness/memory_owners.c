@@ -39,5 +39,6 @@ static void list_memory(memory_callback callback)
     }
     callback("page_info", -1, frame_table, NR_FRAMES * sizeof(*frame_table));
     callback("table locks of CPUs", -1, grant_rwlock, sizeof(grant_rwlock));
+    callback("p2m locks of CPUs", -1, p2m_readers, sizeof(p2m_readers));
     callback("domain list", -1, &domains, sizeof(domains));
 }

@@ -33,6 +33,7 @@ static struct page_info *get_page_from_mfn(mfn_t mfn, const struct domain *d)
 
 static bool page_lock(struct page_info *page)
 {
+    report_event("lock &page->lock", (uintptr_t)&page->lock);
     acquire_ticket(&page->lock);
     return true;
 }
@@ -61,13 +62,51 @@ static void put_page_from_l1e(l1_pgentry_t l1e, struct domain *owner)
     put_page(page);
 }
 
+/* The PTE of a grant mapping was removed: a CPU that has accessed the page may hold it. */
+static void leave_pte_in_tlb(l1_pgentry_t old)
+{
+    if ( l1e_get_flags(old) & _PAGE_ACCESSED )
+        leave_in_tlb(current->domain->tlb, l1e_get_mfn(old), l1e_get_flags(old) & _PAGE_RW);
+}
+
+static inline uint64_t exchange_pte(uint64_t *pte, uint64_t new)
+{
+    l1_pgentry_t old;
+
+    report_event("exchange PTE", (uintptr_t)pte);
+    old.l1 = __atomic_exchange_n(pte, new, __ATOMIC_SEQ_CST);
+    leave_pte_in_tlb(old);
+    return old.l1;
+}
+
+/*
+ * As UPDATE_ENTRY() of Xen's debug builds.  Of what a guest maps over, Xen drops the references
+ * without a flush, so only what @function unmaps is considered stale.
+ */
+static inline bool update_pte(l1_pgentry_t *pte, l1_pgentry_t old, l1_pgentry_t new, bool preserve,
+                              const char *function)
+{
+    const uint64_t changing = _PAGE_ACCESSED | _PAGE_DIRTY;
+    uint64_t was = old.l1;
+
+    report_event("update PTE", (uintptr_t)pte);
+    while ( !__atomic_compare_exchange_n(&pte->l1, &was, new.l1 | (preserve ? was & changing : 0),
+                                         false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) )
+        if ( (was ^ old.l1) & ~changing )
+            return false;
+    old.l1 = was;
+    if ( !strcmp(function, "replace_grant_pv_mapping") )
+        leave_pte_in_tlb(old);
+    return true;
+}
+
 /* p2m entries of a translated domain: frame and type. */
 #define p2m_entry(mfn, type) (mfn_x(mfn) << 8 | (type))
 #define p2m_mfn(entry) _mfn((entry) >> 8)
 #define p2m_type(entry) ((p2m_type_t)(0xff & (entry)))
 #define P2M_ENTRIES (RAM_PAGES + ENTRIES)
 
-static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type)
+static mfn_t look_up_gfn(struct domain *d, unsigned long gfn, p2m_type_t *type)
 {
     uint64_t entry;
 
@@ -81,7 +120,22 @@ static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type
     return entry ? p2m_mfn(entry) : INVALID_MFN;
 }
 
-static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, p2m_type_t type)
+/* The p2m is locked until put_gfn(). */
+static mfn_t get_gfn_query(struct domain *d, unsigned long gfn, p2m_type_t *type)
+{
+    if ( d->translated )
+        lock_p2m(d);
+    return look_up_gfn(d, gfn, type);
+}
+
+static void put_gfn(struct domain *d, unsigned long gfn)
+{
+    if ( d->translated )
+        unlock_p2m(d);
+}
+
+/* The p2m is locked. */
+static int add_p2m_entry(struct domain *d, gfn_t gfn, mfn_t mfn, p2m_type_t type)
 {
     uint64_t old;
 
@@ -98,23 +152,46 @@ static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int ord
     return 0;
 }
 
+static int p2m_add_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order, p2m_type_t type)
+{
+    int rc;
+
+    lock_p2m(d);
+    rc = add_p2m_entry(d, gfn, mfn, type);
+    unlock_p2m(d);
+    return rc;
+}
+
+/* Called between get_gfn_query() and put_gfn(). */
 static int p2m_remove_page(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned int order)
 {
     uint64_t old = __atomic_load_n(&d->p2m[gfn_x(gfn)], __ATOMIC_ACQUIRE);
 
     if ( !mfn_eq(p2m_mfn(old), mfn) || report_event("remove from p2m", gfn_x(gfn)) )
         return -EILSEQ;
+    BUG_ON(!p2m_locked_by_me(d));
     __atomic_store_n(&d->p2m[gfn_x(gfn)], 0, __ATOMIC_RELEASE);
-    return 0;
+    leave_in_tlb(d->tlb, mfn, p2m_type(old) != p2m_grant_map_ro);
+    d->p2m_lock.need_flush = true;
+    if ( !d->need_iommu )
+        return 0;
+    leave_in_tlb(d->iotlb, mfn, p2m_type(old) != p2m_grant_map_ro);
+    return iotlb_deferred[this_cpu] == d ? 0 : flush_iotlb(d);
 }
 
 static int check_get_page_from_gfn(struct domain *d, gfn_t gfn, bool readonly, p2m_type_t *type,
                                    struct page_info **page)
 {
-    mfn_t mfn = get_gfn_query(d, gfn_x(gfn), type);
+    bool lock = d->translated && !p2m_locked_by_me(d);
     struct domain *owner;
+    mfn_t mfn;
 
     *page = NULL;
+    if ( lock )
+        percpu_read_acquire(p2m_readers, &d->p2m_lock.lock);
+    mfn = look_up_gfn(d, gfn_x(gfn), type);
+    if ( lock )
+        percpu_read_release(p2m_readers, &d->p2m_lock.lock);
     if ( !mfn_valid(mfn) || *type == p2m_invalid )
         return -EINVAL;
     if ( *type == p2m_mmio_direct )

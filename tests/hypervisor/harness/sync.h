@@ -128,6 +128,18 @@ static inline void acquire_ticket(spinlock_t *lock)
     locks_held++;
 }
 
+static inline bool try_ticket(spinlock_t *lock)
+{
+    spinlock_t was = { __atomic_load_n(&lock->both, __ATOMIC_RELAXED) };
+
+    if ( was.head != was.tail ||
+         !__atomic_compare_exchange_n(&lock->both, &was.both, was.both + (1U << 16), false,
+                                      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED) )
+        return false;
+    locks_held++;
+    return true;
+}
+
 /* Only the holder writes the head, so no atomic operation is needed. */
 static inline void release_ticket(spinlock_t *lock)
 {
@@ -163,6 +175,15 @@ static inline void spin_barrier(spinlock_t *lock)
         acquire_ticket(l); \
         block_lock_speculation(); \
     } while (0)
+/* With events, the handler can make it fail. */
+#define spin_trylock(l) \
+    ({ \
+        bool taken_ = !report_event("try " #l, (uintptr_t)(l)) && try_ticket(l); \
+        if ( taken_ ) \
+            count_lock(#l, l); \
+        block_lock_speculation(); \
+        taken_; \
+    })
 #define spin_unlock(l) \
     do { release_ticket(l); report_event("unlock " #l, (uintptr_t)(l)); } while (0)
 #define nrspin_lock(l) spin_lock(l)

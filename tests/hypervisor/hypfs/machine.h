@@ -68,7 +68,9 @@ static __attribute__((unused)) bool domlist_update_lock;
 static void event(void);
 
 struct vcpu {
-    struct { unsigned long fast_maps, fast_unmaps, slow_maps, slow_unmaps; } gnttab_count;
+    struct {
+        unsigned long fast_maps, fast_unmaps, slow_maps, slow_unmaps, flushes, skipped_flushes;
+    } gnttab_count;
 };
 
 struct grant_table {

@@ -38,6 +38,18 @@ def _annotate(place: str, macro: str) -> Change:
 
 COMMON = (
     Annotation(
+        "a page table entry",
+        "CPUs set its accessed and dirty flags at any time; the flags are taken from the exchange.",
+        (
+            Change(
+                "ol1e = *pl1e;",
+                "ol1e.l1 = read_atomic(&pl1e->l1);",
+                file="pv-grant_table.c",
+                times=3,
+            ),
+        ),
+    ),
+    Annotation(
         "shared and status words, in gnttab_clear_flags()",
         "A locked instruction in inline assembly, which ThreadSanitizer cannot see.",
         (

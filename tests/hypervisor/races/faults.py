@@ -57,8 +57,8 @@ FAULTS = (
         True,
         (
             Change(
-                "    act = active_entry_acquire(rgt, array_index_nospec(ref, nr_ents));\n\n    /*\n"
-                "     * Note that we (ab)use",
+                "    act = acquire_entry_to_unmap(rgt, array_index_nospec(ref, nr_ents), host);\n\n"
+                "    /*\n     * Note that we (ab)use",
                 "    act = &_active_entry(rgt, array_index_nospec(ref, nr_ents));\n\n    /*\n"
                 "     * Note that we (ab)use",
             ),

@@ -275,6 +275,7 @@ int main(int argc, char **argv)
     SIDE.reset();
     SIDE.fast_maptrack(mix->fast);
     SIDE.bus_region(mix->bus);
+    SIDE.skip_flush(mix->skip);
     SIDE.preempt_every(mix->preempt);
     pthread_barrier_init(&barrier, NULL, THREADS);
     for ( unsigned int d = 0; d < DOMAINS; d++ )

@@ -82,6 +82,9 @@ static void unmap(unsigned int ld)
     struct mapping *claimed[MAX_BATCH];
     unsigned int n = 0, first = random_below(MAPPINGS), batch = 1 + random_below(mix->batch);
 
+    /* Pages that this vCPU, or another one at the same time, unmaps. */
+    for ( unsigned int i = 0; mix->skip && !ld && i < 4; i++ )
+        SIDE.access(domids[0], entry_of(random_below(MAPPINGS)), random_below(2));
     for ( unsigned int i = 0; i < MAPPINGS && n < batch; i++ )
     {
         unsigned int at = (first + i) % MAPPINGS, flags;
