@@ -31,6 +31,8 @@ EXIT_TIMEOUT = 10.0
 """Seconds until ssh has ended after the end of its output."""
 END_TIMEOUT = 300.0
 """Seconds until the load has unmapped everything."""
+ENGINES = {"pv": "hypercall", "pvh": "gntdev"}
+"""Kind of dom0 → the engine that the load uses by default."""
 MIN_HYPERCALLS = 8
 """Hypercalls needed for the most frequent sequence of instructions to be representative."""
 ATTEMPTS = 50
@@ -66,10 +68,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engine",
-        default="auto",
-        choices=["auto", "hypercall", "gntdev"],
-        help="how dom0 maps: hypercall for a device, gntdev for CPUs; auto is gntdev in a PVH dom0,"
-        " whose device mappings Xen rejects, and otherwise hypercall (default: auto)",
+        choices=list(ENGINES.values()),
+        help="how dom0 maps: hypercall for a device, gntdev for CPUs (default: hypercall, or gntdev"
+        " in a PVH dom0, whose device mappings Xen rejects)",
     )
     parser.add_argument(
         "--mappings",
@@ -264,6 +265,7 @@ def run(args: argparse.Namespace, options: session.Options, running: Record | No
         name = f"trace-{os.getpid()}"
         try:
             lab = running or session.up(name, options, detached=False)
+            args.engine = args.engine or ENGINES[lab.dom0]
             record_trace(lab, syms, args, directory)
         finally:
             session.down(name)

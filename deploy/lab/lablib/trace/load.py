@@ -12,7 +12,6 @@ from xengt.bench import run
 from xengt.bench.plan import BenchPlan, with_defaults
 from xengt.recovery import journal as journals
 from xengt.recovery import sweep
-from xengt.xen import kernel
 
 #: calls per case: more than any trace records
 UNLIMITED = 10**9
@@ -25,12 +24,9 @@ def main(batch: int, granter: str, mappings: int, engine: str) -> None:
         batch: references per call.
         granter: see `xengt bench --granter`.
         mappings: simultaneous mappings of each reference; the last one is mapped and unmapped.
-        engine: see `xengt bench --engine`; `auto`: `hypercall`, or `gntdev` in a PVH dom0, whose
-            device mappings Xen rejects.
+        engine: see `xengt bench --engine`.
     """
     reported = False
-    if engine == "auto":
-        engine = "gntdev" if kernel.is_translated() else "hypercall"
 
     def report(progress: run.Progress) -> None:
         nonlocal reported

@@ -376,7 +376,7 @@ def load_that_ends(monkeypatch):
 
     def trace(script: str) -> None:
         monkeypatch.setattr(command.remote, "ssh", lambda _: ["sh", "-c", script])
-        args = argparse.Namespace(batch=1, granter="empty", mappings=1, engine="auto")
+        args = argparse.Namespace(batch=1, granter="empty", mappings=1, engine="hypercall")
         with command._load(None, args):
             raise AssertionError("the load has not started")
 
