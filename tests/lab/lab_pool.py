@@ -97,6 +97,7 @@ LABS = {
     "bus-region": Lab("tests-bus", (*STRICT, "--guest", *KERNEL, "--xen-args", BUS), long=True),
     "no-bus-region": Lab("tests-no-bus", (*STRICT, "--guest", *KERNEL), long=True),
     "no-bus-region-debian": Lab("tests-no-bus-debian", (*STRICT, "--guest"), long=True),
+    "skip-flush": Lab("tests-skip-flush", (*STRICT, "--xen-args", "gnttab=skip-flush"), long=True),
     "pvh": Lab("tests-pvh", ("--exact", "--dom0", "pvh", "--guest"), long=True),
     # The series without the patches for bus addresses.
     "without-bus-exact": Lab(

@@ -26,7 +26,7 @@ from xenlib_cffi.histogram import Histogram
 __all__ = ["xen"]  # fixtures
 
 #: of a domain in the fake hypervisor
-FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
+FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500, 60, 7)
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,8 @@ NAMES = {
     "fast-maps": "fast_maps",
     "slow-live": "slow_live",
     "slow-maps": "slow_maps",
+    "flushes": "tlb_flushes",
+    "skipped-flushes": "skipped_tlb_flushes",
 }
 
 
@@ -57,7 +59,7 @@ class FakeHypervisor:
         self.before = lambda _query: None
 
     def have(self, domid, *figures):
-        """Add a domain with its eight figures, in the order of `NAMES`."""
+        """Add a domain with its ten figures, in the order of `NAMES`."""
         self.domains[domid] = bytes([domid % 256]) * 16
         self.sizes[domid] = figures[:2]
         self.tables[domid] = dict(zip(NAMES, map(str, figures), strict=True))

@@ -60,6 +60,9 @@ class DomainUsage:
         fast_maps: all such mappings it made since its creation.
         slow_live: its present mappings that are recorded in its maptrack table.
         slow_maps: all such mappings it made since its creation.
+        tlb_flushes: TLB flushes for batches of mappings that it unmapped.
+        skipped_tlb_flushes: batches that it unmapped without a TLB flush, because no CPU had
+            accessed their pages.
     """
 
     domid: int
@@ -76,11 +79,13 @@ class DomainUsage:
     fast_maps: int | None = None
     slow_live: int | None = None
     slow_maps: int | None = None
+    tlb_flushes: int | None = None
+    skipped_tlb_flushes: int | None = None
 
 
 #: the other facts about a domain
 _FACTS = {"domid", "name", "uuid", "own", "dying", "mapped_by"}
-#: The figures of a domain, in the order of the columns of `xengt usage`.
+#: The figures of a domain.
 COUNTS = tuple(key for key in DomainUsage.__slots__ if key not in _FACTS)
 
 

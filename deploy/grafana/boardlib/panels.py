@@ -149,6 +149,25 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             requires="patched",
         ),
         Panel(
+            "TLB flushes for unmaps",
+            "Batches of mappings that each domain unmaps per second with a TLB flush, and without "
+            "one because no CPU had accessed the pages (gnttab=skip-flush).",
+            "ops",
+            (
+                Query(
+                    f"(rate(xengt_tlb_flushes_total{{{INSTANCE}}}[$__rate_interval]) > 0)"
+                    f" {JOIN_NAME}",
+                    f"{_DOMAIN_LEGEND}, flushed",
+                ),
+                Query(
+                    f"(rate(xengt_skipped_tlb_flushes_total{{{INSTANCE}}}[$__rate_interval]) > 0)"
+                    f" {JOIN_NAME}",
+                    f"{_DOMAIN_LEGEND}, skipped",
+                ),
+            ),
+            requires="patched",
+        ),
+        Panel(
             "Events on Xen's console",
             "Events that Xen has printed on its console, per scrape interval. Xen prints those of "
             "grant tables and maptrack tables only if it was built with CONFIG_DEBUG and booted "

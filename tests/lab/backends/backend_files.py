@@ -17,6 +17,7 @@ PROGRAMS = (
     "timed_traffic.py",
     "endless_load.py",
     "nvme_traffic.py",
+    "direct_reads.py",
     "user_space_io.py",
 )
 

@@ -113,12 +113,18 @@ class Peer(threading.Thread):
         self.listening.close()
 
 
-def wait_for_checksums(within: float) -> dict[str, str]:
-    """Wait until the guest is done; returns the checksums that it printed, by name."""
+def wait_until_printed(what: str, within: float) -> str:
+    """Wait until the guest has printed `what`; returns all that it printed."""
     deadline = time.monotonic() + patient(within)
-    while "traffic: done" not in (text := CONSOLE.read_text(errors="replace")):
+    while f"traffic: {what}" not in (text := CONSOLE.read_text(errors="replace")):
         assert time.monotonic() < deadline, text
         time.sleep(0.2)
+    return text
+
+
+def wait_for_checksums(within: float) -> dict[str, str]:
+    """Wait until the guest is done; returns the checksums that it printed, by name."""
+    text = wait_until_printed("done", within)
     words = [line.split() for line in text.splitlines() if line.startswith("traffic: ")]
     return {word[1]: word[2] for word in words if len(word) > 2}
 

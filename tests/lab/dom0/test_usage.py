@@ -22,6 +22,7 @@ counted = pytest.mark.skipif(KIND == "stock", reason="stock Xen counts no mappin
 NAMES = (
     *("frames", "max-frames", "maptrack-frames", "max-maptrack-frames"),
     *("fast-live", "fast-maps", "slow-live", "slow-maps"),
+    *("flushes", "skipped-flushes"),
 )
 LIVE_AND_EVER = ("fast_live", "fast_maps", "slow_live", "slow_maps")
 

@@ -23,7 +23,7 @@ from xenlib_cffi.errors import XenLibraryError
 __all__ = ["xen"]  # a fixture
 
 NOT_ON_XEN = "xengt: this is not a Xen dom0: Linux does not run on Xen"
-FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
+FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500, 60, 7)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_name_cannot_forge_a_row_or_control_the_terminal(run):
     run.xen.store.nodes["/local/domain/7/name"] = NAME
     table = run().stdout
     assert PRINTED in table.splitlines()[2]
-    assert len(table.splitlines()) == 4  # a head, two domains and a note
+    assert len(table.splitlines()) == 9  # two tables of two domains, two empty lines and a note
     assert not set("\x1b\u202e") & set(table)
 
 
@@ -76,7 +76,7 @@ def test_a_name_that_is_not_utf8_is_in_the_document(run):
 def test_each_domain_has_a_row_with_all_figures(run):
     done = run()
     assert (done.exit_code, done.stderr) == (0, "")
-    head, zero, seven, note = done.stdout.splitlines()
+    head, zero, seven, *flushes, note = done.stdout.splitlines()
     assert re.split(r" {2,}", head) == [
         *("domid", "name", "grant frames", "limit", "maptrack frames", "limit"),
         *("fast active", "fast total", "slow active", "slow total"),
@@ -85,7 +85,19 @@ def test_each_domain_has_a_row_with_all_figures(run):
         *("0", "Domain-0", "1", "64", "2", "1,024", "30", "4,000,000,000,000", "4", "500")
     ]
     assert seven.split() == ["7", "2", "65", "3", "1,025", "31", "4,000,000,000,001", "5", "501"]
+    assert [re.split(r" {2,}", line.strip()) for line in flushes if line] == [
+        ["mapper", "TLB flushes", "skipped TLB flushes"],
+        ["0", "60", "7"],
+        ["7", "61", "8"],
+    ]
     assert note.startswith("maptrack: fast: ")
+
+
+def test_domains_without_unmaps_have_no_row_of_flushes(run):
+    run.xen.have(7, *FIGURES[:8], 0, 0)
+    assert run().stdout.splitlines()[-3].split() == ["0", "60", "7"]
+    run.xen.have(0, *FIGURES[:8], 0, 0)
+    assert "flushes" not in run().stdout
 
 
 def test_missing_figures_are_a_dash_and_one_line_gives_the_reason(run):
@@ -99,7 +111,7 @@ def test_missing_figures_are_a_dash_and_one_line_gives_the_reason(run):
     assert which.startswith("maptrack: stock: ")
     assert why.startswith(
         "not available: maptrack frames, limit of maptrack frames, "
-        "fast active, fast total, slow active, slow total:"
+        "fast active, fast total, slow active, slow total, TLB flushes, skipped TLB flushes:"
         " this Xen's hypfs has no /gnttab: boot the patched hypervisor"
     )
     assert default == (
@@ -109,13 +121,13 @@ def test_missing_figures_are_a_dash_and_one_line_gives_the_reason(run):
 
 def test_an_unreachable_xenstore_is_a_dash_in_the_column_of_names(run, monkeypatch, tmp_path):
     monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
-    _, zero, _, _, why = run().stdout.splitlines()
+    _, zero, *_, why = run().stdout.splitlines()
     assert zero.split()[:3] == ["0", "-", "1"]
     assert why.startswith("not available: name: XenStore does not exist here")
 
 
 def test_every_figure_has_a_column_title():
-    assert tuple(usage_table.TITLES) == usage_table.COUNTS
+    assert (*usage_table.TITLES, *usage_table.FLUSH_TITLES) == usage_table.COUNTS
 
 
 def test_json_output_is_one_document(run):

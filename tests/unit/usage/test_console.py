@@ -16,7 +16,7 @@ from xengt.xen import preflight
 __all__ = ["xen"]  # a fixture
 
 VALIDATOR = schemas.validator("usage")
-FIGURES = (1, 64, 2, 1024, 30, 4_000, 4, 500)
+FIGURES = (1, 64, 2, 1024, 30, 4_000, 4, 500, 60, 7)
 #: one mapping for the CPU, writable; for the CPU, read-only, twice; for devices, writable
 HOST, READONLY_TWICE, DEVICE = 0x1, 0x200, 0x10000
 

@@ -15,7 +15,7 @@ __all__ = ["xen"]  # a fixture
 
 SCHEMA = schemas.load("usage")
 VALIDATOR = schemas.validator("usage")
-FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500)
+FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500, 60, 7)
 
 
 def rows(usage):
@@ -57,7 +57,7 @@ def test_stock_xen_reports_grant_frames_only(xen, has_hypfs, why, which):
     xen.tables, xen.hypfs = None, has_hypfs
     xen.dying = {3}
     usage = read_usage()
-    assert rows(usage) == {0: (1, 64, *[None] * 6), 3: (1, 64, *[None] * 6)}
+    assert rows(usage) == {0: (1, 64, *[None] * 8), 3: (1, 64, *[None] * 8)}
     assert (usage.source, usage.maptrack) == ("query_size", which)
     (missing,) = usage.missing
     assert (missing.keys, missing.why) == (COUNTS[2:], why)
@@ -89,7 +89,8 @@ def test_a_hypfs_that_cannot_be_opened_for_now_is_an_error(xen, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "moment", ["/gnttab/0", "/gnttab/5/frames", "/gnttab/5/slow-maps", "domains"]
+    "moment",
+    ["/gnttab/0", "/gnttab/5/frames", "/gnttab/5/slow-maps", "/gnttab/5/flushes", "domains"],
 )
 def test_a_domain_destroyed_while_hypfs_is_read_is_left_out(xen, moment):
     for domid in (0, 5, 9):
@@ -153,7 +154,7 @@ def test_a_domain_whose_size_is_denied_is_listed_with_the_reason(xen):
     xen.tables = None
     xen.sizes[5] = failed("xc_gnttab_query_size", "domain 5 (GNTST_permission_denied)", 3)
     usage = read_usage()
-    assert rows(usage)[5] == (None,) * 8
+    assert rows(usage)[5] == (None,) * 10
     assert usage.missing[1].keys == COUNTS[:2]
     assert "GNTST_permission_denied" in usage.missing[1].why
 
@@ -164,11 +165,33 @@ def test_figures_missing_from_a_partly_patched_hypervisor_are_reported(xen):
     for table in xen.tables.values():
         del table["slow-maps"], table["fast-live"]
     usage = read_usage()
-    known = (*FIGURES[:4], None, *FIGURES[5:7], None)
+    known = (*FIGURES[:4], None, *FIGURES[5:7], None, *FIGURES[8:])
     assert rows(usage) == {0: known, 5: known}
     (missing,) = usage.missing
     assert missing.keys == ("fast_live", "slow_maps")
     assert "fast-live, slow-maps" in missing.why
+
+
+def test_flushes_of_a_domain_without_mappings_are_zero_and_not_read(xen):
+    xen.have(0, *FIGURES)
+    xen.have(5, *FIGURES[:5], 0, 0, 0, 8, 9)
+    read = []
+    xen.before = read.append
+    assert rows(read_usage()) == {0: FIGURES, 5: (*FIGURES[:5], 0, 0, 0, 0, 0)}
+    assert "/gnttab/0/flushes" in read
+    assert "/gnttab/5/slow-maps" in read
+    assert "/gnttab/5/flushes" not in read
+
+
+def test_flushes_that_a_hypervisor_does_not_count_are_missing_for_all_domains(xen):
+    xen.have(0, *FIGURES)
+    xen.have(5, *FIGURES[:5], 0, 0, 0, 8, 9)
+    for table in xen.tables.values():
+        del table["flushes"], table["skipped-flushes"]
+    usage = read_usage()
+    assert {each[8:] for each in rows(usage).values()} == {(None, None)}
+    (missing,) = usage.missing
+    assert missing.keys == ("tlb_flushes", "skipped_tlb_flushes")
 
 
 @pytest.mark.parametrize(

@@ -21,23 +21,32 @@ TITLES = {
     "slow_live": "slow active",
     "slow_maps": "slow total",
 }
-"""The column title of each key of `DomainUsage`."""
+"""The column title of each key of `DomainUsage` in the table of domains."""
+FLUSH_TITLES = {
+    "tlb_flushes": "TLB flushes",
+    "skipped_tlb_flushes": "skipped TLB flushes",
+}
+"""The column title of each key of `DomainUsage` in the table of flushes."""
 MAX_RANGES = 8
 """Ranges of references to show for a mapper; the JSON document has all."""
 
 
 def show(usage: Usage, console: Console) -> None:
-    """Print a reading: a row for each domain, then notes on the maptrack and on missing figures.
+    """Print a reading.
+
+    Prints a row for each domain, and a row for each domain that has unmapped mappings; who maps
+    whose references, if that was read; and notes on the maptrack and on missing figures.
 
     Args:
         usage: a reading.
         console: the console to print on.
     """
     print_table(console, table(usage))
-    mappings = mappers_table(usage)
-    if mappings is not None:
+    more = [table for table in (flushes_table(usage), mappers_table(usage)) if table is not None]
+    for each in more:
         print_lines(console, [""])
-        print_table(console, mappings)
+        print_table(console, each)
+    if more:
         print_lines(console, [""])
     print_lines(console, notes(usage))
 
@@ -52,18 +61,36 @@ def table(usage: Usage, *, stacked: bool = False) -> Table:
     result = Table(box=None, pad_edge=False, header_style="bold")
     result.add_column("domid", justify="right")
     result.add_column("name", no_wrap=True)
-    for key in COUNTS:
-        title = TITLES[key].replace(" ", "\n") if stacked else TITLES[key]
+    for title in TITLES.values():
+        shown = title.replace(" ", "\n") if stacked else title
         # On a terminal that is still too narrow, a figure is wrapped rather than truncated.
-        result.add_column(title, justify="right", overflow="fold")
+        result.add_column(shown, justify="right", overflow="fold")
     names_missing = any("name" in missing.keys for missing in usage.missing)
     for domain in usage.domains:
-        figures = (getattr(domain, key) for key in COUNTS)
+        figures = (getattr(domain, key) for key in TITLES)
         result.add_row(
             str(domain.domid),
             Text(_format_name(domain, names_missing=names_missing)),
             *(NO_VALUE if figure is None else f"{figure:,}" for figure in figures),
         )
+    return result
+
+
+def flushes_table(usage: Usage) -> Table | None:
+    """Build the table of TLB flushes for unmaps; None if no domain has caused or skipped any.
+
+    Args:
+        usage: a reading.
+    """
+    mappers = [each for each in usage.domains if each.tlb_flushes or each.skipped_tlb_flushes]
+    if not mappers:
+        return None
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("mapper", *FLUSH_TITLES.values()):
+        result.add_column(title, justify="right")
+    for each in mappers:
+        figures = (each.domid, *(getattr(each, key) for key in FLUSH_TITLES))
+        result.add_row(*(f"{figure:,}" for figure in figures))
     return result
 
 
@@ -127,7 +154,7 @@ def _column_names(missing: Missing) -> str:
     """Return the titles of columns, the two columns called limit with what they limit."""
     names = (
         f"limit of {TITLES[COUNTS[COUNTS.index(key) - 1]]}" if key.startswith("max_") else
-        TITLES.get(key, key.replace("_", " "))
+        (TITLES | FLUSH_TITLES).get(key, key.replace("_", " "))
         for key in missing.keys
     )  # fmt: skip
     return ", ".join(names)

@@ -159,6 +159,21 @@ MAPPINGS_MADE = MetricDefinition(
     f"Grant mappings that the domain has made as the mapper since its creation, {_RECORDED}.",
     (_DOMID, _RECORD),
 )
+TLB_FLUSHES = MetricDefinition(
+    "xengt_tlb_flushes_total",
+    "counter",
+    "flushes",
+    "TLB flushes for batches of grant mappings that the domain has unmapped since its creation.",
+    (_DOMID,),
+)
+SKIPPED_TLB_FLUSHES = MetricDefinition(
+    "xengt_skipped_tlb_flushes_total",
+    "counter",
+    "batches",
+    "Batches of grant mappings that the domain has unmapped since its creation without a TLB "
+    "flush, because no CPU had accessed their pages (gnttab=skip-flush).",
+    (_DOMID,),
+)
 UNAVAILABLE = MetricDefinition(
     "xengt_unavailable",
     "gauge",
@@ -344,8 +359,9 @@ GROUPS = (
         "Host",
         "Every scrape reads these metrics from Xen. Series of a domain disappear with the domain. "
         "Of the figures of a domain, stock Xen reports only grant frames and their limits: "
-        "`xengt_unavailable` then names the figures without series. If Xen cannot be read, the "
-        "page has only the last two metrics of this table.",
+        "`xengt_unavailable` then names the figures without series. Domains that have never mapped "
+        "a grant have no series of TLB flushes. If Xen cannot be read, the page has only the last "
+        "two metrics of this table.",
         (
             HYPERVISOR_INFO,
             DOMAIN_INFO,
@@ -357,6 +373,8 @@ GROUPS = (
             MAPTRACK_FRAMES_LIMIT,
             MAPPINGS,
             MAPPINGS_MADE,
+            TLB_FLUSHES,
+            SKIPPED_TLB_FLUSHES,
             UNAVAILABLE,
             HOST_READ_FAILURES,
             HOST_READ_SECONDS,

@@ -26,6 +26,11 @@ _TABLE_SIZES = {
 #: end of two attributes of `DomainUsage` → metric with one series for each domain and record
 _MAPPING_COUNTS = {"live": definitions.MAPPINGS, "maps": definitions.MAPPINGS_MADE}
 _RECORDS = ("fast", "slow")
+#: attribute of `DomainUsage` → metric with one series for each domain that has made mappings
+_FLUSHES = {
+    "tlb_flushes": definitions.TLB_FLUSHES,
+    "skipped_tlb_flushes": definitions.SKIPPED_TLB_FLUSHES,
+}
 _YES_NO = {True: "yes", False: "no"}
 
 
@@ -98,6 +103,10 @@ class HostMetrics:
                 for number in map(attrgetter(f"{record}_{ending}"), exported)
             ]
             yield _available(definition, by_record, numbers)
+        mappers = [each for each in exported if each.fast_maps or each.slow_maps]
+        by_mapper = tuple((str(each.domid),) for each in mappers)
+        for attribute, definition in _FLUSHES.items():
+            yield _available(definition, by_mapper, list(map(attrgetter(attribute), mappers)))
 
     def _name(self, domain: DomainUsage) -> str:
         """Return a domain's name; XenStore has no events for those that xengt creates."""

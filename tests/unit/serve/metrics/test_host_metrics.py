@@ -23,6 +23,8 @@ def test_every_figure_of_a_domain_has_a_series(host_samples):
     assert found["xengt_mappings", zero, ("record", "slow")] == 4
     assert found["xengt_mappings_made_total", zero, ("record", "fast")] == 4_000_000_000_000
     assert found["xengt_mappings_made_total", seven, ("record", "slow")] == 501
+    assert found["xengt_tlb_flushes_total", zero] == 60
+    assert found["xengt_skipped_tlb_flushes_total", seven] == 8
     assert found["xengt_domain_info", zero, ("dying", "no"), ("name", "Domain-0"), OTHERS] == 1
     assert found["xengt_domain_info", seven, ("dying", "no"), ("name", 'w"e\\b'), OTHERS] == 1
     build = (("build_id", "00ff"), ("maptrack", "fast"), ("version", "4.20.3"))
@@ -30,6 +32,14 @@ def test_every_figure_of_a_domain_has_a_series(host_samples):
     assert found["xengt_domains",] == 2
     assert found["xengt_host_read_failures_total",] == 0
     assert not [key for key in found if key[0] == "xengt_unavailable"]
+
+
+def test_only_domains_that_have_made_mappings_have_series_of_flushes(host_samples, xen):
+    xen.have(7, *FIGURES[:5], 0, 0, 0, 0, 0)
+    found = host_samples()
+    assert found["xengt_mappings_made_total", ("domid", "7"), ("record", "fast")] == 0
+    flushes = {key[1:] for key in found if "flushes" in key[0]}
+    assert flushes == {(("domid", "0"),)}
 
 
 def test_the_series_of_a_destroyed_domain_disappear(host_samples, xen):
@@ -53,7 +63,8 @@ def test_stock_xen_names_the_figures_that_it_does_not_report(host_samples, xen):
     assert found["xengt_grant_frames", ("domid", "0")] == 1
     assert not [key for key in found if key[0] in {"xengt_mappings", "xengt_maptrack_frames"}]
     missing = {dict(key[1:])["figure"] for key in found if key[0] == "xengt_unavailable"}
-    assert missing == {"maptrack_frames", "max_maptrack_frames"} | {
+    others = {"maptrack_frames", "max_maptrack_frames", "tlb_flushes", "skipped_tlb_flushes"}
+    assert missing == others | {
         f"{record}_{count}" for record in ("fast", "slow") for count in ("live", "maps")
     }
 
