@@ -77,6 +77,32 @@ def test_trace_and_instruction_clock_agree(labs, variant):
         assert 0 < outside < OUTSIDE_XEN
 
 
+#: TLB flushes of a hypercall that unmaps BATCH host mappings, by hypervisor and kind of mapper
+FLUSHES = {
+    ("exact", "pv"): 1,
+    ("exact", "pvh"): BATCH,
+    ("patched-exact", "pv"): 1,
+    ("patched-exact", "pvh"): 1,
+}
+
+
+@pytest.mark.parametrize(("variant", "mapper"), FLUSHES)
+def test_flushes_of_a_guest_that_maps(labs, variant, mapper):
+    lab = labs.get(variant)
+    document = trace(lab, "--mapper", mapper, "--batch", str(BATCH))
+    assert (document["mapper"], document["granter"], document["engine"]) == (mapper, "empty", None)
+    calls = {each["operation"]: each for each in document["hypercalls"]}
+    for name, call in calls.items():
+        each = call["instructions"] / BATCH
+        print(
+            f"{variant}, {mapper}: {name}: {each:.1f} instructions, {call['flush_rounds']} flushes"
+        )
+        assert call["the_same"] > call["seen"] / 2
+    assert calls["unmap"]["flush_rounds"] == FLUSHES[variant, mapper]
+    assert calls["map"]["flush_rounds"] == 0
+    assert leftovers(lab) == ""
+
+
 def test_a_lab_with_two_vcpus_cannot_be_traced(dom0):
     done = subprocess.run(
         [LAB, "trace", "--name", dom0.name], capture_output=True, text=True, check=False

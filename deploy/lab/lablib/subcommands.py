@@ -184,6 +184,7 @@ def get(args: Namespace) -> int:
 def trace(args: Namespace) -> int:
     """Count the instructions of a grant operation in Xen by function, with its locks and fences."""
     _check(args)
+    tracing.set_defaults(args)
     running = _running(args) if args.name else None
     options = session.Options(
         hypervisor=args.hypervisor,

@@ -8,12 +8,12 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lablib import places, remote, session
-from lablib.artifacts import hypervisor
+from lablib.artifacts import hypervisor, mapper
 from lablib.cache import Cache
 from lablib.errors import EXIT_USAGE, LabError
 from lablib.monitor import Monitor
@@ -32,7 +32,14 @@ EXIT_TIMEOUT = 10.0
 END_TIMEOUT = 300.0
 """Seconds until the load has unmapped everything."""
 ENGINES = {"pv": "hypercall", "pvh": "gntdev"}
-"""Kind of dom0 → the engine that the load uses by default."""
+"""Kind of dom0 → the engine that dom0 uses by default."""
+DOM0 = "dom0"
+MAPPERS = (DOM0, "pv", "pvh")
+"""The values of --mapper: dom0, or a guest of a kind."""
+MAX_MAPPER_BATCH = 128
+"""Operations per hypercall of a guest: BATCH in mapper/guest/loops.c."""
+PROGRAMS = "trace-mapper"
+"""The directory below /root in dom0 for the files of a guest that maps."""
 MIN_HYPERCALLS = 8
 """Hypercalls needed for the most frequent sequence of instructions to be representative."""
 ATTEMPTS = 50
@@ -61,10 +68,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--granter",
-        default="guest",
         choices=["guest", "empty", "self"],
-        help="granter of the mapped pages: the lab's guest, an empty domain, or dom0 itself"
+        help="granter of the pages that dom0 maps: the lab's guest, an empty domain, or dom0 itself"
         " (default: guest)",
+    )
+    parser.add_argument(
+        "--mapper",
+        default=DOM0,
+        choices=MAPPERS,
+        help="domain that maps: dom0, or a PV or PVH guest, which maps pages of an empty domain for"
+        " its CPU, reads each page and unmaps (default: dom0)",
     )
     parser.add_argument(
         "--engine",
@@ -155,23 +168,42 @@ def record_trace(lab: Record, syms: Path, args: argparse.Namespace, directory: P
             exit_code=EXIT_USAGE,
         )
     code = Code(syms)
-    with _load(lab, args), Monitor(lab.directory / "monitor") as monitor:
+    words = _dom0_load(lab, args) if args.mapper == DOM0 else _guest_load(lab, args)
+    with _running(lab, words), Monitor(lab.directory / "monitor") as monitor:
         save_text_section(monitor, code, directory / "text")
         with step(f"recording {args.hypercalls} hypercalls"):
             log, entry = directory / "log", code.start(ENTRY)
             capture.record(monitor, log, entry, args.hypercalls + 1, RECORD_TIMEOUT)
 
 
+def _dom0_load(lab: Record, args: argparse.Namespace) -> list[str]:
+    """Return the program that lets dom0 map and unmap, with its arguments."""
+    program = Path(__file__).with_name("load.py").read_text()
+    args.engine = args.engine or ENGINES[lab.dom0]
+    words = [str(args.batch), args.granter, str(args.mappings), args.engine]
+    return ["python3", "-c", program, *words]
+
+
+def _guest_load(lab: Record, args: argparse.Namespace) -> list[str]:
+    """Return the program that lets a guest map and unmap; copies it into dom0."""
+    built = mapper.build(Cache(places.cache_root()))
+    remote.put(lab, [*mapper.programs(), *(built / name for name in mapper.FILES)], PROGRAMS)
+    words = [args.mapper, str(args.batch), str(args.mappings)]
+    return ["python3", f"{remote.HOME}/{PROGRAMS}/trace_load.py", *words]
+
+
 @contextmanager
-def _load(lab: Record, args: argparse.Namespace) -> Iterator[None]:
-    """Let dom0 map and unmap while the context is active; then unmap everything.
+def _running(lab: Record, words: Sequence[str]) -> Iterator[None]:
+    """Run a program that maps and unmaps while the context is active.
+
+    Args:
+        lab: a running lab.
+        words: the program in dom0 with its arguments: it prints a line once the first operation has
+            succeeded, and unmaps everything when its stdin is closed.
 
     Raises:
         LabError: the first operation did not succeed within START_TIMEOUT.
     """
-    program = Path(__file__).with_name("load.py").read_text()
-    load_words = [str(args.batch), args.granter, str(args.mappings), args.engine]
-    words = ["python3", "-c", program, *load_words]
     with (
         tempfile.TemporaryFile() as stderr,
         subprocess.Popen(
@@ -233,6 +265,36 @@ def save_text_section(monitor: Monitor, code: Code, target: Path) -> None:
     code.compare(target.read_bytes())
 
 
+def set_defaults(args: argparse.Namespace) -> None:
+    """Check the options that depend on the mapper, and set the granter.
+
+    Args:
+        args: of the command.
+
+    Raises:
+        LabError: --granter or --engine is given with a guest as the mapper, or a batch that is too
+            large for it.
+    """
+    if args.mapper == DOM0:
+        args.granter = args.granter or "guest"
+        return
+    for option in ("granter", "engine"):
+        if getattr(args, option):
+            raise LabError(
+                f"--{option} has no effect with --mapper {args.mapper}: the guest maps pages of an"
+                " empty domain for its CPU",
+                f"remove --{option}",
+                exit_code=EXIT_USAGE,
+            )
+    if args.batch > MAX_MAPPER_BATCH:
+        raise LabError(
+            f"--batch {args.batch} is out of range",
+            f"specify at most {MAX_MAPPER_BATCH} with --mapper {args.mapper}",
+            exit_code=EXIT_USAGE,
+        )
+    args.granter = "empty"
+
+
 def run(args: argparse.Namespace, options: session.Options, running: Record | None) -> int:
     """Trace a lab and print the result.
 
@@ -265,7 +327,6 @@ def run(args: argparse.Namespace, options: session.Options, running: Record | No
         name = f"trace-{os.getpid()}"
         try:
             lab = running or session.up(name, options, detached=False)
-            args.engine = args.engine or ENGINES[lab.dom0]
             record_trace(lab, syms, args, directory)
         finally:
             session.down(name)
@@ -274,6 +335,7 @@ def run(args: argparse.Namespace, options: session.Options, running: Record | No
     if args.json:
         load = {
             "batch": args.batch,
+            "mapper": args.mapper,
             "granter": args.granter,
             "mappings": args.mappings,
             "engine": args.engine,

@@ -129,7 +129,8 @@ def document(
     Args:
         traces: from `analyse.analyse`.
         code: the hypervisor's code.
-        load: what dom0 did, by option: `batch`, `granter`, `mappings` and `engine`.
+        load: what the mapper did, by option: `batch`, `mapper`, `granter`, `mappings`, `engine`;
+            a guest that maps has no engine.
     """
     return {
         "schema": "xengt.trace/1",

@@ -9,7 +9,8 @@ import json
 import sys
 import time
 
-from granters import FIRST, Granters, active_entries
+from active_entries import active_entries
+from granters import FIRST, Granters
 from hypfs_counters import read_counters
 from mapper import DEVICE, HOST, Mapper
 from mapper_mailbox import MAP_LOOP, Step

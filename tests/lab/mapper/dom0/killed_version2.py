@@ -8,7 +8,8 @@ import struct
 import tempfile
 from pathlib import Path
 
-from granters import PERMIT, active_entries
+from active_entries import active_entries
+from granters import PERMIT
 from mapper import Mapper
 from mapper_mailbox import GRANT_FRAMES, HYPERCALL, PAGE, WRITE, Step
 

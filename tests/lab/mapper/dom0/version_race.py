@@ -11,7 +11,8 @@ import struct
 import sys
 import time
 
-from granters import READING, WRITING, active_entries, stamp
+from active_entries import active_entries
+from granters import READING, WRITING, stamp
 from hypfs_counters import read_counters
 from mapper import DEVICE, HOST, Mapper
 from mapper_mailbox import GRANT_FRAMES, MAP_LOOP, PAGE, READ, VERSION_LOOP, Step

@@ -347,6 +347,39 @@ def test_help_has_an_example():
         assert word in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "granter"),
+    [([], "guest"), (["--granter", "self"], "self"), (["--mapper", "pvh"], "empty")],
+)
+def test_the_granter_depends_on_the_mapper(options, granter):
+    parser = argparse.ArgumentParser()
+    command.add_options(parser)
+    args = parser.parse_args(options)
+    command.set_defaults(args)
+    assert args.granter == granter
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--granter", "guest"], "--granter has no effect with --mapper pv"),
+        (["--engine", "gntdev"], "--engine has no effect with --mapper pv"),
+        (["--batch", "129"], "--batch 129 is out of range"),
+    ],
+)
+def test_options_that_a_guest_does_not_support_are_an_error(options, message):
+    parser = argparse.ArgumentParser()
+    command.add_options(parser)
+    with pytest.raises(LabError, match=message) as refused:
+        command.set_defaults(parser.parse_args(["--mapper", "pv", *options]))
+    assert refused.value.exit_code == 2
+
+
+def test_the_largest_batch_of_a_guest_is_that_of_its_code():
+    source = (places.LAB / "mapper/guest/loops.c").read_text()
+    assert f"#define BATCH {command.MAX_MAPPER_BATCH}\n" in source
+
+
 def test_symbols_of_another_build_are_an_error(program, tmp_path):
     code = Code(program)
     _, size = code.section
@@ -376,8 +409,7 @@ def load_that_ends(monkeypatch):
 
     def trace(script: str) -> None:
         monkeypatch.setattr(command.remote, "ssh", lambda _: ["sh", "-c", script])
-        args = argparse.Namespace(batch=1, granter="empty", mappings=1, engine="hypercall")
-        with command._load(None, args):
+        with command._running(None, ["true"]):
             raise AssertionError("the load has not started")
 
     return trace

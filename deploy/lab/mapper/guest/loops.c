@@ -2,7 +2,6 @@
 #include "guest.h"
 
 #define BATCH 128
-#define RACE_BATCH 8
 
 static unsigned int fewer(uint64_t left, unsigned int most)
 {
@@ -52,12 +51,12 @@ int64_t hold(struct mailbox *mailbox, const uint64_t *arg)
     return held;
 }
 
-/* domid, first, count, flags, address, rounds: maps up to RACE_BATCH references, checks, unmaps. */
+/* domid, first, count, flags, address, rounds: maps up to BATCH references, checks, unmaps. */
 int64_t map_loop(struct mailbox *mailbox, const uint64_t *arg)
 {
-    static gnttab_map_grant_ref_t maps[RACE_BATCH];
-    static gnttab_unmap_grant_ref_t unmaps[RACE_BATCH];
-    unsigned int count = fewer(arg[2], RACE_BATCH), live;
+    static gnttab_map_grant_ref_t maps[BATCH];
+    static gnttab_unmap_grant_ref_t unmaps[BATCH];
+    unsigned int count = fewer(arg[2], BATCH), live;
     int64_t *counter = mailbox->counter;
 
     while (!stopped(mailbox, arg[5])) {

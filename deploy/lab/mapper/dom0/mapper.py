@@ -1,11 +1,16 @@
-"""Mappers: guests that map grants as dom0 requests, destroyed at the end of a `with` block."""
+"""Mappers: guests that map grants as dom0 requests, destroyed at the end of a `with` block.
+
+`xengt` destroys a mapper whose process was killed, as it does with its own empty domains.
+"""
 
 import contextlib
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 from mapper_mailbox import HOLD, PAGE, REACH, SWEEP, Mailbox, Step
 
@@ -21,8 +26,11 @@ HOST, DEVICE, RO, APPLICATION, PTE = 2, 1, 4, 8, 16
 WINDOW = 0x4000_0000
 #: bytes of address space that one page table covers
 REGION = 512 * PAGE
+#: seconds until a destroyed mapper no longer exists; no mapping delays its end by so much
+GONE_WITHIN_S = 60
 
 CONFIG = """name = "{name}"
+uuid = "{uuid}"
 type = "{kind}"
 kernel = "{kernel}"
 memory = 32
@@ -33,6 +41,10 @@ on_crash = "destroy"
 """
 
 
+class MapperError(Exception):
+    """A mapper cannot be started or destroyed."""
+
+
 class Mapper:
     """A running mapper, within a `with` block.
 
@@ -40,15 +52,20 @@ class Mapper:
         kind: `pv` or `pvh`, started by xl; `plain` is a PV guest started without xl.
         maptrack: maximum number of its maptrack frames.
         domid: for `plain`, the requested domid; 0 is the next free one.
+
+    Raises:
+        MapperError: the mapper cannot be started, or does not disappear.
     """
 
     def __init__(self, kind: str = "plain", maptrack: int = 1024, domid: int = 0) -> None:
+        """Start nothing yet."""
         self.kind, self.maptrack, self.requested_domid = kind, maptrack, domid
         self.name = f"mapper-{time.monotonic_ns()}"
         self.domid = self.used = 0
-        self.mailbox: Mailbox | None = None
+        self.mailbox: Mailbox
 
     def __enter__(self) -> Self:
+        """Start the mapper."""
         self.ctrl, self.memory = Ctrl(), ForeignMemory()
         try:
             frame = self._start() if self.kind == "plain" else self._create()
@@ -59,33 +76,29 @@ class Mapper:
         return self
 
     def _start(self) -> int:
-        words = [
-            HERE / "start",
-            KERNEL,
-            domain_owner.uuid().hex(),
-            str(self.maptrack),
-            str(self.requested_domid),
-        ]
-        done = subprocess.run(words, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        self.domid, frame = (int(word) for word in done.stdout.split())
+        words = [str(HERE / "start"), str(KERNEL), domain_owner.uuid().hex()]
+        output = _run(*words, str(self.maptrack), str(self.requested_domid))
+        self.domid, frame = (int(word) for word in output.split())
         return frame
 
     def _create(self) -> int:
-        config = Path(f"/tmp/{self.name}.cfg")
-        config.write_text(
-            CONFIG.format(name=self.name, kind=self.kind, kernel=KERNEL, maptrack=self.maptrack)
+        text = CONFIG.format(
+            name=self.name,
+            uuid=UUID(bytes=domain_owner.uuid()),
+            kind=self.kind,
+            kernel=KERNEL,
+            maptrack=self.maptrack,
         )
-        output = _run("xl", "create", "-q", str(config))
-        config.unlink()
-        assert output == "", output
+        with tempfile.NamedTemporaryFile("w", suffix=".cfg") as config:
+            config.write(text)
+            config.flush()
+            _run("xl", "create", "-q", config.name)
         self.domid = int(_run("xl", "domid", self.name))
         return int(_run("xenstore-read", f"/local/domain/{self.domid}/console/ring-ref"))
 
-    def do(self, steps: Iterable[Step], within: float = 120) -> list[int]:
+    def do(self, steps: Iterable[Step]) -> list[int]:
         """Let the mapper execute steps; returns their results."""
-        assert self.mailbox
-        return self.mailbox.do(steps, within)
+        return self.mailbox.do(steps)
 
     def hold(self, domid: int, first: int, grefs: int, flags: int, times: int = 1) -> int:
         """Map references and keep the mappings; returns their number."""
@@ -108,9 +121,9 @@ class Mapper:
 
     def unmap_mailbox(self) -> None:
         """Unmap the mailbox, so that dom0 holds no reference to the domain's memory."""
-        if self.mailbox:
+        if hasattr(self, "mailbox"):
             self.mailbox.close()
-            self.mailbox = None
+            del self.mailbox
 
     def destroy(self) -> float:
         """Destroy the mapper; returns the seconds until Xen no longer lists it."""
@@ -122,13 +135,15 @@ class Mapper:
         else:
             self.ctrl.destroy(domid)
         while any(domain.domid == domid for domain in self.ctrl.domains()):
-            assert time.monotonic() < began + 60, f"mapper {domid} is still dying"
+            if time.monotonic() > began + GONE_WITHIN_S:
+                raise MapperError(f"mapper {domid} is still dying after {GONE_WITHIN_S} s")
             time.sleep(0.005)
         return time.monotonic() - began
 
     def __exit__(self, *_: object) -> None:
+        """Destroy the mapper."""
         if self.domid:
-            with contextlib.suppress(AssertionError, XenLibraryError):  # it may have crashed
+            with contextlib.suppress(MapperError, XenLibraryError):  # it may have crashed
                 self.destroy()
         self.memory.close()
         self.ctrl.close()
@@ -136,5 +151,6 @@ class Mapper:
 
 def _run(*words: str) -> str:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    if done.returncode:
+        raise MapperError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
     return done.stdout.strip()

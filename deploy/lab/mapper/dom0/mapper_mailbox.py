@@ -2,13 +2,14 @@
 
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
-
-from patience import patient
 
 from xenlib_cffi.foreignmemory import ForeignMemory
 
+#: seconds until a mapper that does not start, or does not finish its steps, counts as failed:
+#: minutes, as its steps are emulated and this machine may be slow
+TIMEOUT_S = 600.0
 PAGE = 4096
 BEACON = 4080
 BEACON_MAGIC = 0x7265707061746778
@@ -54,21 +55,23 @@ class Mailbox:
         memory: an open handle.
         domid: domid of the mapper.
         console: frame of its console ring.
-        within: time limit for its start in seconds on the reference machine.
+
+    Raises:
+        TimeoutError: the mapper has not started after TIMEOUT_S.
     """
 
-    def __init__(self, memory: ForeignMemory, domid: int, console: int, within: float = 30) -> None:
+    def __init__(self, memory: ForeignMemory, domid: int, console: int) -> None:
+        """Wait until the mapper has started, and map its mailbox."""
         self.domid = domid
         with memory.map(domid, [console]) as ring:
             page = ring.page(0)
-            first = _wait_until(lambda: _beacon(page), within, f"mapper {domid} does not start")
+            first = _wait_until(lambda: _beacon(page), f"mapper {domid} does not start")
         with memory.map(domid, [first]) as head:
             frames = struct.unpack_from(f"<{ARENA_PAGES}Q", head.page(0), _FRAME)
         self.pages = memory.map(domid, frames)
         self.memory = memory
-        self.bytes = memoryview(
-            self.pages._ffi.buffer(self.pages.pointer, ARENA_PAGES * PAGE)
-        ).cast("B")
+        whole = memory.ffi.buffer(self.pages.pointer, ARENA_PAGES * PAGE)
+        self.bytes = memoryview(whole).cast("B")
         self.frames = frames
         #: guest addresses of the mailbox, and of the data area that follows the steps
         self.address = struct.unpack_from("<Q", self.bytes, _ADDRESS)[0]
@@ -90,8 +93,7 @@ class Mailbox:
         return bytes(self.bytes[DATA + offset : DATA + offset + size])
 
     def begin(self, steps: Sequence[Step]) -> None:
-        """Start the execution of steps without waiting for it."""
-        assert 0 < len(steps) <= STEPS_MAX
+        """Start the execution of 1 to STEPS_MAX steps without waiting for it."""
         for index, step in enumerate(steps):
             args = (*step.args, *[0] * (6 - len(step.args)))
             _STEP.pack_into(self.bytes, STEPS + 64 * index, step.verb, *args, 0)
@@ -99,22 +101,25 @@ class Mailbox:
         struct.pack_into("<I", self.bytes, _REQUESTED, self._word(_REQUESTED) + 1)
         self._count = len(steps)
 
-    def results(self, within: float = 60) -> list[int]:
-        """Wait for the started steps; returns their results."""
+    def results(self) -> list[int]:
+        """Wait for the started steps; returns their results.
+
+        Raises:
+            TimeoutError: the mapper has not finished them after TIMEOUT_S.
+        """
         _wait_until(
             lambda: self._word(_DONE) == self._word(_REQUESTED),
-            within,
-            f"mapper {self.domid} has not finished its steps after {within:.0f} s (scaled)",
+            f"mapper {self.domid} has not finished its steps",
         )
         return [
             struct.unpack_from("<q", self.bytes, STEPS + 64 * index + 56)[0]
             for index in range(self._count)
         ]
 
-    def do(self, steps: Iterable[Step], within: float = 60) -> list[int]:
+    def do(self, steps: Iterable[Step]) -> list[int]:
         """Execute steps; returns their results."""
         self.begin(list(steps))
-        return self.results(within)
+        return self.results()
 
     def stop(self) -> None:
         """Stop the loop that the guest is executing."""
@@ -134,10 +139,10 @@ def _beacon(page: memoryview) -> int:
     return int(frame) if magic == BEACON_MAGIC else 0
 
 
-def _wait_until(condition, within: float, message: str):
-    deadline = time.monotonic() + patient(within)
+def _wait_until(condition: Callable[[], int], message: str) -> int:
+    deadline = time.monotonic() + TIMEOUT_S
     while not (found := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(message)
+            raise TimeoutError(f"{message} after {TIMEOUT_S:.0f} s")
         time.sleep(0.002)
     return found
