@@ -115,14 +115,16 @@ def test_two_thousand_domains_in_xenstore(alone, service, daemon):
             f"guest-{DOMIDS[-1]}",
         ]
         # A new connection lists all domains.
-        assert service.control("restart") == 0
+        restarted = Service(alone)  # whose messages begin here
+        assert restarted.control("restart") == 0
         assert wait_until(lambda: service.scrape().get(UP) == 1)
         assert wait_until(lambda: service_state(alone) == "probing", 600)
         assert wait_until(lambda: shows_dom0_name(service), 600)
         since = time.monotonic()
         while time.monotonic() - since < patient(20):
             assert service.scrape()[UP] == 1
-        messages = service.messages()
+        messages = restarted.messages()
+        assert "connected to XenStore" in messages
         assert not [each for each in messages if "connection to XenStore is lost" in each], messages
         assert "Domain-0" in alone.check_output("xengt", "usage")
     finally:
