@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
-from mapper_mailbox import HOLD, PAGE, REACH, SWEEP, Mailbox, Step
+from mapper_mailbox import HOLD, PAGE, REACH, SECOND_VCPU, SWEEP, Mailbox, Step
 
 from xengt.recovery import domain_owner
 from xenlib_cffi.ctrl import Ctrl
@@ -34,7 +34,7 @@ uuid = "{uuid}"
 type = "{kind}"
 kernel = "{kernel}"
 memory = 32
-vcpus = 1
+vcpus = {vcpus}
 max_maptrack_frames = {maptrack}
 on_poweroff = "destroy"
 on_crash = "destroy"
@@ -52,14 +52,18 @@ class Mapper:
         kind: `pv` or `pvh`, started by xl; `plain` is a PV guest started without xl.
         maptrack: maximum number of its maptrack frames.
         domid: for `plain`, the requested domid; 0 is the next free one.
+        vcpus: 1, or for `pvh` 2: the second one runs in an endless loop.
 
     Raises:
         MapperError: the mapper cannot be started, or does not disappear.
     """
 
-    def __init__(self, kind: str = "plain", maptrack: int = 1024, domid: int = 0) -> None:
+    def __init__(
+        self, kind: str = "plain", maptrack: int = 1024, domid: int = 0, vcpus: int = 1
+    ) -> None:
         """Start nothing yet."""
         self.kind, self.maptrack, self.requested_domid = kind, maptrack, domid
+        self.vcpus = vcpus
         self.name = f"mapper-{time.monotonic_ns()}"
         self.domid = self.used = 0
         self.mailbox: Mailbox
@@ -70,10 +74,16 @@ class Mapper:
         try:
             frame = self._start() if self.kind == "plain" else self._create()
             self.mailbox = Mailbox(self.memory, self.domid, frame)
+            if self.vcpus > 1:
+                self._start_second_vcpu()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _start_second_vcpu(self) -> None:
+        if self.do([Step(SECOND_VCPU, ())]) != [0]:
+            raise MapperError(f"mapper {self.domid} cannot start its second vCPU")
 
     def _start(self) -> int:
         words = [str(HERE / "start"), str(KERNEL), domain_owner.uuid().hex()]
@@ -88,6 +98,7 @@ class Mapper:
             kind=self.kind,
             kernel=KERNEL,
             maptrack=self.maptrack,
+            vcpus=self.vcpus,
         )
         with tempfile.NamedTemporaryFile("w", suffix=".cfg") as config:
             config.write(text)

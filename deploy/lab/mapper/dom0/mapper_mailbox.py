@@ -30,7 +30,8 @@ FAULTED = -(1 << 63)
     SWEEP,
     GRANT_FRAMES,
     END,
-) = range(1, 11)
+    SECOND_VCPU,
+) = range(1, 12)
 
 COUNTERS = (
     "mapped", "map_refused", "map_status", "unmapped", "unmap_refused", "unmap_status",

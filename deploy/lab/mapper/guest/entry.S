@@ -61,6 +61,12 @@ pvh_start:
     call pvh_main
     ud2
 
+/* vCPU 1 of a PVH guest, which starts in 64-bit mode and needs no stack. */
+    .globl pvh_second
+pvh_second:
+    pause
+    jmp pvh_second
+
 /*
  * int probe_read(uint64_t address, uint64_t *value)
  * int probe_write(uint64_t address, uint64_t value)
@@ -102,6 +108,7 @@ pvh_fault:
     .globl hypercall_page
 hypercall_page:
     .skip 4096
+    .globl level4
 level4:
     .quad level3 + 0x3
     .balign 4096

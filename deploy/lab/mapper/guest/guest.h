@@ -24,6 +24,8 @@ struct kind {
     uint64_t (*reach)(uint64_t address);
     /* Maps frame `index` of the own grant table at `address`; returns 0 or an error. */
     int64_t (*grant_frame)(unsigned int index, uint64_t address);
+    /* Starts vCPU 1, which occupies a CPU and its TLB; returns 0 or an error. PV: not supported. */
+    int64_t (*second_vcpu)(void);
 };
 
 /* steps.c: never returns. */
@@ -45,7 +47,7 @@ void end(unsigned int reason) __attribute__((noreturn));
 /* entry.S: return 0, or -1 if the access faulted. */
 int probe_read(uint64_t address, uint64_t *value);
 int probe_write(uint64_t address, uint64_t value);
-extern char hypercall_page[], pv_fault[], pvh_fault[];
+extern char hypercall_page[], pv_fault[], pvh_fault[], pvh_second[], level4[];
 
 static inline int64_t hypercall(unsigned int number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                                 uint64_t e)

@@ -76,11 +76,17 @@ static int64_t pv_grant_frame(unsigned int index, uint64_t address)
                      UVMF_INVLPG, 0, 0);
 }
 
+static int64_t pv_second_vcpu(void)
+{
+    return -1;
+}
+
 void pv_main(const struct start_info *info)
 {
     static const struct kind kind = { .frame = pv_frame,
                                       .reach = pv_reach,
-                                      .grant_frame = pv_grant_frame };
+                                      .grant_frame = pv_grant_frame,
+                                      .second_vcpu = pv_second_vcpu };
     static struct trap_info traps[] = {
         { .vector = 13, .cs = FLAT_KERNEL_CS, .address = (unsigned long)pv_fault },
         { .vector = 14, .cs = FLAT_KERNEL_CS, .address = (unsigned long)pv_fault },

@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <xen/hvm/hvm_op.h>
+#include <xen/hvm/hvm_vcpu.h>
 #include <xen/hvm/params.h>
 
 struct gate {
@@ -32,6 +33,22 @@ static int64_t pvh_grant_frame(unsigned int index, uint64_t address)
     };
 
     return hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint64_t)&add, 0, 0, 0);
+}
+
+static int64_t pvh_second_vcpu(void)
+{
+    struct vcpu_hvm_context context = {
+        .mode = VCPU_HVM_MODE_64B,
+        .cpu_regs.x86_64 = { .rip = (uint64_t)pvh_second,
+                             .cr0 = 0x80000011, /* as in entry.S */
+                             .cr3 = (uint64_t)level4,
+                             .cr4 = 0x20,
+                             .efer = 0x500 }, /* LME, LMA */
+    };
+    int64_t result = hypercall(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, (uint64_t)&context, 0,
+                               0);
+
+    return result ? result : hypercall(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0, 0, 0);
 }
 
 static uint64_t parameter(uint32_t index)
@@ -84,7 +101,8 @@ void pvh_main(void)
 {
     static const struct kind kind = { .frame = pvh_frame,
                                       .reach = pvh_reach,
-                                      .grant_frame = pvh_grant_frame };
+                                      .grant_frame = pvh_grant_frame,
+                                      .second_vcpu = pvh_second_vcpu };
 
     install_fault_handlers();
     enable_hypercalls();

@@ -37,6 +37,8 @@ static int64_t execute(const struct step *step)
         return 0;
     case END:
         end(arg[0]);
+    case SECOND_VCPU:
+        return own_kind->second_vcpu();
     }
     return -1;
 }

@@ -1,0 +1,42 @@
+"""Measures how many host mappings a PVH mapper makes and removes per second, by its vCPUs.
+
+arguments: references per hypercall, rounds of a sample, samples. The second vCPU of a mapper only
+occupies a CPU, whose TLB is flushed as well. Prints a JSON line: pairs per second of each sample,
+by number of vCPUs.
+"""
+
+import json
+import sys
+import time
+
+from granters import FIRST, Granters
+from mapper import HOST, Mapper
+from mapper_mailbox import MAP_LOOP, Step
+
+
+def rates(vcpus: int, batch: int, rounds: int, samples: int) -> list[float]:
+    """Return the pairs per second of each sample."""
+    found = []
+    with Granters(1, batch, batch) as granters, Mapper("pvh", vcpus=vcpus) as mapper:
+        granters.grant(mapper.domid)
+        step = Step(
+            MAP_LOOP, (*granters.domids(), FIRST, batch, HOST, mapper.window(batch), rounds)
+        )
+        mapper.do([step])  # warm up
+        for _ in range(samples):
+            began = time.monotonic()
+            mapper.mailbox.begin([step])
+            # Slept through, as dom0 needs the CPU of the mapper's second vCPU otherwise.
+            while mapper.mailbox.counters()["rounds"] < rounds:
+                time.sleep(0.02)
+            found.append(rounds * batch / (time.monotonic() - began))
+            counters = mapper.mailbox.counters()
+            assert counters["mapped"] == counters["unmapped"] == rounds * batch, counters
+            assert counters["wrong_page"] == 0, counters
+            mapper.mailbox.results()
+    return found
+
+
+if __name__ == "__main__":
+    numbers = [int(word) for word in sys.argv[1:]]
+    print(json.dumps({vcpus: rates(vcpus, *numbers) for vcpus in (1, 2)}))
