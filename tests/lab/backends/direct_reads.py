@@ -50,7 +50,8 @@ def read(block: int, rounds: int) -> list[float]:
         finally:
             subprocess.run(["xl", "destroy", NAME], check=False, capture_output=True)
     lines = [line.split() for line in output.splitlines()]
-    return [float(words[2]) for words in lines if words[:2] == ["traffic:", "round"]]
+    times = [words[2:] for words in lines if words[:2] == ["traffic:", "round"]]
+    return [round(float(ended) - float(began), 2) for began, ended in times]
 
 
 def main(block: int, rounds: int) -> dict:
