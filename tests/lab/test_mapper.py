@@ -92,6 +92,15 @@ def test_incorrect_sequences_behave_as_on_stock(transcript, variant, kind, famil
 
 
 @on_every_hypervisor
+def test_a_mapper_with_a_second_vcpu_maps_the_right_pages(labs: LabPool, variant):
+    """Each flush interrupts the CPU of the second vCPU; the script checks pages and statuses."""
+    (rates,) = run_mapper_script(labs, variant, "pair_rate.py", "32", "50", "2")
+    print(f"{variant}: {rates} pairs per second")
+    assert {vcpus: len(samples) for vcpus, samples in rates.items()} == {"1": 2, "2": 2}
+    assert leftovers(labs.get(variant)) == ""
+
+
+@on_every_hypervisor
 def test_a_handle_of_another_mapper_is_refused(labs, variant):
     (report,) = run_mapper_script(labs, variant, "foreign_handles.py")
     assert set(report["mapped"]) == {0}

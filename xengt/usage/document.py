@@ -60,7 +60,7 @@ class DomainUsage:
         fast_maps: all such mappings it made since its creation.
         slow_live: its present mappings that are recorded in its maptrack table.
         slow_maps: all such mappings it made since its creation.
-        tlb_flushes: TLB flushes for batches of mappings that it unmapped.
+        tlb_flushes: TLB flushes for batches of mappings that it unmapped, or of rejected unmaps.
         skipped_tlb_flushes: batches that it unmapped without a TLB flush, because no CPU had
             accessed their pages.
     """

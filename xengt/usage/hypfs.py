@@ -30,8 +30,9 @@ ENTRIES = {
     "tlb_flushes": "flushes",
     "skipped_tlb_flushes": "skipped-flushes",
 }
-#: Figures that are 0 unless a domain has made mappings, as few domains have. They are not read
-#: then, because each figure that is read makes a scrape of the agent take longer.
+#: Figures that are read only for domains that have made mappings, as few have, because each figure
+#: makes a scrape of the agent take longer. For the others they are given as 0: only unmaps that Xen
+#: rejects can have made Xen's own value larger.
 _OF_MAPPERS = ("tlb_flushes", "skipped_tlb_flushes")
 _OF_ALL = tuple(key for key in COUNTS if key not in _OF_MAPPERS)
 _FAST_MAPS, _SLOW_MAPS = _OF_ALL.index("fast_maps"), _OF_ALL.index("slow_maps")
@@ -85,8 +86,8 @@ class Figures:
         """
         directory = f"{HYPFS_DIRECTORY}/{domid}"
         values: list[Any] = [*self._of_all.read(directory)]
-        used = values[_FAST_MAPS] or values[_SLOW_MAPS]
-        values += self._of_mappers.read(directory) if used else self._unused
+        unused = values[_FAST_MAPS] == values[_SLOW_MAPS] == 0
+        values += self._unused if unused else self._of_mappers.read(directory)
         if None not in values:
             return values if max(values) < _SIGN_BIT else [*map(_count, values)]
         if values.count(None) > len(self.missing):

@@ -156,7 +156,7 @@ def _missing_entries(keys: Sequence[str]) -> Iterable[Missing]:
         yield Missing(
             tuple(keys),
             f"{maptrack.HYPFS_DIRECTORY} in this Xen's hypfs does not report {names}",
-            "boot a hypervisor with the complete series (patches/README.md)",
+            "boot Xen 4.19 or later with the complete series (patches/README.md)",
         )
 
 

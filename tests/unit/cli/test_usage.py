@@ -192,6 +192,7 @@ def test_watched_readings_replace_each_other_on_a_terminal(run, sleeps, monkeypa
     assert done.exit_code == 0
     assert sleeps == [3, 3, 3]
     assert done.stdout.count("every 3 s; press Ctrl-C to end") >= 3
+    assert done.stdout.count("skipped TLB flushes") >= 3
     # The cursor moves up over the previous output, and is visible again at the end.
     assert "\x1b[1A" in done.stdout
     assert done.stdout.rstrip().endswith("\x1b[?25h")

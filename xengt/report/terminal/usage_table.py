@@ -34,8 +34,9 @@ MAX_RANGES = 8
 def show(usage: Usage, console: Console) -> None:
     """Print a reading.
 
-    Prints a row for each domain, and a row for each domain that has unmapped mappings; who maps
-    whose references, if that was read; and notes on the maptrack and on missing figures.
+    Prints a row for each domain; a row of TLB flushes for each domain whose unmaps have caused or
+    skipped some; who maps whose references, if that was read; and notes on the maptrack and on
+    missing figures.
 
     Args:
         usage: a reading.

@@ -163,7 +163,8 @@ TLB_FLUSHES = MetricDefinition(
     "xengt_tlb_flushes_total",
     "counter",
     "flushes",
-    "TLB flushes for batches of grant mappings that the domain has unmapped since its creation.",
+    "TLB flushes for batches of grant mappings that the domain has unmapped since its creation. "
+    "Batches of rejected unmaps, as the agent's probe makes in dom0, are flushed as well.",
     (_DOMID,),
 )
 SKIPPED_TLB_FLUSHES = MetricDefinition(

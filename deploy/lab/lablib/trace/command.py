@@ -24,7 +24,7 @@ from lablib.trace.analyse import ENTRY, analyse
 from lablib.trace.code import Code
 
 START_TIMEOUT = 1500.0
-"""Seconds until the first operation of the load in dom0."""
+"""Seconds until the first operation of the load."""
 RECORD_TIMEOUT = 1500.0
 """Seconds until the hypercalls have been recorded."""
 EXIT_TIMEOUT = 10.0
@@ -149,7 +149,7 @@ def find_symbols(xen: Path, syms: Path | None) -> Path:
 
 
 def record_trace(lab: Record, syms: Path, args: argparse.Namespace, directory: Path) -> None:
-    """Record the instructions that the hypervisor executes while dom0 maps and unmaps.
+    """Record the instructions that the hypervisor executes while a domain maps and unmaps.
 
     Args:
         lab: a running lab with the instruction clock.
@@ -177,7 +177,7 @@ def record_trace(lab: Record, syms: Path, args: argparse.Namespace, directory: P
 
 
 def _dom0_load(lab: Record, args: argparse.Namespace) -> list[str]:
-    """Return the program that lets dom0 map and unmap, with its arguments."""
+    """Return the program that lets dom0 map and unmap, with its arguments; sets the engine."""
     program = Path(__file__).with_name("load.py").read_text()
     args.engine = args.engine or ENGINES[lab.dom0]
     words = [str(args.batch), args.granter, str(args.mappings), args.engine]

@@ -1,6 +1,7 @@
 """Mappers: guests that map grants as dom0 requests, destroyed at the end of a `with` block.
 
-`xengt` destroys a mapper whose process was killed, as it does with its own empty domains.
+`xengt` destroys a mapper whose process was killed, as it does with its own empty domains. What `xl`
+has written about it into XenStore remains then.
 """
 
 import contextlib
@@ -26,8 +27,8 @@ HOST, DEVICE, RO, APPLICATION, PTE = 2, 1, 4, 8, 16
 WINDOW = 0x4000_0000
 #: bytes of address space that one page table covers
 REGION = 512 * PAGE
-#: seconds until a destroyed mapper no longer exists; no mapping delays its end by so much
-GONE_WITHIN_S = 60
+#: seconds until a destroyed mapper that still exists counts as an error
+GONE_WITHIN_S = 300
 
 CONFIG = """name = "{name}"
 uuid = "{uuid}"

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from xenlib_cffi.foreignmemory import ForeignMemory
 
-#: seconds until a mapper that does not start, or does not finish its steps, counts as failed:
-#: minutes, as its steps are emulated and this machine may be slow
-TIMEOUT_S = 600.0
+#: Seconds until a mapper that does not start, or does not finish its steps, counts as failed. Steps
+#: take at most a minute on an idle machine, and 20 times as long on a slow and busy one.
+TIMEOUT_S = 1800.0
 PAGE = 4096
 BEACON = 4080
 BEACON_MAGIC = 0x7265707061746778

@@ -10,6 +10,9 @@ from granters import FIRST, Granters
 from mapper import HOST, Mapper
 from mapper_mailbox import MAP_LOOP, TIMEOUT_S, Step
 
+from xengt.recovery import sweep
+from xengt.recovery.journal import open_journal
+
 #: counters of the mapper that show an error
 ERRORS = ("map_refused", "unmap_refused", "wrong_page")
 
@@ -22,6 +25,8 @@ def main(kind: str, batch: int, mappings: int) -> None:
         batch: references per hypercall.
         mappings: simultaneous mappings of each reference; the last one is mapped and unmapped.
     """
+    with open_journal() as journal:
+        sweep.clean_up(journal)  # a mapper of a killed load would still map
     with Granters(1, batch, batch) as granters, Mapper(kind) as mapper:
         granters.grant(mapper.domid)
         (granter,) = granters.domids()
