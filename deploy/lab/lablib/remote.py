@@ -11,6 +11,10 @@ from lablib.errors import EXIT_USAGE, LabError
 from lablib.record import Record
 
 SSH_FAILED = 255
+CONNECT_TIMEOUT = 300.0
+"""Seconds until dom0 must accept an ssh connection."""
+POLL = 0.5
+"""Seconds between attempts to connect."""
 HOME = "/root"
 SUN_PATH = 108
 """Size of a Unix socket's path in bytes, with the terminating null byte: unix(7)."""
@@ -29,11 +33,36 @@ def ssh(record: Record, *options: str) -> list[str]:
         "ssh", "-F", "none", "-q", "-p", str(record.port), "-i", str(record.directory / "key"),
         "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=300",
         "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-        # Commands share a connection: a key exchange takes a second under software emulation.
-        "-o", "ControlMaster=auto", "-o", "ControlPersist=600",
+        # Commands share a connection until the lab ends: a key exchange takes a second under
+        # software emulation, and may fail, see `connect`.
+        "-o", "ControlMaster=auto", "-o", "ControlPersist=yes",
         "-o", f"ControlPath={_socket(record)}",
         *options, "root@127.0.0.1",
     ]  # fmt: skip
+
+
+def connect(record: Record) -> None:
+    """Open the connection that the commands to a lab share; try again until that succeeds.
+
+    With the instruction clock, the time of an idle dom0 passes at once. While ssh computes on a
+    busy machine, dom0's ssh server may see its time limit for a login expire, and disconnect.
+
+    Args:
+        record: the lab.
+
+    Raises:
+        LabError: the machine has ended, or CONNECT_TIMEOUT has passed.
+    """
+    deadline = time.monotonic() + CONNECT_TIMEOUT
+    command = [*ssh(record), "true"]
+    while subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode == SSH_FAILED:
+        if not record.alive() or time.monotonic() > deadline:
+            raise LabError(
+                "dom0 does not accept an ssh connection",
+                f"the complete console log is {record.console}",
+                record.console,
+            )
+        time.sleep(POLL)
 
 
 def close_connection(record: Record) -> None:

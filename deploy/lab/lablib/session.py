@@ -207,6 +207,7 @@ def _boot(start: Start, saved: Snapshot | None) -> Record:
     record = _launch(start, key)
     with step("booting Xen and dom0"):
         wait_for_dom0(record, start.options.boot_timeout)
+        remote.connect(record)
     if start.options.guest:
         require_toolstack(record)
         with step("starting the guest"):
@@ -214,6 +215,7 @@ def _boot(start: Start, saved: Snapshot | None) -> Record:
     if saved is not None:
         remote.close_connection(record)  # a connection in the snapshot would never be closed
         saved.save(home)
+        remote.connect(record)
     return record
 
 
