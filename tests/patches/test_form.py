@@ -70,6 +70,48 @@ def test_a_patch_has_no_problems(path, position, length):
     assert list(problems(path.read_text(), position, length, style)) == []
 
 
+#: a function's definition that a patch adds, at the start of a line
+DEFINITION = re.compile(r"^\+(?![ \t#*/}])[\w *]*?\b(\w+)\([^;]*$", re.MULTILINE)
+WORD = re.compile(r"\w+")
+
+
+def used_too_early(patches: list[str]) -> list[str]:
+    """Return the functions that a patch uses although only a later one defines them."""
+    changes = [[words_of(text, sign) for sign in "+- "] for text in patches]
+    # A function that is removed as well was there before.
+    new = [
+        set(DEFINITION.findall(text)) - removed
+        for text, (_, removed, _) in zip(patches, changes, strict=True)
+    ]
+    found, known = [], set()
+    for at, (added, removed, context) in enumerate(changes):
+        known |= new[at] | removed | context
+        later = set().union(*new[at + 1 :])
+        found += [f"patch {at + 1} uses {name}" for name in sorted(added & later - known)]
+        known |= added  # reported once
+    return found
+
+
+def words_of(patch: str, sign: str) -> set[str]:
+    """Return the words in the lines that a patch adds (+), removes (-) or shows ( )."""
+    lines = patch.partition("\ndiff --git ")[2].splitlines()
+    chosen = [line for line in lines if line[:1] == sign and line[:3] not in {"+++", "---"}]
+    return set(WORD.findall("\n".join(chosen)))
+
+
+@pytest.mark.parametrize("directory", SERIES, ids=lambda path: path.name)
+def test_no_patch_uses_a_function_of_a_later_one(directory):
+    """`tests/run series` compiles each step, which takes much longer."""
+    assert used_too_early([(directory / name).read_text() for name in series_of(directory)]) == []
+
+
+def test_a_function_of_a_later_patch_is_found():
+    begin = "message\ndiff --git a/x.c b/x.c\n--- a/x.c\n+++ b/x.c\n@@ -1 +1,2 @@\n old(1);\n"
+    uses, defines = f"{begin}+    new(1);\n", f"{begin}+static int new(int x)\n+{{\n"
+    assert used_too_early([uses, defines]) == ["patch 1 uses new"]
+    assert used_too_early([defines, uses]) == []
+
+
 def test_the_cover_letter_is_about_this_series():
     letter = (PATCHES / "cover-letter.txt").read_text()
     length = len(series_of(PATCHES / "xen-4.20"))
