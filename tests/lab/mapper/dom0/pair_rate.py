@@ -13,6 +13,8 @@ from granters import FIRST, Granters
 from mapper import HOST, Mapper
 from mapper_mailbox import MAP_LOOP, Step
 
+POLL_S = 0.02
+
 
 def rates(vcpus: int, batch: int, rounds: int, samples: int) -> list[float]:
     """Return the pairs per second of each sample."""
@@ -26,9 +28,10 @@ def rates(vcpus: int, batch: int, rounds: int, samples: int) -> list[float]:
         for _ in range(samples):
             began = time.monotonic()
             mapper.mailbox.begin([step])
-            # Slept through, as dom0 needs the CPU of the mapper's second vCPU otherwise.
+            # dom0 sleeps meanwhile, as it needs a CPU of the mapper otherwise. So a sample has to
+            # take much longer than this.
             while mapper.mailbox.counters()["rounds"] < rounds:
-                time.sleep(0.02)
+                time.sleep(POLL_S)
             found.append(rounds * batch / (time.monotonic() - began))
             counters = mapper.mailbox.counters()
             assert counters["mapped"] == counters["unmapped"] == rounds * batch, counters
