@@ -26,7 +26,7 @@ FILES = {
 }
 #: the part of grant_table.c
 USAGE = re.compile(
-    r"^/\* Mappings of others' references, made by a domain\. \*/.*?^#endif /\* CONFIG_HYPFS \*/$",
+    r"^/\* Mappings of grant references, made by a domain\. \*/.*?^#endif /\* CONFIG_HYPFS \*/$",
     re.MULTILINE | re.DOTALL,
 )
 #: Faults, and what the program says about them.

@@ -104,7 +104,7 @@ def _body_problems(message: Message) -> Iterator[str]:
     if not body.strip():
         yield "no commit message"
     for line in body.splitlines():
-        if len(line) > BODY_WIDTH:
+        if len(line) > BODY_WIDTH and not line.startswith("Fixes: "):
             yield f"{len(line)} columns, more than {BODY_WIDTH}: {line}"
     yield from (f"trailer: {found[0]}" for found in TRAILER.finditer(body))
 

@@ -218,3 +218,11 @@ def test_a_bus_address_keeps_the_page_after_its_pte_is_overwritten(machine):
         assert mapping.status == OKAY
     list(mapper.destroy())
     assert {granter.page_counts(page) for page in range(16)} == {(1, 0)}
+
+
+def test_a_kernel_without_support_gets_machine_addresses(machine):
+    granter, mapper = machine.create_pair(iommu=True, old_kernel=True)
+    for ref, flags in itertools.product((3, 9), (HOST, DEVICE)):
+        mapping = mapper.map(granter, ref, flags)
+        assert mapping.bus == granter.frame(ref) * PAGE
+        assert mapper.unmap(mapping) == OKAY

@@ -216,7 +216,6 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
     d->vcpu = calloc(d->max_vcpus, sizeof(*d->vcpu));
     d->p2m = d->translated ? calloc(P2M_ENTRIES, sizeof(*d->p2m)) : NULL;
     d->iommu = d->need_iommu ? map_zeroes(NR_FRAMES) : NULL;
-    create_bus(d);
     create_tlbs(d);
     rc = grant_table_init(d, config->grant_frames, config->maptrack_frames, config->max_version);
     if ( rc )
@@ -224,6 +223,7 @@ static int create_domain(unsigned int domid, const struct domain_config *config)
         free_domain(d);
         return rc;
     }
+    create_bus(d, !config->old_kernel);
     for ( unsigned int i = 0; i < d->max_vcpus; i++ )
     {
         d->vcpu[i] = aligned_alloc(_Alignof(struct vcpu), sizeof(*d->vcpu[i]));

@@ -11,7 +11,7 @@ static int gnttab_release_mappings(struct domain *d);
 static int grant_table_init(struct domain *d, int max_grant_frames, int max_maptrack_frames,
                             unsigned int options);
 static void grant_table_init_vcpu(struct vcpu *v);
-static void create_bus(struct domain *d);
+static void create_bus(struct domain *d, bool supported);
 static void assert_bus_empty(const struct domain *d);
 static void destroy_bus(struct domain *d);
 static void set_bus_region(bool enabled);

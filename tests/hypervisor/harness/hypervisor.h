@@ -27,6 +27,7 @@ enum {
 struct domain_config {
     bool translated; /* HVM or PVH: with a p2m, without PV page tables */
     bool iommu;      /* IOMMU in strict mode */
+    bool old_kernel; /* which does not support bus addresses of mappings */
     unsigned int vcpus;
     unsigned int max_version; /* of its grant table */
     int grant_frames;         /* limits; -1: Xen's defaults */

@@ -34,8 +34,10 @@ struct bus {
 /* By frame, over all domains: number of bus addresses that lead there, including cached ones. */
 static unsigned int *bus_refs, *bus_write_refs;
 
-static void create_bus(struct domain *d)
+/* @supported: whether the domain's kernel supports bus addresses of mappings. */
+static void create_bus(struct domain *d, bool supported)
 {
+    gnttab_enable_own_bus_addrs(d, supported);
     if ( !has_bus_region(d) )
         return;
     d->bus = calloc(1, sizeof(*d->bus));
@@ -255,7 +257,7 @@ static inline int iommu_iotlb_flush_all(struct domain *d, unsigned int flush_fla
     BUG();
 }
 
-static void create_bus(struct domain *d) {}
+static void create_bus(struct domain *d, bool supported) {}
 static void assert_bus_empty(const struct domain *d) {}
 static void destroy_bus(struct domain *d) {}
 static void set_bus_region(bool enabled) {}

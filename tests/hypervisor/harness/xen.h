@@ -121,6 +121,7 @@ struct param_hypfs;
 #define simple_strtoul(s, e, base) strtoul(s, (char **)(e), base)
 #define simple_strtol(s, e, base) strtol(s, (char **)(e), base)
 static inline int parse_boolean(const char *name, const char *s, const char *e) { return -1; }
+static inline int cmdline_strcmp(const char *frag, const char *name) { return strcmp(frag, name); }
 #define __initcall(function) \
     static int __attribute__((unused)) (*const init_##function)(void) = function
 #define presmp_initcall(function) __initcall(function)

@@ -77,7 +77,6 @@ struct grant_table {
     unsigned int nr_grant_frames, max_grant_frames, maptrack_frames, max_maptrack_frames;
     unsigned long fast_released, slow_released;
 };
-#define nr_grant_frames(gt) ((gt)->nr_grant_frames)
 #define nr_maptrack_frames(gt) ((gt)->maptrack_frames)
 
 struct domain {

@@ -87,8 +87,8 @@ FAULTS = (
         True,
         (
             Change(
-                "    const bool table_locked = ref_needs_table_lock(op->ref);",
-                "    const bool table_locked = false;",
+                "    table_locked = ref_needs_table_lock(op->ref);",
+                "    table_locked = false;",
                 function="unmap_common_complete",
             ),
         ),
