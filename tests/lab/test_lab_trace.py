@@ -103,6 +103,16 @@ def test_flushes_of_a_guest_that_maps(labs, variant, mapper):
     assert leftovers(lab) == ""
 
 
+def test_a_trace_destroys_the_mapper_of_a_killed_load(labs):
+    lab = labs.get("patched-exact")
+    trace(lab, "--mapper", "pvh")  # copies the load into dom0
+    lab.check_output("python3", "/root/dom0/kill_trace_load.py")
+    assert leftovers(lab, within=0).count("domain ") == 2  # the mapper and its granter
+    calls = {each["operation"]: each for each in trace(lab, "--mapper", "pvh")["hypercalls"]}
+    assert calls["unmap"]["flush_rounds"] == FLUSHES["patched-exact", "pvh"]
+    assert leftovers(lab) == ""
+
+
 def test_a_lab_with_two_vcpus_cannot_be_traced(dom0):
     done = subprocess.run(
         [LAB, "trace", "--name", dom0.name], capture_output=True, text=True, check=False

@@ -18,6 +18,8 @@ PROGRAMS = (
     "endless_load.py",
     "nvme_traffic.py",
     "direct_reads.py",
+    "large_pings.py",
+    "unmapped_batches.py",
     "user_space_io.py",
 )
 

@@ -10,10 +10,11 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from patience import patient
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 BYTES = 4 << 20
 NAME = "traffic"
 CONSOLE = Path(f"/var/log/xen/console/guest-{NAME}.log")
+GUEST_ADDRESS, DOM0_ADDRESS = "10.77.0.2", "10.77.0.1"
 CONFIG = """name = "{name}"
 type = "pv"
 kernel = "/boot/vmlinuz"
@@ -34,7 +36,7 @@ vcpus = 1
 disk = ["vdev=xvda,access=r,script={here}/vbd,target={source}", "vdev=xvdb,access=w,script={here}/vbd,target={target}"]
 vif = ["script={here}/vif"]
 on_poweroff = "destroy"
-extra = "console=hvc0 lsm=capability rodata=off loglevel=5 traffic.persistent={persistent} traffic.bytes={bytes} traffic.guest_address=10.77.0.2 traffic.dom0_address=10.77.0.1"
+extra = "console=hvc0 lsm=capability rodata=off loglevel=5 {extra}"
 """  # noqa: E501
 
 
@@ -42,6 +44,35 @@ def run(*words: str) -> str:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
+
+
+@contextmanager
+def running_guest(source: str, target: str, **options: object) -> Iterator[None]:
+    """Start the guest, and destroy it at the end if it still exists.
+
+    Args:
+        source: device of the disk that it reads.
+        target: device of the disk that it writes.
+        options: variables of its init process, in addition to those that it always needs.
+    """
+    CONSOLE.unlink(missing_ok=True)
+    CONSOLE.touch()
+    values = {
+        "persistent": 0,
+        "bytes": BYTES,
+        "guest_address": GUEST_ADDRESS,
+        "dom0_address": DOM0_ADDRESS,
+        **options,
+    }
+    extra = " ".join(f"traffic.{name}={value}" for name, value in values.items())
+    with tempfile.NamedTemporaryFile("w", suffix=".cfg") as config:
+        config.write(CONFIG.format(name=NAME, here=HERE, source=source, target=target, extra=extra))
+        config.flush()
+        run("xl", "create", "-q", config.name)
+    try:
+        yield
+    finally:
+        subprocess.run(["xl", "destroy", NAME], check=False, capture_output=True)
 
 
 def checksum(content: bytes) -> str:
@@ -149,8 +180,6 @@ def make_loop_disk(stack: ExitStack, content: bytes) -> tuple[Callable[[], bytes
 def main(persistent: str, make: MakeDisk = make_loop_disk) -> dict:
     for module in ("loop", "xen-blkback", "xen-netback"):
         run("modprobe", module)
-    CONSOLE.unlink(missing_ok=True)
-    CONSOLE.touch()
     disk_content, sent = os.urandom(BYTES), os.urandom(BYTES)
     before, peak = fast_maps(), PeakMappings()
     peak.start()
@@ -160,25 +189,10 @@ def main(persistent: str, make: MakeDisk = make_loop_disk) -> dict:
         giver, taker = Peer(7000, sent), Peer(7001, None)
         giver.start()
         taker.start()
-        config = Path("/tmp/traffic.cfg")
-        config.write_text(
-            CONFIG.format(
-                name=NAME,
-                here=HERE,
-                source=source,
-                target=target,
-                persistent=persistent,
-                bytes=BYTES,
-            )
-        )
-        stack.callback(config.unlink)
-        run("xl", "create", "-q", str(config))
-        try:
+        with running_guest(source, target, persistent=persistent):
             guest = wait_for_checksums(240)
             taker.join(30)
             wait_until_gone(60)
-        finally:
-            subprocess.run(["xl", "destroy", NAME], check=False, capture_output=True)
         run("sync")
         after = fast_maps()
         return {

@@ -322,6 +322,8 @@ def run(args: argparse.Namespace, options: session.Options, running: Record | No
     else:
         _, xen = session.build(Cache(places.cache_root()), options)
         syms = find_symbols(xen, args.syms)
+    if args.mapper != DOM0:
+        mapper.build(Cache(places.cache_root()))  # here, so that an error does not cost a boot
     with tempfile.TemporaryDirectory(prefix="lab-trace-") as temporary:
         directory = Path(temporary)
         name = f"trace-{os.getpid()}"
