@@ -5,7 +5,10 @@ lost.
 """
 
 import json
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mapper import Mapper
 from mapper_mailbox import GRANT_FRAMES, HYPERCALL, WRITE, Step
@@ -13,12 +16,28 @@ from patience import patient
 
 from xengt.serve.metrics import definitions
 from xengt.serve.metrics.console_metrics import ConsoleMetrics
+from xenlib_cffi.hypfs import HypFs
 
 SET_TRAP_TABLE = 0
 #: addresses that the mapper does not use: for its grant table, and without a page
 TABLE, NOWHERE = 0x5000_0000, 0x7000_0000
 #: frames of its grant table; a domain starts with one
 FRAMES = 2
+
+
+#: which messages about guests Xen prints; labs with a debug build print errors only
+LEVEL = "/params/guest_loglvl"
+
+
+@contextmanager
+def all_guest_messages() -> Iterator[None]:
+    with HypFs() as fs:
+        before = fs.read(LEVEL)
+    subprocess.run(["xenhypfs", "write", LEVEL, "all"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["xenhypfs", "write", LEVEL, str(before)], check=True)
 
 
 def count(source: ConsoleMetrics) -> dict[str, float]:
@@ -43,7 +62,7 @@ def crash(mapper: Mapper) -> None:
 def main() -> tuple[int, dict[str, float]]:
     source = ConsoleMetrics()
     before = count(source)
-    with Mapper() as mapper:
+    with all_guest_messages(), Mapper() as mapper:
         assert mapper.do([Step(GRANT_FRAMES, (TABLE, FRAMES))]) == [0]
         crash(mapper)
         after = count(source)
