@@ -1,4 +1,4 @@
-"""TLB flushes of a PV dom0 whose backends unmap pages that only a device has accessed."""
+"""TLB flushes of a PV dom0 whose backends unmap pages that a CPU or only a device has accessed."""
 
 import json
 
