@@ -13,6 +13,11 @@ _CDataT = TypeVar("_CDataT", bound=CData)
 class CNull(CData):
     """NULL (`ffi.NULL`)."""
 
+class CInteger(CData):
+    """A C integer, the result of a cast."""
+
+    def __int__(self) -> int: ...
+
 # xentoollog.h
 class CXentoollogLogger(CData): ...
 
@@ -121,6 +126,7 @@ class CTarget(CData):
     domid: int
     gref: int
     pattern: int
+    frame: int
 
 class CLoopFailure(CData):
     error: int
@@ -135,8 +141,11 @@ class CWorker(CData):
     targets: CArray[CTarget]
     n_targets: int
     cursor: CArray[int]
-    map: CHistogram
-    unmap: CHistogram
+    first: CHistogram
+    touch: CHistogram
+    second: CHistogram
+    local: CArray[int]
+    local_frames: CArray[int]
     rounds: int
     elapsed_ns: int
     failure: CLoopFailure
@@ -147,6 +156,8 @@ class CLoop(CData):
     n_workers: int
     batch: int
     readonly: bool
+    touch: int
+    bytes: int
     warmup: int
     rounds: int
     duration_ns: int
@@ -159,6 +170,8 @@ class LoopFields(TypedDict):
     n_workers: int
     batch: int
     readonly: bool
+    touch: int
+    bytes: int
     warmup: int
     rounds: int
     duration_ns: int
@@ -198,12 +211,16 @@ class FFI:
     def new(self, cdecl: Literal["struct worker[]"], init: int) -> CArray[CWorker]: ...
     @overload
     def new(
-        self, cdecl: Literal["struct target[]"], init: list[tuple[int, int, int]]
+        self, cdecl: Literal["struct target[]"], init: list[tuple[int, int, int, int]]
     ) -> CArray[CTarget]: ...
     @overload
     def new(self, cdecl: Literal["struct loop *"], init: LoopFields) -> CLoop: ...
     @overload
     def cast(self, cdecl: Literal["char *"], value: CData) -> CArray[bytes]: ...
+    @overload
+    def cast(self, cdecl: Literal["unsigned char *"], value: CData) -> CArray[int]: ...
+    @overload
+    def cast(self, cdecl: Literal["uintptr_t"], value: CData) -> CInteger: ...
     @overload
     def cast(self, cdecl: Literal["gnttab_map_grant_ref_t *"], value: CData) -> MapOperations: ...
     @overload
@@ -439,8 +456,20 @@ class Lib:
     LOOP_CONTENTS: int
     LOOP_HYPERCALL: int
     LOOP_GNTDEV: int
+    LOOP_COPY: int
+    LOOP_GNTDEV_COPY: int
+    LOOP_PERSISTENT: int
+    LOOP_FOREIGN: int
     LOOP_REFUSED_HYPERCALL: int
     LOOP_REFUSED_GNTDEV: int
+    LOOP_REFUSED_COPY: int
+    LOOP_REFUSED_GNTDEV_COPY: int
+    LOOP_REFUSED_FOREIGN: int
+    LOOP_EMPTY: int
+    TOUCH_NONE: int
+    TOUCH_READ: int
+    TOUCH_WRITE: int
+    TOUCH_COPY: int
 
     def loop_run(self, loop: CLoop) -> int: ...
 

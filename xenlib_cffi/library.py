@@ -9,7 +9,7 @@ from xenlib_cffi import toollog
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
 if TYPE_CHECKING:  # only the stubs have names for C types
-    from xenlib_cffi._histogram import CBuffer, CData
+    from xenlib_cffi._histogram import CArray, CBuffer, CData
     from xenlib_cffi._xen import FFI, CXentoollogLogger, Lib
 
 #: bytes of a page in Xen's interfaces (csrc/page.h)
@@ -150,10 +150,31 @@ class Pages:
         Raises:
             IndexError: there is no such page.
         """
+        return self._ffi.buffer(self.address(index), PAGE_SIZE)
+
+    def number(self, index: int) -> int:
+        """Return the number of one page in this process: its address divided by the page size.
+
+        Args:
+            index: index of the page, from 0.
+
+        Raises:
+            IndexError: there is no such page.
+        """
+        return int(self._ffi.cast("uintptr_t", self.address(index))) // PAGE_SIZE
+
+    def address(self, index: int) -> "CArray[bytes]":
+        """Return the address of one page.
+
+        Args:
+            index: index of the page, from 0.
+
+        Raises:
+            IndexError: there is no such page.
+        """
         if not 0 <= index < self.count:
             raise IndexError(index)
-        first = self._ffi.cast("char *", self.pointer)
-        return self._ffi.buffer(first + index * PAGE_SIZE, PAGE_SIZE)
+        return self._ffi.cast("char *", self.pointer) + index * PAGE_SIZE
 
     def release(self) -> None:
         """Unmap the pages; has no effect if they are unmapped already."""

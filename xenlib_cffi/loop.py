@@ -1,4 +1,4 @@
-"""The timed loop of csrc/loop.c, which maps and unmaps batches of references.
+"""The timed loop of csrc/loop.c, which maps and unmaps batches of references, or copies pages.
 
 Each worker is a thread in C, pinned to a vCPU on request, that records the duration of every call
 in nanoseconds. Python starts the loop with the GIL released and merges the workers' histograms.
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from xenlib_cffi.errors import GrantError, XenLibraryError, status_text
 from xenlib_cffi.histogram import Histogram
-from xenlib_cffi.library import load
+from xenlib_cffi.library import PAGE_SIZE, Pages, load
 
 if TYPE_CHECKING:  # only the stubs have names for C types
     from xenlib_cffi._histogram import CData
-    from xenlib_cffi._xen import CLoopFailure
+    from xenlib_cffi._xen import CLoopFailure, CWorker
 
 _NS_PER_S = 1_000_000_000
 #: seconds between two calls of the function that `run_watched` is given
@@ -26,14 +26,51 @@ _WATCH_INTERVAL_S = 0.5
 class LoopEngine(Enum):
     """The calls that a loop measures; each value is a name in csrc/loop.h.
 
-    The `REFUSED_` engines make the same calls with operations that are rejected at once, which
-    measures the overhead.
+    The `REFUSED_` engines make the same calls with operations that are rejected at once, and
+    `EMPTY` makes no call, which measures the overhead.
     """
 
     HYPERCALL = "LOOP_HYPERCALL"
     GNTDEV = "LOOP_GNTDEV"
+    COPY = "LOOP_COPY"
+    GNTDEV_COPY = "LOOP_GNTDEV_COPY"
+    PERSISTENT = "LOOP_PERSISTENT"
+    FOREIGN = "LOOP_FOREIGN"
     REFUSED_HYPERCALL = "LOOP_REFUSED_HYPERCALL"
     REFUSED_GNTDEV = "LOOP_REFUSED_GNTDEV"
+    REFUSED_COPY = "LOOP_REFUSED_COPY"
+    REFUSED_GNTDEV_COPY = "LOOP_REFUSED_GNTDEV_COPY"
+    REFUSED_FOREIGN = "LOOP_REFUSED_FOREIGN"
+    EMPTY = "LOOP_EMPTY"
+
+
+class Touch(Enum):
+    """What a loop does with mapped pages before it unmaps them: names in csrc/loop.h.
+
+    `READ` and `WRITE` access one word of each cache line, `COPY` copies the page to memory of the
+    process.
+    """
+
+    NONE = "TOUCH_NONE"
+    READ = "TOUCH_READ"
+    WRITE = "TOUCH_WRITE"
+    COPY = "TOUCH_COPY"
+
+
+@dataclass(frozen=True)
+class LocalPages:
+    """The pages of this process with which `LoopEngine.COPY` exchanges data, one per operation.
+
+    Attributes:
+        pages: contiguous pages, which stay at their frames.
+        first: the index of a worker's first page in them.
+        frames: the frame of each of the worker's pages as Xen names it: the mfn in a PV domain,
+            else the gfn.
+    """
+
+    pages: Pages
+    first: int
+    frames: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -46,11 +83,16 @@ class ThreadShare:
             in order and then starts again.
         cursor: a writable buffer of 8 bytes, in which the worker notes the batch that may be
             mapped: 1 plus the index of its first target, or 0 for none.
+        frames: the gfn of each target's page (the mfn of a PV granter), for `LoopEngine.FOREIGN`;
+            other engines ignore it.
+        local: for `LoopEngine.COPY` and its refused form, one page for each operation of a batch.
     """
 
     cpu: int
     targets: Sequence[tuple[int, int, int]]
     cursor: memoryview | None = None
+    frames: Sequence[int] | None = None
+    local: LocalPages | None = None
 
 
 class Loop:
@@ -61,6 +103,8 @@ class Loop:
         shares: the targets of each worker.
         batch: number of references per call.
         readonly: map read-only.
+        touch: what to do with mapped pages; ignored by engines that give them no address.
+        size: number of bytes of each page to copy or to touch, 64 to 4096.
         warmup: number of rounds that each worker runs before it records.
         rounds: number of rounds that each worker records; 0 means until `seconds` have passed.
         seconds: duration in seconds; 0 means until `rounds` are recorded.
@@ -71,7 +115,7 @@ class Loop:
 
     Raises:
         MissingLibraryError: Xen's libraries cannot be loaded.
-        ValueError: a worker has fewer targets than a batch.
+        ValueError: a worker has fewer targets, or fewer local pages, than a batch.
     """
 
     def __init__(
@@ -81,6 +125,8 @@ class Loop:
         *,
         batch: int,
         readonly: bool = False,
+        touch: Touch = Touch.NONE,
+        size: int = PAGE_SIZE,
         warmup: int = 0,
         rounds: int = 0,
         seconds: float = 0,
@@ -91,32 +137,39 @@ class Loop:
         ffi, lib = load()
         self._ffi, self._lib = ffi, lib
         self._buffers: list[CData] = []  # memory that only C structures point to
-        self._maps = [Histogram(digits=digits) for _ in shares]
-        self._unmaps = [Histogram(digits=digits) for _ in shares]
+        self._shares = shares  # keeps their local pages
+        steps = ("first", "touch", "second")
+        self._times = {step: [Histogram(digits=digits) for _ in shares] for step in steps}
         self._workers = ffi.new("struct worker[]", len(shares))
-        for worker, share, maps, unmaps in zip(
-            self._workers, shares, self._maps, self._unmaps, strict=True
-        ):
+        for index, (worker, share) in enumerate(zip(self._workers, shares, strict=True)):
             if len(share.targets) < batch:
                 raise ValueError(
                     f"{len(share.targets)} references of a worker are fewer than a batch of {batch}"
                 )
-            targets = ffi.new("struct target[]", list(share.targets))
+            frames = share.frames or [0] * len(share.targets)
+            targets = ffi.new(
+                "struct target[]",
+                [(*target, frame) for target, frame in zip(share.targets, frames, strict=True)],
+            )
             self._buffers.append(targets)
             worker.cpu = share.cpu
             worker.targets = targets
             worker.n_targets = len(share.targets)
-            worker.map = maps.cdata
-            worker.unmap = unmaps.cdata
+            worker.first = self._times["first"][index].cdata
+            worker.touch = self._times["touch"][index].cdata
+            worker.second = self._times["second"][index].cdata
+            if engine in {LoopEngine.COPY, LoopEngine.REFUSED_COPY}:
+                self._set_local(worker, share.local, batch)
             if share.cursor is not None:
                 cursor = ffi.from_buffer("uint64_t[1]", share.cursor, require_writable=True)
                 self._buffers.append(cursor)
                 worker.cursor = cursor
-        number: int = getattr(lib, engine.value)
         self._loop = ffi.new(
             "struct loop *",
             {
-                "engine": number,
+                "engine": getattr(lib, engine.value),
+                "touch": getattr(lib, touch.value),
+                "bytes": size,
                 "workers": self._workers,
                 "n_workers": len(shares),
                 "batch": batch,
@@ -194,14 +247,23 @@ class Loop:
         return max(worker.elapsed_ns for worker in self._workers) / _NS_PER_S
 
     @property
-    def maps(self) -> Histogram:
-        """The duration in nanoseconds of each map call of all workers."""
-        return _merged(self._maps)
+    def steps(self) -> tuple[Histogram, ...]:
+        """The durations in nanoseconds of the calls of all workers, for each call of a round.
 
-    @property
-    def unmaps(self) -> Histogram:
-        """The duration in nanoseconds of each unmap call of all workers."""
-        return _merged(self._unmaps)
+        The first histogram is of maps, or of copies from the granter. The last one is of unmaps, or
+        of copies to the granter. Between them is one of the touches, if there were any.
+        """
+        merged = [_merged(histograms) for histograms in self._times.values()]
+        return tuple(times for times in merged if times.count) or (merged[0], merged[2])
+
+    def _set_local(self, worker: "CWorker", local: LocalPages | None, batch: int) -> None:
+        if local is None or len(local.frames) < batch:
+            count = len(local.frames) if local else 0
+            raise ValueError(f"{count} local pages of a worker are fewer than a batch of {batch}")
+        frames = self._ffi.new("uint64_t[]", list(local.frames))
+        self._buffers.append(frames)
+        worker.local_frames = frames
+        worker.local = self._ffi.cast("unsigned char *", local.pages.address(local.first))
 
     def _raise_failure(self, failure: "CLoopFailure") -> None:
         if failure.error == self._lib.LOOP_OK:
@@ -211,9 +273,8 @@ class Loop:
         if failure.error == self._lib.LOOP_STATUS:
             raise GrantError(call, domid, gref, status_text(failure.status), failure.status)
         if failure.error == self._lib.LOOP_CONTENTS:
-            raise GrantError(
-                call, domid, gref, "the mapped page does not hold the pattern of the granted page"
-            )
+            wrong = "the mapped or copied page does not hold the pattern of the granted page"
+            raise GrantError(call, domid, gref, wrong)
         raise XenLibraryError(call, f"reference {gref} of domain {domid}", failure.errnum)
 
 

@@ -26,17 +26,29 @@ struct fake_xen fake_xen = {
     .changed_gref = FAKE_NEVER,
     .map_breaks = FAKE_NEVER,
     .unmap_breaks = FAKE_NEVER,
+    .copy_breaks = FAKE_NEVER,
+    .lost_copy = FAKE_NEVER,
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* The handle of both libraries: nothing accesses its content. */
 static char library_handle;
 
+/* The second word of each granted page, the only one that changes; of the references below its size. */
+static uint64_t marks[FAKE_ENTRIES];
+
 void fake_xen_reset(void)
 {
     memset(&fake_xen, 0, sizeof(fake_xen));
     fake_xen.refused_gref = fake_xen.changed_gref = FAKE_NEVER;
-    fake_xen.map_breaks = fake_xen.unmap_breaks = FAKE_NEVER;
+    fake_xen.map_breaks = fake_xen.unmap_breaks = fake_xen.copy_breaks = FAKE_NEVER;
+    fake_xen.lost_copy = FAKE_NEVER;
+    memset(marks, 0, sizeof(marks));
+}
+
+uint64_t fake_xen_frame(const void *address)
+{
+    return (uint64_t)(uintptr_t)address / XENLIB_PAGE_SIZE;
 }
 
 uint64_t fake_xen_pattern(uint32_t domid, uint32_t gref)
@@ -184,6 +196,47 @@ static int unmap_one(const gnttab_unmap_grant_ref_t *op)
     return GNTST_okay;
 }
 
+/* Writes the content of a granted page. */
+static void fill_page(uint64_t *page, uint32_t domid, uint32_t gref, size_t bytes)
+{
+    uint64_t word = fake_xen_pattern(domid, gref);
+
+    page[0] = word ^ (gref == fake_xen.changed_gref);
+    page[1] = gref < FAKE_ENTRIES ? marks[gref] : 0;
+    if (bytes == XENLIB_PAGE_SIZE)
+        page[XENLIB_PAGE_SIZE / sizeof(uint64_t) - 1] = word;
+}
+
+static int copy_one(bool from, uint32_t domid, uint32_t gref, uint64_t *local, size_t bytes)
+{
+    if (gref == fake_xen.refused_gref)
+        return fake_xen.refused_status;
+    if (bytes > XENLIB_PAGE_SIZE)
+        return GNTST_bad_copy_arg;
+    fake_xen.copied += (int64_t)bytes;
+    if (gref == fake_xen.lost_copy)
+        return GNTST_okay;
+    if (from)
+        fill_page(local, domid, gref, bytes);
+    else if (gref < FAKE_ENTRIES && !fake_xen.lost_writes)
+        marks[gref] = local[1];
+    return GNTST_okay;
+}
+
+static int copy_by_frame(const gnttab_copy_t *op)
+{
+    bool from = op->flags == GNTCOPY_source_gref;
+    const struct gnttab_copy_ptr *granted = from ? &op->source : &op->dest;
+    const struct gnttab_copy_ptr *local = from ? &op->dest : &op->source;
+
+    if (op->flags != GNTCOPY_source_gref && op->flags != GNTCOPY_dest_gref)
+        return fake_xen.copies_anything ? GNTST_okay : GNTST_permission_denied;
+    if (local->domid != DOMID_SELF || local->offset || granted->offset)
+        abort();
+    return copy_one(from, granted->domid, granted->u.ref,
+                    (void *)(uintptr_t)(local->u.gmfn * XENLIB_PAGE_SIZE), op->len);
+}
+
 xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned int flags)
 {
     (void)logger;
@@ -221,15 +274,24 @@ void xencall_free_buffer_pages(xencall_handle *call, void *buffer, size_t pages)
     __atomic_fetch_sub(&fake_xen.buffers, 1, __ATOMIC_RELAXED);
 }
 
+int xencall_fd(xencall_handle *call)
+{
+    (void)call;
+    return -1; /* every ioctl fails */
+}
+
 int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t ops, uint64_t n)
 {
-    bool map = command == GNTTABOP_map_grant_ref;
-    int64_t breaks = map ? fake_xen.map_breaks : fake_xen.unmap_breaks;
+    bool map = command == GNTTABOP_map_grant_ref, copy = command == GNTTABOP_copy;
+    int64_t breaks = map    ? fake_xen.map_breaks
+                     : copy ? fake_xen.copy_breaks
+                            : fake_xen.unmap_breaks;
     gnttab_map_grant_ref_t *maps = (void *)(uintptr_t)ops;
     gnttab_unmap_grant_ref_t *unmaps = (void *)(uintptr_t)ops;
+    gnttab_copy_t *copies = (void *)(uintptr_t)ops;
 
     (void)call;
-    if (op != __HYPERVISOR_grant_table_op || (!map && command != GNTTABOP_unmap_grant_ref))
+    if (op != __HYPERVISOR_grant_table_op || (!map && !copy && command != GNTTABOP_unmap_grant_ref))
         abort();
     pthread_mutex_lock(&lock);
     count((int64_t)n);
@@ -241,6 +303,8 @@ int xencall3(xencall_handle *call, unsigned int op, uint64_t command, uint64_t o
         }
         if (map)
             maps[i].status = (int16_t)map_one(&maps[i]);
+        else if (copy)
+            copies[i].status = (int16_t)copy_by_frame(&copies[i]);
         else
             unmaps[i].status = (int16_t)unmap_one(&unmaps[i]);
     }
@@ -296,6 +360,33 @@ int xenforeignmemory_unmap_resource(xenforeignmemory_handle *memory,
     return 0;
 }
 
+/* The frame of a page in the tests is its gref. */
+void *xenforeignmemory_map(xenforeignmemory_handle *memory, uint32_t domid, int prot, size_t n,
+                           const xen_pfn_t *frames, int *errors)
+{
+    uint32_t *domids = calloc(n, sizeof(*domids)), *grefs = calloc(n, sizeof(*grefs));
+    void *pages = NULL;
+
+    (void)memory;
+    if (errors)
+        abort();
+    for (size_t i = 0; domids && grefs && i < n; i++) {
+        domids[i] = domid;
+        grefs[i] = (uint32_t)frames[i];
+    }
+    if (domids && grefs)
+        pages = xengnttab_map_grant_refs((void *)&library_handle, (uint32_t)n, domids, grefs, prot);
+    free(grefs);
+    free(domids);
+    return pages;
+}
+
+int xenforeignmemory_unmap(xenforeignmemory_handle *memory, void *pages, size_t n)
+{
+    (void)memory;
+    return xengnttab_unmap((void *)&library_handle, pages, (uint32_t)n);
+}
+
 xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned int flags)
 {
     (void)logger;
@@ -335,12 +426,8 @@ void *xengnttab_map_grant_refs(xengnttab_handle *gnttab, uint32_t n, uint32_t *d
         return NULL;
     pthread_mutex_lock(&lock);
     count(n);
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t word = fake_xen_pattern(domids[i], grefs[i]);
-
-        pages[i * words] = word;
-        pages[(i + 1) * words - 1] = word ^ (grefs[i] == fake_xen.changed_gref);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        fill_page(pages + i * words, domids[i], grefs[i], XENLIB_PAGE_SIZE);
     fake_xen.live += n;
     fake_xen.mapped += n;
     pthread_mutex_unlock(&lock);
@@ -360,6 +447,29 @@ int xengnttab_unmap(xengnttab_handle *gnttab, void *pages, uint32_t n)
         abort();
     pthread_mutex_lock(&lock);
     fake_xen.live -= n;
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+int xengnttab_grant_copy(xengnttab_handle *gnttab, uint32_t n, xengnttab_grant_copy_segment_t *segs)
+{
+    (void)gnttab;
+    pthread_mutex_lock(&lock);
+    count(n);
+    for (uint32_t i = 0; i < n; i++) {
+        xengnttab_grant_copy_segment_t *segment = &segs[i];
+        bool from = segment->flags == GNTCOPY_source_gref;
+        const union xengnttab_copy_ptr *granted = from ? &segment->source : &segment->dest;
+        const union xengnttab_copy_ptr *local = from ? &segment->dest : &segment->source;
+
+        if ((int64_t)i == fake_xen.copy_breaks || granted->foreign.offset) {
+            pthread_mutex_unlock(&lock);
+            errno = EFAULT;
+            return -1;
+        }
+        segment->status = (int16_t)copy_one(from, granted->foreign.domid, granted->foreign.ref,
+                                            local->virt, segment->len);
+    }
     pthread_mutex_unlock(&lock);
     return 0;
 }

@@ -36,6 +36,10 @@ struct fake_xen {
     bool unmap_refused;   /* each unmap fails; the mapping remains */
     bool gntdev_stuck;    /* xengnttab_unmap() fails; the mapping remains */
     bool maps_anything;   /* maps without GNTMAP_* flags succeed */
+    bool copies_anything; /* copies between frames succeed */
+    int64_t copy_breaks;  /* FAKE_NEVER, or the number of operations after which a copy fails */
+    int64_t lost_copy;    /* FAKE_NEVER, or a reference whose copies have no effect */
+    bool lost_writes;     /* copies to granted pages have no effect */
     bool fast;            /* the first two mappings of a reference get fast handles */
     bool tables;          /* libxenforeignmemory maps grant tables; else it cannot be opened */
     bool version2;        /* the grant tables have version 2: marks are in the status frames */
@@ -45,6 +49,7 @@ struct fake_xen {
     int64_t calls;         /* hypercalls and gntdev maps */
     int64_t largest;       /* maximum number of operations in one call */
     int64_t live;          /* existing mappings */
+    int64_t copied;        /* bytes copied from and to granted pages */
     int64_t mapped;        /* mappings ever made */
     int64_t stale;         /* unmaps of handles without a mapping */
     int64_t offered;       /* all unmap operations */
@@ -59,6 +64,8 @@ void fake_xen_reset(void);
 /* Adds a mapping that the program under test did not make; returns its index in maptrack, which is
  * its handle unless it is fast. */
 uint32_t fake_xen_map(bool device, uint32_t domid, uint32_t gref);
+/* The frame of an address, as the fake's GNTTABOP_copy takes it. */
+uint64_t fake_xen_frame(const void *address);
 /* The word that a page begins and ends with, and its bus address. */
 uint64_t fake_xen_pattern(uint32_t domid, uint32_t gref);
 uint64_t fake_xen_bus_addr(uint32_t domid, uint32_t gref);

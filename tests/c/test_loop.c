@@ -31,7 +31,7 @@ static struct {
     struct {
         enum loop_engine engine;
         atomic_uint_fast64_t maps;
-        uint64_t unmaps, opened, closed, first_targets[64];
+        uint64_t touches, checks, unmaps, opened, closed, first_targets[64];
         int64_t live;
         int cpu;
         struct timespec map_times[64];
@@ -105,8 +105,18 @@ static bool map(struct worker *w)
     return run_step(w, MAP, "map");
 }
 
+/* The loop touches what has been mapped, and checks it afterwards. */
+static void touch(struct worker *w)
+{
+    size_t me = index_of(w);
+
+    CHECK(w->loop->touch != TOUCH_NONE && fake.records[me].live == 1);
+    CHECK(fake.records[me].touches++ == fake.records[me].checks);
+}
+
 static bool check_map(struct worker *w)
 {
+    fake.records[index_of(w)].checks++;
     CHECK(fake.records[index_of(w)].live == 1);
     return run_step(w, CHECK_MAP, "check_map");
 }
@@ -134,16 +144,25 @@ static bool check_unmap(struct worker *w)
         .open = open_##name, \
         .close = close_engine, \
         .prepare = prepare, \
-        .map = map, \
-        .check_map = check_map, \
-        .unmap = unmap, \
-        .check_unmap = check_unmap, \
+        .first = map, \
+        .touch = touch, \
+        .check_first = check_map, \
+        .second = unmap, \
+        .check_second = check_unmap, \
     }
 
 ENGINE(hypercall_engine, LOOP_HYPERCALL);
 ENGINE(gntdev_engine, LOOP_GNTDEV);
+ENGINE(copy_engine, LOOP_COPY);
+ENGINE(gntdev_copy_engine, LOOP_GNTDEV_COPY);
+ENGINE(persistent_engine, LOOP_PERSISTENT);
+ENGINE(foreign_engine, LOOP_FOREIGN);
 ENGINE(refused_hypercall_engine, LOOP_REFUSED_HYPERCALL);
 ENGINE(refused_gntdev_engine, LOOP_REFUSED_GNTDEV);
+ENGINE(refused_copy_engine, LOOP_REFUSED_COPY);
+ENGINE(refused_gntdev_copy_engine, LOOP_REFUSED_GNTDEV_COPY);
+ENGINE(refused_foreign_engine, LOOP_REFUSED_FOREIGN);
+ENGINE(empty_engine, LOOP_EMPTY);
 
 static void set_up(size_t n_workers, size_t batch)
 {
@@ -157,8 +176,9 @@ static void set_up(size_t n_workers, size_t batch)
             .targets = targets,
             .n_targets = TARGETS,
             .cursor = &cursors[i],
-            .map = histogram_new(3600 * 1000 * MS, 3),
-            .unmap = histogram_new(3600 * 1000 * MS, 3),
+            .first = histogram_new(3600 * 1000 * MS, 3),
+            .touch = histogram_new(3600 * 1000 * MS, 3),
+            .second = histogram_new(3600 * 1000 * MS, 3),
         };
     loop = (struct loop){ .workers = workers, .n_workers = n_workers, .batch = batch };
 }
@@ -168,8 +188,9 @@ static void tear_down(void)
     for (size_t i = 0; i < loop.n_workers; i++) {
         CHECK(fake.records[i].closed == 1);
         CHECK(fake.records[i].live == 0 && fake.records[i].unmaps == fake.records[i].maps);
-        histogram_free(workers[i].map);
-        histogram_free(workers[i].unmap);
+        histogram_free(workers[i].first);
+        histogram_free(workers[i].touch);
+        histogram_free(workers[i].second);
     }
 }
 
@@ -188,7 +209,7 @@ static void test_rounds_and_warm_up(size_t batch, uint64_t batches)
         CHECK(workers[i].failure.error == LOOP_OK);
         CHECK(workers[i].rounds == 40 && workers[i].elapsed_ns > 0);
         CHECK(fake.records[i].maps == 45);
-        CHECK(workers[i].map->total == 40 && workers[i].unmap->total == 40);
+        CHECK(workers[i].first->total == 40 && workers[i].second->total == 40);
         CHECK(cursors[i] == 0);
         for (uint64_t round = 0; round < 45; round++)
             CHECK(fake.records[i].first_targets[round] == round % batches * batch);
@@ -198,13 +219,43 @@ static void test_rounds_and_warm_up(size_t batch, uint64_t batches)
 
 static void test_engines(void)
 {
-    for (int engine = LOOP_HYPERCALL; engine <= LOOP_REFUSED_GNTDEV; engine++) {
+    for (int engine = LOOP_HYPERCALL; engine <= LOOP_EMPTY; engine++) {
         set_up(1, 1);
         loop.engine = (enum loop_engine)engine;
         loop.rounds = 1;
         CHECK(loop_run(&loop) == 0 && fake.records[0].engine == loop.engine);
         tear_down();
     }
+}
+
+static void test_touch(void)
+{
+    set_up(WORKERS, 2);
+    loop.touch = TOUCH_READ;
+    loop.warmup = 5;
+    loop.rounds = 40;
+    CHECK(loop_run(&loop) == 0);
+    for (size_t i = 0; i < WORKERS; i++) {
+        CHECK(fake.records[i].touches == 45 && workers[i].touch->total == 40);
+        CHECK(workers[i].first->total == 40 && workers[i].second->total == 40);
+    }
+    tear_down();
+
+    /* Nothing was mapped. */
+    set_up(1, 2);
+    loop.touch = TOUCH_READ;
+    loop.rounds = 40;
+    fake.failing_step = MAP;
+    CHECK(loop_run(&loop) == 0);
+    CHECK(workers[0].failure.error == LOOP_STATUS && fake.records[0].touches == 0);
+    tear_down();
+
+    /* Without TOUCH_*, an engine's pages are not touched: touch() checks it. */
+    set_up(1, 2);
+    loop.rounds = 40;
+    CHECK(loop_run(&loop) == 0);
+    CHECK(workers[0].touch->total == 0);
+    tear_down();
 }
 
 static void test_duration(void)
@@ -214,7 +265,7 @@ static void test_duration(void)
     CHECK(loop_run(&loop) == 0);
     for (size_t i = 0; i < 2; i++) {
         CHECK(workers[i].elapsed_ns >= 30 * MS);
-        CHECK(workers[i].rounds > 1 && workers[i].map->total == (int64_t)workers[i].rounds);
+        CHECK(workers[i].rounds > 1 && workers[i].first->total == (int64_t)workers[i].rounds);
     }
     tear_down();
 }
@@ -241,7 +292,7 @@ static void run_and_stop_after(uint64_t rounds)
     for (size_t i = 0; i < loop.n_workers; i++) {
         CHECK(workers[i].failure.error == LOOP_OK);
         CHECK(workers[i].rounds >= rounds);
-        CHECK(workers[i].map->total == (int64_t)workers[i].rounds);
+        CHECK(workers[i].first->total == (int64_t)workers[i].rounds);
         CHECK(cursors[i] == 0);
     }
 }
@@ -291,7 +342,7 @@ static void test_failure(enum step step, enum step second_step, size_t failing, 
         CHECK(failure->domid == 7 && failure->gref == 100 + failing);
         CHECK(fake.records[i].maps == (step == OPEN ? 0 : round + 1));
         CHECK(workers[i].rounds == (round > 20 ? round - 20 : 0));
-        CHECK(workers[i].map->total == (int64_t)workers[i].rounds);
+        CHECK(workers[i].first->total == (int64_t)workers[i].rounds);
         CHECK(cursors[i] == (step == OPEN ? 0 : round % 2 * 4 + 1));
     }
     tear_down();
@@ -322,16 +373,16 @@ static void test_rate(void)
     fake.slow_round = 5;
     fake.slow_ns = 20 * MS;
     CHECK(loop_run(&loop) == 0);
-    CHECK(workers[0].map->total == 30);
+    CHECK(workers[0].first->total == 30);
     CHECK(workers[0].elapsed_ns >= 60 * MS);
     /* No round starts before it is due: the loop only catches up after the slow round. */
     CHECK(ns_between(fake.records[0].map_times[0], fake.records[0].map_times[29]) >= 50 * MS);
     /* The slow round took 20 ms, the rounds due in the meantime 18 ms, 16 ms and so on. */
-    for (size_t i = 0; i < workers[0].map->length; i++)
-        if (histogram_lowest_at(workers[0].map, i) >= 3 * MS)
-            late += workers[0].map->counts[i];
+    for (size_t i = 0; i < workers[0].first->length; i++)
+        if (histogram_lowest_at(workers[0].first, i) >= 3 * MS)
+            late += workers[0].first->counts[i];
     CHECK(late >= 9);
-    CHECK(workers[0].map->max >= 20 * MS);
+    CHECK(workers[0].first->max >= 20 * MS);
     tear_down();
 }
 
@@ -377,6 +428,7 @@ int main(void)
     test_rounds_and_warm_up(10, 1);
     test_rounds_and_warm_up(1, 10);
     test_engines();
+    test_touch();
     test_duration();
     test_stop();
     test_failures();

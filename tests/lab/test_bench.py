@@ -42,6 +42,35 @@ def test_every_engine_and_granter_in_one_plan(dom0):
     assert leftovers(dom0) == ""
 
 
+def test_copies_and_touches_of_every_engine(dom0):
+    document = dom0.bench(
+        *("--engine", "copy,gntdev-copy,persistent,gntdev,foreign", "--granter", "empty,guest"),
+        *("--touch", "none,read,write,copy", "--bytes", "64,1500,4096", "--batch", "1,32"),
+        *("--threads", "1,2", "--samples", "50"),
+        timeout=900,
+    )
+    jsonschema.validate(document, SCHEMA)
+    results = document["results"]
+    copies, touches, plain = 3 * 3 * 2, 2 * 3 * 3 * 3, 2 * 2
+    assert len(results) == 2 * 2 * 2 * (copies + touches + plain)
+    for result in results:
+        assert result["floor_ns"] > 0
+        assert result["samples"] == 50
+        assert (result["touch"] == "none") or result["engine"] in {"gntdev", "foreign"}
+    operations = {(r["engine"], r["operation"]) for r in results if r["touch"] == "copy"}
+    assert operations == {
+        *(("gntdev", name) for name in ("map", "touch", "unmap (asynchronous)")),
+        *(("foreign", name) for name in ("map", "touch", "unmap")),
+    }
+    assert leftovers(dom0) == ""
+
+
+def test_own_pages_can_be_copied(dom0):
+    engines = ("--engine", "copy,gntdev-copy,persistent", "--granter", "self")
+    assert len(dom0.bench(*engines, "--samples", "50")["results"]) == 3 * 2 * 2
+    assert leftovers(dom0) == ""
+
+
 def test_a_larger_batch_costs_less_per_operation(dom0):
     results = dom0.bench("--batch", "1,64", "--samples", "1000")["results"]
     by_batch = {(r["operation"], r["batch"]): r["latency_ns"]["p50"] for r in results}

@@ -1,15 +1,10 @@
 """The instruction clock: 1 ns of guest time is 1 instruction, so results are reproducible."""
 
-from pathlib import Path
-
 import pytest
-from lablib import places
-from lablib.artifacts import roots
-from lablib.cache import Cache
 
+from tests.lab import bare_programs
 from tests.lab.lab_dom0 import leftovers
 
-HERE = Path(__file__).parent
 PLAN = ("--granter", "guest", "--batch", "1,32", "--samples", "2000")
 BATCHES = (1, 32)
 #: Instructions per operation on stock Xen 4.20.3 at batch 32, measured by an independent program
@@ -51,27 +46,16 @@ def test_results_repeat(runs):
 
 @pytest.fixture(scope="module")
 def bare_loop(exact, tmp_path_factory):
-    """A dom0 with the program bare_loop, compiled against Debian 13's libraries."""
-    out = tmp_path_factory.mktemp("bare_loop")
-    with roots.Workbench(roots.build_root(Cache(places.cache_root())), "bare_loop") as bench:
-        log = out / "log"
-        (out / "source").mkdir()
-        (out / "source" / "bare_loop.c").write_text((HERE / "bare_loop.c").read_text())
-        bench.bring(out / "source", log)
-        bench.do("cc -std=gnu11 -O2 -Wall -Wextra -Werror bare_loop.c -o bare_loop -lxencall", log)
-        bench.take(["bare_loop"], out)
-    (out / "bare_loop").chmod(0o755)
-    exact.put(out / "bare_loop")
+    """A dom0 with the program bare_loop."""
+    bare_programs.install(exact, "bare_loop", "-lxencall", tmp_path_factory.mktemp("bare_loop"))
     return exact
 
 
 def bare_medians(dom0, batch: int, unused_handle: int) -> tuple[float, ...]:
     """Return the medians of bare_loop; Xen must refuse to unmap `unused_handle`."""
-    domid, *grefs = dom0.check_output("python3", "/root/dom0/print_published_references.py").split()
-    output = dom0.check_output(
-        "/root/bare_loop", domid, str(batch), "2000", hex(unused_handle), *grefs
-    )
-    return tuple(float(word) for word in output.split())
+    granted = dom0.check_output("python3", "/root/dom0/print_published_references.py")
+    options = (str(batch), "2000", hex(unused_handle))
+    return bare_programs.medians(dom0, "bare_loop", granted, *options)
 
 
 @pytest.mark.parametrize("batch", BATCHES)

@@ -22,6 +22,16 @@ def test_in_a_pvh_dom0(labs, variant, name):
 
 
 @pytest.mark.parametrize("variant", ["pvh"])
+def test_all_engines_but_hypercall_run_in_a_pvh_dom0(labs, variant):
+    dom0 = labs.get(variant)
+    engines = "copy,gntdev-copy,persistent,gntdev,foreign"
+    plan = ("--granter", "empty,guest", "--touch", "none,copy", "--bytes", "1500")
+    results = dom0.bench("--engine", engines, *plan, "--samples", "50", timeout=900)["results"]
+    assert len(results) == 2 * 2 * (3 * 2 + 2 * (2 + 3))
+    assert leftovers(dom0) == ""
+
+
+@pytest.mark.parametrize("variant", ["pvh"])
 def test_check_names_what_a_pvh_dom0_lacks(labs, variant):
     done = labs.get(variant).run("xengt", "check", "--json")
     findings = {each["name"]: each for each in json.loads(done.stdout)["checks"]}

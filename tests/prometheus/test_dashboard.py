@@ -11,7 +11,7 @@ from boardlib.boards import BOARDS
 from boardlib.panels import ENGINES
 
 from tests.prometheus.server import DEPLOY
-from xengt.bench.engines.names import EngineName
+from xengt.serve.config import PROBE_ENGINES
 
 HERE = DEPLOY / "grafana"
 MODELS = {name: json.loads((HERE / name).read_text(encoding="utf-8")) for name in BOARDS}
@@ -123,5 +123,5 @@ def test_tables_of_hosts_lead_to_the_dashboard_of_the_host():
     assert all(f"/d/{MODELS['dashboard.json']['uid']}?var-job=" in link for link in links)
 
 
-def test_the_dashboard_has_every_engine():
-    assert set(ENGINES) == set(EngineName)
+def test_the_dashboard_has_every_engine_of_the_probe():
+    assert set(ENGINES) == set(PROBE_ENGINES)

@@ -63,12 +63,12 @@ class FakeLoop:
 
     def __init__(self, engine, shares, *, batch, warmup, rounds):
         assert (shares, warmup > 0) == ("shares", True)
-        self.maps, self.unmaps = Histogram(), Histogram()
+        self.steps = (Histogram(), Histogram())
         self.durations_ns = (400, 300) if "REJECTED" in engine else (1000, 800)
         self.rounds, self.batch = rounds, batch
 
     def run(self):
-        for calls, duration_ns in zip((self.maps, self.unmaps), self.durations_ns, strict=True):
+        for calls, duration_ns in zip(self.steps, self.durations_ns, strict=True):
             calls.record(duration_ns * self.batch, self.rounds)
 
 

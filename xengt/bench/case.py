@@ -6,23 +6,26 @@ line and the reports are derived from these declarations.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from random import Random
 from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints
 
 from xengt.bench.dimension import NUMBER, Dimension, integer, one_of, positive, yes_or_no
-from xengt.bench.engines.names import EngineName
+from xengt.bench.engines.names import COPYING, TOUCHING, EngineName
 from xengt.documents.shape import Positive
 from xengt.errors import UnmetError
 from xengt.sharing.references import Reference
 from xengt.xen.domain_name import typed
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE
 from xenlib_cffi.call import MAX_BATCH
+from xenlib_cffi.library import PAGE_SIZE
 
 EMPTY_GRANTER = "empty"
 MAX_MAPPINGS = MAPPINGS_PER_FAST_HANDLE + 1
 """Simultaneous mappings of a reference: those with its fast handle, and a slow one."""
+MIN_BYTES = 64
+"""Bytes to copy or touch at least: a cache line."""
 
 
 def _granter(word: str) -> str:
@@ -33,14 +36,16 @@ def _granter(word: str) -> str:
 
 @dataclass(frozen=True)
 class Setup:
-    """One combination of all dimensions; measuring it gives a map case and an unmap case."""
+    """One combination of all dimensions; measuring it gives a case for each operation."""
 
     engine: Annotated[
         EngineName,
         Dimension(
-            "Who makes the calls: hypercall (GNTTABOP_map_grant_ref and "
-            "GNTTABOP_unmap_grant_ref through libxencall, device maps) or gntdev "
-            "(libxengnttab, like user-space backends).",
+            "Who makes the calls, and which: hypercall (GNTTABOP_map_grant_ref and "
+            "GNTTABOP_unmap_grant_ref through libxencall, device maps), gntdev "
+            "(libxengnttab, like user-space backends), copy (GNTTABOP_copy through libxencall), "
+            "gntdev-copy (xengnttab_grant_copy), persistent (memory copies from and to pages that "
+            "stay mapped) or foreign (libxenforeignmemory, which needs no grants).",
             EngineName.parse,
             {"enum": [str(name) for name in EngineName]},
             default=(EngineName.HYPERCALL,),
@@ -144,13 +149,58 @@ class Setup:
         ),
     ] = "sequential"
 
+    touch: Annotated[
+        str,
+        Dimension(
+            "What happens to each mapped page before it is unmapped: none, read or write (one word "
+            "of each cache line) or copy (to memory of the process). It is timed as an operation "
+            "of its own. Only with the engines gntdev and foreign.",
+            one_of("none", "read", "write", "copy"),
+            {"enum": ["none", "read", "write", "copy"]},
+            default=("none",),
+            recorded_since=3,
+        ),
+    ] = "none"
+    bytes: Annotated[
+        Positive,
+        Dimension(
+            f"Number of bytes of each page that are copied or touched, {MIN_BYTES} to {PAGE_SIZE}. "
+            "Only with engines that copy, or with --touch.",
+            integer(MIN_BYTES, PAGE_SIZE),
+            {"type": "integer", "minimum": MIN_BYTES, "maximum": PAGE_SIZE},
+            default=(str(PAGE_SIZE),),
+            recorded_since=3,
+        ),
+    ] = PAGE_SIZE
+
     def case(self, operation: str) -> "Case":
-        """Return the case of one of the two operations.
+        """Return the case of one operation.
 
         Args:
-            operation: one of the engine's `operations`.
+            operation: one of the engine's `operations`, or `touch`.
         """
         return Case(**vars(self), operation=operation)
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """The dimensions that have no effect on this setup."""
+        unused = set()
+        if self.engine in COPYING:
+            unused |= {"mappings", "readonly", "hold"}
+        elif self.touch == "none" or self.engine not in TOUCHING:
+            unused |= {"bytes"}
+        if self.engine not in TOUCHING:
+            unused |= {"touch"}
+        if self.engine == EngineName.FOREIGN:
+            unused |= {"mappings", "hold"}
+        # Only empty domains can be created in any number: a guest is one granter, and so is dom0.
+        if self.granter != EMPTY_GRANTER:
+            unused |= {"granters"}
+        return frozenset(unused)
+
+    def without_unused(self) -> "Setup":
+        """Return this setup with the defaults of dimensions that have no effect on it."""
+        return replace(self, **{name: FIELD_DEFAULTS[name] for name in self.unused})
 
     @property
     def required_references(self) -> int:
@@ -168,6 +218,16 @@ class Setup:
             raise UnmetError(
                 f"{self.threads} threads need one vCPU each, and dom0 has {vcpus}",
                 "lower --threads, or give dom0 more vCPUs (dom0_max_vcpus=)",
+            )
+        if self.touch == "write" and self.readonly:
+            raise UnmetError(
+                "pages that are mapped read-only cannot be written",
+                "use another value of --touch, or --readonly no",
+            )
+        if self.engine == EngineName.FOREIGN and (self.granters > 1 or self.granter == "self"):
+            raise UnmetError(
+                "the engine foreign maps pages of one other domain at a time",
+                "use one granter (--granters 1) that is not dom0 (--granter empty or guest)",
             )
         total = self.granters * self.references
         per_thread = total // self.threads
@@ -213,7 +273,8 @@ class Case(Setup):
     """Everything that distinguishes one result of a run from another.
 
     Args:
-        operation: `map`, `unmap`, or gntdev's `unmap (asynchronous)`.
+        operation: `map`, `unmap`, gntdev's `unmap (asynchronous)`, `touch`, `copy from granter` or
+            `copy to granter`.
     """
 
     operation: str = field(kw_only=True)

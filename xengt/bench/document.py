@@ -18,8 +18,8 @@ from xengt.documents.shape import Positive, ShapeError, check_shape
 from xengt.errors import UnmetError
 from xengt.xen.host import Host
 
-SCHEMA = "xengt.bench/2"
-READABLE_SCHEMAS = ("xengt.bench/1", SCHEMA)
+SCHEMA = "xengt.bench/3"
+READABLE_SCHEMAS = ("xengt.bench/1", "xengt.bench/2", SCHEMA)
 """Version 1 has the warnings of a result as sentences."""
 
 PlanRecord = Mapping[str, Any]

@@ -1,11 +1,13 @@
 """The plan of a benchmark: all combinations of the values that were asked for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from xengt.bench.case import DECLARED, EMPTY_GRANTER, FIELD_DEFAULTS, Setup
+from xengt.bench.case import DECLARED, FIELD_DEFAULTS, Setup
+from xengt.bench.dimension import value_text
+from xengt.errors import UnmetError
 
 REFERENCES = 256
 """References of each granter, unless the largest batch times the most threads is more."""
@@ -46,15 +48,22 @@ class BenchPlan:
         names = sorted(DECLARED, key=lambda name: not DECLARED[name].outermost)
         combinations = product(*(self.values[name] for name in names))
         setups = [Setup(**dict(zip(names, values, strict=True))) for values in combinations]
-        # Only empty domains can be created in any number: a guest is one granter, and so is dom0.
-        setups = [
-            setup if setup.granter == EMPTY_GRANTER else replace(setup, granters=1)
-            for setup in setups
-        ]
-        unique = list(dict.fromkeys(setups))
+        self._require_effects(setups)
+        unique = list(dict.fromkeys(setup.without_unused() for setup in setups))
         for setup in unique:
             setup.check()
         return unique
+
+    def _require_effects(self, setups: Sequence[Setup]) -> None:
+        """Refuse values other than the default that have no effect on any setup."""
+        for name in ("touch", "bytes", "mappings", "hold", "readonly"):
+            if all(name in setup.unused for setup in setups):
+                changed = [each for each in self.values[name] if each != FIELD_DEFAULTS[name]]
+                if changed:
+                    raise UnmetError(
+                        f"--{name} {value_text(changed[0])} has no effect on any case of this run",
+                        f"leave out --{name}, or add an --engine that uses it",
+                    )
 
 
 def with_defaults(given: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:

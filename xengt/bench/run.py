@@ -17,7 +17,7 @@ from xengt.sharing import own_pages
 from xengt.sharing.references import Reference
 from xengt.xen import kernel
 from xenlib_cffi.errors import GrantError, XenLibraryError
-from xenlib_cffi.loop import Loop, ThreadShare
+from xenlib_cffi.loop import Loop, ThreadShare, Touch
 
 #: Rounds that each thread runs before it records any: they fill caches and maptrack's free list.
 WARMUP_ROUNDS = 100
@@ -46,7 +46,7 @@ class Progress:
 def run_plan(
     plan: BenchPlan, journal: Journal, show: Callable[[Progress], None]
 ) -> Iterator[Result]:
-    """Measure every case of a plan, and yield the result of its maps and that of its unmaps.
+    """Measure every case of a plan, and yield the result of each of its operations.
 
     Unless SIGKILL ends it, the run leaves no mapping, grant or domain behind.
 
@@ -67,7 +67,8 @@ def run_plan(
             if not granter.writable and not all(setup.readonly for setup in of_granter):
                 raise UnmetError(
                     f"granter {spec} grants its pages read-only",
-                    "map them with --readonly yes, or run `xengt share` without --readonly",
+                    "run `xengt share` without --readonly, or map them with --readonly yes "
+                    "(engines that copy always write to them)",
                 )
             required = max(setup.required_references for setup in of_granter)
             references = granter.references(required)
@@ -97,12 +98,14 @@ def _measure(
     def watch(done: int) -> None:
         show(replace(progress, done=done / expected if expected else 0.0))
 
+    touch = Touch[setup.touch.upper()]
     watch(0)
     with holding(engine, journal, setup, references) as shares:
         overhead = Loop(
             engine.overhead_loop,
             shares,
             batch=setup.batch,
+            touch=touch,
             warmup=WARMUP_ROUNDS,
             rounds=min(rounds or OVERHEAD_SAMPLES, OVERHEAD_SAMPLES),
             digits=plan.digits,
@@ -113,6 +116,8 @@ def _measure(
             shares,
             batch=setup.batch,
             readonly=setup.readonly,
+            touch=touch,
+            size=setup.bytes,
             warmup=WARMUP_ROUNDS,
             rounds=rounds,
             seconds=plan.duration_s or 0,
@@ -121,8 +126,9 @@ def _measure(
         )
         loop.run_watched(watch)
     _check_clock(overhead)
-    both = ((loop.maps, overhead.maps), (loop.unmaps, overhead.unmaps))
-    for operation, (calls, rejected) in zip(engine.operations, both, strict=True):
+    first, last = engine.operations
+    operations = (first, last) if touch is Touch.NONE else (first, "touch", last)
+    for operation, calls, rejected in zip(operations, loop.steps, overhead.steps, strict=True):
         yield summarise(
             setup.case(operation),
             calls,
@@ -134,7 +140,7 @@ def _measure(
 
 def _check_clock(overhead: Loop) -> None:
     """Refuse to report times of a clock that does not even advance during a rejected call."""
-    if not (overhead.maps.percentile(50) and overhead.unmaps.percentile(50)):
+    if not all(step.percentile(50) for step in overhead.steps):
         raise FailedError(
             f"dom0's clock (clocksource {kernel.clocksource()}) does not advance during a "
             "whole call: the vCPUs' clocks have drifted apart",

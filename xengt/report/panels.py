@@ -30,12 +30,16 @@ def group_into_panels(
 
 
 def operation_class(case: Case) -> str:
-    """Return the CSS class of the colour of a case's operation: `map` or `unmap`.
+    """Return the CSS class of the colour of a case's operation: `map`, `touch` or `unmap`.
+
+    The two directions of a copy have the colours of a map and an unmap.
 
     Args:
         case: a measured case.
     """
-    return "map" if case.operation == "map" else "unmap"
+    if case.operation == "touch":
+        return "touch"
+    return "map" if case.operation in {"map", "copy from granter"} else "unmap"
 
 
 def operation_label(case: Case) -> str:

@@ -284,10 +284,11 @@ class Probe(threading.Thread):
         self._record(case, overhead, loop)
 
     def _record(self, case: ProbeCase, overhead: Loop, loop: Loop) -> None:
-        histograms = ((loop.maps, overhead.maps), (loop.unmaps, overhead.unmaps))
         with self.lock:
             latencies = self.latencies[case]
-            for operation, (calls, rejected) in zip(OPERATIONS, histograms, strict=True):
+            for operation, calls, rejected in zip(
+                OPERATIONS, loop.steps, overhead.steps, strict=True
+            ):
                 latencies.buckets[operation].add(calls, case.batch)
                 latencies.medians_s[operation] = calls.percentile(50) * 1e-9 / case.batch
                 latencies.overheads_s[operation] = rejected.percentile(50) * 1e-9 / case.batch

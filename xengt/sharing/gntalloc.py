@@ -1,6 +1,6 @@
 """Shares pages of this domain with another domain through gntalloc.
 
-Both `xengt share` and the granter `self` of `xengt bench` use it.
+`xengt share`, the granter `self` of `xengt bench` and its engine `copy` use it.
 """
 
 import errno
@@ -14,7 +14,7 @@ from xengt.xen.kernel import ROOT, below, is_control_domain
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi import device_paths
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
-from xenlib_cffi.gnttab import GrantShare
+from xenlib_cffi.gnttab import GrantShare, SharedPages
 
 GNTALLOC = Path(device_paths.GNTALLOC)
 #: the module parameter that limits the pages which all processes of this domain share
@@ -38,8 +38,6 @@ def shared_pages(
 ) -> Iterator[list[Reference]]:
     """Share pages for as long as the context lasts, each stamped with its pattern.
 
-    Uses `xengntshr_share_pages` and `xengntshr_unshare` of xengnttab.h.
-
     Args:
         domid: the domain that may map the pages.
         count: number of pages, 4 KiB each.
@@ -48,6 +46,31 @@ def shared_pages(
 
     Yields:
         One reference for each page, in ascending order.
+
+    Raises:
+        UnmetError: as `granted_pages`.
+        FailedError: as `granted_pages`.
+    """
+    with granted_pages(domid, count, writable=writable) as pages:
+        for index, gref in enumerate(pages.references):
+            stamp(memoryview(pages.page(index)), own, gref)
+        # The kernel reuses the references freed last first; sorted, they form fewer ranges.
+        yield [Reference(own, gref, pattern(own, gref)) for gref in sorted(pages.references)]
+
+
+@contextmanager
+def granted_pages(domid: int, count: int, *, writable: bool = True) -> Iterator[SharedPages]:
+    """Share pages for as long as the context lasts.
+
+    Uses `xengntshr_share_pages` and `xengntshr_unshare` of xengnttab.h.
+
+    Args:
+        domid: the domain that may map the pages.
+        count: number of pages, 4 KiB each.
+        writable: False grants the pages read-only.
+
+    Yields:
+        The pages, which are zeroed, with their references.
 
     Raises:
         UnmetError: gntalloc is not loaded, this user cannot open it, or its limit or
@@ -67,10 +90,7 @@ def shared_pages(
         except XenLibraryError as error:
             raise _share_error(error, count) from error
         with pages:
-            for index, gref in enumerate(pages.references):
-                stamp(memoryview(pages.page(index)), own, gref)
-            # The kernel reuses the references freed last first; sorted, they form fewer ranges.
-            yield [Reference(own, gref, pattern(own, gref)) for gref in sorted(pages.references)]
+            yield pages
 
 
 def page_limit(root: Path = ROOT) -> int | None:

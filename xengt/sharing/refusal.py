@@ -51,6 +51,27 @@ def _find_through_gntdev(references: Iterable[Reference], *, readonly: bool) -> 
     return None
 
 
+def explain_gntdev_error(
+    error: GrantError | XenLibraryError, references: Iterable[Reference], *, readonly: bool
+) -> FailedError:
+    """Explain why a map through gntdev failed, which does not report the reference.
+
+    Args:
+        error: a page with wrong content, or the error of the call.
+        references: those that the call may have mapped.
+        readonly: whether it mapped them read-only.
+    """
+    if isinstance(error, GrantError):
+        return FailedError(
+            str(error),
+            "the granter changed the page or granted another one: restart `xengt share` there",
+        )
+    refusal = find_refusal(references, readonly=readonly)
+    if refusal is not None:
+        return explain_refusal(refusal)
+    return FailedError(str(error), "see `dmesg` for messages of gntdev, and `xl dmesg`")
+
+
 def explain_refusal(error: GrantError) -> FailedError:
     """Explain a rejected grant operation by the state of the granter and of dom0's maptrack.
 

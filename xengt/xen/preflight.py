@@ -17,7 +17,7 @@ def require_dom0(engines: Sequence[str]) -> None:
     """Check that Xen answers and that the engines can run here.
 
     Args:
-        engines: of `hypercall` and `gntdev`, those that the command uses.
+        engines: the names of the engines that the command uses.
 
     Raises:
         UnmetError: this is not a Xen dom0, a device cannot be opened, or Xen rejects
@@ -30,7 +30,7 @@ def require_dom0(engines: Sequence[str]) -> None:
             call.xen_version()
     except BindingError as error:
         raise UnmetError(f"Xen cannot be queried: {error}", error.remedy) from error
-    if "gntdev" in engines:
+    if {"gntdev", "gntdev-copy", "persistent"} & set(engines):
         _require_gntdev(Path(device_paths.GNTDEV))
     kind = kernel.dom0_kind()
     if "hypercall" in engines and kind not in {"PV", None}:

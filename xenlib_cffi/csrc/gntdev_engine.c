@@ -13,15 +13,18 @@
 #include <xengnttab.h>
 #include <xen/gntdev.h>
 
+#include "contents.h"
+#include "empty_engine.h"
 #include "last_message.h"
 #include "loop.h"
-#include "page.h"
+#include "touch.h"
 
 struct gntdev_state {
     xengnttab_handle *gnttab;
     uint32_t *domids;
     uint32_t *grefs;
     unsigned char *pages;
+    unsigned char *local; /* what TOUCH_COPY copies to */
     const struct target *batch;
 };
 
@@ -39,7 +42,7 @@ static bool open_gntdev(struct worker *w)
     s->gnttab = xengnttab_open(last_message_logger(), 0);
     if (!s->gnttab)
         return worker_fail(w, LOOP_ERRNO, "xengnttab_open", errno, w->targets);
-    return true;
+    return touch_open(w, &s->local);
 }
 
 static void close_gntdev(struct worker *w)
@@ -50,6 +53,7 @@ static void close_gntdev(struct worker *w)
         return;
     if (s->gnttab)
         xengnttab_close(s->gnttab);
+    free(s->local);
     free(s->domids);
     free(s->grefs);
     free(s);
@@ -78,20 +82,18 @@ static bool map(struct worker *w)
     return worker_fail(w, LOOP_ERRNO, "xengnttab_map_grant_refs", errno, s->batch);
 }
 
+static void touch(struct worker *w)
+{
+    struct gntdev_state *s = w->state;
+
+    touch_pages(w->loop, s->pages, s->local);
+}
+
 static bool check_contents(struct worker *w)
 {
     struct gntdev_state *s = w->state;
 
-    if (!s->pages)
-        return false;
-    for (size_t i = 0; i < w->loop->batch; i++) {
-        const volatile uint64_t *page = (void *)(s->pages + i * XENLIB_PAGE_SIZE);
-
-        if (page[0] != s->batch[i].pattern ||
-            page[XENLIB_PAGE_SIZE / sizeof(*page) - 1] != s->batch[i].pattern)
-            return worker_fail(w, LOOP_CONTENTS, "xengnttab_map_grant_refs", 0, &s->batch[i]);
-    }
-    return true;
+    return s->pages && check_patterns(w, s->pages, s->batch, "xengnttab_map_grant_refs");
 }
 
 static bool unmap(struct worker *w)
@@ -103,20 +105,15 @@ static bool unmap(struct worker *w)
     return worker_fail(w, LOOP_ERRNO, "xengnttab_unmap", errno, s->batch);
 }
 
-static bool check_nothing(struct worker *w)
-{
-    (void)w;
-    return true;
-}
-
 const struct engine gntdev_engine = {
     .open = open_gntdev,
     .close = close_gntdev,
     .prepare = prepare,
-    .map = map,
-    .check_map = check_contents,
-    .unmap = unmap,
-    .check_unmap = check_nothing,
+    .first = map,
+    .touch = touch,
+    .check_first = check_contents,
+    .second = unmap,
+    .check_second = empty_step,
 };
 
 /* An ioctl with a count of 0, which the driver rejects at once with EINVAL. */
@@ -146,8 +143,9 @@ const struct engine refused_gntdev_engine = {
     .open = open_gntdev,
     .close = close_gntdev,
     .prepare = prepare,
-    .map = map_refused,
-    .check_map = check_nothing,
-    .unmap = unmap_refused,
-    .check_unmap = check_nothing,
+    .first = map_refused,
+    .touch = empty_touch,
+    .check_first = empty_step,
+    .second = unmap_refused,
+    .check_second = empty_step,
 };

@@ -15,6 +15,11 @@ int grant_unmap(xencall_handle *call, gnttab_unmap_grant_ref_t *ops, unsigned in
     return grant_table_op(call, GNTTABOP_unmap_grant_ref, ops, count);
 }
 
+int grant_copy(xencall_handle *call, gnttab_copy_t *ops, unsigned int count)
+{
+    return grant_table_op(call, GNTTABOP_copy, ops, count);
+}
+
 int grant_sweep(xencall_handle *call, gnttab_unmap_grant_ref_t *ops, unsigned int room,
                 uint64_t bus_addr, uint32_t first, uint32_t handles)
 {

@@ -1,4 +1,4 @@
-/* GNTTABOP_map_grant_ref and GNTTABOP_unmap_grant_ref through libxencall. */
+/* GNTTABOP_map_grant_ref, GNTTABOP_unmap_grant_ref and GNTTABOP_copy through libxencall. */
 #ifndef XENLIB_GRANT_OPS_H
 #define XENLIB_GRANT_OPS_H
 
@@ -13,11 +13,12 @@
 #define STATUS_UNTOUCHED 1
 
 /*
- * Both issue one hypercall for `count` operations, which must be in a hypercall-safe buffer, and
+ * Each issues one hypercall for `count` operations, which must be in a hypercall-safe buffer, and
  * return 0, or -1 with errno set. Each operation has a status of its own.
  */
 int grant_map(xencall_handle *call, gnttab_map_grant_ref_t *ops, unsigned int count);
 int grant_unmap(xencall_handle *call, gnttab_unmap_grant_ref_t *ops, unsigned int count);
+int grant_copy(xencall_handle *call, gnttab_copy_t *ops, unsigned int count);
 
 /*
  * Unmaps the device maps of one page whose handles are unknown, by trying every handle of

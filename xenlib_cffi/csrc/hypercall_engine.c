@@ -7,48 +7,31 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "grant_ops.h"
-#include "last_message.h"
+#include "call_arrays.h"
 #include "loop.h"
-#include "page.h"
 
 /* A handle that Xen never returns. */
 #define INVALID_HANDLE 0xffffffffu
 
 struct hypercall_state {
-    xencall_handle *call;
+    struct call_arrays arrays;
     gnttab_map_grant_ref_t *map;
     gnttab_unmap_grant_ref_t *unmap;
-    size_t pages;
     unsigned int mapped; /* number of operations in `unmap` */
     const struct target *batch;
 };
 
-static size_t pages_for(size_t bytes)
-{
-    return (bytes + XENLIB_PAGE_SIZE - 1) / XENLIB_PAGE_SIZE;
-}
-
 static bool open_call(struct worker *w)
 {
     struct hypercall_state *s = calloc(1, sizeof(*s));
-    size_t map_pages = pages_for(w->loop->batch * sizeof(*s->map));
-    size_t unmap_pages = pages_for(w->loop->batch * sizeof(*s->unmap));
-    char *buffer;
 
     w->state = s;
     if (!s)
         return worker_fail(w, LOOP_ERRNO, "calloc", ENOMEM, w->targets);
-    /* One handle per worker: threads contend for the reference count of a shared file. */
-    s->call = xencall_open(last_message_logger(), 0);
-    if (!s->call)
-        return worker_fail(w, LOOP_ERRNO, "xencall_open", errno, w->targets);
-    s->pages = map_pages + unmap_pages;
-    buffer = xencall_alloc_buffer_pages(s->call, s->pages);
-    if (!buffer)
-        return worker_fail(w, LOOP_ERRNO, "xencall_alloc_buffer_pages", errno, w->targets);
-    s->map = (void *)buffer;
-    s->unmap = (void *)(buffer + map_pages * XENLIB_PAGE_SIZE);
+    if (!call_arrays_open(w, &s->arrays, sizeof(*s->map), sizeof(*s->unmap)))
+        return false;
+    s->map = s->arrays.first;
+    s->unmap = s->arrays.second;
     return true;
 }
 
@@ -58,10 +41,7 @@ static void close_call(struct worker *w)
 
     if (!s)
         return;
-    if (s->map)
-        xencall_free_buffer_pages(s->call, s->map, s->pages);
-    if (s->call)
-        xencall_close(s->call);
+    call_arrays_close(&s->arrays);
     free(s);
     w->state = NULL;
 }
@@ -85,7 +65,7 @@ static bool map(struct worker *w)
 {
     struct hypercall_state *s = w->state;
 
-    if (!grant_map(s->call, s->map, (unsigned int)w->loop->batch))
+    if (!grant_map(s->arrays.call, s->map, (unsigned int)w->loop->batch))
         return true;
     return worker_fail(w, LOOP_ERRNO, "GNTTABOP_map_grant_ref", errno, s->batch);
 }
@@ -116,7 +96,7 @@ static bool unmap(struct worker *w)
 {
     struct hypercall_state *s = w->state;
 
-    if (!s->mapped || !grant_unmap(s->call, s->unmap, s->mapped))
+    if (!s->mapped || !grant_unmap(s->arrays.call, s->unmap, s->mapped))
         return true;
     return worker_fail(w, LOOP_ERRNO, "GNTTABOP_unmap_grant_ref", errno, s->batch);
 }
@@ -136,10 +116,10 @@ const struct engine hypercall_engine = {
     .open = open_call,
     .close = close_call,
     .prepare = prepare,
-    .map = map,
-    .check_map = check_mapped,
-    .unmap = unmap,
-    .check_unmap = check_unmapped,
+    .first = map,
+    .check_first = check_mapped,
+    .second = unmap,
+    .check_second = check_unmapped,
 };
 
 /* Xen rejects a map without GNTMAP_device_map or GNTMAP_host_map before it reads any table. */
@@ -184,8 +164,8 @@ const struct engine refused_hypercall_engine = {
     .open = open_call,
     .close = close_call,
     .prepare = prepare_refused,
-    .map = map,
-    .check_map = check_map_refused,
-    .unmap = unmap,
-    .check_unmap = check_unmap_refused,
+    .first = map,
+    .check_first = check_map_refused,
+    .second = unmap,
+    .check_second = check_unmap_refused,
 };

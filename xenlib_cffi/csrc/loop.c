@@ -17,8 +17,16 @@
 static const struct engine *const engines[] = {
     [LOOP_HYPERCALL] = &hypercall_engine,
     [LOOP_GNTDEV] = &gntdev_engine,
+    [LOOP_COPY] = &copy_engine,
+    [LOOP_GNTDEV_COPY] = &gntdev_copy_engine,
+    [LOOP_PERSISTENT] = &persistent_engine,
+    [LOOP_FOREIGN] = &foreign_engine,
     [LOOP_REFUSED_HYPERCALL] = &refused_hypercall_engine,
     [LOOP_REFUSED_GNTDEV] = &refused_gntdev_engine,
+    [LOOP_REFUSED_COPY] = &refused_copy_engine,
+    [LOOP_REFUSED_GNTDEV_COPY] = &refused_gntdev_copy_engine,
+    [LOOP_REFUSED_FOREIGN] = &refused_foreign_engine,
+    [LOOP_EMPTY] = &empty_engine,
 };
 
 /* Makes all workers of a run start to measure at the same time. */
@@ -101,11 +109,12 @@ static bool wait_until(const struct loop *loop, uint64_t intended_ns)
     return true;
 }
 
-/* Maps and unmaps one batch; false if that failed or was not begun. */
+/* Runs the calls of one batch; false if that failed or was not begun. */
 static bool run_round(struct worker *w, uint64_t intended_ns, bool record)
 {
     const struct engine *engine = w->engine;
-    uint64_t map_start, map_end, unmap_start, unmap_end;
+    uint64_t first_start, first_end, touch_start = 0, touch_end = 0, second_start, second_end;
+    bool touches = w->loop->touch != TOUCH_NONE && engine->touch;
     bool ok;
 
     if (w->next + w->loop->batch > w->n_targets)
@@ -117,22 +126,31 @@ static bool run_round(struct worker *w, uint64_t intended_ns, bool record)
     w->next += w->loop->batch;
 
     /* A late start counts as latency, so that there is no coordinated omission. */
-    map_start = intended_ns ? intended_ns : now_ns();
-    ok = engine->map(w);
-    map_end = now_ns();
+    first_start = intended_ns ? intended_ns : now_ns();
+    ok = engine->first(w);
+    first_end = now_ns();
 
-    ok &= engine->check_map(w);
-    unmap_start = now_ns();
-    ok &= engine->unmap(w);
-    unmap_end = now_ns();
-    ok &= engine->check_unmap(w);
+    /* Before the contents are checked, which would bring the pages into the caches. */
+    if (ok && touches) {
+        touch_start = now_ns();
+        engine->touch(w);
+        touch_end = now_ns();
+    }
+
+    ok &= engine->check_first(w);
+    second_start = now_ns();
+    ok &= engine->second(w);
+    second_end = now_ns();
+    ok &= engine->check_second(w);
 
     if (!ok)
         return false;
     set_cursor(w, 0);
     if (record) {
-        histogram_record(w->map, map_end - map_start);
-        histogram_record(w->unmap, unmap_end - unmap_start);
+        histogram_record(w->first, first_end - first_start);
+        if (touches)
+            histogram_record(w->touch, touch_end - touch_start);
+        histogram_record(w->second, second_end - second_start);
     }
     return true;
 }

@@ -169,7 +169,7 @@ def test_a_run_with_a_wrong_host_is_never_written() -> None:
             b'{"schema": "xengt.compare/1"}',
             "{} is a xengt.compare/1 document; bench documents are xengt.bench/1 or",
         ),
-        (b'{"schema": "xengt.bench/3"}', "{} is a xengt.bench/3 document; bench documents are"),
+        (b'{"schema": "xengt.bench/4"}', "{} is a xengt.bench/4 document; bench documents are"),
         (b"[1, 2]", "{} is JSON without a schema"),
         (b'{"schema": 1}', "{} is JSON without a schema"),
         (

@@ -86,6 +86,76 @@ def test_the_required_references_include_the_held_ones_and_are_equal_for_each_gr
     assert needed - granters * references >= hold
 
 
+@pytest.mark.parametrize(
+    ("engine", "used"),
+    [
+        ("hypercall", {"mappings": 3, "readonly": True, "hold": 9}),
+        ("gntdev", {"mappings": 3, "readonly": True, "hold": 9, "touch": "read", "bytes": 64}),
+        ("copy", {"bytes": 64}),
+        ("gntdev-copy", {"bytes": 64}),
+        ("persistent", {"bytes": 64}),
+        ("foreign", {"readonly": True, "touch": "read", "bytes": 64}),
+    ],
+)
+def test_dimensions_that_an_engine_does_not_use_keep_their_defaults(engine, used):
+    asked = {"mappings": 3, "readonly": True, "hold": 9, "touch": "read", "bytes": 64}
+    values = {name: [value] for name, value in asked.items()}
+    # The other engines give each value an effect.
+    setups = plan(engine=[engine, "gntdev"], **values).setups()
+    (setup,) = (setup for setup in setups if setup.engine == engine)
+    defaults = {"mappings": 1, "readonly": False, "hold": 0, "touch": "none", "bytes": 4096}
+    assert {name: getattr(setup, name) for name in asked} == {**defaults, **used}
+
+
+def test_engines_that_do_not_touch_pages_are_measured_once():
+    touches = {"touch": ["none", "read", "copy"], "bytes": [64, 4096]}
+    setups = plan(engine=["hypercall", "gntdev", "copy"], **touches).setups()
+    assert [(setup.engine, setup.touch, setup.bytes) for setup in setups] == [
+        ("hypercall", "none", 4096),
+        ("gntdev", "none", 4096),
+        ("gntdev", "read", 64),
+        ("gntdev", "read", 4096),
+        ("gntdev", "copy", 64),
+        ("gntdev", "copy", 4096),
+        ("copy", "none", 64),
+        ("copy", "none", 4096),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("engines", "values", "option"),
+    [
+        (["hypercall", "copy"], {"touch": ["none", "read"]}, "--touch read"),
+        (["gntdev"], {"bytes": [4096, 64]}, "--bytes 64"),
+        (["copy", "persistent"], {"readonly": [True]}, "--readonly yes"),
+        (["copy", "foreign"], {"mappings": [1, 2]}, "--mappings 2"),
+        (["gntdev-copy"], {"hold": [7]}, "--hold 7"),
+    ],
+)
+def test_an_option_that_no_engine_uses_is_refused(engines, values, option):
+    with pytest.raises(UnmetError, match=f"{option} has no effect") as error:
+        plan(engine=engines, **values).setups()
+    assert "--engine" in error.value.remedy
+
+
+def test_readonly_pages_cannot_be_written():
+    with pytest.raises(UnmetError, match="read-only cannot be written"):
+        plan(engine=["gntdev"], touch=["write"], readonly=[True]).setups()
+    assert plan(engine=["gntdev"], touch=["read"], readonly=[True]).setups()
+
+
+@pytest.mark.parametrize("values", [{"granters": [2]}, {"granter": ["self"]}])
+def test_the_engine_foreign_maps_one_other_domain(values):
+    with pytest.raises(UnmetError, match="pages of one other domain at a time"):
+        plan(engine=["foreign"], **values).setups()
+
+
+@pytest.mark.parametrize("size", ["0", "63", "4097", "1k"])
+def test_a_number_of_bytes_beyond_a_page_or_below_a_cache_line_is_rejected(size):
+    with pytest.raises(ValueError, match="expected a whole number from 64 to 4096"):
+        DECLARED["bytes"].parse(size)
+
+
 @pytest.mark.parametrize("batch", ["0", "-1", "513"])
 def test_a_batch_that_no_hypercall_accepts_is_rejected(batch):
     with pytest.raises(ValueError, match="expected a whole number from 1 to 512"):

@@ -3,12 +3,13 @@
 import pytest
 
 from xenlib_cffi.errors import XenLibraryError
-from xenlib_cffi.loop import Loop, LoopEngine, ThreadShare
+from xenlib_cffi.loop import Loop, LoopEngine, ThreadShare, Touch
 
 SET_UP = """
-import signal, os, threading
+import mmap, signal, os, threading
 from xenlib_cffi.errors import GrantError, XenLibraryError
-from xenlib_cffi.loop import LoopEngine, Loop, ThreadShare
+from xenlib_cffi.library import Pages, load
+from xenlib_cffi.loop import LocalPages, LoopEngine, Loop, ThreadShare, Touch
 
 cursors = [bytearray(8), bytearray(8)]
 targets = [(7, gref, 7 << 32 | gref) for gref in range(100, 110)]
@@ -16,6 +17,21 @@ shares = [ThreadShare(-1, targets, memoryview(cursor)) for cursor in cursors]
 
 def at(cursor):
     return int.from_bytes(cursor, "little")
+
+# Shares without a common reference, as workers that copy need.
+xen_ffi = load()[0]
+memory = Pages(xen_ffi, xen_ffi.from_buffer("char[]", mmap.mmap(-1, 8 * 4096)), 8)
+first_frame = int(xen_ffi.cast("uintptr_t", memory.pointer)) // 4096
+halves = [
+    ThreadShare(
+        -1,
+        targets[5 * i : 5 * i + 5],
+        memoryview(cursors[i]),
+        frames=range(100 + 5 * i, 105 + 5 * i),
+        local=LocalPages(memory, 4 * i, range(first_frame + 4 * i, first_frame + 4 * i + 4)),
+    )
+    for i in (0, 1)
+]
 """
 
 
@@ -29,23 +45,67 @@ def test_a_readonly_cursor_is_an_error():
         Loop(LoopEngine.HYPERCALL, [ThreadShare(0, [(7, 8, 0)], memoryview(bytes(8)))], batch=1)
 
 
-@pytest.mark.parametrize("engine", list(LoopEngine))
-def test_every_engine_runs_its_rounds(on_fake_xen, engine):
-    out = on_fake_xen(f"""{SET_UP}
-loop = Loop({engine}, shares, batch=4, warmup=3, rounds=50)
+@pytest.mark.parametrize(
+    ("names", "mapped", "copied"),
+    [
+        (("HYPERCALL", "GNTDEV", "FOREIGN"), 2 * 53 * 4, 0),
+        (("COPY", "GNTDEV_COPY"), 0, 2 * 2 * 53 * 4 * 512),
+        (("PERSISTENT",), 10, 0),
+        ([name for name in LoopEngine.__members__ if "REFUSED" in name or name == "EMPTY"], 0, 0),
+    ],
+)
+def test_every_engine_runs_its_rounds(on_fake_xen, names, mapped, copied):
+    for name in names:
+        out = on_fake_xen(f"""{SET_UP}
+fake.tables = True  # libxenforeignmemory can be opened
+loop = Loop(LoopEngine.{name}, halves, batch=4, size=512, warmup=3, rounds=50)
 loop.run()
-print(loop.rounds, loop.maps.count, loop.unmaps.count, loop.elapsed_s > 0)
-print(fake.mapped, fake.live, fake.open, fake.stale, [at(cursor) for cursor in cursors])
+print(loop.rounds, [step.count for step in loop.steps], loop.elapsed_s > 0)
+print(fake.mapped, fake.copied, fake.live, fake.open, fake.stale, [at(each) for each in cursors])
 """)
-    mapped = 0 if "REFUSED" in engine.name else 2 * 53 * 4
-    assert out == f"100 100 100 True\n{mapped} 0 0 0 [0, 0]\n"
+        assert out == f"100 [100, 100] True\n{mapped} {copied} 0 0 0 [0, 0]\n", name
+
+
+@pytest.mark.parametrize("engine", [LoopEngine.GNTDEV, LoopEngine.FOREIGN])
+@pytest.mark.parametrize("touch", [Touch.READ, Touch.WRITE, Touch.COPY])
+def test_touches_are_recorded_between_maps_and_unmaps(on_fake_xen, engine, touch):
+    out = on_fake_xen(f"""{SET_UP}
+fake.tables = True
+loop = Loop({engine}, halves, batch=4, touch={touch}, size=1500, rounds=50)
+loop.run()
+print([step.count for step in loop.steps], fake.live)
+""")
+    assert out == "[100, 100, 100] 0\n"
+
+
+def test_hypercall_mappings_cannot_be_touched(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
+loop = Loop(LoopEngine.HYPERCALL, halves, batch=4, touch=Touch.READ, rounds=50)
+loop.run()
+print(len(loop.steps))
+""")
+    assert out == "2\n"
+
+
+def test_fewer_local_pages_than_a_batch_are_an_error(on_fake_xen):
+    out = on_fake_xen(f"""{SET_UP}
+for share in (halves[0], shares[0]):
+    try:
+        Loop(LoopEngine.COPY, [share], batch=5)
+    except ValueError as error:
+        print(error)
+""")
+    assert out == (
+        "4 local pages of a worker are fewer than a batch of 5\n"
+        "0 local pages of a worker are fewer than a batch of 5\n"
+    )
 
 
 def test_a_loop_ends_after_its_duration(on_fake_xen):
     out = on_fake_xen(f"""{SET_UP}
 loop = Loop(LoopEngine.HYPERCALL, shares, batch=1, seconds=0.05)
 loop.run()
-print(loop.elapsed_s >= 0.05, loop.rounds == loop.maps.count > 2)
+print(loop.elapsed_s >= 0.05, loop.rounds == loop.steps[0].count > 2)
 """)
     assert out == "True True\n"
 
@@ -102,7 +162,7 @@ print(fake.live)
 """)
     assert out == (
         "xengnttab_map_grant_refs on reference 103 of domain 7: "
-        "the mapped page does not hold the pattern of the granted page None\n0\n"
+        "the mapped or copied page does not hold the pattern of the granted page None\n0\n"
     )
 
 
@@ -142,7 +202,7 @@ try:
     loop.run_watched(watch)
 except KeyboardInterrupt:
     print("interrupted")
-print(0 < reports[0] < reports[1] <= loop.rounds == loop.maps.count)
+print(0 < reports[0] < reports[1] <= loop.rounds == loop.steps[0].count)
 print(fake.live, fake.open, threading.active_count(), [at(cursor) for cursor in cursors])
 """)
     assert out == "interrupted\nTrue\n0 0 1 [0, 0]\n"

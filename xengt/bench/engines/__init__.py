@@ -1,17 +1,21 @@
-"""Engines: the interfaces through which a benchmark maps and unmaps grant references.
+"""Engines: the interfaces through which a benchmark maps granted pages, or copies them.
 
-`hypercall` issues the grant-table operations itself, `gntdev` maps through
-Linux as user-space backends do. Each is a module with one class, whose C
-functions are in xenlib_cffi/csrc; .github/CONTRIBUTING.md lists the places to
-change for a new engine.
+`hypercall` and `copy` issue the grant-table operations themselves. `gntdev`, `gntdev-copy` and
+`persistent` go through Linux as user-space backends do. `foreign` maps without grants. Each is a
+module with one class, whose C functions are in xenlib_cffi/csrc; .github/CONTRIBUTING.md lists the
+places to change for a new engine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from xengt.bench.engines.copy import CopyEngine
+from xengt.bench.engines.foreign import ForeignEngine
 from xengt.bench.engines.gntdev import GntdevEngine
+from xengt.bench.engines.gntdev_copy import GntdevCopyEngine
 from xengt.bench.engines.hypercall import HypercallEngine
 from xengt.bench.engines.names import EngineName
+from xengt.bench.engines.persistent import PersistentEngine
 from xengt.errors import XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
@@ -20,12 +24,12 @@ from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
 class Engine(Protocol):
-    """Maps and unmaps references for one case.
+    """Maps and unmaps references for one case, or copies their pages.
 
     Attributes:
         loop: the C loop that times the operations.
         overhead_loop: the same loop over operations that are rejected at once.
-        operations: the names of its map and its unmap in the results.
+        operations: the names in the results of its map and its unmap, or of its copies.
     """
 
     loop: LoopEngine
@@ -59,9 +63,13 @@ class Engine(Protocol):
         """Return the error that tells the user what failed and what to change."""
 
 
-_CLASSES: dict[EngineName, type[HypercallEngine] | type[GntdevEngine]] = {
+_CLASSES: Mapping[EngineName, Callable[[bool], Engine]] = {
     EngineName.HYPERCALL: HypercallEngine,
     EngineName.GNTDEV: GntdevEngine,
+    EngineName.COPY: CopyEngine,
+    EngineName.GNTDEV_COPY: GntdevCopyEngine,
+    EngineName.PERSISTENT: PersistentEngine,
+    EngineName.FOREIGN: ForeignEngine,
 }
 
 

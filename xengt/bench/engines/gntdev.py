@@ -6,10 +6,10 @@ the time of an unmap is the caller's; the name of the operation says so.
 
 from collections.abc import Sequence
 
-from xengt.errors import FailedError, XengtError
+from xengt.errors import XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
-from xengt.sharing.refusal import explain_refusal, find_refusal
+from xengt.sharing.refusal import explain_gntdev_error
 from xenlib_cffi.call import MAX_BATCH
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
@@ -60,12 +60,4 @@ class GntdevEngine:
 
     def explain(self, error: GrantError | XenLibraryError) -> XengtError:
         """Find the reference that Xen refuses, which gntdev does not report."""
-        if isinstance(error, GrantError):
-            return FailedError(
-                str(error),
-                "the granter changed the page or granted another one: restart `xengt share` there",
-            )
-        refusal = find_refusal(self._references, readonly=self._readonly)
-        if refusal is not None:
-            return explain_refusal(refusal)
-        return FailedError(str(error), "see `dmesg` for messages of gntdev, and `xl dmesg`")
+        return explain_gntdev_error(error, self._references, readonly=self._readonly)

@@ -4,12 +4,12 @@ STYLE = """
 :root {
   color-scheme: light dark;
   --paper: #fdfdfb; --ink: #1b1f24; --soft: #555c65; --hair: #e4e5e1; --axis: #8b9198;
-  --map: #0068a8; --unmap: #b54a00; --reference: #676e76;
+  --map: #0068a8; --unmap: #b54a00; --touch: #5b7a00; --reference: #676e76;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15181c; --ink: #e6e9ec; --soft: #a5adb6; --hair: #2b3037; --axis: #737b85;
-    --map: #6db9f2; --unmap: #f2a65a; --reference: #9aa3ac;
+    --map: #6db9f2; --unmap: #f2a65a; --touch: #a8c957; --reference: #9aa3ac;
   }
 }
 * { box-sizing: border-box; }
@@ -50,6 +50,7 @@ svg text { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-num
 .reference { stroke: var(--reference); stroke-dasharray: 4 3; }
 .reference.map { stroke: var(--map); }
 .reference.unmap { stroke: var(--unmap); }
+.reference.touch { stroke: var(--touch); }
 .mark path { fill: none; stroke-width: 1.75; stroke-linejoin: round; }
 .both path { stroke: var(--ink); }
 .both circle { fill: var(--ink); }
@@ -57,10 +58,13 @@ svg text { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-num
 .unmap path, .unmap line, .worse line { stroke: var(--unmap); }
 .map circle, .map rect, .better circle { fill: var(--map); }
 .unmap circle, .unmap rect, .worse circle { fill: var(--unmap); }
+.touch path, .touch line { stroke: var(--touch); }
+.touch circle, .touch rect { fill: var(--touch); }
 svg .label { font-size: 12px; font-weight: 600; }
 svg .label.both { fill: var(--ink); }
 svg .label.map { fill: var(--map); }
 svg .label.unmap { fill: var(--unmap); }
+svg .label.touch { fill: var(--touch); }
 .scroll { overflow-x: auto; margin-top: .5rem; }
 .scroll:focus-visible { outline: 2px solid var(--map); outline-offset: 2px; }
 table { border-collapse: collapse; font-size: .82rem; line-height: 1.35; min-width: 100%;
@@ -94,7 +98,7 @@ li { margin: .25rem 0; }
 @media print {
   :root {
     --paper: #fff; --ink: #000; --soft: #444; --hair: #ddd; --axis: #777;
-    --map: #0068a8; --unmap: #b54a00; --reference: #555;
+    --map: #0068a8; --unmap: #b54a00; --touch: #5b7a00; --reference: #555;
   }
   body { font-size: 10.5pt; }
   main { max-width: none; padding: 0; }
