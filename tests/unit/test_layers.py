@@ -17,6 +17,7 @@ LAYERS = (
     {"recovery"},
     {"bench", "plan", "usage"},
     {"compare"},
+    {"break_even"},
     {"report", "serve"},
     {"check"},
     {"cli"},

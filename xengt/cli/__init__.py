@@ -13,6 +13,7 @@ import typer
 from xengt import __version__
 from xengt.cli import (
     bench,
+    break_even,
     check,
     compare,
     ending,
@@ -67,6 +68,7 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
 
 
 app.command("bench", cls=DocumentFileCommand)(_command(bench.bench))
+app.command("break-even", cls=DocumentFileCommand)(_command(break_even.break_even))
 app.command("check", cls=DocumentCommand)(_command(check.check))
 app.command("compare", cls=compare.TwoListsCommand)(_command(compare.compare))
 app.command("handle", cls=DocumentCommand)(_command(handle.handle))

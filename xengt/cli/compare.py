@@ -82,7 +82,7 @@ def compare(
     Example: xengt compare stock-*.json -- patched-*.json --at-most 0.80 --html compare.html
     """
     outputs = Outputs({"--json": as_json, "--html": html})
-    _spare_runs(outputs)
+    spare_runs(outputs)
     base, new = _split_sides(files)
     comparison = compare_runs(base, new)
     try:
@@ -106,10 +106,16 @@ def compare(
             raise typer.Exit(Exit.BEYOND_BOUND)
 
 
-def _spare_runs(outputs: Outputs) -> None:
+def spare_runs(outputs: Outputs) -> None:
     """Refuse to overwrite a run, whose measurement may have taken hours.
 
     The deprecated `--json FILE` takes the run that follows `--json` for FILE.
+
+    Args:
+        outputs: the files that a command is going to write.
+
+    Raises:
+        UnmetError: one of them is a bench document.
     """
     for option, target in outputs.targets.items():
         if Path(target).is_file() and is_run(target):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from xengt.bench.schema import bench_schema
+from xengt.break_even.schema import break_even_schema
 from xengt.compare.schema import compare_schema
 from xengt.documents.schemas import load
 
@@ -15,6 +16,7 @@ class Documented(StrEnum):
     """The commands with a document."""
 
     BENCH = "bench"
+    BREAK_EVEN = "break-even"
     CHECK = "check"
     COMPARE = "compare"
     HANDLE = "handle"
@@ -39,6 +41,9 @@ def schema(
 
 def schema_of(command: Documented) -> dict[str, Any]:
     """Return the JSON Schema of a command's document."""
-    if command is Documented.BENCH:
-        return bench_schema()
-    return compare_schema() if command is Documented.COMPARE else load(command)
+    with_dimensions = {
+        Documented.BENCH: bench_schema,
+        Documented.BREAK_EVEN: break_even_schema,
+        Documented.COMPARE: compare_schema,
+    }
+    return with_dimensions[command]() if command in with_dimensions else load(command)

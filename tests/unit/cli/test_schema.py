@@ -16,6 +16,7 @@ from xengt.cli.schema import Documented
 #: the module that declares the name of each document's schema
 DECLARATIONS = {
     "bench": "xengt.bench.document",
+    "break-even": "xengt.break_even.document",
     "check": "xengt.cli.check",
     "compare": "xengt.compare.comparison",
     "handle": "xengt.cli.handle",

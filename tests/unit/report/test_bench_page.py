@@ -7,11 +7,13 @@ from xml.etree.ElementTree import tostring
 
 import pytest
 
+from tests.unit.break_even.simulated_runs import write_run
 from tests.unit.browser import needs_chromium, render_in_browser
 from tests.unit.made_documents import document
+from xengt.break_even import compare_alternatives
 from xengt.compare import compare_runs
 from xengt.documents.write import write_json, write_text
-from xengt.report.html import bench_page, compare_page
+from xengt.report.html import bench_page, break_even_page, compare_page
 from xengt.report.html.elements import el
 from xengt.report.svg.scale import Scale, linear_ticks, log_range, log_ticks
 
@@ -44,12 +46,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {
         **{name: bench_page.render(made) for name, made in BENCHES.items()},
         "comparison": compare_page.render(compare_runs(files["base"], files["new"])),
+        "break-even": break_even_page.render(
+            compare_alternatives(
+                [write_run(directory / f"{seed}.json", seed=seed) for seed in (1, 2)]
+            )
+        ),
         "one run a side": compare_page.render(compare_runs(files["base"][:1], files["new"][:1])),
         "the same run": compare_page.render(compare_runs(files["base"][:1], files["base"][:1])),
     }
 
 
-NAMES = [*BENCHES, "comparison", "one run a side", "the same run"]
+NAMES = [*BENCHES, "comparison", "break-even", "one run a side", "the same run"]
 
 
 @needs_chromium

@@ -1,0 +1,124 @@
+"""The `xengt.break-even/1` document: mapping and copying compared in runs of one host.
+
+`xengt/documents/break-even.schema.json` says what every key means and in which unit.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import xengt
+from xengt.bench.case import Setup
+from xengt.bench.engines.names import EngineName
+from xengt.break_even.costs import USE, costs_of
+from xengt.break_even.row import Row, SizeCosts
+from xengt.compare.ratio import CONFIDENCE
+from xengt.compare.run_file import RunFile, common_clock, load_runs
+from xengt.errors import UnmetError
+from xengt.xen.kernel import Clock
+from xenlib_cffi.library import PAGE_SIZE
+
+SCHEMA = "xengt.break-even/1"
+METHOD = "Student's t on differences"
+DIRECTIONS = ("copy from granter", "copy to granter")
+ALTERNATIVES = {
+    EngineName.HYPERCALL: (EngineName.COPY, EngineName.PERSISTENT),
+    EngineName.GNTDEV: (EngineName.GNTDEV_COPY, EngineName.PERSISTENT),
+}
+"""Engines that map, and those that copy in their place, by hypercall or from user space through
+Linux. Persistent grants replace either."""
+
+_Costs = Mapping[tuple[Setup, str], tuple[float, ...]]
+"""The cost in each run, by setup and operation, as of `costs_of`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEvenDocument:
+    """What the runs of one host show.
+
+    Args:
+        runs: the runs.
+        rows: a row for each setup that maps, each way to copy in its place, and each direction.
+    """
+
+    runs: tuple[RunFile, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def clock(self) -> Clock:
+        """What a nanosecond is: an instruction only if it is one in every run."""
+        return common_clock(self.runs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as `break-even.schema.json` describes it."""
+        return {
+            "schema": SCHEMA,
+            "xengt": xengt.__version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "interval": {"method": METHOD, "confidence": CONFIDENCE},
+            "clock": self.clock,
+            "runs": [run.to_json() for run in self.runs],
+            "results": [row.to_json() for row in self.rows],
+        }
+
+
+def compare_alternatives(paths: Sequence[str]) -> BreakEvenDocument:
+    """Compare mapping with copying.
+
+    Args:
+        paths: bench documents, one for each run of one host. Cases that not every run has are left
+            out.
+
+    Raises:
+        UnmetError: a file is not a bench document, or no run has both a setup that maps and one
+            that copies in its place.
+    """
+    runs = load_runs(paths, "benchmark")
+    rows = tuple(_rows(_costs_in_all(runs)))
+    if not rows:
+        raise UnmetError(
+            "the runs have no case that maps beside one that copies in its place",
+            "measure both with `xengt bench --engine gntdev,gntdev-copy --touch none,copy "
+            "--bytes 64,512,1500,4096`, or with `--engine hypercall,copy`",
+        )
+    return BreakEvenDocument(runs, rows)
+
+
+def _costs_in_all(runs: Sequence[RunFile]) -> _Costs:
+    """Return the costs in each run, of what all of them have measured."""
+    of_runs = [costs_of(run.document.results) for run in runs]
+    return {
+        key: tuple(costs[key] for costs in of_runs)
+        for key in of_runs[0]
+        if all(key in costs for costs in of_runs)
+    }
+
+
+def _rows(costs: _Costs) -> Iterator[Row]:
+    for (setup, operation), by_bytes in _by_bytes(costs).items():
+        for copying in ALTERNATIVES.get(setup.engine, ()) if operation == USE else ():
+            copier = replace(setup, engine=copying, touch="none").without_unused()
+            for direction in DIRECTIONS:
+                copies = _by_bytes(costs).get((copier, direction), {})
+                # Without a touch, a mapping gives access to all bytes of the page at one cost.
+                mappings = (
+                    dict.fromkeys(copies, by_bytes[PAGE_SIZE])
+                    if setup.touch == "none"
+                    else by_bytes
+                )
+                sizes = tuple(
+                    SizeCosts(size, mappings[size], copies[size])
+                    for size in sorted(copies.keys() & mappings.keys())
+                )
+                if sizes:
+                    yield Row(setup, copying, direction, sizes)
+
+
+def _by_bytes(costs: _Costs) -> dict[tuple[Setup, str], dict[int, tuple[float, ...]]]:
+    """Return the costs by number of bytes, under setups with all bytes of a page."""
+    groups: dict[tuple[Setup, str], dict[int, tuple[float, ...]]] = {}
+    for (setup, operation), cost in costs.items():
+        key = (replace(setup, bytes=PAGE_SIZE), operation)
+        groups.setdefault(key, {})[setup.bytes] = cost
+    return groups

@@ -1,0 +1,119 @@
+"""Texts that the HTML page and the terminal table of a break-even have in common."""
+
+from collections.abc import Sequence
+
+from xengt.bench.case import DECLARED
+from xengt.bench.dimensions import phrase
+from xengt.break_even import BreakEvenDocument, Crossing, Row
+from xengt.compare.ratio import CONFIDENCE
+from xengt.report.quantity import NO_VALUE
+
+PERCENT_CONFIDENCE = f"{100 * CONFIDENCE:g} %"
+
+EXPLANATION = (
+    "Costs are medians per page, measurement overhead excluded: of the map, the touch and the "
+    "unmap together, and of one copy. A size is the number of bytes that are copied or touched, "
+    "and its column has the cost of copying divided by that of mapping: mapping is cheaper where "
+    "it is above 1. Between measured sizes, the break-even is interpolated."
+)
+
+
+def notes(document: BreakEvenDocument) -> list[str]:
+    """Return what limits the validity of the break-evens, one sentence each.
+
+    Args:
+        document: the break-evens.
+    """
+    found = []
+    if len(document.runs) == 1 and document.clock != "instructions":
+        found.append(
+            "the break-evens have no confidence interval, because there is only one run: reboot "
+            "between runs, and give the documents of all runs"
+        )
+    if document.clock == "instructions":
+        found.append(
+            "the clock counts instructions, and a string instruction counts once for each "
+            "repetition: the costs of copies are not those of hardware"
+        )
+    if len({run.boot_id for run in document.runs}) < len(document.runs):
+        found.append(
+            "several runs are from the same boot and are not independent: the confidence intervals "
+            "are too narrow"
+        )
+    hosts = {(run.document.host["cpu"], run.document.host["xen_build_id"]) for run in document.runs}
+    if len(hosts) > 1:
+        found.append("the runs are from different hosts or hypervisors: compare those one by one")
+    return found
+
+
+def title_of(row: Row, rows: Sequence[Row]) -> str:
+    """Return what distinguishes a row's setup from those of the other rows, with both engines.
+
+    Args:
+        row: a row.
+        rows: all rows of the document.
+    """
+    engines = f"{row.setup.engine} or {row.copying}"
+    return " · ".join(filter(None, [engines, phrase(row.setup, varying_dimensions(rows))]))
+
+
+def varying_dimensions(rows: Sequence[Row]) -> list[str]:
+    """Return the dimensions in which the mappings of the rows differ, except the engine.
+
+    Args:
+        rows: all rows of the document.
+    """
+    return [name for name in _names() if len({getattr(row.setup, name) for row in rows}) > 1]
+
+
+def shared_values(rows: Sequence[Row]) -> str:
+    """Write what the mappings of all rows have in common: `granter empty · batch 1`.
+
+    Args:
+        rows: all rows of the document.
+    """
+    differing = varying_dimensions(rows)
+    return phrase(rows[0].setup, [name for name in _names() if name not in differing])
+
+
+def _names() -> list[str]:
+    # Each row has the engine in its title, and several numbers of bytes.
+    return [name for name in DECLARED if name not in ("engine", "bytes")]
+
+
+def format_crossing(crossing: Crossing, largest: int) -> str:
+    """Write a break-even: `1,234`, `≤ 64` or `> 4,096`.
+
+    Args:
+        crossing: the break-even.
+        largest: the largest measured number of bytes.
+    """
+    if crossing.bytes is None:
+        return f"> {largest:,}"
+    return f"{'≤ ' if crossing.is_smallest else ''}{crossing.bytes:,.0f}"
+
+
+def format_interval(row: Row) -> str:
+    """Write the confidence interval of a row's break-even; `-` without one.
+
+    Args:
+        row: a row.
+    """
+    if row.interval is None:
+        return NO_VALUE
+    low, high = (format_crossing(end, row.sizes[-1].bytes) for end in row.interval)
+    return f"[{low}, {high}]"
+
+
+def format_quotient(row: Row, size: int) -> str:
+    """Write the cost of copying divided by that of mapping; `-` if one is not positive.
+
+    Args:
+        row: a row.
+        size: a number of bytes.
+    """
+    means = next((each.means for each in row.sizes if each.bytes == size), None)
+    if means is None or min(means) <= 0:
+        return NO_VALUE
+    mapping, copying = means
+    return f"{copying / mapping:.3g}"
