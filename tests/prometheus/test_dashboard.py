@@ -8,9 +8,10 @@ from itertools import combinations
 
 import pytest
 from boardlib.boards import BOARDS
-from boardlib.panels import ENGINES
+from boardlib.panels import OPERATIONS
 
 from tests.prometheus.server import DEPLOY
+from xengt.serve import probe
 from xengt.serve.config import PROBE_ENGINES
 
 HERE = DEPLOY / "grafana"
@@ -124,4 +125,5 @@ def test_tables_of_hosts_lead_to_the_dashboard_of_the_host():
 
 
 def test_the_dashboard_has_every_engine_of_the_probe():
-    assert set(ENGINES) == set(PROBE_ENGINES)
+    assert set(OPERATIONS) == set(PROBE_ENGINES)
+    assert OPERATIONS == probe.OPERATIONS

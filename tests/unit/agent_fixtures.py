@@ -113,7 +113,8 @@ def fake_probes(monkeypatch):
         return stand_in.Yielding("shares")
 
     def create(**options):
-        engines = {"hypercall": True, "gntdev": False}
+        # A dom0 without gntdev.
+        engines = {engine: engine != "gntdev" for engine in ProbeOptions(**options).engines}
         fakes.created.append(Probe(ProbeOptions(**options), engines, fast=True, gntdev_entries=2))
         return fakes.created[-1]
 

@@ -71,8 +71,8 @@ class Listen:
     web_config: str | None = None
 
 
-PROBE_ENGINES = (EngineName.HYPERCALL, EngineName.GNTDEV)
-"""Engines that the probe can use: those that map grants."""
+PROBE_ENGINES = (EngineName.HYPERCALL, EngineName.GNTDEV, EngineName.COPY)
+"""Engines that the probe can use."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,14 @@ class ProbeOptions:
         cpu_budget: highest average CPU time, as a fraction of one vCPU, 0 to 1.
         engines: of `PROBE_ENGINES`.
         batches: references per call.
-        mappings: of each reference at once; the last one is timed.
+        mappings: of each reference at once; the last one is timed. Copies make none.
         calls: timed calls of each case in a round.
     """
 
     enabled: bool = True
     interval_s: float = 15.0
     cpu_budget: float = 0.01
-    engines: tuple[EngineName, ...] = PROBE_ENGINES
+    engines: tuple[EngineName, ...] = (EngineName.HYPERCALL, EngineName.GNTDEV)
     batches: tuple[int, ...] = (1, 32)
     mappings: tuple[int, ...] = (1, 3)
     calls: int = 32

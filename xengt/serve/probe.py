@@ -1,4 +1,4 @@
-"""The probe: a thread that regularly maps and unmaps a few references and times that.
+"""The probe: a thread that regularly maps and unmaps a few references, or copies their pages.
 
 The granter is an empty domain that the probe creates. A round measures every case once.
 The thread then waits until the next interval, or longer if the CPU budget requires it.
@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -16,6 +16,7 @@ from itertools import product
 from xengt.bench import run
 from xengt.bench.case import Setup
 from xengt.bench.engines import EngineName, create_engine
+from xengt.bench.engines.names import COPYING
 from xengt.bench.granters.empty_domains import EmptyDomains
 from xengt.errors import XengtError
 from xengt.recovery import journal, sweep
@@ -30,7 +31,12 @@ from xenlib_cffi.loop import Loop
 
 log = logging.getLogger(__name__)
 
-OPERATIONS = ("map", "unmap")
+#: names of an engine's two operations, which are the label `operation` of the metrics
+OPERATIONS = {
+    EngineName.HYPERCALL: ("map", "unmap"),
+    EngineName.GNTDEV: ("map", "unmap"),
+    EngineName.COPY: ("copy_from", "copy_to"),
+}
 #: calls of the loop before the first that is recorded
 _WARMUP = 4
 #: longest wait between two heartbeats, in seconds
@@ -44,9 +50,9 @@ class ProbeCase:
     """One case of a round.
 
     Attributes:
-        engine: `hypercall` or `gntdev`.
+        engine: one of `config.PROBE_ENGINES`.
         batch: references per call.
-        mappings: simultaneous mappings of each reference, the timed one included.
+        mappings: simultaneous mappings of each reference, the timed one included; 0 for copies.
     """
 
     engine: EngineName
@@ -61,16 +67,21 @@ class ProbeCase:
             granter="empty",
             batch=self.batch,
             references=self.batch,
-            mappings=self.mappings,
+            mappings=max(self.mappings, 1),
         )
 
     def path(self, fast: bool | None, gntdev_entries: int) -> str:
-        """Return where the hypervisor records the timed mapping: `fast`, `slow` or `unknown`.
+        """Return where the hypervisor records the timed mapping.
 
         Args:
             fast: as of a `Probe`.
             gntdev_entries: as of a `Probe`.
+
+        Returns:
+            `fast`, `slow` or `unknown`; `none` for copies.
         """
+        if not self.mappings:
+            return "none"
         if fast is None:
             return "unknown"
         entries = self.mappings * (gntdev_entries if self.engine == "gntdev" else 1)
@@ -88,17 +99,20 @@ def _status_name(status: int) -> str:
 class CaseLatencies:
     """The latencies of one case, by operation.
 
+    Args:
+        operations: the names of the operations.
+
     Attributes:
         buckets: of all rounds.
         medians_s: median latency in seconds of an operation, of the last round.
         overheads_s: measurement overhead in seconds per operation, of the last round.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Iterable[str]) -> None:
         """Create empty histograms."""
-        self.buckets = {name: Buckets() for name in OPERATIONS}
-        self.medians_s = dict.fromkeys(OPERATIONS, 0.0)
-        self.overheads_s = dict.fromkeys(OPERATIONS, 0.0)
+        self.buckets = {name: Buckets() for name in operations}
+        self.medians_s = dict.fromkeys(self.buckets, 0.0)
+        self.overheads_s = dict.fromkeys(self.buckets, 0.0)
 
 
 class _GranterDestroyedError(Exception):
@@ -147,8 +161,9 @@ class Probe(threading.Thread):
         self.engines = dict(engines)
         usable = [name for name, up in engines.items() if up]
         self.latencies = {
-            ProbeCase(*each): CaseLatencies()
-            for each in product(usable, options.batches, options.mappings)
+            ProbeCase(engine, batch, mappings): CaseLatencies(OPERATIONS[engine])
+            for engine, batch in product(usable, options.batches)
+            for mappings in ((0,) if engine in COPYING else options.mappings)
         }
         self.lock = threading.Lock()
         self.errors: Counter[str] = Counter()
@@ -287,7 +302,7 @@ class Probe(threading.Thread):
         with self.lock:
             latencies = self.latencies[case]
             for operation, calls, rejected in zip(
-                OPERATIONS, loop.steps, overhead.steps, strict=True
+                OPERATIONS[case.engine], loop.steps, overhead.steps, strict=True
             ):
                 latencies.buckets[operation].add(calls, case.batch)
                 latencies.medians_s[operation] = calls.percentile(50) * 1e-9 / case.batch

@@ -31,7 +31,9 @@ def require_dom0(engines: Sequence[str]) -> None:
     except BindingError as error:
         raise UnmetError(f"Xen cannot be queried: {error}", error.remedy) from error
     if {"gntdev", "gntdev-copy", "persistent"} & set(engines):
-        _require_gntdev(Path(device_paths.GNTDEV))
+        _require_device(Path(device_paths.GNTDEV), "xen-gntdev")
+    if "copy" in engines:
+        _require_device(Path(device_paths.GNTALLOC), "xen-gntalloc")
     kind = kernel.dom0_kind()
     if "hypercall" in engines and kind not in {"PV", None}:
         raise UnmetError(
@@ -60,12 +62,12 @@ def _not_dom0() -> UnmetError:
     )
 
 
-def _require_gntdev(path: Path) -> None:
+def _require_device(path: Path, module: str) -> None:
     error = open_error(path)
     if error is not None:
         raise UnmetError(
             f"{path} cannot be opened: {error.strerror}",
-            "load the driver: modprobe xen-gntdev"
+            f"load the driver: modprobe {module}"
             if error.errno == errno.ENOENT
             else "run xengt as root",
         )

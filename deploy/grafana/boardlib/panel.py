@@ -6,7 +6,7 @@ from typing import Any, Literal
 Json = dict[str, Any]
 Kind = Literal["timeseries", "heatmap", "table", "stat"]
 #: What a panel's metrics depend on, besides the agent.
-Requirement = Literal["patched", "passive"]
+Requirement = Literal["patched", "passive", "copy"]
 
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 #: A cell with an instance leads to the dashboard of that host.
@@ -18,6 +18,7 @@ _REQUIREMENTS: dict[Requirement | None, str] = {
     None: "",
     "patched": " Requires the patched Xen.",
     "passive": " Requires passive.enabled = true in the agent's configuration.",
+    "copy": " Requires the engine copy in probe.engines of the agent's configuration.",
 }
 
 

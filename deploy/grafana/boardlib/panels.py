@@ -1,13 +1,17 @@
 """The panels of the dashboard of one host."""
 
-from itertools import product
-
 from boardlib.panel import Panel, Query
 from boardlib.variables import CASE_SELECTOR
 from boardlib.variables import HOST_SELECTOR as INSTANCE
 
-ENGINES = ("hypercall", "gntdev")
-OPERATIONS = ("map", "unmap")
+#: Engine → its operations.
+OPERATIONS = {
+    "hypercall": ("map", "unmap"),
+    "gntdev": ("map", "unmap"),
+    "copy": ("copy_from", "copy_to"),
+}
+_MAPPING = [(engine, each) for engine in ("hypercall", "gntdev") for each in OPERATIONS[engine]]
+_COPYING = [("copy", each) for each in OPERATIONS["copy"]]
 JOIN_NAME = "* on (instance, job, domid) group_left (name) xengt_domain_info"
 _DOMAIN_LEGEND = "{{name}} ({{domid}})"
 _CASE_LEGEND = "batch {{batch}}, mapping {{mappings}}"
@@ -36,6 +40,7 @@ def _median(engine: str, operation: str) -> Panel:
             Query(overhead, "overhead, batch {{batch}}", dashed=True),
         ),
         log=True,
+        requires="copy" if engine == "copy" else None,
     )
 
 
@@ -56,6 +61,7 @@ def _tail(engine: str, operation: str) -> Panel:
             for percent in (99, 90)
         ),
         log=True,
+        requires="copy" if engine == "copy" else None,
     )
 
 
@@ -64,8 +70,8 @@ _SELECTED_CASE = f"{INSTANCE}, {CASE_SELECTOR}"
 #: Row title → panels of the row.
 ROWS: dict[str, tuple[Panel, ...]] = {
     "Latency": (
-        *(_median(*each) for each in product(ENGINES, OPERATIONS)),
-        *(_tail(*each) for each in product(ENGINES, OPERATIONS)),
+        *(_median(*each) for each in _MAPPING),
+        *(_tail(*each) for each in _MAPPING),
         Panel(
             "$operation with $engine, batch $batch, mapping $mappings: distribution",
             "Distribution of the latency per reference. A second band of latencies indicates that "
@@ -96,6 +102,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             width=12,
             limit=1.25,
         ),
+    ),
+    "Copies": (
+        *(_median(*each) for each in _COPYING),
+        *(_tail(*each) for each in _COPYING),
     ),
     "Tables and mappings": (
         Panel(
@@ -213,7 +223,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 width=8,
                 requires="passive",
             )
-            for operation in OPERATIONS
+            for operation in ("map", "unmap")
         ),
         Panel(
             "Grant calls by dom0's kernel",

@@ -69,6 +69,22 @@ def test_probe_and_host_metrics(agent, ctrl):
     assert found["xengt_probe_cpu_seconds_total",] > 0
 
 
+def test_a_probe_that_copies(agent, ctrl):
+    one = agent('[probe]\nengines = ["copy"]\ninterval_s = 1\ncpu_budget = 0.5\ncalls = 8\n')
+    assert wait_until(lambda: one.rounds() >= 2)
+    found = one.scrape()
+    assert found["xengt_probe_up", ("engine", "copy")] == 1
+    counts = {key: value for key, value in found.items() if key[0].endswith("seconds_count")}
+    assert len(counts) == 2 * 2
+    for (_, *labels), count in counts.items():
+        assert dict(labels)["operation"] in {"copy_from", "copy_to"}
+        assert count >= 2 * 8 * int(dict(labels)["batch"])
+    assert {value for key, value in found.items() if key[0] == "xengt_probe_errors_total"} == {0}
+    one.process.terminate()
+    assert one.process.wait(timeout=patient(300)) == 0
+    assert own_domains(ctrl) == []
+
+
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_agent_without_leaks(agent, ctrl, ending):
     one = agent()

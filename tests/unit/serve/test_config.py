@@ -122,7 +122,7 @@ def test_every_key_is_loaded(tmp_path):
         ),
         (
             '[probe]\nengines = ["privcmd"]',
-            "probe.engines[0] must be one of hypercall, gntdev, not 'privcmd'",
+            "probe.engines[0] must be one of hypercall, gntdev, copy, not 'privcmd'",
             MANUAL,
         ),
         ("[probe]\nbatches = []", "probe.batches must be a non-empty list, not []", MANUAL),

@@ -48,6 +48,20 @@ def test_a_round_measures_every_case(fake_probes):
     assert len(fake_probes.clean_ups) == 2  # before the round, and after it
 
 
+def test_copies_are_cases_without_mappings(fake_probes):
+    made = fake_probes.create(interval_s=60, calls=5, engines=("hypercall", "copy"))
+    made.start()
+    assert wait_until(lambda: made.rounds == 1)
+    copies = [case for case in fake_probes.cases if case[0] == "copy"]
+    assert copies == [("copy", 1, 1, 1, 0), ("copy", 32, 1, 32, 0)]
+    labels = {"engine": "copy", "batch": "32", "mappings": "0", "path": "none"}
+    for operation in ("copy_from", "copy_to"):
+        label_values = sorted((labels | {"operation": operation}).items())
+        found = samples_of(ProbeMetrics(made))
+        assert found["xengt_probe_latency_seconds_count", *label_values] == 5 * 32
+    made.stop()
+
+
 def test_the_cpu_time_of_a_round_lengthens_the_pause(fake_probes, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(probe.time, "process_time", lambda: next(clock) * 0.5)
@@ -182,6 +196,8 @@ def test_an_unexpected_error_is_a_failed_round_and_does_not_end_the_thread(fake_
         ("gntdev", 2, True, "slow"),
         ("hypercall", 1, False, "slow"),
         ("hypercall", 1, None, "unknown"),
+        ("copy", 0, True, "none"),
+        ("copy", 0, None, "none"),
     ],
 )
 def test_the_path_depends_on_fast_entries_and_mappings(engine, mappings, fast, path):

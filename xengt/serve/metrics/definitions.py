@@ -23,23 +23,27 @@ _RECORD = Label(
 _ENGINE = Label(
     "engine",
     "How the probe maps: `hypercall` (grant-table hypercalls of its own) or `gntdev` (the Linux "
-    "driver).",
+    "driver); `copy`: it copies pages of 4,096 bytes by hypercall (GNTTABOP_copy).",
 )
 _OPERATION = Label("operation", "`map` or `unmap`.")
+_PROBE_OPERATION = Label(
+    "operation",
+    "`map` or `unmap`; with the engine copy, `copy_from` the granter or `copy_to` the granter.",
+)
 _PROBE_CASE = (
     _ENGINE,
     Label("batch", "References per call (probe.batches)."),
     Label(
         "mappings",
         "Mappings of each reference while the call is timed, the timed one included "
-        "(probe.mappings).",
+        "(probe.mappings); `0` for the engine copy.",
     ),
     Label(
         "path",
         "Where the hypervisor records the timed mapping: `fast` (active entry), `slow` (maptrack "
-        "table), or `unknown` without hypfs.",
+        "table), or `unknown` without hypfs; `none` for the engine copy.",
     ),
-    _OPERATION,
+    _PROBE_OPERATION,
 )
 _KERNEL_CALL = (
     Label("caller", "Driver in dom0 that made the call: `blkback`, `netback`, `gntdev`, `other`."),
@@ -246,7 +250,7 @@ PROBE_LATENCY_SECONDS = MetricDefinition(
     "xengt_probe_latency_seconds",
     "histogram",
     "seconds",
-    "Latency of one map or unmap operation of the probe in seconds: the duration of a call "
+    "Latency of one map, unmap or copy operation of the probe in seconds: the duration of a call "
     "divided by its batch size.",
     _PROBE_CASE,
 )
@@ -254,8 +258,8 @@ PROBE_MEDIAN_SECONDS = MetricDefinition(
     "xengt_probe_median_seconds",
     "gauge",
     "seconds",
-    "Median latency of one map or unmap operation of the probe in the last round, in seconds; only "
-    "with host.profile = lean, whose histograms are too coarse for it.",
+    "Median latency of one map, unmap or copy operation of the probe in the last round, in "
+    "seconds; only with host.profile = lean, whose histograms are too coarse for it.",
     _PROBE_CASE,
 )
 PROBE_FLOOR_SECONDS = MetricDefinition(

@@ -11,8 +11,8 @@ from xengt.serve.probe import Probe
 class ProbeMetrics:
     """Source of the probe's metrics.
 
-    There are two histograms, of map and of unmap, for each case; all have the bounds of
-    `buckets.BOUNDS_S`, of which the lean profile shows a few, and the medians instead.
+    There are two histograms for each case, one for each operation of its engine. All have the
+    bounds of `buckets.BOUNDS_S`, of which the lean profile shows a few, and the medians instead.
 
     Args:
         probe: the probe to report on.
