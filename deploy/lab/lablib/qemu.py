@@ -63,8 +63,8 @@ class Machine:
         exact: one vCPU and the instruction clock: 1 ns of guest time per executed instruction.
         threads: host threads of a machine that is not exact: `single`, one thread runs both vCPUs
             alternately; `multi`, one thread per vCPU, which needs two idle CPUs.
-        iommu: a key of IOMMUS: an IOMMU with dom0 in strict mode, and two PCIe ports for the
-            devices of HOTPLUG_COMMANDS.
+        iommu: a key of IOMMUS: an IOMMU with dom0 in strict mode, and three PCIe ports: two for
+            the devices of HOTPLUG_COMMANDS, and an empty one.
         dom0: one of DOM0_KINDS; `pvh` needs PVH_IOMMU.
         kernel: directory with dom0's `vmlinuz` and `initramfs`, relative to the image's directory;
             the default is the image's own.
@@ -143,7 +143,7 @@ class Machine:
             words += ["-accel", f"tcg,thread={self.threads}", "-smp", vcpus]
         if self.iommu:
             words += ["-M", "q35,kernel-irqchip=split", "-device", IOMMUS[self.iommu]]
-            for slot in (1, 2):
+            for slot in (1, 2, 3):
                 words += ["-device", f"pcie-root-port,id=port{slot},chassis={slot},slot={slot}"]
         else:
             words += ["-M", "q35"]
