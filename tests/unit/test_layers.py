@@ -17,7 +17,7 @@ LAYERS = (
     {"recovery"},
     {"bench", "plan", "usage"},
     {"compare"},
-    {"break_even"},
+    {"break_even", "scaling"},
     {"report", "serve"},
     {"check"},
     {"cli"},

@@ -279,6 +279,11 @@ class Case(Setup):
 
     operation: str = field(kw_only=True)
 
+    @property
+    def setup(self) -> Setup:
+        """The setup whose measurement gave the case."""
+        return Setup(**{each.name: getattr(self, each.name) for each in fields(Setup)})
+
 
 def _declarations() -> dict[str, Dimension]:
     hints = get_type_hints(Setup, include_extras=True)

@@ -1,14 +1,14 @@
 """A benchmark run: from the plan to the results."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Protocol
 
 from xengt.bench.case import Setup
 from xengt.bench.engines import Engine, create_engine
 from xengt.bench.granters import create_granter
-from xengt.bench.plan import BenchPlan
 from xengt.bench.result import Result, summarise
 from xengt.errors import FailedError, UnmetError
 from xengt.recovery import sweep
@@ -43,8 +43,31 @@ class Progress:
     done: float
 
 
+class Plan(Protocol):
+    """What to measure, and for how long."""
+
+    @property
+    def samples(self) -> int | None:
+        """Calls to time in each case; None with a duration."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds to measure each case; None with a number of samples."""
+
+    @property
+    def digits(self) -> int:
+        """Significant digits of the histograms."""
+
+    def setups(self) -> list[Setup]:
+        """Return every setup once, in the order to measure them."""
+
+
 def run_plan(
-    plan: BenchPlan, journal: Journal, show: Callable[[Progress], None]
+    plan: Plan,
+    journal: Journal,
+    show: Callable[[Progress], None],
+    *,
+    measured: Collection[Setup] = (),
 ) -> Iterator[Result]:
     """Measure every case of a plan, and yield the result of each of its operations.
 
@@ -54,14 +77,16 @@ def run_plan(
         plan: what to measure.
         journal: locked, and without records of an earlier run.
         show: called twice a second with the progress.
+        measured: setups to leave out.
 
     Raises:
         UnmetError: a case cannot be measured, or a granter lacks what the case needs.
         FailedError: the measurement failed.
     """
     setups = plan.setups()
-    index = 0
-    for (spec, domains), group in groupby(setups, lambda s: (s.granter, s.granters)):
+    left = [setup for setup in setups if setup not in measured]
+    index = len(setups) - len(left)
+    for (spec, domains), group in groupby(left, lambda s: (s.granter, s.granters)):
         of_granter = list(group)
         with create_granter(spec, domains) as granter:
             if not granter.writable and not all(setup.readonly for setup in of_granter):
@@ -84,7 +109,7 @@ def run_plan(
 
 
 def _measure(
-    plan: BenchPlan,
+    plan: Plan,
     references: Sequence[Reference],
     journal: Journal,
     progress: Progress,

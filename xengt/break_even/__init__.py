@@ -1,6 +1,13 @@
 """Break-even: from how many bytes on mapping a granted page is cheaper than copying them."""
 
-from xengt.break_even.document import BreakEvenDocument, compare_alternatives
+from xengt.break_even.document import BreakEvenDocument, compare_alternatives, find_break_evens
 from xengt.break_even.row import Crossing, Row, SizeCosts
 
-__all__ = ["BreakEvenDocument", "Crossing", "Row", "SizeCosts", "compare_alternatives"]
+__all__ = [
+    "BreakEvenDocument",
+    "Crossing",
+    "Row",
+    "SizeCosts",
+    "compare_alternatives",
+    "find_break_evens",
+]

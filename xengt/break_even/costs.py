@@ -1,7 +1,6 @@
 """What it costs to have the bytes of a page: by mapping, or by copying in one direction."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 from xengt.bench.case import Setup
 from xengt.bench.engines.names import COPYING
@@ -10,8 +9,6 @@ from xengt.compare.overhead import subtract_overhead
 
 USE = "use"
 """Stands for all operations of a mapping: the map, the touch and the unmap."""
-
-_SETUP = [each.name for each in fields(Setup)]
 
 
 def costs_of(results: Sequence[Result]) -> dict[tuple[Setup, str], float]:
@@ -30,7 +27,6 @@ def costs_of(results: Sequence[Result]) -> dict[tuple[Setup, str], float]:
         if net is None:
             continue
         case = result.case
-        setup = Setup(**{name: getattr(case, name) for name in _SETUP})
-        key = (setup, case.operation if case.engine in COPYING else USE)
+        key = (case.setup, case.operation if case.engine in COPYING else USE)
         costs[key] = costs.get(key, 0.0) + net.value
     return costs

@@ -10,6 +10,7 @@ from typing import Any
 
 import xengt
 from xengt.bench.case import Setup
+from xengt.bench.document import BenchDocument
 from xengt.bench.engines.names import EngineName
 from xengt.break_even.costs import USE, costs_of
 from xengt.break_even.row import Row, SizeCosts
@@ -75,7 +76,7 @@ def compare_alternatives(paths: Sequence[str]) -> BreakEvenDocument:
             that copies in its place.
     """
     runs = load_runs(paths, "benchmark")
-    rows = tuple(_rows(_costs_in_all(runs)))
+    rows = tuple(find_break_evens([run.document for run in runs]))
     if not rows:
         raise UnmetError(
             "the runs have no case that maps beside one that copies in its place",
@@ -85,17 +86,19 @@ def compare_alternatives(paths: Sequence[str]) -> BreakEvenDocument:
     return BreakEvenDocument(runs, rows)
 
 
-def _costs_in_all(runs: Sequence[RunFile]) -> _Costs:
-    """Return the costs in each run, of what all of them have measured."""
-    of_runs = [costs_of(run.document.results) for run in runs]
-    return {
+def find_break_evens(documents: Sequence[BenchDocument]) -> Iterator[Row]:
+    """Yield a row for each setup that maps, each way to copy in its place, and each direction.
+
+    Args:
+        documents: bench documents of one host, one for each run. What not all of them have
+            measured is left out.
+    """
+    of_runs = [costs_of(document.results) for document in documents]
+    costs = {
         key: tuple(costs[key] for costs in of_runs)
         for key in of_runs[0]
         if all(key in costs for costs in of_runs)
     }
-
-
-def _rows(costs: _Costs) -> Iterator[Row]:
     for (setup, operation), by_bytes in _by_bytes(costs).items():
         for copying in ALTERNATIVES.get(setup.engine, ()) if operation == USE else ():
             copier = replace(setup, engine=copying, touch="none").without_unused()

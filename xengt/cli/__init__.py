@@ -19,6 +19,7 @@ from xengt.cli import (
     ending,
     handle,
     plan,
+    scaling,
     schema,
     serve,
     share,
@@ -74,6 +75,7 @@ app.command("compare", cls=compare.TwoListsCommand)(_command(compare.compare))
 app.command("handle", cls=DocumentCommand)(_command(handle.handle))
 app.command("map", cls=DocumentCommand)(_command(map_pages))
 app.command("plan", cls=DocumentCommand)(_command(plan.plan))
+app.command("scaling", cls=DocumentFileCommand)(_command(scaling.scaling))
 app.command("schema")(_command(schema.schema))
 app.command("serve", cls=DocumentCommand)(_command(serve.serve))
 app.command("share", cls=DocumentCommand)(_command(share.share))

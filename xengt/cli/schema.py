@@ -10,6 +10,7 @@ from xengt.bench.schema import bench_schema
 from xengt.break_even.schema import break_even_schema
 from xengt.compare.schema import compare_schema
 from xengt.documents.schemas import load
+from xengt.scaling.schema import scaling_schema
 
 
 class Documented(StrEnum):
@@ -22,6 +23,7 @@ class Documented(StrEnum):
     HANDLE = "handle"
     MAP = "map"
     PLAN = "plan"
+    SCALING = "scaling"
     SERVE = "serve"
     SHARE = "share"
     USAGE = "usage"
@@ -45,5 +47,6 @@ def schema_of(command: Documented) -> dict[str, Any]:
         Documented.BENCH: bench_schema,
         Documented.BREAK_EVEN: break_even_schema,
         Documented.COMPARE: compare_schema,
+        Documented.SCALING: scaling_schema,
     }
     return with_dimensions[command]() if command in with_dimensions else load(command)

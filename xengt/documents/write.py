@@ -72,6 +72,24 @@ def write_json(value: Mapping[str, object], target: str, *, append: bool = False
     write_text(json_text(value), target, append=append)
 
 
+def replace_json(value: Mapping[str, object], path: Path) -> None:
+    """Write a document so that the file has either its former or its new content, whatever happens.
+
+    Args:
+        value: the document, as its `to_json` returns it.
+        path: the file.
+
+    Raises:
+        FailedError: the file cannot be written.
+    """
+    new = path.with_name(f"{path.name}.new")
+    write_json(value, str(new))
+    try:
+        new.replace(path)
+    except OSError as error:
+        raise FailedError(f"cannot write {path}: {error.strerror}", _REMEDY) from error
+
+
 def write_text(text: str, target: str, *, append: bool = False) -> None:
     """Write a finished report.
 

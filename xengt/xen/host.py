@@ -27,6 +27,7 @@ from xenlib_cffi.hypfs import HypFs
 Iommu = Literal["none", "relaxed", "strict", "passthrough", "unknown"]
 
 _BANNER = re.compile(r"^\(XEN\) (?:\[[^]]*\] *)?Xen version .* debug=([yn])", re.MULTILINE)
+_MITIGATIONS = re.compile(r"^\(XEN\) .*Xen settings: (.*\S)", re.MULTILINE)
 _DOM0_MODE = re.compile(r"- Dom0 mode: (Passthrough|Strict|Relaxed)")
 
 
@@ -41,6 +42,9 @@ class Host(TypedDict):
     dom0: Literal["PV", "PVH", "HVM"]
     dom0_vcpus: Positive
     pcpus: NotRequired[Positive]  # absent if libxenctrl has another version than Xen
+    numa_nodes: NotRequired[Positive]  # likewise
+    mitigations: NotRequired[str]  # absent if later messages have overwritten Xen's
+    noise_ratio: NotRequired[float]  # only of a suite
     cpu: str
     emulated: bool
     iommu: Iommu
@@ -50,8 +54,11 @@ class Host(TypedDict):
     maptrack: NotRequired[Maptrack]  # absent from documents older than fast entries
 
 
-class _Pcpus(TypedDict, total=False):
+class _Optional(TypedDict, total=False):
     pcpus: Positive
+    numa_nodes: Positive
+    mitigations: str
+    noise_ratio: float
 
 
 def gather_host() -> Host:
@@ -77,12 +84,16 @@ def gather_host() -> Host:
         ) from refused
     kind = dom0_kind()
     cpu = cpu_model()
-    pcpus: _Pcpus = {"pcpus": machine.cpus} if machine else {}
+    optional: _Optional = {}
+    if machine:
+        optional |= {"pcpus": machine.cpus, "numa_nodes": machine.nodes}
+    if printed := _MITIGATIONS.search(console):
+        optional["mitigations"] = printed[1]
     iommu: Iommu = (
         iommu_mode(machine.directio, kind, version.commandline, console) if machine else "unknown"
     )
     return {
-        **pcpus,
+        **optional,
         "xen_version": str(version),
         "xen_build_id": version.build_id or None,
         "xen_commandline": version.commandline,

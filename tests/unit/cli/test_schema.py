@@ -22,6 +22,7 @@ DECLARATIONS = {
     "handle": "xengt.cli.handle",
     "map": "xengt.cli.map",
     "plan": "xengt.plan.frames",
+    "scaling": "xengt.scaling.document",
     "serve": "xengt.cli.serve",
     "share": "xengt.cli.share",
     "usage": "xengt.usage.document",

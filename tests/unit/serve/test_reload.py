@@ -158,6 +158,7 @@ def test_counters_and_histograms_continue_after_a_reload(run_agent, fake_probes,
 def test_a_probe_that_a_reload_does_not_change_is_not_interrupted(run_agent, fake_probes, caplog):
     text = "[probe]\nengines = ['hypercall']\ninterval_s = 0.05\n"
     run_agent(text)
+    assert wait_until(lambda: any(each.name == "xengt-probe" for each in threading.enumerate()))
     (probe,) = (each for each in threading.enumerate() if each.name == "xengt-probe")
     assert reload(run_agent, caplog, f"[listen]\nport = 0\n{text}[host]\ndomains = 1\n")
     assert 'domid="7"' not in scrape(run_agent.addresses[-1])

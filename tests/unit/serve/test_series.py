@@ -9,7 +9,7 @@ from prometheus_client import ProcessCollector
 from tests.unit.agent_fixtures import FIGURES
 from tests.unit.fake_hypervisor import FakeCtrl, xen
 from tests.unit.fake_tracefs import captured_histogram, fake_tracefs
-from xengt.serve.config import PROBE_ENGINES, ProbeOptions
+from xengt.serve.config import ProbeOptions
 from xengt.serve.domain_names import DomainNames
 from xengt.serve.metrics import console_metrics
 from xengt.serve.metrics.build_metrics import BuildMetrics
@@ -61,7 +61,8 @@ def agent(request, xen, monkeypatch):
 @pytest.fixture
 def default_probe():
     """A probe with the default configuration, as after a round."""
-    probe = Probe(ProbeOptions(), dict.fromkeys(PROBE_ENGINES, True), fast=True, gntdev_entries=2)
+    options = ProbeOptions()
+    probe = Probe(options, dict.fromkeys(options.engines, True), fast=True, gntdev_entries=2)
     assert len(probe.latencies) == 8
     for each in probe.latencies.values():
         each.medians_s = dict.fromkeys(each.medians_s, 1.23456789e-6)

@@ -8,6 +8,7 @@ from xengt.bench.dimension import value_text
 from xengt.bench.dimensions import DIMENSIONS, WORDS, varying, word
 from xengt.bench.document import BenchDocument, PlanRecord
 from xengt.bench.result import Result
+from xengt.break_even import find_break_evens
 from xengt.report.bench_text import (
     COLUMNS,
     EXPLANATION,
@@ -16,12 +17,16 @@ from xengt.report.bench_text import (
     format_outliers,
     format_overhead,
 )
+from xengt.report.html import break_even_page, scaling_page
 from xengt.report.html.elements import el, page, table
 from xengt.report.html.host_facts import host_facts
 from xengt.report.quantity import duration, rate
+from xengt.report.svg.break_even import draw_break_evens
 from xengt.report.svg.latency import draw_latency_distributions
+from xengt.report.svg.scaling import draw_scaling
 from xengt.report.svg.throughput import draw_throughput_bars, draw_throughput_curves
 from xengt.report.warnings import warning_lines
+from xengt.scaling import find_laws
 from xengt.xen.kernel import Clock
 
 _METHOD = (
@@ -70,6 +75,8 @@ def render(document: BenchDocument) -> str:
         ),
         *_latency_section(results, clock),
         *_throughput_section(results),
+        *_break_even_section(document, clock),
+        *_scaling_section(document, clock),
         *_figures_section(results, clock),
         *_warnings_section(results),
         *_method_section(),
@@ -130,6 +137,34 @@ def _throughput_section(results: Sequence[Result]) -> Iterable[Element]:
                 has_curves = True
     if not has_curves:
         yield draw_throughput_bars(results)
+
+
+def _break_even_section(document: BenchDocument, clock: Clock) -> Iterable[Element]:
+    rows = tuple(find_break_evens([document]))
+    if rows:
+        yield el("h2", "Mapping or copying")
+        yield el(
+            "p",
+            "Cost per page against the number of bytes, measurement overhead excluded. Mapping is "
+            "cheaper where its curve is below that of the copy, from the granter or to it.",
+            class_="note",
+        )
+        yield draw_break_evens(rows, clock)
+        yield break_even_page.table_of(rows)
+
+
+def _scaling_section(document: BenchDocument, clock: Clock) -> Iterable[Element]:
+    rows = () if clock == "instructions" else tuple(find_laws([document]))
+    if rows:
+        yield el("h2", "Scaling")
+        yield el(
+            "p",
+            "Operations per second over all threads. Dots are measured, the smooth curve is the "
+            "fitted universal scalability law.",
+            class_="note",
+        )
+        yield draw_scaling(rows)
+        yield scaling_page.table_of(rows)
 
 
 def _figures_section(results: Sequence[Result], clock: Clock) -> Iterable[Element]:

@@ -1,6 +1,6 @@
 """The break-even of mapping and copying as a self-contained HTML page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element
 
 from xengt.break_even import BreakEvenDocument, Row
@@ -66,7 +66,7 @@ def render(document: BreakEvenDocument) -> str:
         ),
         draw_break_evens(rows, document.clock),
         el("h2", "Break-even"),
-        _table(rows),
+        table_of(rows),
         el("h2", "Method"),
         *(el("p", paragraph) for paragraph in _METHOD),
     )
@@ -79,7 +79,12 @@ def _notes_section(document: BreakEvenDocument) -> Iterable[Element]:
         yield el("ul", *(el("li", text) for text in texts))
 
 
-def _table(rows: tuple[Row, ...]) -> Element:
+def table_of(rows: Sequence[Row]) -> Element:
+    """Return the table of the rows of a document.
+
+    Args:
+        rows: the rows, at least one.
+    """
     sizes = sorted({each.bytes for row in rows for each in row.sizes})
     texts = ("mapping or copying", "direction")
     figures = (*(f"{size:,} B" for size in sizes), "break-even", f"{PERCENT_CONFIDENCE} interval")

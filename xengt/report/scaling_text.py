@@ -1,0 +1,103 @@
+"""Texts that the HTML page and the terminal table of a scaling have in common."""
+
+from collections.abc import Sequence
+
+from xengt.bench.case import DECLARED
+from xengt.bench.dimensions import phrase
+from xengt.compare.ratio import CONFIDENCE
+from xengt.report.quantity import NO_VALUE
+from xengt.scaling import Coefficient, Row, ScalingDocument
+
+PERCENT_CONFIDENCE = f"{100 * CONFIDENCE:g} %"
+
+EXPLANATION = (
+    "Throughput X(N) of N threads is modelled as L N / (1 + s (N - 1) + k N (N - 1)), Gunther's "
+    "universal scalability law. L is the throughput of one thread. The contention s is the part of "
+    "an operation that is serial, such as the time for which a lock is held. The coherency k is "
+    "what each pair of threads costs, such as a cache line that moves between CPUs; with k above "
+    f"0, throughput has a peak. Brackets have {PERCENT_CONFIDENCE} confidence intervals."
+)
+
+
+def notes(document: ScalingDocument) -> list[str]:
+    """Return what limits the validity of the laws, one sentence each.
+
+    Args:
+        document: the laws.
+    """
+    found = []
+    if any(row.law.coherency is None for row in document.rows):
+        found.append(
+            "two numbers of threads do not determine the coherency, which the contention then "
+            "includes: measure three or more"
+        )
+    if any(row.law.contention.low is None for row in document.rows):
+        found.append(
+            "with as many coefficients as throughputs there are no confidence intervals: measure "
+            "more numbers of threads, or give the documents of several runs"
+        )
+    if any(run.document.host["emulated"] for run in document.runs):
+        found.append(
+            "the CPUs are emulated: the cost of a contended cache line is that of the emulator"
+        )
+    hosts = {(run.document.host["cpu"], run.document.host["xen_build_id"]) for run in document.runs}
+    if len(hosts) > 1:
+        found.append("the runs are from different hosts or hypervisors: fit those one by one")
+    return found
+
+
+def varying_dimensions(rows: Sequence[Row]) -> list[str]:
+    """Return the dimensions in which the setups of the rows differ, except threads.
+
+    Args:
+        rows: all rows of the document.
+    """
+    return [name for name in _names() if len({getattr(row.setup, name) for row in rows}) > 1]
+
+
+def title_of(row: Row, rows: Sequence[Row]) -> str:
+    """Return what distinguishes a row's setup from those of the other rows.
+
+    Args:
+        row: a row.
+        rows: all rows of the document.
+    """
+    return phrase(row.setup, varying_dimensions(rows) or ["engine", "batch"])
+
+
+def shared_values(rows: Sequence[Row]) -> str:
+    """Write what the setups of all rows have in common: `granter empty · batch 1`.
+
+    Args:
+        rows: all rows of the document.
+    """
+    differing = varying_dimensions(rows)
+    return phrase(rows[0].setup, [name for name in _names() if name not in differing])
+
+
+def _names() -> list[str]:
+    return [name for name in DECLARED if name != "threads"]
+
+
+def format_coefficient(coefficient: Coefficient | None) -> str:
+    """Write a coefficient with its interval: `0.0312 [0.0301, 0.0323]`; `-` for None.
+
+    Args:
+        coefficient: a contention or a coherency.
+    """
+    if coefficient is None:
+        return NO_VALUE
+    value = f"{coefficient.value:.3g}"
+    if coefficient.low is None or coefficient.high is None:
+        return value
+    return f"{value} [{coefficient.low:.3g}, {coefficient.high:.3g}]"
+
+
+def format_peak(row: Row) -> str:
+    """Write the number of threads with the highest throughput; `-` if there is none.
+
+    Args:
+        row: a row.
+    """
+    peak = row.law.peak_threads
+    return NO_VALUE if peak is None else f"{peak:,.0f}"

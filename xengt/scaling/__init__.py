@@ -1,0 +1,14 @@
+"""Scaling: throughput over threads, described by the universal scalability law."""
+
+from xengt.scaling.document import Row, ScalingDocument, find_laws, fit_runs
+from xengt.scaling.law import Coefficient, ScalingLaw, fit_law
+
+__all__ = [
+    "Coefficient",
+    "Row",
+    "ScalingDocument",
+    "ScalingLaw",
+    "find_laws",
+    "fit_law",
+    "fit_runs",
+]
