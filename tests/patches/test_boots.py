@@ -1,6 +1,6 @@
 """Every step of the series applies exactly, compiles without warnings, boots, maps and unmaps.
 
-The checks of a step are one test, so that each step is built once: the cache does not keep them all.
+The checks of a step are one test, so that each step is built once: the cache keeps a few builds.
 """
 
 import os

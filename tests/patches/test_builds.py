@@ -1,4 +1,4 @@
-"""Builds of the kernel at each step of its series, and configurations of the hypervisor's builds."""
+"""Builds of the kernel at each step of its series, and configurations of the hypervisor."""
 
 import os
 

@@ -95,8 +95,7 @@ def bench(
     text: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE",
-            help="Write a summary for a mail or an issue to FILE; only with --suite.",
+            metavar="FILE", help="Write a text for a mail or an issue to FILE; only with --suite."
         ),
     ] = None,
     **dimensions: list[str],

@@ -94,10 +94,16 @@ def format_coefficient(coefficient: Coefficient | None) -> str:
 
 
 def format_peak(row: Row) -> str:
-    """Write the number of threads with the highest throughput; `-` if there is none.
+    """Write the number of threads with the highest throughput.
 
     Args:
         row: a row.
+
+    Returns:
+        `-` if throughput never falls, or if the interval of the coherency contains 0, so that it
+        may not fall either.
     """
-    peak = row.law.peak_threads
-    return NO_VALUE if peak is None else f"{peak:,.0f}"
+    peak, coherency = row.law.peak_threads, row.law.coherency
+    if peak is None or (coherency is not None and coherency.low == 0):
+        return NO_VALUE
+    return f"{peak:,.0f}"

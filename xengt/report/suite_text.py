@@ -62,8 +62,10 @@ def _host_section(document: BenchDocument) -> list[str]:
         f"xengt {document.xengt} suite, {document.created}",
         f"Xen {host['xen_version']} ({build}), {host['dom0']} dom0 with Linux {host['kernel']}",
         f"{host['cpu']}{', emulated' if host['emulated'] else ''}",
-        f"{host['dom0_vcpus']} dom0 vCPUs{on_pcpus(host)}{_nodes(host)}, IOMMU "
-        f"{describe_iommu(host)}, maptrack {host.get('maptrack', 'unknown')}",
+        (
+            f"{host['dom0_vcpus']} dom0 vCPUs{on_pcpus(host)}{_nodes(host)}, IOMMU "
+            f"{describe_iommu(host)}, maptrack {host.get('maptrack', 'unknown')}"
+        ),
         *([f"mitigations: {host['mitigations']}"] if "mitigations" in host else []),
         f"command line: {host['xen_commandline']}",
     ]
@@ -97,7 +99,7 @@ def _section(title: str, rows: Iterable[_Row]) -> list[str]:
 
 
 def _mapping_rows(setups: _Setups, clock: Clock) -> Iterator[_Row]:
-    yield ("engine", "batch", "mapping", "map", "unmap", "overhead")
+    yield ("engine", "batch", "mappings", "map", "unmap", "overhead")
     for setup, results in setups.items():
         if setup.engine not in COPYING and setup.touch == "none" and setup.threads == 1:
             first, last = results
@@ -130,6 +132,8 @@ def _break_even_rows(document: BenchDocument) -> Iterator[_Row]:
     yield ("mapping", "copying", "batch", "touch", "from granter", "to granter")
     found: dict[tuple[str, str, int, str], list[str]] = {}
     for row in find_break_evens([document]):
+        if (row.setup.threads, row.setup.mappings) != (1, 1):
+            continue
         key = (row.setup.engine, row.copying, row.setup.batch, row.setup.touch)
         found.setdefault(key, []).append(format_crossing(row.value, row.sizes[-1].bytes))
     for (engine, copying, batch, touch), (first, last) in found.items():

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from statistics import fmean
@@ -111,14 +112,18 @@ def fit_runs(paths: Sequence[str]) -> ScalingDocument:
     rows = tuple(find_laws([run.document for run in runs]))
     if not rows:
         raise UnmetError(
-            "the runs have no setup that was measured with several numbers of threads",
+            "the runs have no setup that was measured with several numbers of threads, one among "
+            "them",
             "measure with `xengt bench --threads 1,2,4,...`",
         )
     return ScalingDocument(runs, rows)
 
 
 def find_laws(documents: Sequence[BenchDocument]) -> Iterator[Row]:
-    """Yield a row for each setup that was measured with several numbers of threads.
+    """Yield a row for each setup whose throughputs determine a law.
+
+    Those of a setup need several numbers of threads. Without one thread among them, they may not
+    determine its throughput.
 
     Args:
         documents: bench documents of one host, whose clock measures time.
@@ -132,7 +137,7 @@ def find_laws(documents: Sequence[BenchDocument]) -> Iterator[Row]:
             throughputs.setdefault((setup.threads, number), result.throughput_per_s)
     for setup, throughputs in groups.items():
         points = tuple((threads, value) for (threads, _), value in sorted(throughputs.items()))
-        if len({threads for threads, _ in points}) > 1:
+        with suppress(ValueError):
             yield Row(setup, points, fit_law(points))
 
 

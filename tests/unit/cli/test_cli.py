@@ -45,11 +45,13 @@ def xengt(*arguments, before=""):
 def test_the_commands_are_all_there():
     assert COMMANDS == [
         "bench",
+        "break-even",
         "check",
         "compare",
         "handle",
         "map",
         "plan",
+        "scaling",
         "schema",
         "serve",
         "share",

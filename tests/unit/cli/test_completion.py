@@ -64,7 +64,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
         return subprocess.check_output(["bash", "-c", line], text=True).split()
 
-    assert set(completed("xengt", "s")) == {"schema", "serve", "share"}
+    assert set(completed("xengt", "s")) == {"scaling", "schema", "serve", "share"}
     options = {name for each in get_command(app).commands["plan"].params for name in each.opts}
     assert options <= set(completed("xengt", "plan", "--"))
 

@@ -40,7 +40,8 @@ _METHOD = (
     (
         "The measurement overhead is the latency per operation of the same loop with operations "
         "that the hypervisor rejects at once: it includes entering the hypervisor, copying the "
-        "arguments and returning, but no work on grants. The net cost of a map or unmap is its "
+        "arguments and returning, but no work on grants. For the engine persistent, whose copies "
+        "are no calls, it is that of the clock readings. The net cost of an operation is its "
         "latency minus the measurement overhead."
     ),
     (
