@@ -11,36 +11,15 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <xencall.h>
 #include <xengnttab.h>
 #include <xen/xen.h>
 #include <xen/grant_table.h>
 
-#define PAGE 4096
+#include "bare.h"
+
 #define MAX_BATCH 64
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(uint64_t *ns, size_t count, unsigned batch)
-{
-    qsort(ns, count, sizeof(*ns), by_value);
-    return (double)ns[count / 2] / batch;
-}
 
 static void grant_op(xencall_handle *call, unsigned command, void *ops, unsigned count)
 {

@@ -23,7 +23,8 @@ def install(lab: Dom0, name: str, libraries: str, out: Path) -> None:
     log = out / "log"
     with roots.Workbench(roots.build_root(Cache(places.cache_root())), name) as bench:
         (out / "source").mkdir()
-        (out / "source" / f"{name}.c").write_text((HERE / f"{name}.c").read_text())
+        for file in (f"{name}.c", "bare.h"):
+            (out / "source" / file).write_text((HERE / file).read_text())
         bench.bring(out / "source", log)
         bench.do(f"cc -std=gnu11 -O2 -Wall -Wextra -Werror {name}.c -o {name} {libraries}", log)
         bench.take([name], out)

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from tests.lab import bare_programs
-from tests.lab.lab_dom0 import Dom0, leftovers
+from tests.lab.lab_dom0 import leftovers
 
 SIZES = (64, 512, 1500, 4096)
 BATCHES = (1, 32)
@@ -74,14 +74,18 @@ def test_copying_compared_with_mapping(measured, variant):
             assert copying > 0
 
 
-def granted(lab: Dom0) -> str:
-    return lab.check_output("python3", "/root/dom0/print_published_references.py")
+@pytest.fixture(scope="module")
+def bare_copy(exact, tmp_path_factory) -> str:
+    """Install the program bare_copy; return the granter and its references."""
+    out = tmp_path_factory.mktemp("bare_copy")
+    bare_programs.install(exact, "bare_copy", "-lxencall -lxengnttab", out)
+    return exact.check_output("python3", "/root/dom0/print_published_references.py")
 
 
 @pytest.mark.parametrize(("size", "batch"), [*product(SIZES, BATCHES)])
-def test_the_loop_agrees_with_a_bare_program(exact, measured, tmp_path, size, batch):
-    bare_programs.install(exact, "bare_copy", "-lxencall -lxengnttab", tmp_path)
-    bare = bare_programs.medians(exact, "bare_copy", granted(exact), str(size), str(batch), "1000")
+def test_the_loop_agrees_with_a_bare_program(exact, measured, bare_copy, size, batch):
+    options = (str(size), str(batch), "1000")
+    bare = bare_programs.medians(exact, "bare_copy", bare_copy, *options)
     results = measured("exact")
     copies = [
         results["copy", batch, "none", size, f"copy {direction} granter"]
