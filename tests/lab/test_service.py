@@ -23,7 +23,7 @@ def process_status(service) -> dict[str, str]:
 
 
 def test_the_unit_measures_reloads_and_stops(dom0, service):
-    service.start()
+    service.start(f'{BUSY}engines = ["hypercall", "gntdev", "copy"]\n')
     status = process_status(service)
     assert dom0.check_output("id", "-u", "xengt").strip() == status["Uid"].split()[0] != "0"
     assert {int(status[name], 16) for name in ("CapEff", "CapBnd", "CapAmb")} == {
@@ -34,7 +34,7 @@ def test_the_unit_measures_reloads_and_stops(dom0, service):
     assert wait_until(lambda: service.rounds() >= 2)
     found = service.scrape()
     counts = {k: v for k, v in found.items() if k[0] == "xengt_probe_latency_seconds_count"}
-    assert {"hypercall", "gntdev"} == {labels.split('engine="')[1].split('"')[0]
+    assert {"hypercall", "gntdev", "copy"} == {labels.split('engine="')[1].split('"')[0]
                                        for _, labels in counts}  # fmt: skip
     assert min(counts.values()) > 0
     assert {value for key, value in found.items() if key[0] == "xengt_probe_errors_total"} == {0}

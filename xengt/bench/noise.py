@@ -35,8 +35,9 @@ def measure_noise(
     plan = BenchPlan(values, SAMPLES, None, 3)
     medians: dict[str, list[float]] = {}
     for _ in range(RUNS):
-        for result in run_plan(plan, journal, show):
-            medians.setdefault(result.case.operation, []).append(result.latency_ns.p50)
+        for results in list(run_plan(plan, journal, show)):
+            for result in results:
+                medians.setdefault(result.case.operation, []).append(result.latency_ns.p50)
     return max(relative_spread(values) for values in medians.values())
 
 

@@ -22,14 +22,17 @@ class SuitePlan:
     Args:
         parts: the plans; a setup of several of them is measured once.
         duration_s: seconds to measure each setup.
-        complete: whether all setups have been measured.
+        digits: significant digits of the histograms.
+        complete: whether the run has ended.
+        left_out: the setups that could not be measured, each with the reason.
     """
 
     parts: tuple[BenchPlan, ...]
     duration_s: float
-    complete: bool = False
-    samples: None = None
     digits: int = 3
+    complete: bool = False
+    left_out: tuple[str, ...] = ()
+    samples: None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the plan as the document holds it: the values that occur, by dimension."""
@@ -43,6 +46,7 @@ class SuitePlan:
             "duration_s": self.duration_s,
             "digits": self.digits,
             "suite": "complete" if self.complete else "incomplete",
+            "left_out": list(self.left_out),
         }
 
     def setups(self) -> list[Setup]:
@@ -61,6 +65,7 @@ def plan_suite(
     copy_pages: int,
     granter: str = EMPTY_GRANTER,
     duration_s: float | None = None,
+    digits: int = 3,
 ) -> SuitePlan:
     """Return the plan of the suite for a host.
 
@@ -70,20 +75,21 @@ def plan_suite(
         copy_pages: number of own pages that the engine copy can allocate.
         granter: the value of `--granter`.
         duration_s: seconds to measure each setup; None divides `TOTAL_S` among them.
+        digits: significant digits of the histograms.
     """
     references = [max(REFERENCES, _BATCH * vcpus)]
     parts = tuple(
         BenchPlan(
             with_defaults({"granter": [granter], "references": references, **values}), None, 1.0, 3
         )
-        for values in _parts(engines, vcpus, copy_pages)
+        for values in _parts(engines, vcpus, copy_pages, granter)
     )
     setups = len(SuitePlan(parts, 1.0).setups())
-    return SuitePlan(parts, duration_s or round(TOTAL_S / max(setups, 1), 2))
+    return SuitePlan(parts, duration_s or round(TOTAL_S / max(setups, 1), 2), digits)
 
 
 def _parts(
-    engines: Sequence[EngineName], vcpus: int, copy_pages: int
+    engines: Sequence[EngineName], vcpus: int, copy_pages: int, granter: str
 ) -> Iterator[dict[str, Sequence[Any]]]:
     def usable(*names: EngineName) -> list[EngineName]:
         return [name for name in names if name in engines]
@@ -107,7 +113,8 @@ def _parts(
         {"engine": usable(EngineName.COPY), "batch": (_BATCH,), "threads": copying_threads},
         {"engine": usable(EngineName.GNTDEV_COPY), "batch": (_BATCH,), "threads": threads},
     ]
-    if EngineName.FOREIGN in engines:
+    # It maps no pages of dom0 itself.
+    if EngineName.FOREIGN in engines and granter != "self":
         parts.append({"engine": (EngineName.FOREIGN,), "batch": (_SINGLE, _BATCH)})
     yield from (part for part in parts if part["engine"] and part.get("threads", [1]))
 

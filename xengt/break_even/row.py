@@ -63,7 +63,7 @@ class Crossing:
 
     Args:
         bytes: the number of bytes, interpolated between measured ones; None if copying is cheaper
-            up to the largest measured one.
+            at the largest measured one.
         is_smallest: whether it is the smallest measured number of bytes, so that the true value
             may be smaller.
     """
@@ -118,24 +118,24 @@ class Row:
         """The break-even in words."""
         largest = self.sizes[-1].bytes
         if self.value.bytes is None:
-            return f"copying is cheaper up to {largest:,} bytes"
+            return f"copying is cheaper at {largest:,} bytes"
         if self.value.is_smallest:
             return f"mapping is cheaper from {self.value.bytes:,.0f} bytes on, or fewer"
         return f"mapping is cheaper from {self.value.bytes:,.0f} bytes on"
 
     def _crossing(self, saved: Sequence[float]) -> Crossing:
-        """Return the first number of bytes at which mapping saves something.
+        """Return the number of bytes from which on mapping saves something at all measured sizes.
 
         Args:
             saved: what mapping saves at each of `sizes`, in ns per page.
         """
         points = [(each.bytes, value) for each, value in zip(self.sizes, saved, strict=True)]
-        if points[0][1] >= 0:
-            return Crossing(points[0][0], is_smallest=True)
-        for (low, before), (high, after) in pairwise(points):
-            if after >= 0:
+        if points[-1][1] < 0:
+            return Crossing(None)
+        for (low, before), (high, after) in reversed(list(pairwise(points))):
+            if before < 0:
                 return Crossing(low + (high - low) * -before / (after - before))
-        return Crossing(None)
+        return Crossing(points[0][0], is_smallest=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as an entry of `results` in `break-even.schema.json`."""

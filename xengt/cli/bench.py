@@ -12,6 +12,7 @@ from typer.models import OptionInfo
 from xengt.bench import document
 from xengt.bench.case import DECLARED, EMPTY_GRANTER
 from xengt.bench.dimension import Dimension
+from xengt.bench.partial import forget_partial
 from xengt.bench.plan import BenchPlan, with_defaults
 from xengt.bench.run import run_plan
 from xengt.cli.json_option import JsonTarget
@@ -88,8 +89,9 @@ def bench(
         typer.Option(
             "--suite",
             help="Measure a selection of cases that describes a host, in about ten minutes: maps "
-            "and copies by batch, size and threads. Only --granter and --duration apply. An "
-            "interrupted suite is continued if --json=FILE names the same file.",
+            "and copies by batch, size and threads. Of the other options, --granter, --duration "
+            "and --digits apply. The same command continues an interrupted suite: with "
+            "--json=FILE, FILE.partial has the results so far.",
         ),
     ] = False,
     text: Annotated[
@@ -123,7 +125,11 @@ def bench(
         require_dom0([])
         with _journal() as records:
             made = measure_suite(
-                records, granter=granter, duration_s=duration, target=outputs.targets.get("--json")
+                records,
+                granter=granter,
+                duration_s=duration,
+                digits=digits,
+                target=outputs.targets.get("--json"),
             )
     else:
         plan = BenchPlan(
@@ -136,7 +142,8 @@ def bench(
         require_dom0(plan.values["engine"])
         with _journal() as records:
             with progress_display() as show:
-                results = list(run_plan(plan, records, show))
+                of_setups = list(run_plan(plan, records, show))
+            results = [result for of_setup in of_setups for result in of_setup]
             made = document.build(gather_host(), plan.to_json(), results)
     try:  # The table comes last: who reads it may stop, and the files are complete then.
         outputs.write(
@@ -147,6 +154,8 @@ def bench(
                 "--text": lambda: suite_text.render(made),
             }
         )
+        if suite:
+            forget_partial(outputs.targets.get("--json"))
     finally:
         if suite:
             print_lines(outputs.console, [suite_text.render(made).rstrip()])

@@ -83,11 +83,13 @@ def replace_json(value: Mapping[str, object], path: Path) -> None:
         FailedError: the file cannot be written.
     """
     new = path.with_name(f"{path.name}.new")
-    write_json(value, str(new))
     try:
+        write_json(value, str(new))
         new.replace(path)
     except OSError as error:
         raise FailedError(f"cannot write {path}: {error.strerror}", _REMEDY) from error
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def write_text(text: str, target: str, *, append: bool = False) -> None:

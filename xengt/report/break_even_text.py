@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from xengt.bench.case import DECLARED
 from xengt.bench.dimensions import phrase
+from xengt.bench.engines.names import EngineName
 from xengt.break_even import BreakEvenDocument, Crossing, Row
 from xengt.compare.ratio import CONFIDENCE
 from xengt.report.quantity import NO_VALUE
@@ -25,6 +26,11 @@ def notes(document: BreakEvenDocument) -> list[str]:
         document: the break-evens.
     """
     found = []
+    if any(row.setup.engine == EngineName.GNTDEV for row in document.rows):
+        found.append(
+            "Linux may complete gntdev's unmap after the call has returned: mapping with gntdev "
+            "costs more than is shown"
+        )
     if len(document.runs) == 1 and document.clock != "instructions":
         found.append(
             "the break-evens have no confidence interval, because there is only one run: reboot "

@@ -113,7 +113,7 @@ def fit_runs(paths: Sequence[str]) -> ScalingDocument:
     if not rows:
         raise UnmetError(
             "the runs have no setup that was measured with several numbers of threads, one among "
-            "them",
+            "them, and without a rate",
             "measure with `xengt bench --threads 1,2,4,...`",
         )
     return ScalingDocument(runs, rows)
@@ -132,6 +132,8 @@ def find_laws(documents: Sequence[BenchDocument]) -> Iterator[Row]:
     for number, document in enumerate(documents):
         for result in document.results:
             setup = result.case.setup
+            if setup.rate is not None:
+                continue  # the throughput is the rate
             throughputs = groups.setdefault(replace(setup, threads=1), {})
             # All operations of a loop have the same throughput.
             throughputs.setdefault((setup.threads, number), result.throughput_per_s)

@@ -87,8 +87,8 @@ def gather_host() -> Host:
     optional: _Optional = {}
     if machine:
         optional |= {"pcpus": machine.cpus, "numa_nodes": machine.nodes}
-    if printed := _MITIGATIONS.search(console):
-        optional["mitigations"] = printed[1]
+    if mitigations := read_mitigations(console):
+        optional["mitigations"] = mitigations
     iommu: Iommu = (
         iommu_mode(machine.directio, kind, version.commandline, console) if machine else "unknown"
     )
@@ -124,6 +124,16 @@ def has_fast_mappings(host: Host) -> bool | None:
         return None
     at_machine_addresses = (host["dom0"], host["iommu"]) == ("PV", "strict")
     return variant == "fast" and (host["bus_addresses"] or not at_machine_addresses)
+
+
+def read_mitigations(console: str) -> str | None:
+    """Return Xen's speculation mitigations; None if later messages have overwritten them.
+
+    Args:
+        console: the contents of the console ring.
+    """
+    printed = _MITIGATIONS.search(console)
+    return None if printed is None else printed[1]
 
 
 def is_debug(console: str) -> bool | None:

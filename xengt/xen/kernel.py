@@ -12,6 +12,8 @@ ROOT = Path("/")
 _FEATURE_DOM0 = 11
 #: XENFEAT_gnttab_bus_addr of the series in patches/
 _FEATURE_BUS_ADDRESSES = 21
+#: bit of CapEff in /proc/self/status
+_CAP_SYS_ADMIN = 21
 
 
 def below(root: Path, path: str | Path) -> Path:
@@ -65,6 +67,20 @@ def dom0_kind(root: Path = ROOT) -> Dom0 | None:
 def is_translated(root: Path = ROOT) -> bool:
     """Return whether Xen translates this domain's addresses, which it does for PVH and HVM."""
     return dom0_kind(root) in {"PVH", "HVM"}
+
+
+def sees_page_frames(root: Path = ROOT) -> bool:
+    """Return whether /proc/self/pagemap has page frames, for which Linux requires CAP_SYS_ADMIN.
+
+    Args:
+        root: directory that contains `proc`.
+    """
+    try:
+        status = below(root, "proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
 def online_vcpus() -> int:

@@ -35,6 +35,13 @@ def require_dom0(engines: Sequence[str]) -> None:
     if "copy" in engines:
         _require_device(Path(device_paths.GNTALLOC), "xen-gntalloc")
     kind = kernel.dom0_kind()
+    if "copy" in engines and kind not in {"PV", None} and not kernel.sees_page_frames():
+        raise UnmetError(
+            f"dom0 is {kind}, and Linux hides from this process the frames of its own pages, which "
+            "the engine copy needs",
+            "run xengt as root with CAP_SYS_ADMIN, which the agent does not have, or use another "
+            "engine",
+        )
     if "hypercall" in engines and kind not in {"PV", None}:
         raise UnmetError(
             f"dom0 is {kind}, in which Xen rejects the device maps of the hypercall engine",

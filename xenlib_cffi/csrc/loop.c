@@ -130,7 +130,10 @@ static bool run_round(struct worker *w, uint64_t intended_ns, bool record)
     ok = engine->first(w);
     first_end = now_ns();
 
-    /* Before the contents are checked, which would bring the pages into the caches. */
+    /* A page of other content may have another owner meanwhile: do not write to it. */
+    if (ok && touches && w->loop->touch == TOUCH_WRITE)
+        ok = engine->check_first(w);
+    /* Before the contents are checked otherwise, which would bring the pages into the caches. */
     if (ok && touches) {
         touch_start = now_ns();
         engine->touch(w);

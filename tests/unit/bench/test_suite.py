@@ -11,9 +11,11 @@ from xengt.bench import document, partial
 from xengt.bench.engines.names import COPYING, EngineName
 from xengt.bench.noise import relative_spread
 from xengt.bench.result import Result, summarise
+from xengt.bench.run import Progress
 from xengt.bench.schema import bench_schema
 from xengt.bench.suite import SIZES, TOTAL_S, SuitePlan, plan_suite
 from xengt.cli import app
+from xengt.cli import suite as cli_suite
 from xengt.documents.write import replace_json
 from xengt.errors import UnmetError
 from xengt.report import suite_text
@@ -103,8 +105,9 @@ def test_the_text_has_the_width_of_a_mail():
     for part in ("Mapping, per page", "Copying, per page", "Scaling over threads", "2 NUMA nodes"):
         assert part in text
     assert "medians of equal measurements differ by 1.2%" in text
-    # 1,000 bytes of a copy cost as much as a map and an unmap of 1,300 ns each.
-    assert "Mapping is cheaper than copying" in text
+    # A copy of 2,300 bytes costs 2,600 ns, as much as a map and an unmap of 1,300 ns each.
+    rows = [line.split() for line in text.splitlines()]
+    assert ["hypercall", "copy", "1", "none", "2,300", "B", "2,300", "B"] in rows
 
 
 def test_instruction_counts_have_no_scaling():
@@ -115,39 +118,123 @@ def test_instruction_counts_have_no_scaling():
     assert "instr" in text
 
 
+def test_a_suite_of_dom0s_own_pages_has_no_foreign_mappings():
+    for granter in ("empty", "self", "guest", "guest:web"):
+        setups = plan_suite(ALL, 4, copy_pages=512, granter=granter).setups()
+        assert {setup.granter for setup in setups} == {granter}
+        assert ("foreign" in {setup.engine for setup in setups}) == (granter != "self")
+
+
 def save(path: Path, plan: SuitePlan, **facts: object) -> None:
     made = document.build({**HOST, **facts}, plan.to_json(), results(plan, 3))
     replace_json(made.to_json(), path)
 
 
 def test_an_interrupted_suite_is_found(tmp_path):
-    path, plan = tmp_path / "suite.json", plan_suite(ALL, 2, copy_pages=1024)
+    path, plan = tmp_path / "suite.json.partial", plan_suite(ALL, 2, copy_pages=1024)
     assert partial.find_incomplete(path, plan, HOST) is None
     save(path, plan)
     found = partial.find_incomplete(path, plan, HOST)
     assert [result.case.setup for result in found.results] == [
         setup for setup in plan.setups()[:3] for _ in range(2)
     ]
-    assert [each.name for each in tmp_path.iterdir()] == ["suite.json"]
-
-
-def test_a_complete_suite_and_other_files_are_not_continued(tmp_path):
-    path, plan = tmp_path / "suite.json", plan_suite(ALL, 2, copy_pages=1024)
-    save(path, SuitePlan(plan.parts, plan.duration_s, complete=True))
-    assert partial.find_incomplete(path, plan, HOST) is None
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
     path.write_text("{")
     assert partial.find_incomplete(path, plan, HOST) is None
 
 
 @pytest.mark.parametrize(
-    ("facts", "duration_s"), [({"boot_id": "another"}, None), ({}, 0.5)], ids=["boot", "options"]
+    ("facts", "duration_s", "message"),
+    [
+        ({"boot_id": "another"}, None, "incomplete suite of an earlier boot"),
+        ({}, 0.5, "incomplete suite with another duration_s: 0.5, now"),
+    ],
 )
-def test_a_suite_of_another_boot_or_with_other_options_is_refused(tmp_path, facts, duration_s):
-    path, plan = tmp_path / "suite.json", plan_suite(ALL, 2, copy_pages=1024)
+def test_another_suite_is_not_continued(tmp_path, facts, duration_s, message):
+    path, plan = tmp_path / "suite.json.partial", plan_suite(ALL, 2, copy_pages=1024)
     save(path, plan_suite(ALL, 2, copy_pages=1024, duration_s=duration_s), **facts)
-    with pytest.raises(UnmetError, match="incomplete suite of another boot") as error:
+    with pytest.raises(UnmetError, match=message) as error:
         partial.find_incomplete(path, plan, HOST)
-    assert "--json=FILE" in error.value.remedy
+    assert f"delete {path}" in error.value.remedy
+
+
+def test_the_results_so_far_are_beside_the_document(tmp_path):
+    target = tmp_path / "latest.json"
+    target.symlink_to(tmp_path / "suite.json")
+    assert partial.partial_file(str(target)) == tmp_path / "suite.json.partial"
+    assert partial.partial_file("-") is None
+    assert partial.partial_file("/dev/null") is None
+    save(tmp_path / "suite.json.partial", plan_suite(ALL, 2, copy_pages=1024))
+    partial.forget_partial(str(target))
+    assert [each.name for each in tmp_path.iterdir()] == ["latest.json"]
+
+
+@pytest.fixture
+def suite(monkeypatch, tmp_path):
+    """A function that measures a suite on fakes; `fails` has the setups that cannot be measured."""
+
+    def run_plan(plan, _journal, show, *, measured=()):
+        for setup in plan.setups():
+            if setup not in measured:
+                show(Progress(0, 1, setup, 0.0))
+                if setup in run.fails:
+                    raise UnmetError("no such thing", "add it")
+                run.measured.append(setup)
+                yield [each for each in results(plan) if each.case.setup == setup]
+
+    def run(**options):
+        arguments = {"granter": "empty", "duration_s": 0.1, "digits": 3, "target": str(run.file)}
+        return cli_suite.measure_suite(None, **(arguments | options))
+
+    run.fails, run.measured, run.file = set(), [], tmp_path / "suite.json"
+    monkeypatch.setattr(cli_suite, "run_plan", run_plan)
+    monkeypatch.setattr(cli_suite, "gather_host", lambda: dict(HOST))
+    monkeypatch.setattr(cli_suite, "require_dom0", lambda _: None)
+    monkeypatch.setattr(cli_suite, "measure_noise", lambda *_: 0.2)
+    monkeypatch.setattr(cli_suite.gntalloc, "page_limit", lambda: 1024)
+    return run
+
+
+def test_a_setup_that_cannot_be_measured_is_left_out(suite, capsys):
+    plan = plan_suite(ALL, 2, copy_pages=1024, duration_s=0.1)
+    suite.fails = {plan.setups()[3], plan.setups()[-1]}
+    made = suite()
+    assert [setup for setup in plan.setups() if setup not in suite.fails] == suite.measured
+    first, last = made.plan["left_out"]
+    assert first.startswith("hypercall · batch 32")
+    assert last.endswith("no such thing")
+    assert made.plan["suite"] == "complete"
+    assert "the suite leaves out hypercall" in capsys.readouterr().err
+
+
+def test_a_granter_that_cannot_be_used_ends_the_suite(suite, monkeypatch):
+    def refuse(*_, **__):
+        raise UnmetError("no guest", "start one")
+        yield
+
+    monkeypatch.setattr(cli_suite, "run_plan", refuse)
+    with pytest.raises(UnmetError, match="no guest"):
+        suite()
+
+
+def test_an_interrupted_suite_is_continued_after_its_last_setup(suite, monkeypatch, capsys):
+    def interrupt(value, path):
+        replace_json(value, path)
+        if len(suite.measured) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_suite, "replace_json", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        suite()
+    before = list(suite.measured)
+    monkeypatch.setattr(cli_suite, "replace_json", replace_json)
+    made = suite()
+    assert len(before) == 5
+    assert suite.measured == plan_suite(ALL, 2, copy_pages=1024).setups()
+    assert len({result.case for result in made.results}) == len(made.results)
+    output = capsys.readouterr().err
+    assert "continuing the suite" in output
+    assert output.count("this host is noisy: the medians of equal measurements differ by 20%") == 1
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ def row(*sizes: tuple[int, list[float], list[float]]) -> Row:
         ([100, 150, 300], Crossing(64, is_smallest=True)),
         ([120, 150, 300], Crossing(64, is_smallest=True)),
         ([50, 60, 100], Crossing(4096)),
+        # From noise, or because a touch costs more per byte than a copy.
+        ([120, 90, 95], Crossing(None)),
+        ([120, 90, 110], Crossing(1024 + 3072 / 2)),
     ],
 )
 def test_a_break_even_is_interpolated_between_the_measured_sizes(copies, expected):

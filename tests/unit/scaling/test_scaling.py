@@ -41,9 +41,10 @@ def write_run(tmp_path, monkeypatch):
     """A function that writes a run with the throughputs of the known law, and returns its path."""
     monkeypatch.setattr("os.cpu_count", lambda: 64)
 
-    def write(name: str, threads=THREADS, noise: float = 0.0, **facts: object) -> str:
+    def write(name: str, threads=THREADS, noise: float = 0.0, rate=(None,), **facts: object) -> str:
         random = Random(name)  # noqa: S311 (noise, not a secret)
         values = {"engine": [EngineName.HYPERCALL], "batch": [1, 32], "threads": threads}
+        values["rate"] = rate
         plan = BenchPlan(with_defaults(values), 100, None, 3)
         results = []
         for setup in plan.setups():
@@ -91,6 +92,11 @@ def test_two_numbers_of_threads_give_a_contention_only(write_run):
     # Of two threads, the coherency counts twice.
     assert row.law.contention.value == pytest.approx(CONTENTION + 2 * COHERENCY)
     assert row.law.contention.low is None
+
+
+def test_a_rate_is_not_a_throughput(write_run):
+    with pytest.raises(UnmetError, match="without a rate"):
+        fit_runs([write_run("a", rate=[1000.0])])
 
 
 def test_one_number_of_threads_is_refused(write_run):

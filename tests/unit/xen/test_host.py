@@ -308,3 +308,26 @@ def test_gathered_facts_form_the_host_of_a_document(monkeypatch):
 def test_mappings_at_machine_addresses_in_the_iommu_are_not_fast(changed, fast):
     facts = {"maptrack": "fast", "dom0": "PV", "iommu": "none", "bus_addresses": False}
     assert host.has_fast_mappings(facts | changed) is fast
+
+
+@pytest.mark.parametrize(
+    ("console", "expected"),
+    [
+        (
+            (
+                "(XEN) Speculative mitigation facilities:\n"
+                "(XEN)   Xen settings: BTI-Thunk: RETPOLINE, SPEC_CTRL: No, Other: BRANCH_HARDEN\n"
+                "(XEN)   Support for HVM VMs: RSB\n"
+            ),
+            "BTI-Thunk: RETPOLINE, SPEC_CTRL: No, Other: BRANCH_HARDEN",
+        ),
+        (
+            "(XEN) [00000012a4f8] [    2.101]   Xen settings: BTI-Thunk: JMP, SPEC_CTRL: IBRS+ \n",
+            "BTI-Thunk: JMP, SPEC_CTRL: IBRS+",
+        ),
+        ("(d1) (XEN) Xen settings: a guest's\n", None),
+        ("", None),
+    ],
+)
+def test_mitigations_are_those_that_xen_prints(console, expected):
+    assert host.read_mitigations(console) == expected

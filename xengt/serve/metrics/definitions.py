@@ -22,8 +22,8 @@ _RECORD = Label(
 )
 _ENGINE = Label(
     "engine",
-    "How the probe maps: `hypercall` (grant-table hypercalls of its own) or `gntdev` (the Linux "
-    "driver); `copy`: it copies pages of 4,096 bytes by hypercall (GNTTABOP_copy).",
+    "Interface that the probe uses: `hypercall` (grant-table hypercalls) or `gntdev` (the Linux "
+    "driver), which map and unmap, or `copy` (GNTTABOP_copy of 4,096 bytes).",
 )
 _OPERATION = Label("operation", "`map` or `unmap`.")
 _PROBE_OPERATION = Label(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit import stand_in
 from xengt.bench.engines import own_frames
+from xengt.errors import FailedError, UnmetError
 from xengt.recovery.journal import open_journal
 from xenlib_cffi.call import GrantMapping
 from xenlib_cffi.errors import GrantError
@@ -76,12 +77,38 @@ def test_a_refused_page_stays_in_the_journal(journal, monkeypatch):
 
 
 def test_a_translated_domain_reads_the_pagemap(tmp_path, monkeypatch):
-    flags = 0b1000_0001 << 55  # page present, and soft-dirty
+    flags = 0b1_0000_0001 << 55  # page present, and soft-dirty
     file = tmp_path / "pagemap"
     file.write_bytes(struct.pack("<7Q", 0, 0, flags | 0x111, flags | 0x999, flags | 0x7_0000, 5, 6))
     monkeypatch.setattr(own_frames, "_PAGEMAP", file)
     monkeypatch.setattr(own_frames.kernel, "is_translated", lambda: True)
     assert own_frames.find_frames(Pages(), None) == [0x111, 0x999, 0x7_0000]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param((1 << 63 | 5, 1 << 63, 1 << 63 | 7), id="hidden"),
+        pytest.param((1 << 63 | 5, 6, 1 << 63 | 7), id="not present"),
+        pytest.param((1 << 63 | 5, 1 << 63 | 6), id="short"),
+    ],
+)
+def test_frames_that_linux_hides_are_an_error(tmp_path, monkeypatch, words):
+    file = tmp_path / "pagemap"
+    file.write_bytes(struct.pack(f"<{2 + len(words)}Q", 0, 0, *words))
+    monkeypatch.setattr(own_frames, "_PAGEMAP", file)
+    monkeypatch.setattr(own_frames.kernel, "is_translated", lambda: True)
+    with pytest.raises(UnmetError, match="cannot read the frames of its own pages") as error:
+        own_frames.find_frames(Pages(), None)
+    assert "CAP_SYS_ADMIN" in error.value.remedy
+
+
+def test_a_page_that_stays_mapped_stays_in_the_journal(journal, monkeypatch):
+    monkeypatch.setattr(own_frames.kernel, "is_translated", lambda: False)
+    monkeypatch.setattr(FakeCall, "unmap_device", lambda _, mappings: [0, -4][: len(mappings)])
+    with pytest.raises(FailedError, match="refused to unmap 1 of dom0's own pages"):
+        own_frames.find_frames(Pages(), journal)
+    assert journal.read().writers[0].cursor == 1
 
 
 def test_the_pagemap_of_this_process_has_a_word_for_each_page():
