@@ -45,7 +45,9 @@ def operation_class(case: Case) -> str:
 def operation_label(case: Case) -> str:
     """Return the name of a case's operation in one word, as the label of a curve.
 
+    That of a copy is its direction: `from` or `to`.
+
     Args:
         case: a measured case.
     """
-    return case.operation.partition(" (")[0]
+    return case.operation.partition(" (")[0].removeprefix("copy ").removesuffix(" granter")

@@ -6,11 +6,11 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
+from tests.unit.bench.simulated_suite import results
 from tests.unit.made_documents import HOST
 from xengt.bench import document, partial
 from xengt.bench.engines.names import COPYING, EngineName
 from xengt.bench.noise import relative_spread
-from xengt.bench.result import Result, summarise
 from xengt.bench.run import Progress
 from xengt.bench.schema import bench_schema
 from xengt.bench.suite import SIZES, TOTAL_S, SuitePlan, plan_suite
@@ -19,7 +19,6 @@ from xengt.cli import suite as cli_suite
 from xengt.documents.write import replace_json
 from xengt.errors import UnmetError
 from xengt.report import suite_text
-from xenlib_cffi.histogram import Histogram
 
 ALL = list(EngineName)
 
@@ -27,24 +26,6 @@ ALL = list(EngineName)
 @pytest.fixture(autouse=True)
 def many_vcpus(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-
-
-def results(plan: SuitePlan, most: int | None = None) -> list[Result]:
-    """Return results of the first `most` setups of a plan."""
-    made = []
-    for setup in plan.setups()[:most]:
-        copies = setup.engine in COPYING
-        names = ["copy from granter", "copy to granter"] if copies else ["map", "unmap"]
-        if setup.touch != "none":
-            names.insert(1, "touch")
-        for name in names:
-            calls = Histogram()
-            calls.record((800 + (setup.bytes if copies else 1000)) * setup.batch, 100)
-            case = setup.case(name)
-            made.append(
-                summarise(case, calls, samples=100, elapsed_s=0.1 * setup.batch, floor_ns=500)
-            )
-    return made
 
 
 def test_the_suite_takes_ten_minutes():

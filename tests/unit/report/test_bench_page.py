@@ -7,9 +7,13 @@ from xml.etree.ElementTree import tostring
 
 import pytest
 
+from tests.unit.bench.simulated_suite import results
 from tests.unit.break_even.simulated_runs import write_run
 from tests.unit.browser import needs_chromium, render_in_browser
-from tests.unit.made_documents import document
+from tests.unit.made_documents import HOST, document
+from xengt.bench.document import build
+from xengt.bench.engines.names import EngineName
+from xengt.bench.suite import plan_suite
 from xengt.break_even import compare_alternatives
 from xengt.compare import compare_runs
 from xengt.documents.write import write_json, write_text
@@ -37,6 +41,8 @@ BENCHES = {
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return a page of each kind."""
     directory = tmp_path_factory.mktemp("runs")
+    plan = plan_suite(list(EngineName), vcpus=1, copy_pages=64)
+    suite = build(HOST, plan.to_json(), results(plan))
     files: dict[str, list[str]] = {"base": [], "new": []}
     for side, seed, scale in (("base", 1, 1.0), ("new", 11, 0.8)):
         for number in range(3):
@@ -46,6 +52,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {
         **{name: bench_page.render(made) for name, made in BENCHES.items()},
         "comparison": compare_page.render(compare_runs(files["base"], files["new"])),
+        "suite": bench_page.render(suite),
         "break-even": break_even_page.render(
             compare_alternatives(
                 [write_run(directory / f"{seed}.json", seed=seed) for seed in (1, 2)]
@@ -56,7 +63,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-NAMES = [*BENCHES, "comparison", "break-even", "one run a side", "the same run"]
+NAMES = [*BENCHES, "comparison", "suite", "break-even", "one run a side", "the same run"]
 
 
 @needs_chromium

@@ -28,6 +28,7 @@ from xengt.report.svg.throughput import draw_throughput_bars, draw_throughput_cu
 from xengt.report.warnings import warning_lines
 from xengt.scaling import find_laws
 from xengt.xen.kernel import Clock
+from xenlib_cffi.library import PAGE_SIZE
 
 _METHOD = (
     (
@@ -61,6 +62,7 @@ def render(document: BenchDocument) -> str:
     """
     title = f"Grant map and unmap on Xen {document.host['xen_version']}"
     results = document.results
+    drawn = _representative(results) if "suite" in document.plan else results
     clock = clock_of(document.host)
     return page(
         title,
@@ -74,14 +76,23 @@ def render(document: BenchDocument) -> str:
                 ("Plan", _describe_plan(document.plan)),
             ),
         ),
-        *_latency_section(results, clock),
-        *_throughput_section(results),
+        *_latency_section(drawn, clock),
+        *_throughput_section(drawn),
         *_break_even_section(document, clock),
         *_scaling_section(document, clock),
         *_figures_section(results, clock),
         *_warnings_section(results),
         *_method_section(),
     )
+
+
+def _representative(results: Sequence[Result]) -> list[Result]:
+    """Return the results of a suite that are drawn: of the others, the page has tables."""
+    return [
+        result
+        for result in results
+        if (result.case.mappings, result.case.touch, result.case.bytes) == (1, "none", PAGE_SIZE)
+    ]
 
 
 def _describe_plan(plan: PlanRecord) -> str:
