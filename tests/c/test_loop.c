@@ -250,6 +250,15 @@ static void test_touch(void)
     CHECK(workers[0].failure.error == LOOP_STATUS && fake.records[0].touches == 0);
     tear_down();
 
+    /* Pages are checked before they are written: they may belong to somebody else. */
+    set_up(1, 2);
+    loop.touch = TOUCH_WRITE;
+    loop.rounds = 40;
+    fake.failing_step = CHECK_MAP;
+    CHECK(loop_run(&loop) == 0);
+    CHECK(workers[0].failure.error == LOOP_STATUS && fake.records[0].touches == 0);
+    tear_down();
+
     /* Without TOUCH_*, an engine's pages are not touched: touch() checks it. */
     set_up(1, 2);
     loop.rounds = 40;

@@ -57,4 +57,8 @@ def test_a_killed_suite_is_continued(dom0):
     page = dom0.check_output("cat /root/suite.html")
     for title in ("Mapping or copying", "Scaling"):
         assert f"<h2>{title}</h2>" in page
+    for command, heading in (("break-even", "4,096 B"), ("scaling", "contention")):
+        output = dom0.check_output(f"xengt {command} /root/suite.json")
+        print(output)
+        assert heading in output
     assert leftovers(dom0) == ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from xengt.bench.case import DECLARED, Case, Setup
+from xengt.bench.case import DECLARED, Setup
 from xengt.bench.dimension import value_text
 
 DIMENSIONS = ("engine", "operation", *(name for name in DECLARED if name != "engine"))
@@ -11,14 +11,15 @@ WORDS = ("operation", *(name for name, each in DECLARED.items() if each.has_word
 """The dimensions whose values are words, which a table aligns to the left."""
 
 
-def varying(cases: Iterable[Case]) -> tuple[str, ...]:
-    """Name the dimensions in which the cases differ, in the order of `DIMENSIONS`.
+def varying(cases: Iterable[Setup], names: Iterable[str] = DIMENSIONS) -> tuple[str, ...]:
+    """Name the dimensions in which cases or setups differ.
 
     Args:
         cases: what was measured.
+        names: the dimensions to look at, in the order of the result. Setups have no operation.
     """
     known = list(cases)
-    return tuple(name for name in DIMENSIONS if len({getattr(case, name) for case in known}) > 1)
+    return tuple(name for name in names if len({getattr(case, name) for case in known}) > 1)
 
 
 def word(case: Setup, name: str) -> str:
@@ -44,12 +45,13 @@ def phrase(case: Setup, names: Iterable[str]) -> str:
     )
 
 
-def constants(cases: Iterable[Case]) -> str:
-    """Write what all the cases share.
+def constants(cases: Iterable[Setup], names: Iterable[str] = DIMENSIONS) -> str:
+    """Write what all the cases or setups share.
 
     Args:
         cases: what was measured, at least one.
+        names: the dimensions to write.
     """
-    known = list(cases)
-    differ = varying(known)
-    return phrase(known[0], [name for name in DIMENSIONS if name not in differ])
+    known, every = list(cases), list(names)
+    differ = varying(known, every)
+    return phrase(known[0], [name for name in every if name not in differ])

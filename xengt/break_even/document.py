@@ -99,11 +99,12 @@ def find_break_evens(documents: Sequence[BenchDocument]) -> Iterator[Row]:
         for key in of_runs[0]
         if all(key in costs for costs in of_runs)
     }
-    for (setup, operation), by_bytes in _by_bytes(costs).items():
+    groups = _by_bytes(costs)
+    for (setup, operation), by_bytes in groups.items():
         for copying in ALTERNATIVES.get(setup.engine, ()) if operation == USE else ():
             copier = replace(setup, engine=copying, touch="none").without_unused()
             for direction in DIRECTIONS:
-                copies = _by_bytes(costs).get((copier, direction), {})
+                copies = groups.get((copier, direction), {})
                 # Without a touch, a mapping gives access to all bytes of the page at one cost.
                 mappings = (
                     dict.fromkeys(copies, by_bytes[PAGE_SIZE])

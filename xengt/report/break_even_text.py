@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 from xengt.bench.case import DECLARED
-from xengt.bench.dimensions import phrase
+from xengt.bench.dimensions import constants, phrase, varying
 from xengt.bench.engines.names import EngineName
 from xengt.break_even import BreakEvenDocument, Crossing, Row
 from xengt.compare.ratio import CONFIDENCE
 from xengt.report.quantity import NO_VALUE
 
 PERCENT_CONFIDENCE = f"{100 * CONFIDENCE:g} %"
+
+NAMES = tuple(name for name in DECLARED if name not in ("engine", "bytes"))
+"""The dimensions of a row: its title has the engine, and it has several numbers of bytes."""
 
 EXPLANATION = (
     "Costs are medians per page, measurement overhead excluded: of the map, the touch and the "
@@ -52,6 +55,15 @@ def notes(document: BreakEvenDocument) -> list[str]:
     return found
 
 
+def varying_dimensions(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the dimensions of `NAMES` in which the mappings of the rows differ.
+
+    Args:
+        rows: all rows of the document.
+    """
+    return varying((row.setup for row in rows), NAMES)
+
+
 def title_of(row: Row, rows: Sequence[Row]) -> str:
     """Return what distinguishes a row's setup from those of the other rows, with both engines.
 
@@ -63,28 +75,13 @@ def title_of(row: Row, rows: Sequence[Row]) -> str:
     return " · ".join(filter(None, [engines, phrase(row.setup, varying_dimensions(rows))]))
 
 
-def varying_dimensions(rows: Sequence[Row]) -> list[str]:
-    """Return the dimensions in which the mappings of the rows differ, except the engine.
-
-    Args:
-        rows: all rows of the document.
-    """
-    return [name for name in _names() if len({getattr(row.setup, name) for row in rows}) > 1]
-
-
 def shared_values(rows: Sequence[Row]) -> str:
     """Write what the mappings of all rows have in common: `granter empty · batch 1`.
 
     Args:
         rows: all rows of the document.
     """
-    differing = varying_dimensions(rows)
-    return phrase(rows[0].setup, [name for name in _names() if name not in differing])
-
-
-def _names() -> list[str]:
-    # Each row has the engine in its title, and several numbers of bytes.
-    return [name for name in DECLARED if name not in ("engine", "bytes")]
+    return constants((row.setup for row in rows), NAMES)
 
 
 def format_crossing(crossing: Crossing, largest: int) -> str:

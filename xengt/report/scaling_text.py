@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 from xengt.bench.case import DECLARED
-from xengt.bench.dimensions import phrase
+from xengt.bench.dimensions import constants, phrase, varying
 from xengt.compare.ratio import CONFIDENCE
 from xengt.report.quantity import NO_VALUE
 from xengt.scaling import Coefficient, Row, ScalingDocument
 
 PERCENT_CONFIDENCE = f"{100 * CONFIDENCE:g} %"
+
+NAMES = tuple(name for name in DECLARED if name != "threads")
+"""The dimensions of a row, which has several numbers of threads."""
 
 EXPLANATION = (
     "Throughput X(N) of N threads is modelled as L N / (1 + s (N - 1) + k N (N - 1)), Gunther's "
@@ -46,13 +49,13 @@ def notes(document: ScalingDocument) -> list[str]:
     return found
 
 
-def varying_dimensions(rows: Sequence[Row]) -> list[str]:
-    """Return the dimensions in which the setups of the rows differ, except threads.
+def varying_dimensions(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the dimensions of `NAMES` in which the setups of the rows differ.
 
     Args:
         rows: all rows of the document.
     """
-    return [name for name in _names() if len({getattr(row.setup, name) for row in rows}) > 1]
+    return varying((row.setup for row in rows), NAMES)
 
 
 def title_of(row: Row, rows: Sequence[Row]) -> str:
@@ -62,7 +65,7 @@ def title_of(row: Row, rows: Sequence[Row]) -> str:
         row: a row.
         rows: all rows of the document.
     """
-    return phrase(row.setup, varying_dimensions(rows) or ["engine", "batch"])
+    return phrase(row.setup, varying_dimensions(rows) or ("engine", "batch"))
 
 
 def shared_values(rows: Sequence[Row]) -> str:
@@ -71,12 +74,7 @@ def shared_values(rows: Sequence[Row]) -> str:
     Args:
         rows: all rows of the document.
     """
-    differing = varying_dimensions(rows)
-    return phrase(rows[0].setup, [name for name in _names() if name not in differing])
-
-
-def _names() -> list[str]:
-    return [name for name in DECLARED if name != "threads"]
+    return constants((row.setup for row in rows), NAMES)
 
 
 def format_coefficient(coefficient: Coefficient | None) -> str:
@@ -107,3 +105,17 @@ def format_peak(row: Row) -> str:
     if peak is None or (coherency is not None and coherency.low == 0):
         return NO_VALUE
     return f"{peak:,.0f}"
+
+
+def format_residual(row: Row) -> str:
+    """Write the relative difference between measured and modelled throughputs.
+
+    Args:
+        row: a row.
+
+    Returns:
+        `-` if the law has as many coefficients as throughputs, and so passes through all of them.
+    """
+    if row.law.contention.low is None:
+        return NO_VALUE
+    return f"{100 * row.law.relative_residual:.2g} %"

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #include "call_arrays.h"
-#include "contents.h"
 #include "loop.h"
+#include "marks.h"
 
 struct copy_state {
     struct call_arrays arrays;

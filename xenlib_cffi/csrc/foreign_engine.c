@@ -12,20 +12,17 @@
 #include <xen/xen.h>
 #include <xen/sys/privcmd.h>
 
-#include "contents.h"
 #include "empty_engine.h"
 #include "last_message.h"
 #include "loop.h"
+#include "mapped_pages.h"
 #include "page.h"
-#include "touch.h"
 
 struct foreign_state {
     xenforeignmemory_handle *memory;
     xencall_handle *call; /* only of the refused engine: its file is privcmd, too */
     xen_pfn_t *frames;
-    unsigned char *pages;
-    unsigned char *local; /* what TOUCH_COPY copies to */
-    const struct target *batch;
+    struct mapped_pages mapped;
 };
 
 static bool open_foreign(struct worker *w)
@@ -41,7 +38,7 @@ static bool open_foreign(struct worker *w)
     s->memory = xenforeignmemory_open(last_message_logger(), 0);
     if (!s->memory)
         return worker_fail(w, LOOP_ERRNO, "xenforeignmemory_open", errno, w->targets);
-    return touch_open(w, &s->local);
+    return mapped_pages_open(w, &s->mapped);
 }
 
 static void close_foreign(struct worker *w)
@@ -54,7 +51,7 @@ static void close_foreign(struct worker *w)
         xenforeignmemory_close(s->memory);
     if (s->call)
         xencall_close(s->call);
-    free(s->local);
+    mapped_pages_close(&s->mapped);
     free(s->frames);
     free(s);
     w->state = NULL;
@@ -64,7 +61,7 @@ static void prepare(struct worker *w, const struct target *batch)
 {
     struct foreign_state *s = w->state;
 
-    s->batch = batch;
+    s->mapped.batch = batch;
     for (size_t i = 0; i < w->loop->batch; i++)
         s->frames[i] = batch[i].frame;
 }
@@ -74,35 +71,35 @@ static bool map(struct worker *w)
 {
     struct foreign_state *s = w->state;
 
-    s->pages = xenforeignmemory_map(s->memory, s->batch->domid,
-                                    PROT_READ | (w->loop->readonly ? 0 : PROT_WRITE),
-                                    w->loop->batch, s->frames, NULL);
-    if (s->pages)
+    s->mapped.pages = xenforeignmemory_map(s->memory, s->mapped.batch->domid,
+                                           PROT_READ | (w->loop->readonly ? 0 : PROT_WRITE),
+                                           w->loop->batch, s->frames, NULL);
+    if (s->mapped.pages)
         return true;
-    return worker_fail(w, LOOP_ERRNO, "xenforeignmemory_map", errno, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "xenforeignmemory_map", errno, s->mapped.batch);
 }
 
 static void touch(struct worker *w)
 {
     struct foreign_state *s = w->state;
 
-    touch_pages(w->loop, s->pages, s->local);
+    mapped_pages_touch(w, &s->mapped);
 }
 
 static bool check_contents(struct worker *w)
 {
     struct foreign_state *s = w->state;
 
-    return s->pages && check_patterns(w, s->pages, s->batch, "xenforeignmemory_map");
+    return mapped_pages_check(w, &s->mapped, "xenforeignmemory_map");
 }
 
 static bool unmap(struct worker *w)
 {
     struct foreign_state *s = w->state;
 
-    if (!s->pages || !xenforeignmemory_unmap(s->memory, s->pages, w->loop->batch))
+    if (!s->mapped.pages || !xenforeignmemory_unmap(s->memory, s->mapped.pages, w->loop->batch))
         return true;
-    return worker_fail(w, LOOP_ERRNO, "xenforeignmemory_unmap", errno, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "xenforeignmemory_unmap", errno, s->mapped.batch);
 }
 
 const struct engine foreign_engine = {
@@ -136,7 +133,7 @@ static bool map_refused(struct worker *w)
     if (ioctl(xencall_fd(s->call), IOCTL_PRIVCMD_MMAPBATCH_V2, &nothing))
         return true;
     return worker_fail(w, LOOP_ERRNO, "IOCTL_PRIVCMD_MMAPBATCH_V2 (expected to be refused)", 0,
-                       s->batch);
+                       s->mapped.batch);
 }
 
 /* An address that is not that of a page, which Linux rejects at once with EINVAL. */
@@ -146,7 +143,7 @@ static bool unmap_refused(struct worker *w)
 
     if (munmap((void *)1, XENLIB_PAGE_SIZE))
         return true;
-    return worker_fail(w, LOOP_ERRNO, "munmap (expected to be refused)", 0, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "munmap (expected to be refused)", 0, s->mapped.batch);
 }
 
 const struct engine refused_foreign_engine = {

@@ -14,11 +14,11 @@
 #include <xen/grant_table.h>
 #include <xen/gntdev.h>
 
-#include "contents.h"
 #include "empty_engine.h"
 #include "grant_ops.h"
 #include "last_message.h"
 #include "loop.h"
+#include "marks.h"
 #include "page.h"
 
 struct gntdev_copy_state {

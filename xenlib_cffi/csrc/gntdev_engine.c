@@ -13,19 +13,16 @@
 #include <xengnttab.h>
 #include <xen/gntdev.h>
 
-#include "contents.h"
 #include "empty_engine.h"
 #include "last_message.h"
 #include "loop.h"
-#include "touch.h"
+#include "mapped_pages.h"
 
 struct gntdev_state {
     xengnttab_handle *gnttab;
     uint32_t *domids;
     uint32_t *grefs;
-    unsigned char *pages;
-    unsigned char *local; /* what TOUCH_COPY copies to */
-    const struct target *batch;
+    struct mapped_pages mapped;
 };
 
 static bool open_gntdev(struct worker *w)
@@ -42,7 +39,7 @@ static bool open_gntdev(struct worker *w)
     s->gnttab = xengnttab_open(last_message_logger(), 0);
     if (!s->gnttab)
         return worker_fail(w, LOOP_ERRNO, "xengnttab_open", errno, w->targets);
-    return touch_open(w, &s->local);
+    return mapped_pages_open(w, &s->mapped);
 }
 
 static void close_gntdev(struct worker *w)
@@ -53,7 +50,7 @@ static void close_gntdev(struct worker *w)
         return;
     if (s->gnttab)
         xengnttab_close(s->gnttab);
-    free(s->local);
+    mapped_pages_close(&s->mapped);
     free(s->domids);
     free(s->grefs);
     free(s);
@@ -64,7 +61,7 @@ static void prepare(struct worker *w, const struct target *batch)
 {
     struct gntdev_state *s = w->state;
 
-    s->batch = batch;
+    s->mapped.batch = batch;
     for (size_t i = 0; i < w->loop->batch; i++) {
         s->domids[i] = batch[i].domid;
         s->grefs[i] = batch[i].gref;
@@ -75,34 +72,35 @@ static bool map(struct worker *w)
 {
     struct gntdev_state *s = w->state;
 
-    s->pages = xengnttab_map_grant_refs(s->gnttab, (uint32_t)w->loop->batch, s->domids, s->grefs,
-                                        PROT_READ | (w->loop->readonly ? 0 : PROT_WRITE));
-    if (s->pages)
+    s->mapped.pages = xengnttab_map_grant_refs(s->gnttab, (uint32_t)w->loop->batch, s->domids,
+                                               s->grefs,
+                                               PROT_READ | (w->loop->readonly ? 0 : PROT_WRITE));
+    if (s->mapped.pages)
         return true;
-    return worker_fail(w, LOOP_ERRNO, "xengnttab_map_grant_refs", errno, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "xengnttab_map_grant_refs", errno, s->mapped.batch);
 }
 
 static void touch(struct worker *w)
 {
     struct gntdev_state *s = w->state;
 
-    touch_pages(w->loop, s->pages, s->local);
+    mapped_pages_touch(w, &s->mapped);
 }
 
 static bool check_contents(struct worker *w)
 {
     struct gntdev_state *s = w->state;
 
-    return s->pages && check_patterns(w, s->pages, s->batch, "xengnttab_map_grant_refs");
+    return mapped_pages_check(w, &s->mapped, "xengnttab_map_grant_refs");
 }
 
 static bool unmap(struct worker *w)
 {
     struct gntdev_state *s = w->state;
 
-    if (!s->pages || !xengnttab_unmap(s->gnttab, s->pages, (uint32_t)w->loop->batch))
+    if (!s->mapped.pages || !xengnttab_unmap(s->gnttab, s->mapped.pages, (uint32_t)w->loop->batch))
         return true;
-    return worker_fail(w, LOOP_ERRNO, "xengnttab_unmap", errno, s->batch);
+    return worker_fail(w, LOOP_ERRNO, "xengnttab_unmap", errno, s->mapped.batch);
 }
 
 const struct engine gntdev_engine = {
@@ -125,7 +123,7 @@ static bool map_refused(struct worker *w)
     if (ioctl(xengnttab_fd(s->gnttab), IOCTL_GNTDEV_MAP_GRANT_REF, &nothing))
         return true;
     return worker_fail(w, LOOP_ERRNO, "IOCTL_GNTDEV_MAP_GRANT_REF (expected to be refused)", 0,
-                       s->batch);
+                       s->mapped.batch);
 }
 
 static bool unmap_refused(struct worker *w)
@@ -136,7 +134,7 @@ static bool unmap_refused(struct worker *w)
     if (ioctl(xengnttab_fd(s->gnttab), IOCTL_GNTDEV_UNMAP_GRANT_REF, &nothing))
         return true;
     return worker_fail(w, LOOP_ERRNO, "IOCTL_GNTDEV_UNMAP_GRANT_REF (expected to be refused)", 0,
-                       s->batch);
+                       s->mapped.batch);
 }
 
 const struct engine refused_gntdev_engine = {

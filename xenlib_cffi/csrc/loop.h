@@ -42,7 +42,7 @@ struct loop_failure {
 
 struct worker;
 
-/* What a worker does with the pages that an engine has mapped; see touch.h. */
+/* What a worker does with the pages that an engine has mapped; see mapped_pages.h. */
 enum loop_touch { TOUCH_NONE, TOUCH_READ, TOUCH_WRITE, TOUCH_COPY };
 
 /*

@@ -11,9 +11,9 @@
 
 #include <xengnttab.h>
 
-#include "contents.h"
 #include "last_message.h"
 #include "loop.h"
+#include "marks.h"
 #include "page.h"
 
 struct persistent_state {

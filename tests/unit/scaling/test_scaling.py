@@ -18,7 +18,7 @@ from xengt.cli import app
 from xengt.documents.write import write_json
 from xengt.errors import UnmetError
 from xengt.report.html import scaling_page
-from xengt.report.scaling_text import format_coefficient
+from xengt.report.scaling_text import format_coefficient, format_residual
 from xengt.scaling import Coefficient, fit_runs
 from xengt.scaling.schema import scaling_schema
 from xenlib_cffi.histogram import Histogram
@@ -133,6 +133,13 @@ def test_the_command_prints_a_table_and_writes_what_is_asked_for(write_run, tmp_
 def test_what_limits_a_law_is_noted(write_run, threads, facts, note):
     done = CliRunner().invoke(app, ["scaling", write_run("a", threads=threads, **facts)])
     assert note in " ".join(done.stdout.split())
+
+
+def test_a_law_through_all_throughputs_has_no_residual(write_run):
+    noisy = fit_runs([write_run("a", noise=0.02)]).rows[0]
+    few = fit_runs([write_run("c", threads=(1, 2), noise=0.02)]).rows[0]
+    assert format_residual(noisy).endswith(" %")
+    assert format_residual(few) == "-"
 
 
 def test_a_coefficient_without_an_interval():

@@ -27,7 +27,7 @@ PROGRAMS = [
         MEMORY_ERRORS,
         [
             *("test_engines.c", "fake_xen.c", "loop.c", "histogram.c", "last_message.c"),
-            *("grant_ops.c", "call_arrays.c", "contents.c", "touch.c"),
+            *("grant_ops.c", "call_arrays.c", "mapped_pages.c", "marks.c"),
             *("hypercall_engine.c", "gntdev_engine.c", "copy_engine.c", "gntdev_copy_engine.c"),
             *("persistent_engine.c", "foreign_engine.c", "empty_engine.c"),
         ],

@@ -7,31 +7,24 @@ known: they are pages of gntalloc, which dom0 shares with itself.
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from xengt.bench.engines.copying import CopyingEngine
 from xengt.bench.engines.own_frames import find_frames
-from xengt.errors import FailedError, XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.gntalloc import granted_pages
 from xengt.sharing.references import Reference
-from xengt.sharing.refusal import explain_refusal
 from xengt.xen.handle import DOM0
-from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.loop import LocalPages, LoopEngine, ThreadShare
 
 
-class CopyEngine:
-    """Copies by hypercall; nothing is mapped while the loop runs.
-
-    Args:
-        readonly: has no effect, as copies to the granter need writable grants.
-    """
+class CopyEngine(CopyingEngine):
+    """Copies by hypercall; nothing is mapped while the loop runs."""
 
     loop = LoopEngine.COPY
     overhead_loop = LoopEngine.REFUSED_COPY
-    operations = ("copy from granter", "copy to granter")
 
     def __init__(self, readonly: bool) -> None:
         """Allocate nothing yet."""
-        del readonly
+        super().__init__(readonly)
         self._open = ExitStack()
 
     def prepare(
@@ -58,9 +51,3 @@ class CopyEngine:
         """Free the pages."""
         del journal
         self._open.close()
-
-    def explain(self, error: GrantError | XenLibraryError) -> XengtError:
-        """Explain an error with Xen's status in words."""
-        if isinstance(error, GrantError) and error.status is not None:
-            return explain_refusal(error)
-        return FailedError(str(error), "see `xl dmesg`")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from xengt.bench.engines.copying import CopyingEngine
 from xengt.errors import XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
@@ -10,21 +11,11 @@ from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
-class PersistentEngine:
-    """Maps all references once through gntdev; Linux unmaps them when the process ends.
-
-    Args:
-        readonly: has no effect, as copies to the granter need writable mappings.
-    """
+class PersistentEngine(CopyingEngine):
+    """Copies while each thread has mapped its references through gntdev, for as long as it runs."""
 
     loop = LoopEngine.PERSISTENT
     overhead_loop = LoopEngine.EMPTY
-    operations = ("copy from granter", "copy to granter")
-
-    def __init__(self, readonly: bool) -> None:
-        """Map nothing yet: each thread of the loop maps its references before it starts."""
-        del readonly
-        self._references: list[Reference] = []
 
     def prepare(
         self,
@@ -34,13 +25,8 @@ class PersistentEngine:
         held: Sequence[Reference],
     ) -> list[ThreadShare]:
         """Return the references of each thread."""
-        del journal, batch, held
         self._references = [reference for part in timed for reference in part]
-        return [ThreadShare(cpu, part) for cpu, part in enumerate(timed)]
-
-    def release(self, journal: Journal) -> None:
-        """Do nothing: the threads have unmapped their references."""
-        del journal
+        return super().prepare(journal, timed, batch, held)
 
     def explain(self, error: GrantError | XenLibraryError) -> XengtError:
         """Find the reference that Xen refuses, which gntdev does not report."""

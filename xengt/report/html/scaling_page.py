@@ -10,6 +10,7 @@ from xengt.report.scaling_text import (
     EXPLANATION,
     format_coefficient,
     format_peak,
+    format_residual,
     notes,
     shared_values,
     title_of,
@@ -87,7 +88,7 @@ def table_of(rows: Sequence[Row]) -> Element:
                 el("td", format_coefficient(row.law.contention), class_="strong"),
                 el("td", format_coefficient(row.law.coherency), class_="strong"),
                 el("td", format_peak(row)),
-                el("td", f"{100 * row.law.relative_residual:.2g} %"),
+                el("td", format_residual(row)),
             )
             for row in rows
         ],

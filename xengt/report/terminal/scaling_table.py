@@ -10,6 +10,7 @@ from xengt.report.scaling_text import (
     EXPLANATION,
     format_coefficient,
     format_peak,
+    format_residual,
     notes,
     shared_values,
     varying_dimensions,
@@ -50,6 +51,6 @@ def _build_table(document: ScalingDocument) -> Table:
             format_coefficient(row.law.contention),
             format_coefficient(row.law.coherency),
             format_peak(row),
-            f"{100 * row.law.relative_residual:.2g} %",
+            format_residual(row),
         )
     return table

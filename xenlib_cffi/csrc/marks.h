@@ -1,16 +1,12 @@
 /*
- * The contents of granted pages. Each begins and ends with the pattern of its reference. An engine
+ * The contents of copied pages. Each begins and ends with the pattern of its reference. An engine
  * that copies also writes a number into the second word of a page, a mark, and expects it there at
  * the next copy from the page: so both directions are verified without further calls.
  */
-#ifndef XENLIB_CONTENTS_H
-#define XENLIB_CONTENTS_H
+#ifndef XENLIB_MARKS_H
+#define XENLIB_MARKS_H
 
 #include "loop.h"
-
-/* Checks the patterns of mapped pages, one for each target of the batch. */
-bool check_patterns(struct worker *w, const unsigned char *pages, const struct target *batch,
-                    const char *call);
 
 /* The marks in the pages of a worker's targets. */
 struct marks {

@@ -1,23 +1,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "contents.h"
+#include "marks.h"
 #include "page.h"
 
 #define LAST_WORD (XENLIB_PAGE_SIZE / sizeof(uint64_t) - 1)
 #define MARK 1 /* index of the word that holds a mark */
-
-bool check_patterns(struct worker *w, const unsigned char *pages, const struct target *batch,
-                    const char *call)
-{
-    for (size_t i = 0; i < w->loop->batch; i++) {
-        const volatile uint64_t *page = (const void *)(pages + i * XENLIB_PAGE_SIZE);
-
-        if (page[0] != batch[i].pattern || page[LAST_WORD] != batch[i].pattern)
-            return worker_fail(w, LOOP_CONTENTS, call, 0, &batch[i]);
-    }
-    return true;
-}
 
 bool marks_open(struct worker *w, struct marks *marks)
 {
