@@ -6,8 +6,8 @@ import pytest
 
 from tests.lab import hypervisor_costs
 from tests.lab.hypervisor_costs import Pair
-from tests.lab.iotlb_invalidations import invalidations
 from tests.lab.lab_dom0 import Dom0, leftovers
+from tests.lab.qemu_events import qemu_events
 
 STOCK, OURS = "strict-stock", "strict"
 #: stock → patched, with a Linux guest as granter and a patched dom0 kernel
@@ -23,6 +23,12 @@ FLAT = 0.03
 UNCHANGED = 0.01
 #: samples of two runs, whose difference excludes what starts and ends a run
 FEW, MORE = 100, 1100
+#: QEMU's trace events for a global, a domain-wide and a page-selective invalidation of the IOTLB
+INVALIDATIONS = (
+    "vtd_inv_desc_iotlb_global",
+    "vtd_inv_desc_iotlb_domain",
+    "vtd_inv_desc_iotlb_pages",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ def count_flushes(lab: Dom0) -> float:
     """Return the IOTLB invalidations per map and unmap hypercall of 32 references each."""
     counted = []
     for samples in (FEW, MORE):
-        with invalidations(lab) as invalidated:
+        with qemu_events(lab, *INVALIDATIONS) as invalidated:
             lab.bench("--batch", "32", "--samples", str(samples))
         counted.append(len(invalidated))
     return (counted[1] - counted[0]) / (MORE - FEW)

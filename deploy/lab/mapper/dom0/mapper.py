@@ -53,7 +53,7 @@ class Mapper:
         kind: `pv` or `pvh`, started by xl; `plain` is a PV guest started without xl.
         maptrack: maximum number of its maptrack frames.
         domid: for `plain`, the requested domid; 0 is the next free one.
-        vcpus: 1, or for `pvh` 2: the second one runs in an endless loop.
+        vcpus: 1, or for `pv` and `pvh` 2: the second one runs in an endless loop.
 
     Raises:
         MapperError: the mapper cannot be started, or does not disappear.

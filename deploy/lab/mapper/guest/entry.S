@@ -61,11 +61,11 @@ pvh_start:
     call pvh_main
     ud2
 
-/* vCPU 1 of a PVH guest, which starts in 64-bit mode and needs no stack. */
-    .globl pvh_second
-pvh_second:
+/* vCPU 1, which starts in 64-bit mode and needs no stack. */
+    .globl second_vcpu
+second_vcpu:
     pause
-    jmp pvh_second
+    jmp second_vcpu
 
 /*
  * int probe_read(uint64_t address, uint64_t *value)

@@ -24,7 +24,7 @@ struct kind {
     uint64_t (*reach)(uint64_t address);
     /* Maps frame `index` of the own grant table at `address`; returns 0 or an error. */
     int64_t (*grant_frame)(unsigned int index, uint64_t address);
-    /* Starts vCPU 1, which occupies a CPU and its TLB; returns 0 or an error. PV: not supported. */
+    /* Starts vCPU 1, which occupies a CPU and its TLB; returns 0 or an error. */
     int64_t (*second_vcpu)(void);
 };
 
@@ -47,7 +47,7 @@ void end(unsigned int reason) __attribute__((noreturn));
 /* entry.S: return 0, or -1 if the access faulted. */
 int probe_read(uint64_t address, uint64_t *value);
 int probe_write(uint64_t address, uint64_t value);
-extern char hypercall_page[], pv_fault[], pvh_fault[], pvh_second[], level4[];
+extern char hypercall_page[], pv_fault[], pvh_fault[], second_vcpu[], level4[];
 
 static inline int64_t hypercall(unsigned int number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                                 uint64_t e)
@@ -65,6 +65,14 @@ static inline int64_t hypercall(unsigned int number, uint64_t a, uint64_t b, uin
 static inline int64_t grant_op(unsigned int command, void *ops, unsigned int count)
 {
     return hypercall(__HYPERVISOR_grant_table_op, command, (uint64_t)ops, count, 0, 0);
+}
+
+/* Starts vCPU 1 with a context of the kind of guest; returns 0 or an error. */
+static inline int64_t start_second_vcpu(void *context)
+{
+    int64_t result = hypercall(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, (uint64_t)context, 0, 0);
+
+    return result ? result : hypercall(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0, 0, 0);
 }
 
 #endif

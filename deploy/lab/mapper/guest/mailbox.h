@@ -30,7 +30,7 @@ enum verb {
     SWEEP,         /* first handle, count, address, stride */
     GRANT_FRAMES,  /* address, count: map the own grant table there */
     END,           /* SHUTDOWN_* */
-    SECOND_VCPU,   /* lets vCPU 1 run in an endless loop (PVH) -> 0 or an error */
+    SECOND_VCPU,   /* lets vCPU 1 run in an endless loop -> 0 or an error */
 };
 
 struct step {

@@ -78,7 +78,16 @@ static int64_t pv_grant_frame(unsigned int index, uint64_t address)
 
 static int64_t pv_second_vcpu(void)
 {
-    return -1;
+    static struct vcpu_guest_context context = {
+        .flags = VGCF_in_kernel,
+        .user_regs = { .cs = FLAT_KERNEL_CS, .ss = FLAT_KERNEL_SS },
+        .kernel_ss = FLAT_KERNEL_SS,
+    };
+    uint64_t level4_frame = pv_frame((const void *)start->pt_base);
+
+    context.user_regs.rip = (uint64_t)second_vcpu;
+    context.ctrlreg[3] = xen_pfn_to_cr3(level4_frame);
+    return start_second_vcpu(&context);
 }
 
 void pv_main(const struct start_info *info)

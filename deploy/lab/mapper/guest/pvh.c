@@ -39,16 +39,14 @@ static int64_t pvh_second_vcpu(void)
 {
     struct vcpu_hvm_context context = {
         .mode = VCPU_HVM_MODE_64B,
-        .cpu_regs.x86_64 = { .rip = (uint64_t)pvh_second,
+        .cpu_regs.x86_64 = { .rip = (uint64_t)second_vcpu,
                              .cr0 = 0x80000011, /* as in entry.S */
                              .cr3 = (uint64_t)level4,
                              .cr4 = 0x20,
                              .efer = 0x500 }, /* LME, LMA */
     };
-    int64_t result = hypercall(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, (uint64_t)&context, 0,
-                               0);
 
-    return result ? result : hypercall(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0, 0, 0);
+    return start_second_vcpu(&context);
 }
 
 static uint64_t parameter(uint32_t index)

@@ -1,8 +1,8 @@
-"""Measures how many host mappings a PVH mapper makes and removes per second, by its vCPUs.
+"""Measures how many host mappings a mapper makes and removes per second.
 
-arguments: references per hypercall, rounds of a sample, samples. The second vCPU of a mapper only
-occupies a CPU, whose TLB is flushed as well. Prints a JSON line: pairs per second of each sample,
-by number of vCPUs.
+arguments: kind of the mapper, its vCPUs, references per hypercall, rounds of a sample, samples. The
+second vCPU of a mapper only occupies a CPU, whose TLB is flushed as well. Before the samples, there
+is one more to warm up. Prints a JSON line: pairs per second of each sample.
 """
 
 import json
@@ -16,15 +16,15 @@ from mapper_mailbox import MAP_LOOP, Step
 POLL_S = 0.02
 
 
-def rates(vcpus: int, batch: int, rounds: int, samples: int) -> list[float]:
+def rates(kind: str, vcpus: int, batch: int, rounds: int, samples: int) -> list[float]:
     """Return the pairs per second of each sample."""
     found = []
-    with Granters(1, batch, batch) as granters, Mapper("pvh", vcpus=vcpus) as mapper:
+    with Granters(1, batch, batch) as granters, Mapper(kind, vcpus=vcpus) as mapper:
         granters.grant(mapper.domid)
         step = Step(
             MAP_LOOP, (*granters.domids(), FIRST, batch, HOST, mapper.window(batch), rounds)
         )
-        mapper.do([step])  # warm up
+        mapper.do([step])
         for _ in range(samples):
             began = time.monotonic()
             mapper.mailbox.begin([step])
@@ -41,5 +41,4 @@ def rates(vcpus: int, batch: int, rounds: int, samples: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]]
-    print(json.dumps({vcpus: rates(vcpus, *numbers) for vcpus in (1, 2)}))
+    print(json.dumps(rates(sys.argv[1], *map(int, sys.argv[2:]))))
