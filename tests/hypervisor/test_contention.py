@@ -16,6 +16,7 @@ import pytest
 from tests.hypervisor.contention.model import SHARED, Point, Shared, fitted, predicted, rate, report
 from tests.hypervisor.userspace import HERE
 from tests.patience import patient
+from xengt.scaling.law import fit_law
 
 #: as in Xen's release build
 OPTIMISED = ("-O2", "-DNDEBUG", "-DWITHOUT_TLBS")
@@ -26,6 +27,8 @@ BLOCKS, MILLISECONDS = 6, 200
 #: bounds with two threads and disjoint references of one granter: patched to stock, and two threads
 #: to one
 GAIN, SCALING = 1.3, 1.9
+#: relative difference of the scalability law, fitted to one and two threads, from the median rates
+FIT = 0.05
 #: part of the time that two threads must have run, as threads that do not run do not contend
 SHARE = 0.9
 
@@ -79,6 +82,25 @@ def spread_text(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
 
 
+def fitted_law(results: dict[int, list]) -> tuple[str, float]:
+    """Fit the scalability law to the rates with one and two threads.
+
+    Returns:
+        A description, and the largest relative difference of the law from a median rate.
+    """
+    law = fit_law([(threads, result[0]) for threads in results for result in results[threads]])
+    # Two numbers of threads only determine the sum of contention and coherency.
+    assert law.coherency is None
+    medians = {
+        threads: statistics.median(result[0] for result in results[threads]) for threads in results
+    }
+    error = max(
+        abs(law.throughput_per_s(threads) / median - 1) for threads, median in medians.items()
+    )
+    low, value, high = law.contention.low, law.contention.value, law.contention.high
+    return f"contention {value:.3f} [{low:.3f}, {high:.3f}], law off by {error:.1%}", error
+
+
 def measure(contention: Path, scenario: str, batch: int) -> dict[tuple[str, int], list]:
     """Return results by hypervisor and number of threads, measured in alternation.
 
@@ -100,7 +122,7 @@ def ratios(new: list, old: list, clock: int) -> list[float]:
 
 @pytest.mark.long
 def test_throughput_is_above_the_bounds(contention, capsys):
-    points, lines, shares, gains, scalings = [], [], [], {}, {}
+    points, lines, errors, shares, gains, scalings = [], [], [], [], {}, {}
     for scenario in SCENARIOS:
         for batch in BATCHES.get(scenario, (1, 32)):
             found = measure(contention, scenario, batch)
@@ -123,6 +145,9 @@ def test_throughput_is_above_the_bounds(contention, capsys):
                     f"{scenario}, batch {batch}, {side}: 2 threads to 1 "
                     f"{spread_text(ratios(*both, 0))}"
                 )
+                law, error = fitted_law({threads: found[side, threads] for threads in (1, 2)})
+                errors.append(error)
+                lines.append(f"{scenario}, batch {batch}, {side}: {law}")
     load = f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs"
     with capsys.disabled():
         print("\n" + "\n".join([load, *lines, report(points)]))
@@ -131,6 +156,7 @@ def test_throughput_is_above_the_bounds(contention, capsys):
     for batch in (1, 32):
         assert gains["disjoint", batch, 2] >= GAIN
         assert scalings["disjoint", batch, "patched"] >= SCALING
+    assert max(errors) <= FIT
 
 
 def test_the_model_scales_without_shared_lines():
