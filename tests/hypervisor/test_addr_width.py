@@ -1,4 +1,4 @@
-"""Width of the addresses that IOMMUs translate for all devices (patch 18).
+"""Width of the addresses that IOMMUs translate for all devices (patch 19).
 
 Without a width, Xen gives mappings no bus addresses. Xen's functions are extracted from the drivers
 and compiled with addrwidth/.

@@ -1,4 +1,4 @@
-"""Directory /gnttab/ in hypfs while domains come and go (patch 15).
+"""Directory /gnttab/ in hypfs while domains come and go (patch 16).
 
 Xen's hypfs.c and the part of grant_table.c that makes the directory are compiled with hypfs/.
 """

@@ -1,4 +1,4 @@
-"""IOMMU page tables of VT-d and AMD-Vi with transient mappings (patches 20 and 21).
+"""IOMMU page tables of VT-d and AMD-Vi with transient mappings (patches 21 and 22).
 
 Xen's page table functions are extracted from their files and compiled with pagetables/.
 """

@@ -113,7 +113,7 @@ LABS = {
     "pvh": Lab("tests-pvh", ("--exact", "--dom0", "pvh", "--guest"), long=True),
     # The series without the patches for bus addresses.
     "without-bus-exact": Lab(
-        "tests-without-bus", ("--exact", "--guest", *PATCHED, "--patches", "12"), long=True
+        "tests-without-bus", ("--exact", "--guest", *PATCHED, "--patches", "13"), long=True
     ),
 }
 #: the variant that stays up, because the others are compared with it

@@ -6,13 +6,16 @@ static struct {
     struct domain *by_slot[MAX_DOMAINS]; /* the same domains, for for_each_domain() */
     bool slot_used[MAX_DOMAINS];
     unsigned long alive;
-    struct domain *to_free; /* to be freed after an RCU grace period */
+    struct domain *to_free;  /* to be removed from by_id and by_slot */
+    struct domain *unhashed; /* to be freed after an RCU grace period */
 } domains;
 
 /* Odd while the CPU is in the hypervisor and may use a domain. */
 static struct {
     _Alignas(64) unsigned long entered;
 } cpus[MAX_CPUS];
+/* Hypercalls of this thread that wait for the handler of an event: they prolong the grace period. */
+static __thread unsigned int interrupted;
 static unsigned int preempt_every;
 static __thread unsigned int preempt_left;
 static __thread unsigned int random_state;
@@ -133,7 +136,7 @@ static void enter_hypervisor(void)
 
 static void leave_hypervisor(void)
 {
-    struct domain *to_free, *next;
+    struct domain *unhashed, *next;
 
     if ( locks_held )
         crash_host("a lock is still held at the end of a hypercall", __FILE__, __LINE__);
@@ -141,22 +144,29 @@ static void leave_hypervisor(void)
         crash_host("a domain is still locked at the end of a hypercall", __FILE__, __LINE__);
     __atomic_fetch_add(&cpus[this_cpu].entered, 1, __ATOMIC_SEQ_CST);
 
-    if ( likely(!__atomic_load_n(&domains.to_free, __ATOMIC_RELAXED)) )
+    if ( likely(!__atomic_load_n(&domains.to_free, __ATOMIC_RELAXED)) &&
+         (interrupted || likely(!__atomic_load_n(&domains.unhashed, __ATOMIC_RELAXED))) )
         return;
     acquire_ticket(&domains.lock);
-    to_free = domains.to_free;
-    __atomic_store_n(&domains.to_free, NULL, __ATOMIC_RELAXED);
-    for ( struct domain *d = to_free; d; d = d->next_in_list )
+    unhashed = domains.unhashed;
+    for ( struct domain *d = domains.to_free; d; d = next )
     {
+        next = d->next_in_list;
         __atomic_store_n(&domains.by_slot[d->slot], NULL, __ATOMIC_SEQ_CST);
         __atomic_store_n(&domains.by_id[d->domain_id], NULL, __ATOMIC_SEQ_CST);
+        d->next_in_list = unhashed;
+        unhashed = d;
     }
+    __atomic_store_n(&domains.to_free, NULL, __ATOMIC_RELAXED);
+    __atomic_store_n(&domains.unhashed, interrupted ? unhashed : NULL, __ATOMIC_RELAXED);
     spin_unlock(&domains.lock);
+    if ( interrupted )
+        return;
     wait_for_readers();
-    for ( ; to_free; to_free = next )
+    for ( ; unhashed; unhashed = next )
     {
-        next = to_free->next_in_list;
-        free_domain(to_free);
+        next = unhashed->next_in_list;
+        free_domain(unhashed);
     }
 }
 
@@ -177,7 +187,7 @@ static void reset_domains(void)
     memset(domains.by_slot, 0, sizeof(domains.by_slot));
     memset(domains.slot_used, 0, sizeof(domains.slot_used));
     domains.alive = 0;
-    domains.to_free = NULL;
+    domains.to_free = domains.unhashed = NULL;
     spin_lock_init(&domains.lock);
     memset(cpus, 0, sizeof(cpus));
     mappings_overwritten = false;

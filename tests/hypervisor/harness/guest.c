@@ -208,7 +208,9 @@ static int report_event(const char *name, uint64_t subject)
         return 0;
     locks_held = 0;
     domains_locked = 0;
+    interrupted++;
     rc = event_handler(name, subject);
+    interrupted--;
     current = v;
     this_cpu = cpu;
     locks_held = locks;
