@@ -198,4 +198,4 @@ def holding(
         finally:
             engine.release(journal)
     except (GrantError, XenLibraryError) as error:
-        raise engine.explain(error) from error
+        raise engine.explain(error, journal) from error

@@ -8,6 +8,7 @@ from xengt.cli.json_option import JsonTarget
 from xengt.cli.outputs import Outputs
 from xengt.cli.signals import wait_for_termination
 from xengt.errors import UnmetError
+from xengt.recovery.recorded_maps import record_maps
 from xengt.report.terminal.hexdump import hexdump
 from xengt.sharing.mapping import PageContent, map_references
 from xengt.sharing.references import MAX_REFERENCES, parse_grefs
@@ -58,7 +59,7 @@ def map_pages(
     """
     outputs = Outputs({"--json": as_json})
     references = _references(grefs)
-    with map_references(domid, references, writable=writable) as mapped:
+    with map_references(domid, references, writable=writable, record=record_maps) as mapped:
         pages = []
         for page in mapped.read():
             if as_json:

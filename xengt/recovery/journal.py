@@ -10,7 +10,7 @@ two benchmarks from running at once.
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -135,6 +135,27 @@ class Journal:
         struct.pack_into(f"<{len(words)}Q", self._map, 8 * (self._held_at + 2 * count), *words)
         # The count is written last, so that it never covers mappings not yet written.
         _WORD.pack_into(self._map, 16, count + len(mappings))
+
+    @contextmanager
+    def record_each(self, references: Sequence[Reference]) -> Iterator[Callable[[int], None]]:
+        """Record references that are mapped one at a time, each unmapped before the next.
+
+        Args:
+            references: the references, in the order in which they are mapped.
+
+        Yields:
+            A function that records which of them may be mapped now: its number from 1, or 0.
+
+        Raises:
+            UnmetError: the journal has mappings of a killed run, or there is no space for it.
+        """
+        if self.read().mapped:
+            raise UnmetError(
+                "the journal has mappings of a killed run",
+                "run `xengt bench --samples 1`, which cleans up",
+            )
+        (cursor,) = self.begin([Writer(references, 1)], 0)
+        yield lambda number: _WORD.pack_into(cursor, 0, number)
 
     def clear_held(self) -> None:
         """Record that no mapping is held any more."""

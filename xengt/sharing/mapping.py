@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from xengt.errors import FailedError, UnmetError, XengtError
+from xengt.errors import FailedError, UnmetError
 from xengt.sharing import own_pages, refusal
 from xengt.sharing.references import WORD, Reference, pattern
 from xengt.xen.kernel import is_control_domain
@@ -63,7 +63,7 @@ class MappedPages:
 
 @contextmanager
 def map_references(
-    domid: int, grefs: Sequence[int], *, writable: bool = False
+    domid: int, grefs: Sequence[int], *, writable: bool = False, record: refusal.Recorder
 ) -> Iterator[MappedPages]:
     """Map references of a domain for as long as the context lasts.
 
@@ -73,6 +73,8 @@ def map_references(
         domid: the granter.
         grefs: references in the granter's table, one 4 KiB page each.
         writable: False maps the pages read-only.
+        record: records the references in dom0's journal while they are mapped by hypercall, one
+            by one, to find the reference that Xen rejects.
 
     Raises:
         UnmetError: gntdev is not loaded, this user cannot open it, or the pages are those of
@@ -90,7 +92,7 @@ def map_references(
         try:
             pages = mapper.map([(domid, gref) for gref in grefs], readonly=not writable)
         except XenLibraryError as error:
-            raise _map_error(error, domid, grefs, writable=writable) from error
+            raise _map_error(error, domid, grefs, writable=writable, record=record) from error
         with pages:
             yield MappedPages(domid, grefs, pages)
 
@@ -102,16 +104,21 @@ def _open_remedy() -> str:
 
 
 def _map_error(
-    error: XenLibraryError, domid: int, grefs: Sequence[int], *, writable: bool
-) -> XengtError:
+    error: XenLibraryError,
+    domid: int,
+    grefs: Sequence[int],
+    *,
+    writable: bool,
+    record: refusal.Recorder,
+) -> FailedError:
     """Explain a failed map, which in dom0 includes finding the reference that Xen rejects."""
-    if is_control_domain():
-        references = (Reference(domid, gref, 0) for gref in grefs)
-        refused = refusal.find_refusal(references, readonly=not writable)
-        if refused is not None:
-            return refusal.explain_refusal(refused)
-    return FailedError(
-        str(error),
+    remedy = (
         f"see `dmesg` for messages of gntdev: domain {domid} may not grant these references, or "
-        "only to another domain, or only read-only",
+        "only to another domain, or only read-only"
+    )
+    if not is_control_domain():
+        return FailedError(str(error), remedy)
+    references = [Reference(domid, gref, 0) for gref in grefs]
+    return refusal.explain_failed_map(
+        error, references, remedy, readonly=not writable, record=record
     )

@@ -1,8 +1,9 @@
 """Finds and explains the reference whose map Xen rejects."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 
-from xengt.errors import FailedError
+from xengt.errors import FailedError, UnmetError
 from xengt.sharing.references import Reference
 from xengt.xen import kernel
 from xengt.xen.grant_table import ENTRIES_PER_FRAME, HANDLES_PER_FRAME
@@ -13,8 +14,15 @@ from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
 
+Recorder = Callable[[Sequence[Reference]], AbstractContextManager[Callable[[int], None]]]
+"""Records in the journal which reference is mapped by hypercall, so that a mapping of a killed
+process is found: `Journal.record_each`, and `record_maps` of `xengt.recovery.recorded_maps`. The
+context's function gets the number of the reference, from 1, before its map, and 0 after its unmap."""
 
-def find_refusal(references: Iterable[Reference], *, readonly: bool) -> GrantError | None:
+
+def find_refusal(
+    references: Iterable[Reference], *, readonly: bool, record: Recorder
+) -> GrantError | None:
     """Find the first reference that Xen rejects, which gntdev does not report.
 
     They are mapped one by one, and unmapped: for a device, as Xen reports the status then; in a
@@ -23,21 +31,38 @@ def find_refusal(references: Iterable[Reference], *, readonly: bool) -> GrantErr
     Args:
         references: the references, of another domain.
         readonly: whether to map them read-only.
+        record: records them while they are mapped by hypercall.
 
     Returns:
         Xen's error, without a status if it is gntdev's; None if Xen accepts all references or this
         user cannot make hypercalls.
+
+    Raises:
+        UnmetError: the references cannot be recorded, so that none was mapped.
     """
     if kernel.is_translated():
         return _find_through_gntdev(references, readonly=readonly)
     try:
         with Call() as call:
-            for domid, gref, _ in references:
-                call.unmap_device(call.map_device([(domid, gref)], readonly=readonly))
-    except GrantError as error:
-        return error
+            return _find_by_hypercall(call, list(references), readonly=readonly, record=record)
     except XenLibraryError:
-        pass
+        return None
+
+
+def _find_by_hypercall(
+    call: Call, references: Sequence[Reference], *, readonly: bool, record: Recorder
+) -> GrantError | None:
+    with record(references) as mark:
+        for number, (domid, gref, _) in enumerate(references, 1):
+            mark(number)
+            try:
+                mapped = call.map_device([(domid, gref)], readonly=readonly)
+            except GrantError as error:
+                mark(0)
+                return error
+            if call.unmap_device(mapped) != [GrantStatus.OKAY]:
+                return None  # The record of the mapping remains: the cleanup searches for it.
+            mark(0)
     return None
 
 
@@ -52,24 +77,54 @@ def _find_through_gntdev(references: Iterable[Reference], *, readonly: bool) -> 
 
 
 def explain_gntdev_error(
-    error: GrantError | XenLibraryError, references: Iterable[Reference], *, readonly: bool
+    error: GrantError | XenLibraryError,
+    references: Iterable[Reference],
+    *,
+    readonly: bool,
+    record: Recorder,
 ) -> FailedError:
-    """Explain why a map through gntdev failed, which does not report the reference.
+    """Explain why the loop of an engine failed that maps through gntdev.
 
     Args:
         error: a page with wrong content, or the error of the call.
         references: those that the call may have mapped.
         readonly: whether it mapped them read-only.
+        record: records them while they are mapped by hypercall.
     """
     if isinstance(error, GrantError):
         return FailedError(
             str(error),
             "the granter changed the page or granted another one: restart `xengt share` there",
         )
-    refusal = find_refusal(references, readonly=readonly)
-    if refusal is not None:
-        return explain_refusal(refusal)
-    return FailedError(str(error), "see `dmesg` for messages of gntdev, and `xl dmesg`")
+    remedy = "see `dmesg` for messages of gntdev, and `xl dmesg`"
+    return explain_failed_map(error, references, remedy, readonly=readonly, record=record)
+
+
+def explain_failed_map(
+    error: XenLibraryError,
+    references: Iterable[Reference],
+    remedy: str,
+    *,
+    readonly: bool,
+    record: Recorder,
+) -> FailedError:
+    """Explain why a map through gntdev failed, which does not report the reference.
+
+    Args:
+        error: the error of the call.
+        references: those that the call may have mapped.
+        remedy: what the user can do if the rejected reference is not found.
+        readonly: whether it mapped them read-only.
+        record: records them while they are mapped by hypercall.
+    """
+    try:
+        refused = find_refusal(references, readonly=readonly, record=record)
+    except UnmetError as unmet:
+        return FailedError(
+            f"{error}; the rejected reference is not known: {unmet.what}",
+            f"{unmet.remedy}; then repeat the command to find the reference, or {remedy}",
+        )
+    return FailedError(str(error), remedy) if refused is None else explain_refusal(refused)
 
 
 def explain_refusal(error: GrantError) -> FailedError:

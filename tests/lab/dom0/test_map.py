@@ -3,12 +3,14 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 from patience import patient
 from pv_only import pv_only
 
+from xengt.recovery import journal, sweep
 from xengt.sharing.gntalloc import shared_pages
 from xengt.sharing.references import format_grefs
 
@@ -58,6 +60,35 @@ def test_a_reference_without_a_grant_is_named(raw_domain):
     done = xengt_map(str(domid), "9-11")
     assert done.returncode == 3
     assert f"reference 9 of domain {domid}" in done.stderr
+
+
+#: `xengt map`, killed between the map and the unmap of the search for the rejected reference
+KILLED_SEARCH = """
+import os, signal
+from xengt import cli
+from xenlib_cffi.call import Call
+
+Call.unmap_device = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+cli.app(["map", "{domid}", "8,9"])
+"""
+
+
+@pv_only
+def test_the_next_run_cleans_up_after_a_killed_search(raw_domain, memory):
+    domid, mfns = raw_domain
+    with memory.grant_table(domid, 1) as table:
+        table.permit(8, 0, mfns[0])
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_SEARCH.format(domid=domid)],
+            check=False,
+            timeout=patient(120),
+        )
+        assert done.returncode == -signal.SIGKILL
+        assert table.in_use(8)
+        with journal.open_journal() as opened:
+            assert sweep.clean_up(opened).searched == 1
+        # Linux unmaps asynchronously what gntdev mapped before.
+        assert wait_until(lambda: not table.in_use(8))
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import contextmanager
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from tests.unit import schemas, stand_in
 from xengt import cli
 from xengt.errors import FailedError
+from xengt.recovery.recorded_maps import record_maps
 from xengt.report.terminal.hexdump import hexdump
 from xengt.sharing import mapping, refusal
 from xengt.sharing.references import Reference, pattern, stamp
@@ -147,13 +149,23 @@ class FakeCall(stand_in.Handle):
     def unmap_device(self, mappings):
         for gref in mappings:
             self.held.remove(gref)
+        return [GrantStatus.OKAY] * len(mappings)
+
+
+@contextmanager
+def unrecorded(_references):
+    """A record of mappings that nothing reads."""
+    yield lambda _number: None
+
+
+REFERENCES = [Reference(7, gref, 0) for gref in (8, 9, 10)]
 
 
 @pytest.mark.parametrize(("rejected", "found", "requests"), [(9, 9, [8, 9]), (0, None, [8, 9, 10])])
 def test_the_first_reference_that_xen_rejects_is_found(monkeypatch, rejected, found, requests):
     call = FakeCall(rejected)
     monkeypatch.setattr(refusal, "Call", lambda: call)
-    error = refusal.find_refusal([Reference(7, gref, 0) for gref in (8, 9, 10)], readonly=True)
+    error = refusal.find_refusal(REFERENCES, readonly=True, record=unrecorded)
     assert (error and error.gref) == found
     assert call.requests == [(gref, True) for gref in requests]
     assert call.held == []
@@ -173,7 +185,11 @@ def test_in_a_pvh_dom0_gntdev_finds_the_rejected_reference(gntdev, monkeypatch, 
     monkeypatch.setattr(kernel, "dom0_kind", lambda _root=None: "PVH")
     monkeypatch.setattr(refusal, "Call", lambda: pytest.fail("a hypercall was made"))
     monkeypatch.setattr(refusal, "GrantMapper", mapper)
-    error = refusal.find_refusal([Reference(7, gref, 0) for gref in (8, 9, 300)], readonly=True)
+    error = refusal.find_refusal(
+        [Reference(7, gref, 0) for gref in (8, 9, 300)],
+        readonly=True,
+        record=lambda _: pytest.fail("gntdev's mappings need no record"),
+    )
     assert (error and error.gref) == found
     assert error is None or "Invalid argument" in str(error)
     assert mapper.held == 0
@@ -184,7 +200,7 @@ def test_without_access_to_hypercalls_no_rejected_reference_is_found(monkeypatch
         raise XenLibraryError("xencall_open", "privcmd", errno.EACCES)
 
     monkeypatch.setattr(refusal, "Call", refuse)
-    assert refusal.find_refusal([Reference(7, 8, 0)], readonly=True) is None
+    assert refusal.find_refusal(REFERENCES, readonly=True, record=unrecorded) is None
 
 
 def test_json_contains_the_page_content_with_hexdump(gntdev):
@@ -257,7 +273,8 @@ def test_in_dom0_the_rejected_reference_is_reported(gntdev, monkeypatch):
     error = GrantError("map", 7, 9, "bad reference", GrantStatus.BAD_GNTREF)
     requests = []
 
-    def refused(references, *, readonly):
+    def refused(references, *, readonly, record):
+        assert record is record_maps
         requests.extend((*references, readonly))
         return error
 

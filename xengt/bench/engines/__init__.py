@@ -59,8 +59,13 @@ class Engine(Protocol):
     def release(self, journal: Journal) -> None:
         """Unmap the held references."""
 
-    def explain(self, error: GrantError | XenLibraryError) -> XengtError:
-        """Return the error that tells the user what failed and what to change."""
+    def explain(self, error: GrantError | XenLibraryError, journal: Journal) -> XengtError:
+        """Return the error that tells the user what failed and what to change.
+
+        Args:
+            error: the error of `prepare`, of `release` or of the loop.
+            journal: of this run.
+        """
 
 
 _CLASSES: Mapping[EngineName, Callable[[bool], Engine]] = {

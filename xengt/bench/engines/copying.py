@@ -38,8 +38,9 @@ class CopyingEngine:
         """Do nothing: the threads have freed what they allocated."""
         del journal
 
-    def explain(self, error: GrantError | XenLibraryError) -> XengtError:
+    def explain(self, error: GrantError | XenLibraryError, journal: Journal) -> XengtError:
         """Explain an error with Xen's status in words."""
+        del journal
         if isinstance(error, GrantError) and error.status is not None:
             return explain_refusal(error)
         return FailedError(str(error), "see `dmesg`, and `xl dmesg`")

@@ -64,8 +64,9 @@ class ForeignEngine:
         """Do nothing: nothing stays mapped after the loop."""
         del journal
 
-    def explain(self, error: GrantError | XenLibraryError) -> XengtError:
+    def explain(self, error: GrantError | XenLibraryError, journal: Journal) -> XengtError:
         """Say what the user can change."""
+        del journal
         if isinstance(error, GrantError):
             return FailedError(
                 str(error),

@@ -58,6 +58,8 @@ class GntdevEngine:
         self._held = []
         self._mapper.close()
 
-    def explain(self, error: GrantError | XenLibraryError) -> XengtError:
+    def explain(self, error: GrantError | XenLibraryError, journal: Journal) -> XengtError:
         """Find the reference that Xen refuses, which gntdev does not report."""
-        return explain_gntdev_error(error, self._references, readonly=self._readonly)
+        return explain_gntdev_error(
+            error, self._references, readonly=self._readonly, record=journal.record_each
+        )

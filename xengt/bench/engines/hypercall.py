@@ -75,8 +75,9 @@ class HypercallEngine:
             )
         journal.clear_held()
 
-    def explain(self, error: GrantError | XenLibraryError) -> XengtError:
+    def explain(self, error: GrantError | XenLibraryError, journal: Journal) -> XengtError:
         """Explain an error with Xen's status in words."""
+        del journal
         if isinstance(error, GrantError):
             return explain_refusal(error)
         return FailedError(str(error), "see `xl dmesg`")

@@ -28,6 +28,8 @@ class PersistentEngine(CopyingEngine):
         self._references = [reference for part in timed for reference in part]
         return super().prepare(journal, timed, batch, held)
 
-    def explain(self, error: GrantError | XenLibraryError) -> XengtError:
+    def explain(self, error: GrantError | XenLibraryError, journal: Journal) -> XengtError:
         """Find the reference that Xen refuses, which gntdev does not report."""
-        return explain_gntdev_error(error, self._references, readonly=False)
+        return explain_gntdev_error(
+            error, self._references, readonly=False, record=journal.record_each
+        )
