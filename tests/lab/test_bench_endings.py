@@ -118,7 +118,7 @@ def test_a_full_maptrack_ends_the_run(dom0):
         ("--batch 513", "--batch '513'"),
         ("--engine netfront", "--engine 'netfront'"),
         ("--references 10 --batch 32", "raise --references to 32"),
-        ("--samples 5 --duration 5", "exclude each other"),
+        ("--samples 5 --duration 5", "cannot be used together"),
         ("--touch read", "--touch read has no effect"),
     ],
 )

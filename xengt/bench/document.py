@@ -9,7 +9,7 @@ from dataclasses import dataclass, make_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import GenericAlias
-from typing import Any, TypedDict, cast, get_type_hints
+from typing import Any, NotRequired, TypedDict, cast, get_type_hints
 
 import xengt
 from xengt.bench.case import DECLARED, Setup
@@ -26,10 +26,11 @@ PlanRecord = Mapping[str, Any]
 """The plan as the document holds it: the values of each dimension, and how long a case takes."""
 
 
-class _Length(TypedDict):
+class _PlanKeys(TypedDict):
     samples: Positive | None
     duration_s: float | None
     digits: Positive
+    left_out: NotRequired[list[str]]
 
 
 def _lists_of_values() -> type:
@@ -67,6 +68,11 @@ class BenchDocument:
     host: Host
     plan: PlanRecord
     results: tuple[Result, ...]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The engines and cases that a suite could not measure, each with the reason."""
+        return tuple(self.plan.get("left_out", ()))
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as its schema describes it."""
@@ -108,7 +114,7 @@ def _checked_host(host: object) -> Host:
 
 
 def _checked_plan(plan: object) -> PlanRecord:
-    checked = check_shape(plan, _Length, "plan", extra=True)
+    checked = check_shape(plan, _PlanKeys, "plan", extra=True)
     values = {name: [value] for name, value in absent_filled({}).items()}
     values |= {name: checked[name] for name in DECLARED if name in checked}
     check_shape(values, _LISTS, "plan")

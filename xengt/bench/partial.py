@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from xengt.bench.dimension import value_text
 from xengt.bench.document import BenchDocument, read
 from xengt.bench.suite import SuitePlan
 from xengt.documents.write import STANDARD_OUTPUT
@@ -10,6 +11,14 @@ from xengt.errors import UnmetError
 from xengt.xen.host import Host
 
 _NO_DISKS = ("/dev/", "/proc/")
+_NOT_COMPARED = ("left_out", "suite")
+"""Keys of the plan that describe how far a suite is, and why engines are left out."""
+_REMEDIES = {
+    "engine": "make the same engines usable again (`xengt check` reports what is missing)",
+    "threads": "give dom0 as many vCPUs as before",
+    # It depends on the number of setups, and that on how many pages the engine copy can allocate.
+    "duration_s": "repeat the command with the same --duration and the same limit of gntalloc",
+}
 
 
 def partial_file(target: str | None) -> Path | None:
@@ -57,14 +66,25 @@ def find_incomplete(path: Path, plan: SuitePlan, host: Host) -> BenchDocument | 
         found = read(str(path))
     except UnmetError:
         return None
-    remedy = f"delete {path} to start again"
+    restart = f"delete {path} to start again"
     if found.host["boot_id"] != host["boot_id"]:
-        raise UnmetError(f"{path} has an incomplete suite of an earlier boot", remedy)
-    for name, value in plan.to_json().items():
-        if found.plan.get(name) != value:
+        raise UnmetError(
+            f"{path} was started in an earlier boot and cannot be continued, because results of "
+            "different boots must not be mixed",
+            f"{restart}, or name another file with --json=FILE",
+        )
+    # The granter decides which engines a suite has.
+    for name, value in sorted(plan.to_json().items(), key=lambda item: item[0] != "granter"):
+        if name not in _NOT_COMPARED and found.plan.get(name) != value:
             raise UnmetError(
-                f"{path} has an incomplete suite with another {name}: {found.plan.get(name)}, now "
-                f"{value}",
-                f"repeat the command as it was, or {remedy}",
+                f"the incomplete suite in {path} used {name} {_text(found.plan.get(name))}; this "
+                f"command would use {_text(value)}",
+                f"{_REMEDIES.get(name, 'repeat the command as it was')}, {restart}, or name "
+                "another file with --json=FILE",
             )
     return found
+
+
+def _text(value: object) -> str:
+    """Write the value of a key of the plan."""
+    return f"[{', '.join(map(value_text, value))}]" if isinstance(value, list) else f"{value}"

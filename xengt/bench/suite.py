@@ -24,7 +24,7 @@ class SuitePlan:
         duration_s: seconds to measure each setup.
         digits: significant digits of the histograms.
         complete: whether the run has ended.
-        left_out: the setups that could not be measured, each with the reason.
+        left_out: the engines and setups that could not be measured, each with the reason.
     """
 
     parts: tuple[BenchPlan, ...]

@@ -1,40 +1,36 @@
 """`xengt bench`: measure what mapping grants costs on this host."""
 
 import inspect
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 from typer.models import OptionInfo
 
 from xengt.bench import document
-from xengt.bench.case import DECLARED, EMPTY_GRANTER
+from xengt.bench.case import DECLARED
 from xengt.bench.dimension import Dimension
+from xengt.bench.document import BenchDocument
 from xengt.bench.partial import forget_partial
 from xengt.bench.plan import BenchPlan, with_defaults
 from xengt.bench.run import run_plan
+from xengt.cli.clean_journal import clean_journal
 from xengt.cli.json_option import JsonTarget
 from xengt.cli.option_values import several
 from xengt.cli.outputs import Outputs
 from xengt.cli.progress import progress_display
-from xengt.cli.suite import measure_suite
+from xengt.cli.suite import run_suite
 from xengt.documents.write import json_text
 from xengt.errors import UnmetError
-from xengt.recovery import journal, sweep
-from xengt.recovery.journal import Journal
 from xengt.report import hdr_log, suite_text
 from xengt.report.html import bench_page
 from xengt.report.terminal import bench_table
 from xengt.report.terminal.console import print_lines
 from xengt.xen.host import gather_host
-from xengt.xen.preflight import library_errors_explained, require_dom0
+from xengt.xen.preflight import require_dom0
 
 SAMPLES = 10_000
 """Calls to time in each case, unless --samples or --duration is given."""
-LOCK_TIMEOUT_S = 10.0
-"""Seconds to wait for a round of the agent's probe, which would disturb the measurement."""
 
 
 def _option(declared: Dimension) -> OptionInfo:
@@ -89,9 +85,10 @@ def bench(
         typer.Option(
             "--suite",
             help="Measure a selection of cases that describes a host, in about ten minutes: maps "
-            "and copies by batch, size and threads. Of the other options, --granter, --duration "
-            "and --digits apply. The same command continues an interrupted suite: with "
-            "--json=FILE, FILE.partial has the results so far.",
+            "and copies by batch, size and threads. It can be combined with --granter, --duration "
+            "(seconds per case), --digits and the output options. Repeat the same command in the "
+            "same boot to continue an interrupted suite; this requires --json=FILE, and the "
+            "results so far are in FILE.partial.",
         ),
     ] = False,
     text: Annotated[
@@ -112,7 +109,7 @@ def bench(
     """
     outputs = Outputs({"--json": as_json, "--html": html, "--hdr": hdr, "--text": text})
     if samples is not None and duration is not None:
-        raise UnmetError("--samples and --duration exclude each other", "give one of them")
+        raise UnmetError("--samples and --duration cannot be used together", "give one of them")
     if text is not None and not suite:
         raise UnmetError("--text has no effect without --suite", "add --suite, or use --html")
     values = {
@@ -121,30 +118,17 @@ def bench(
         if words
     }
     if suite:
-        granter = _granter_of_suite(values, samples)
-        require_dom0([])
-        with _journal() as records:
-            made = measure_suite(
-                records,
-                granter=granter,
+        target = outputs.targets.get("--json")
+        made = run_suite(values, samples=samples, duration_s=duration, digits=digits, target=target)
+    else:
+        made = _measure(
+            BenchPlan(
+                values=with_defaults(values),
+                samples=None if duration else samples or SAMPLES,
                 duration_s=duration,
                 digits=digits,
-                target=outputs.targets.get("--json"),
             )
-    else:
-        plan = BenchPlan(
-            values=with_defaults(values),
-            samples=None if duration else samples or SAMPLES,
-            duration_s=duration,
-            digits=digits,
         )
-        plan.setups()  # Refuses what cannot be measured before anything is started.
-        require_dom0(plan.values["engine"])
-        with _journal() as records:
-            with progress_display() as show:
-                of_setups = list(run_plan(plan, records, show))
-            results = [result for of_setup in of_setups for result in of_setup]
-            made = document.build(gather_host(), plan.to_json(), results)
     try:  # The table comes last: who reads it may stop, and the files are complete then.
         outputs.write(
             {
@@ -155,7 +139,7 @@ def bench(
             }
         )
         if suite:
-            forget_partial(outputs.targets.get("--json"))
+            forget_partial(target)
     finally:
         if suite:
             print_lines(outputs.console, [suite_text.render(made).rstrip()])
@@ -163,27 +147,11 @@ def bench(
             bench_table.show(made, outputs.console)
 
 
-def _granter_of_suite(values: Mapping[str, Sequence[Any]], samples: int | None) -> str:
-    """Return the value of --granter; refuse options that a suite ignores."""
-    ignored = [f"--{name}" for name in values if name != "granter"]
-    if samples is not None:
-        ignored.append("--samples")
-    if ignored:
-        raise UnmetError(
-            f"{ignored[0]} has no effect with --suite, which selects the cases",
-            f"leave out {ignored[0]}, or --suite",
-        )
-    granters = values.get("granter", [EMPTY_GRANTER])
-    if len(granters) > 1:
-        raise UnmetError("--suite has one granter", "give one value of --granter")
-    return str(granters[0])
-
-
-@contextmanager
-def _journal() -> Iterator[Journal]:
-    """Open the journal, and clean up after a killed run."""
-    with library_errors_explained(), journal.open_journal(timeout_s=LOCK_TIMEOUT_S) as records:
-        summary = sweep.clean_up(records)
-        if summary:
-            print(f"xengt: {summary}", file=sys.stderr)
-        yield records
+def _measure(plan: BenchPlan) -> BenchDocument:
+    plan.setups()  # Refuses what cannot be measured before anything is started.
+    require_dom0(plan.values["engine"])
+    with clean_journal() as journal:
+        with progress_display() as show:
+            of_setups = list(run_plan(plan, journal, show))
+        results = [result for of_setup in of_setups for result in of_setup]
+        return document.build(gather_host(), plan.to_json(), results)

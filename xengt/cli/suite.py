@@ -1,141 +1,102 @@
-"""`xengt bench --suite`: measures the selection of cases, and goes on after an interruption."""
+"""`xengt bench --suite`: its options and messages; `xengt.bench.suite_run` measures."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from xengt.bench import document
-from xengt.bench.case import Setup
-from xengt.bench.dimensions import phrase
+from xengt.bench.case import EMPTY_GRANTER
 from xengt.bench.document import BenchDocument
-from xengt.bench.engines.names import EngineName
-from xengt.bench.noise import QUIET, measure_noise
-from xengt.bench.partial import find_incomplete, partial_file
-from xengt.bench.result import Result
-from xengt.bench.run import Progress, run_plan
-from xengt.bench.suite import SuitePlan, plan_suite
+from xengt.bench.partial import partial_file
+from xengt.bench.suite_run import measure_suite
+from xengt.cli.clean_journal import clean_journal
 from xengt.cli.progress import progress_display
-from xengt.documents.write import replace_json
 from xengt.errors import UnmetError
-from xengt.recovery.journal import Journal
-from xengt.sharing import gntalloc
-from xengt.xen.host import Host, gather_host
 from xengt.xen.preflight import require_dom0
 
-DIMENSIONS_OF_SETUP = ("engine", "batch", "threads", "mappings", "touch", "bytes")
-"""The dimensions in which the setups of a suite differ."""
 
-
-def measure_suite(
-    records: Journal, *, granter: str, duration_s: float | None, digits: int, target: str | None
+def run_suite(
+    values: Mapping[str, Sequence[Any]],
+    *,
+    samples: int | None,
+    duration_s: float | None,
+    digits: int,
+    target: str | None,
 ) -> BenchDocument:
-    """Measure the suite, and save the results of each setup.
+    """Measure the suite with the options of the command.
 
     Args:
-        records: the journal, locked.
-        granter: the value of `--granter`.
+        values: for each dimension whose option is given, the values.
+        samples: the value of `--samples`, which a suite does not accept.
         duration_s: seconds to measure each setup; None: ten minutes for all.
         digits: significant digits of the histograms.
         target: the value of `--json`; the results so far are saved beside this file.
 
     Raises:
-        UnmetError: no setup can be measured, or there are results of another boot or another plan.
-        FailedError: the measurement failed, or the results cannot be saved.
+        UnmetError: an option has no effect with `--suite`, or as `measure_suite`.
+        FailedError: as `measure_suite`.
     """
-    engines = list(_usable_engines())
-    host = gather_host()
-    plan = plan_suite(
-        engines,
-        host["dom0_vcpus"],
-        # The granter self takes its pages from the same limit.
-        copy_pages=(gntalloc.page_limit() or 0) // (2 if granter == "self" else 1),
-        granter=granter,
-        duration_s=duration_s,
-        digits=digits,
-    )
+    granter = _granter(values, samples)
+    require_dom0([])
     file = partial_file(target)
-    found = find_incomplete(file, plan, host) if file else None
-    results: list[Result] = []
-    if found:
-        host, results = found.host, list(found.results)
-        _say(f"continuing the suite: {file} has {len(results)} results")
-    with progress_display() as show:
-        if "noise_ratio" not in host:
-            host = {**host, "noise_ratio": measure_noise(engines[0], granter, records, show)}
-            _warn_about_noise(host)
-
-        def save(of_setup: list[Result]) -> None:
-            results.extend(of_setup)
-            if file:
-                replace_json(document.build(host, plan.to_json(), results).to_json(), file)
-
-        measured = {result.case.setup for result in results}
-        left_out = tuple(_measure_setups(plan, records, show, measured, save))
-    made = replace(plan, complete=True, left_out=left_out)
-    return document.build(host, made.to_json(), results)
+    if file is None:
+        _say(
+            "the results of the suite are not saved until the end; with --json=FILE, an "
+            "interrupted suite can be continued"
+        )
+    with _interruption_explained(file), clean_journal() as journal, progress_display() as show:
+        return measure_suite(
+            journal,
+            granter=granter,
+            duration_s=duration_s,
+            digits=digits,
+            file=file,
+            show=show,
+            say=_say,
+        )
 
 
-def _measure_setups(
-    plan: SuitePlan,
-    records: Journal,
-    show: Callable[[Progress], None],
-    measured: set[Setup],
-    save: Callable[[list[Result]], None],
-) -> Iterator[str]:
-    """Measure the setups that are left, and yield why some could not be measured.
+def _granter(values: Mapping[str, Sequence[Any]], samples: int | None) -> str:
+    """Return the value of --granter; refuse options that a suite ignores."""
+    ignored = [f"--{name}" for name in values if name != "granter"]
+    if samples is not None:
+        ignored.append("--samples")
+    if ignored:
+        raise UnmetError(
+            f"{ignored[0]} has no effect with --suite, which selects the cases",
+            f"leave out {ignored[0]}, or --suite",
+        )
+    granters = values.get("granter", [EMPTY_GRANTER])
+    if len(granters) > 1:
+        raise UnmetError(
+            "--suite accepts only one value of --granter",
+            "give one value of --granter, and measure a suite for each granter",
+        )
+    return str(granters[0])
+
+
+@contextmanager
+def _interruption_explained(file: Path | None) -> Iterator[None]:
+    """Print how an interrupted suite is continued.
 
     Args:
-        plan: the suite.
-        records: the journal, locked.
-        show: called with the progress.
-        measured: the setups that have been measured; this function adds others.
-        save: called with the results of each setup.
+        file: the file of the results so far; None if they are not saved.
     """
-    last: Progress | None = None
-
-    def note(progress: Progress) -> None:
-        nonlocal last
-        last = progress
-        show(progress)
-
-    while True:
-        last = None
-        try:
-            with closing(run_plan(plan, records, note, measured=frozenset(measured))) as new:
-                for of_setup in new:
-                    save(of_setup)
-                    measured.add(of_setup[0].case.setup)
-        except UnmetError as error:
-            # Before the first setup, it is the granter that cannot be used.
-            if last is None or last.setup in measured:
-                raise
-            measured.add(last.setup)
-            reason = f"{phrase(last.setup, DIMENSIONS_OF_SETUP)}: {error.what}"
-            _say(f"the suite leaves out {reason}; {error.remedy}")
-            yield reason
+    try:
+        yield
+    except KeyboardInterrupt:
+        if file is None:
+            _say("the suite was interrupted, and its results were not saved (--json=FILE)")
+        elif file.exists():
+            _say(
+                f"the suite was interrupted; the results so far are in {file}: repeat the same "
+                "command in the same boot to continue"
+            )
         else:
-            return
+            _say("the suite was interrupted before it had any results")
+        raise
 
 
 def _say(text: str) -> None:
     print(f"xengt: {text}", file=sys.stderr)
-
-
-def _usable_engines() -> Iterator[EngineName]:
-    for engine in EngineName:
-        try:
-            require_dom0([engine])
-        except UnmetError as error:
-            _say(f"the suite leaves out the engine {engine}: {error.what}; {error.remedy}")
-        else:
-            yield engine
-
-
-def _warn_about_noise(host: Host) -> None:
-    ratio = host["noise_ratio"]
-    if ratio > QUIET:
-        _say(
-            f"this host is noisy: the medians of equal measurements differ by {ratio:.0%}; stop "
-            "guests, fix the frequency of the CPUs and pin dom0's vCPUs; `xengt check` reports more"
-        )

@@ -39,6 +39,7 @@ def render(document: BenchDocument) -> str:
         _section("Copying, per page", _copying_rows(setups, clock)),
         _section("Mapping is cheaper than copying", _break_even_rows(document)),
         _section("Scaling over threads", _scaling_rows(document) if clock == "time" else iter(())),
+        _left_out_section(document),
         [
             *_wrapped(
                 "Medians without the measurement overhead (the same call, rejected at once), "
@@ -96,6 +97,12 @@ def _section(title: str, rows: Iterable[_Row]) -> list[str]:
         for row in table
     ]
     return [title, *(line.rstrip() for line in lines)]
+
+
+def _left_out_section(document: BenchDocument) -> list[str]:
+    """Return what could not be measured and why; nothing if all was measured."""
+    lines = [line for reason in document.left_out for line in _wrapped(reason)]
+    return ["Not measured", *lines] if lines else []
 
 
 def _mapping_rows(setups: _Setups, clock: Clock) -> Iterator[_Row]:

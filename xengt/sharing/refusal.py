@@ -17,7 +17,7 @@ from xenlib_cffi.gnttab import GrantMapper
 Recorder = Callable[[Sequence[Reference]], AbstractContextManager[Callable[[int], None]]]
 """Records in the journal which reference is mapped by hypercall, so that a mapping of a killed
 process is found: `Journal.record_each`, and `record_maps` of `xengt.recovery.recorded_maps`. The
-context's function gets the number of the reference, from 1, before its map, and 0 after its unmap."""
+context's function gets the number of the reference, from 1, before its map; 0 after its unmap."""
 
 
 def find_refusal(

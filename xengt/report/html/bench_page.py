@@ -81,6 +81,7 @@ def render(document: BenchDocument) -> str:
         *_break_even_section(document, clock),
         *_scaling_section(document, clock),
         *_figures_section(results, clock),
+        *_left_out_section(document),
         *_warnings_section(results),
         *_method_section(),
     )
@@ -217,6 +218,12 @@ def _figures_row(number: int, result: Result, differing: Sequence[str], clock: C
 
 def _alignment_class(dimension: str) -> str | None:
     return "text" if dimension in WORDS else None
+
+
+def _left_out_section(document: BenchDocument) -> Iterable[Element]:
+    if document.left_out:
+        yield el("h2", "Not measured")
+        yield el("ul", *(el("li", reason) for reason in document.left_out))
 
 
 def _warnings_section(results: Sequence[Result]) -> Iterable[Element]:
