@@ -182,21 +182,21 @@ class Setup:
         return Case(**vars(self), operation=operation)
 
     @property
-    def unused(self) -> frozenset[str]:
-        """The dimensions that have no effect on this setup."""
-        unused = set()
+    def unused(self) -> Mapping[str, str]:
+        """The dimensions that have no effect on this setup, each with what gives it an effect."""
+        unused: dict[str, str] = {}
+        if self.engine in COPYING or self.engine == EngineName.FOREIGN:
+            unused |= dict.fromkeys(("mappings", "hold"), "add an --engine that maps grants")
         if self.engine in COPYING:
-            unused |= {"mappings", "readonly", "hold"}
+            unused["readonly"] = "add an --engine that maps"
         elif self.touch == "none" or self.engine not in TOUCHING:
-            unused |= {"bytes"}
+            unused["bytes"] = "add an --engine that copies, or --touch with an engine that has it"
         if self.engine not in TOUCHING:
-            unused |= {"touch"}
-        if self.engine == EngineName.FOREIGN:
-            unused |= {"mappings", "hold"}
+            unused["touch"] = f"add --engine {' or '.join(sorted(TOUCHING))}"
         # Only empty domains can be created in any number: a guest is one granter, and so is dom0.
         if self.granter != EMPTY_GRANTER:
-            unused |= {"granters"}
-        return frozenset(unused)
+            unused["granters"] = f"add --granter {EMPTY_GRANTER}"
+        return unused
 
     def without_unused(self) -> "Setup":
         """Return this setup with the defaults of dimensions that have no effect on it."""

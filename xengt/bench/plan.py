@@ -56,14 +56,14 @@ class BenchPlan:
 
     def _require_effects(self, setups: Sequence[Setup]) -> None:
         """Refuse values other than the default that have no effect on any setup."""
-        for name in ("touch", "bytes", "mappings", "hold", "readonly"):
-            if all(name in setup.unused for setup in setups):
-                changed = [each for each in self.values[name] if each != FIELD_DEFAULTS[name]]
-                if changed:
-                    raise UnmetError(
-                        f"--{name} {value_text(changed[0])} has no effect on any case of this run",
-                        f"leave out --{name}, or add an --engine that uses it",
-                    )
+        first, *others = (setup.unused for setup in setups)
+        for name, remedy in first.items():
+            changed = [each for each in self.values[name] if each != FIELD_DEFAULTS[name]]
+            if changed and all(name in unused for unused in others):
+                raise UnmetError(
+                    f"--{name} {value_text(changed[0])} has no effect on any case of this run",
+                    f"leave out --{name}, or {remedy}",
+                )
 
 
 def with_defaults(given: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:

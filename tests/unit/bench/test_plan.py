@@ -61,8 +61,15 @@ def test_every_combination_once_and_granters_change_least_often():
 
 @pytest.mark.parametrize("granter", ["self", "guest", "guest:web"])
 def test_the_number_of_granters_applies_only_to_empty_domains(granter):
-    setups = plan(granter=[granter], granters=[3, 5]).setups()
-    assert [setup.granters for setup in setups] == [1]
+    with pytest.raises(UnmetError, match="--granters 3 has no effect") as error:
+        plan(granter=[granter], granters=[1, 3, 5]).setups()
+    assert error.value.remedy == "leave out --granters, or add --granter empty"
+    setups = plan(granter=["empty", granter], granters=[3, 5]).setups()
+    assert [(each.granter, each.granters) for each in setups] == [
+        ("empty", 3),
+        ("empty", 5),
+        (granter, 1),
+    ]
 
 
 def test_a_case_carries_every_dimension():
@@ -123,18 +130,29 @@ def test_engines_that_do_not_touch_pages_are_measured_once():
 
 
 @pytest.mark.parametrize(
-    ("engines", "values", "option"),
+    ("engines", "values", "option", "remedy"),
     [
-        (["hypercall", "copy"], {"touch": ["none", "read"]}, "--touch read"),
-        (["gntdev"], {"bytes": [4096, 64]}, "--bytes 64"),
-        (["copy", "persistent"], {"readonly": [True]}, "--readonly yes"),
-        (["copy", "foreign"], {"mappings": [1, 2]}, "--mappings 2"),
-        (["gntdev-copy"], {"hold": [7]}, "--hold 7"),
+        (
+            ["hypercall", "copy"],
+            {"touch": ["none", "read"]},
+            "--touch read",
+            "add --engine foreign or gntdev",
+        ),
+        (
+            ["gntdev"],
+            {"bytes": [4096, 64]},
+            "--bytes 64",
+            "add an --engine that copies, or --touch",
+        ),
+        (["copy", "persistent"], {"readonly": [True]}, "--readonly yes", "an --engine that maps"),
+        (["copy", "foreign"], {"mappings": [1, 2]}, "--mappings 2", "an --engine that maps grants"),
+        (["gntdev-copy"], {"hold": [7]}, "--hold 7", "an --engine that maps grants"),
     ],
 )
-def test_an_option_that_no_engine_uses_is_refused(engines, values, option):
+def test_an_option_that_no_engine_uses_is_refused(engines, values, option, remedy):
     with pytest.raises(UnmetError, match=f"{option} has no effect") as error:
         plan(engine=engines, **values).setups()
+    assert remedy in error.value.remedy
     assert "--engine" in error.value.remedy
 
 
