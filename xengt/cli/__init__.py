@@ -69,13 +69,13 @@ def _command(function: Callable[_P, None]) -> Callable[_P, None]:
 
 
 app.command("bench", cls=DocumentFileCommand)(_command(bench.bench))
-app.command("break-even", cls=DocumentFileCommand)(_command(break_even.break_even))
+app.command("break-even", cls=DocumentCommand)(_command(break_even.break_even))
 app.command("check", cls=DocumentCommand)(_command(check.check))
 app.command("compare", cls=compare.TwoListsCommand)(_command(compare.compare))
 app.command("handle", cls=DocumentCommand)(_command(handle.handle))
 app.command("map", cls=DocumentCommand)(_command(map_pages))
 app.command("plan", cls=DocumentCommand)(_command(plan.plan))
-app.command("scaling", cls=DocumentFileCommand)(_command(scaling.scaling))
+app.command("scaling", cls=DocumentCommand)(_command(scaling.scaling))
 app.command("schema")(_command(schema.schema))
 app.command("serve", cls=DocumentCommand)(_command(serve.serve))
 app.command("share", cls=DocumentCommand)(_command(share.share))

@@ -93,6 +93,19 @@ def test_a_run_after_the_option_is_not_overwritten(two_runs):
         assert base.read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["break-even", "scaling"])
+def test_a_file_in_the_next_word_is_a_run_of_the_other_commands_that_read_runs(two_runs, command):
+    base, new = two_runs
+    before = base.read_bytes()
+    done = run(command, "--json", base, new)
+    assert "deprecated" not in done.stderr
+    assert "would overwrite" not in done.stderr
+    assert base.read_bytes() == before
+    missing = run(command, new, "--json", "out.json")
+    assert missing.exit_code == 2
+    assert "cannot read out.json" in missing.stderr
+
+
 def test_a_second_file_in_the_next_word_is_an_operand_of_no_other_command():
     done = run("plan", "--json", "out.json")
     assert done.exit_code == 2
