@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xengt.bench.case import DECLARED, EMPTY_GRANTER, Setup
-from xengt.bench.engines.names import EngineName
+from xengt.bench.engines.names import COPYING, EngineName
 from xengt.bench.plan import REFERENCES, BenchPlan, with_defaults
 
 BATCHES = (1, 4, 16, 32, 64, 256)
@@ -95,7 +95,7 @@ def _parts(
         return [name for name in names if name in engines]
 
     mapping = usable(EngineName.HYPERCALL, EngineName.GNTDEV)
-    copying = usable(EngineName.COPY, EngineName.GNTDEV_COPY, EngineName.PERSISTENT)
+    copying = usable(*COPYING)
     threads = _numbers_of_threads(vcpus)
     # The engine copy needs a page for each operation of a batch of each thread.
     copying_threads = [number for number in threads if _BATCH * number <= copy_pages]

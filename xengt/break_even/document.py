@@ -11,7 +11,7 @@ from typing import Any
 import xengt
 from xengt.bench.case import Setup
 from xengt.bench.document import BenchDocument
-from xengt.bench.engines.names import EngineName
+from xengt.bench.engines.names import COPYING, EngineName
 from xengt.break_even.costs import USE, costs_of
 from xengt.break_even.row import Row, SizeCosts
 from xengt.compare.ratio import CONFIDENCE
@@ -24,11 +24,11 @@ SCHEMA = "xengt.break-even/1"
 METHOD = "Student's t on differences"
 DIRECTIONS = ("copy from granter", "copy to granter")
 ALTERNATIVES = {
-    EngineName.HYPERCALL: (EngineName.COPY, EngineName.PERSISTENT),
-    EngineName.GNTDEV: (EngineName.GNTDEV_COPY, EngineName.PERSISTENT),
+    mapping: tuple(copying for copying, replaced in COPYING.items() if mapping in replaced)
+    for mapping in EngineName
+    if mapping not in COPYING
 }
-"""Engines that map, and those that copy in their place, by hypercall or from user space through
-Linux. Persistent grants replace either."""
+"""Engines that map, each with those that copy in its place."""
 
 _Costs = Mapping[tuple[Setup, str], tuple[float, ...]]
 """The cost in each run, by setup and operation, as of `costs_of`."""

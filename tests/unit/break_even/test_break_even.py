@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from tests.unit.break_even.simulated_runs import SIZES, write_run
 from xengt.bench.case import Setup
-from xengt.bench.engines.names import EngineName
+from xengt.bench.engines.names import COPYING, EngineName
 from xengt.break_even import Crossing, Row, SizeCosts, compare_alternatives
+from xengt.break_even.document import ALTERNATIVES
 from xengt.break_even.schema import break_even_schema
 from xengt.cli import app
 from xengt.errors import UnmetError
@@ -122,6 +123,15 @@ def test_several_runs_give_intervals_that_contain_the_true_value(tmp_path):
         assert high.bytes - low.bytes < 500
         inside += low.bytes <= 1000 <= high.bytes
     assert inside >= 16
+
+
+def test_every_engine_that_copies_replaces_one_that_maps() -> None:
+    assert {copying for each in ALTERNATIVES.values() for copying in each} == set(COPYING)
+    assert ALTERNATIVES == {
+        "hypercall": ("copy", "persistent"),
+        "gntdev": ("gntdev-copy", "persistent"),
+        "foreign": (),
+    }
 
 
 def test_cases_that_not_every_run_has_are_left_out(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import patient
+from xenlib_cffi.loop import LoopEngine
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "xenlib_cffi" / "README.md").read_text(encoding="utf-8")
@@ -27,6 +28,15 @@ def test_there_is_an_example_of_each_library():
     assert {module for module, _ in SUBJECTS} == {
         *("call", "gnttab", "ctrl", "foreignmemory", "evtchn", "hypfs", "loop"),
     }
+
+
+def test_the_table_has_each_engine_and_its_file():
+    rows = re.findall(r"^\| `([A-Z_]+)` \|.*\| `(\w+\.c)` \|$", README, re.MULTILINE)
+    measured = [each.name for each in LoopEngine if each is not LoopEngine.EMPTY]
+    assert [name for name, _ in rows] == [
+        name for name in measured if not name.startswith("REFUSED_")
+    ]
+    assert all((ROOT / "xenlib_cffi" / "csrc" / file).is_file() for _, file in rows)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The names of the engines: values of `--engine`, and of the label `engine` of the metrics."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Self
 
 
@@ -27,7 +29,15 @@ class EngineName(StrEnum):
             raise ValueError(f"expected one of {', '.join(cls)}") from None
 
 
-COPYING = frozenset({EngineName.COPY, EngineName.GNTDEV_COPY, EngineName.PERSISTENT})
-"""Engines that copy the content of granted pages, from the granter and back."""
+COPYING: Mapping[EngineName, tuple[EngineName, ...]] = MappingProxyType(
+    {
+        EngineName.COPY: (EngineName.HYPERCALL,),
+        EngineName.GNTDEV_COPY: (EngineName.GNTDEV,),
+        EngineName.PERSISTENT: (EngineName.HYPERCALL, EngineName.GNTDEV),
+    }
+)
+"""Engines that copy the content of granted pages, from the granter and back, each with the engines
+whose maps it replaces: by hypercall, or from user space through Linux. Persistent grants replace
+either."""
 TOUCHING = frozenset({EngineName.GNTDEV, EngineName.FOREIGN})
 """Engines whose mappings have an address in the process, so that it can access the pages."""
