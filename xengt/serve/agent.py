@@ -212,9 +212,9 @@ class Agent:
         self._kernel = metrics
 
     def _state(self) -> str:
-        """Return `passive` if the probe is disabled or dom0 can run no engine."""
+        """Return `not probing` if the probe is disabled or dom0 can run no engine."""
         if self._probe is None or not self._probe.has_cases:
-            return "passive"
+            return "not probing"
         return "failing" if self._probe.failing else "probing"
 
     def _published(self) -> Mapping[str, str]:

@@ -149,8 +149,8 @@ def systemd(tmp_path, monkeypatch):
 def test_systemd_is_notified_of_start_reload_and_stop(run_agent, systemd, monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     address = run_agent("[probe]\nenabled = false")
-    assert systemd() == f"READY=1\nSTATUS=passive, listening on {address}"
-    alive = f"WATCHDOG=1\nSTATUS=passive, listening on {address}"
+    assert systemd() == f"READY=1\nSTATUS=not probing, listening on {address}"
+    alive = f"WATCHDOG=1\nSTATUS=not probing, listening on {address}"
     assert systemd() == alive
     os.kill(os.getpid(), signal.SIGHUP)
     while (state := systemd()) == alive:
@@ -224,7 +224,7 @@ def test_the_agent_waits_for_its_address(run_agent, systemd, monkeypatch, caplog
     monkeypatch.setattr(endpoint, "_LAST_PAUSE_S", 0.2)
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     run_agent("[probe]\nenabled = false", wait=False)
-    waiting = "STATUS=passive, waiting: cannot listen on 127.0.0.1:0: no such address"
+    waiting = "STATUS=not probing, waiting: cannot listen on 127.0.0.1:0: no such address"
     assert systemd() == f"READY=1\n{waiting}"
     assert systemd() == f"WATCHDOG=1\n{waiting}"
     assert wait_until(lambda: len(attempts) >= 7)
@@ -243,12 +243,12 @@ def test_the_agent_waits_for_its_address(run_agent, systemd, monkeypatch, caplog
 
 def test_the_status_shows_that_a_reload_failed(run_agent, systemd, caplog):
     address = run_agent("[probe]\nenabled = false")
-    status = f"STATUS=passive, listening on {address}"
+    status = f"STATUS=not probing, listening on {address}"
     assert not reload(run_agent, caplog, "[listen]\nport = 'x'")
     while not systemd().startswith(f"READY=1\n{status}; the last reload failed: "):
         pass
     assert reload(run_agent, caplog, "[listen]\nport = 0\n[probe]\nenabled = false")
-    status = f"STATUS=passive, listening on {run_agent.addresses[-1]}"
+    status = f"STATUS=not probing, listening on {run_agent.addresses[-1]}"
     while systemd() != f"READY=1\n{status}":
         pass
 
