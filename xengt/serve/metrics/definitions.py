@@ -15,11 +15,11 @@ _RECORDED = (
 
 
 _DOMID = Label("domid", "Domain ID.")
-_RECORD = Label(
-    "record",
-    "`fast`: mappings recorded in the granter's active entry, which only the patched hypervisor "
-    "has. `slow`: mappings recorded in the maptrack table of the domain that maps.",
+_RECORDS = (
+    "Where Xen records the mapping: `fast` (the granter's active entry; only the patched "
+    "hypervisor does) or `slow` (the maptrack table of the domain that maps)"
 )
+_RECORD = Label("record", f"{_RECORDS}.")
 _ENGINE = Label(
     "engine",
     "Interface that the probe uses: `hypercall` (grant-table hypercalls) or `gntdev` (the Linux "
@@ -40,8 +40,7 @@ _PROBE_CASE = (
     ),
     Label(
         "path",
-        "Where the hypervisor records the timed mapping: `fast` (active entry), `slow` (maptrack "
-        "table), or `unknown` without hypfs; `none` for the engine copy.",
+        f"{_RECORDS}; `unknown` without hypfs; `none` for the engine copy, which maps nothing.",
     ),
     _PROBE_OPERATION,
 )
@@ -103,8 +102,8 @@ DOMAIN_INFO = MetricDefinition(
         ),
         Label(
             "own",
-            "`yes`: xengt created the domain, for a benchmark or for the agent's probe. `no` "
-            "otherwise.",
+            "`yes` if xengt created the domain (for a benchmark or the agent's probe), otherwise "
+            "`no`.",
         ),
     ),
 )
@@ -168,7 +167,8 @@ TLB_FLUSHES = MetricDefinition(
     "counter",
     "flushes",
     "TLB flushes for batches of grant mappings that the domain has unmapped since its creation. "
-    "Batches of rejected unmaps, as the agent's probe makes in dom0, are flushed as well.",
+    "Also counts flushes after batches in which Xen rejected every unmap; the agent's probe causes "
+    "these in dom0.",
     (_DOMID,),
 )
 SKIPPED_TLB_FLUSHES = MetricDefinition(
@@ -183,9 +183,9 @@ UNAVAILABLE = MetricDefinition(
     "xengt_unavailable",
     "gauge",
     INFO,
-    "Per-domain figure that the running hypervisor does not report, named by a label; the value "
-    "is always 1.",
-    (Label("figure", "Key of the figure in the documents of `xengt usage --json`."),),
+    "Per-domain value that this hypervisor does not report; the label `figure` names its key in "
+    "`xengt usage --json`. The value of this metric is always 1.",
+    (Label("figure", "Key of the value in the documents of `xengt usage --json`."),),
 )
 HOST_READ_FAILURES = MetricDefinition(
     "xengt_host_read_failures_total",
@@ -216,8 +216,9 @@ CONSOLE_EVENTS = MetricDefinition(
     (
         Label(
             "event",
-            "`domain_crashed`: Xen crashed a domain (printed by default; a guest that crashes by "
-            "itself is not). `grant_table_expanded`: a domain's grant table has grown. "
+            "`domain_crashed`: Xen itself crashed a domain. Printed by default. Crashes that the "
+            "guest kernel reports are not printed or counted. "
+            "`grant_table_expanded`: a domain's grant table has grown. "
             "`maptrack_exhausted`: a mapping failed because the domain had no free maptrack entry. "
             "Only a Xen built with CONFIG_DEBUG prints the last two, with `guest_loglvl=info` or "
             "`all` on its command line; for a release build of Xen they stay 0.",
@@ -251,7 +252,8 @@ PROBE_LATENCY_SECONDS = MetricDefinition(
     "histogram",
     "seconds",
     "Latency of one map, unmap or copy operation of the probe in seconds: the duration of a call "
-    "divided by its batch size.",
+    "divided by its batch size. It includes the measurement overhead, which "
+    "xengt_probe_floor_seconds reports.",
     _PROBE_CASE,
 )
 PROBE_MEDIAN_SECONDS = MetricDefinition(
@@ -266,8 +268,8 @@ PROBE_FLOOR_SECONDS = MetricDefinition(
     "xengt_probe_floor_seconds",
     "gauge",
     "seconds",
-    "Measurement overhead of the probe in seconds per operation: median latency of rejected "
-    "operations in the last round.",
+    "Measurement overhead ('floor') of the probe in seconds per operation: median latency of "
+    "rejected operations in the last round.",
     _PROBE_CASE,
 )
 PROBE_UP = MetricDefinition(
@@ -357,7 +359,7 @@ KERNEL_GRANT_REFERENCES = MetricDefinition(
 GROUPS = (
     MetricGroup(
         "Agent",
-        "Every page has these metrics.",
+        "Every scrape returns these metrics.",
         (BUILD_INFO, CONFIG_LAST_RELOAD_SUCCESSFUL, CONFIG_LAST_RELOAD_SUCCESS),
     ),
     MetricGroup(
@@ -365,8 +367,8 @@ GROUPS = (
         "Every scrape reads these metrics from Xen. Series of a domain disappear with the domain. "
         "Of the figures of a domain, stock Xen reports only grant frames and their limits: "
         "`xengt_unavailable` then names the figures without series. Domains that have never mapped "
-        "a grant have no series of TLB flushes. If Xen cannot be read, the page has only the last "
-        "two metrics of this table.",
+        "a grant have no series of TLB flushes. If Xen cannot be read, the scrape returns only the "
+        "last two metrics of this table.",
         (
             HYPERVISOR_INFO,
             DOMAIN_INFO,
@@ -387,13 +389,13 @@ GROUPS = (
     ),
     MetricGroup(
         "Xen's console",
-        "Every page has these metrics.",
+        "Every scrape returns these metrics.",
         (CONSOLE_UP, CONSOLE_EVENTS, CONSOLE_LOST),
     ),
-    MetricGroup("XenStore", "Every page has these metrics.", (XENSTORE_UP, DOMAIN_CHANGES)),
+    MetricGroup("XenStore", "Every scrape returns these metrics.", (XENSTORE_UP, DOMAIN_CHANGES)),
     MetricGroup(
         "Probe",
-        "A page has these metrics if probe.enabled is true, which is the default, and "
+        "A scrape returns these metrics if probe.enabled is true, which is the default, and "
         "`xengt_probe_median_seconds` only if host.profile is `lean`.",
         (
             PROBE_LATENCY_SECONDS,
@@ -411,8 +413,8 @@ GROUPS = (
     ),
     MetricGroup(
         "dom0's kernel",
-        "A page has these metrics if passive.enabled is true; the default is false. The last two "
-        "have no series while `xengt_passive_up` is 0.",
+        "A scrape returns these metrics if passive.enabled is true; the default is false. The last "
+        "two have no series while `xengt_passive_up` is 0.",
         (PASSIVE_UP, KERNEL_GRANT_SECONDS, KERNEL_GRANT_REFERENCES),
     ),
 )
