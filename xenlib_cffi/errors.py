@@ -137,7 +137,7 @@ class XenLibraryError(BindingError, OSError):
 def _device_remedy(subject: str, number: int) -> str:
     """Return how to make Xen accept a call or Linux open a device; "" if unknown."""
     if number in {errno.EACCES, errno.EPERM}:
-        return "run it as root"
+        return "run this program as root"
     device = PurePosixPath(subject)
     if device.parent == PurePosixPath("/dev/xen") and number in {
         errno.ENOENT,

@@ -90,7 +90,7 @@ def test_a_second_run_at_the_same_time_is_refused(dom0, background):
     _, pid = background(LONG.format(engine="hypercall", granter="empty"))
     second = dom0.run("xengt", "bench", "--samples", "10")
     assert second.returncode == 2
-    assert "another xengt process has the journal" in second.stderr
+    assert "another xengt process holds the lock on /run/xengt/mappings" in second.stderr
     dom0.check_output("kill", pid)
 
 

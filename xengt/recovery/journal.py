@@ -221,6 +221,9 @@ def open_journal(path: Path = PATH, *, timeout_s: float = 0.0) -> Iterator[Journ
         BusyError: another run holds the lock.
         UnmetError: the file cannot be opened.
     """
-    busy = "another xengt process has the journal: a benchmark, the agent's probe or a check"
+    busy = (
+        f"another xengt process holds the lock on {path}: a benchmark, the agent's probe or "
+        "`xengt check`"
+    )
     with file_lock(path, timeout_s=timeout_s, busy=busy) as descriptor:
         yield Journal(descriptor)

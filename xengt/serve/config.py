@@ -253,7 +253,7 @@ def load(path: Path | None) -> Config:
     config = Config(**{name: _table(path, name, content) for name, content in tables.items()})
     if (config.listen.certificate is None) != (config.listen.key is None):
         raise UnmetError(
-            f"{path}: listen.certificate and listen.key require each other",
+            f"{path}: listen.certificate and listen.key must be set together",
             "set both keys, or neither",
         )
     if config.listen.client_ca and not config.listen.certificate:
@@ -263,7 +263,7 @@ def load(path: Path | None) -> Config:
         )
     if config.listen.web_config and config.listen.certificate:
         raise UnmetError(
-            f"{path}: listen.web_config and listen.certificate exclude each other",
+            f"{path}: listen.web_config and listen.certificate cannot be used together",
             f"name the files in {config.listen.web_config}",
         )
     return config
@@ -276,8 +276,8 @@ def deprecations(config: Config) -> list[str]:
         config: the configuration.
     """
     return [
-        f"listen.{key} is deprecated, and the next version does not know it: use {replacement} "
-        "in a file that listen.web_config names"
+        f"listen.{key} is deprecated and will be removed in the next version; set {replacement} "
+        "in the file named by listen.web_config"
         for key, replacement in DEPRECATED.items()
         if getattr(config.listen, key) is not None
     ]

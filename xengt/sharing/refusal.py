@@ -94,7 +94,8 @@ def explain_gntdev_error(
     if isinstance(error, GrantError):
         return FailedError(
             str(error),
-            "the granter changed the page or granted another one: restart `xengt share` there",
+            "the granter changed the page or now grants a different page under this reference: "
+            "restart `xengt share` there",
         )
     remedy = "see `dmesg` for messages of gntdev, and `xl dmesg`"
     return explain_failed_map(error, references, remedy, readonly=readonly, record=record)
@@ -162,6 +163,6 @@ def explain_refusal(error: GrantError) -> FailedError:
         )
     return FailedError(
         str(error),
-        f"domain {error.domid} has perhaps revoked the grant, or does not permit dom0 this access; "
+        f"domain {error.domid} may have revoked the grant, or does not allow dom0 this access; "
         f"if it runs `xengt share`, restart `xengt share` in domain {error.domid}",
     )

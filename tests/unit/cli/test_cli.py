@@ -147,7 +147,7 @@ def test_who_may_not_open_privcmd_is_told():
     done = xengt("bench", before=A_DOM0 + A_DEVICE_OF_ANOTHER_USER)
     assert done.returncode == 2
     assert "Xen cannot be queried: xencall_open on /dev/xen/privcmd: EACCES" in done.stderr
-    assert done.stderr.endswith("\n  run it as root\n")
+    assert done.stderr.endswith("\n  run this program as root\n")
 
 
 @pytest.mark.parametrize(

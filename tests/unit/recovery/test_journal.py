@@ -85,7 +85,7 @@ def test_the_journal_of_a_killed_run_contains_its_mappings(path, killed):
 
 def test_a_second_run_cannot_open_the_journal(path, killed):
     with (
-        pytest.raises(UnmetError, match="another xengt process has the journal") as error,
+        pytest.raises(UnmetError, match="another xengt process holds the lock") as error,
         open_journal(path),
     ):
         pass

@@ -95,12 +95,12 @@ def test_two_numbers_of_threads_give_a_contention_only(write_run):
 
 
 def test_a_rate_is_not_a_throughput(write_run):
-    with pytest.raises(UnmetError, match="without a rate"):
+    with pytest.raises(UnmetError, match="cases with --rate do not count"):
         fit_runs([write_run("a", rate=[1000.0])])
 
 
 def test_one_number_of_threads_is_refused(write_run):
-    with pytest.raises(UnmetError, match="several numbers of threads") as error:
+    with pytest.raises(UnmetError, match="at least one other number of threads") as error:
         fit_runs([write_run("a", threads=(4,))])
     assert "--threads 1,2,4" in error.value.remedy
 
@@ -125,8 +125,8 @@ def test_the_command_prints_a_table_and_writes_what_is_asked_for(write_run, tmp_
 @pytest.mark.parametrize(
     ("threads", "facts", "note"),
     [
-        ((1, 2), {}, "do not determine the coherency"),
-        ((1, 2), {}, "there are no confidence intervals"),
+        ((1, 2), {}, "coherency cannot be fitted"),
+        ((1, 2), {}, "too few measurements for confidence intervals"),
         (THREADS, {"emulated": True}, "the CPUs are emulated"),
     ],
 )

@@ -91,7 +91,7 @@ def test_every_key_is_loaded(tmp_path):
         ),
         (
             '[listen]\ncertificate = "/dev/null"',
-            "listen.certificate and listen.key require each other",
+            "listen.certificate and listen.key must be set together",
             "set both keys, or neither",
         ),
         (
@@ -101,7 +101,7 @@ def test_every_key_is_loaded(tmp_path):
         ),
         (
             "[listen]\ncertificate = '/dev/null'\nkey = '/dev/null'\nweb_config = '/dev/null'",
-            "listen.web_config and listen.certificate exclude each other",
+            "listen.web_config and listen.certificate cannot be used together",
             "name the files in /dev/null",
         ),
         ("[probe]\nenabled = 1", "probe.enabled must be true or false, not 1", MANUAL),

@@ -78,11 +78,14 @@ def test_a_grant_error_names_operation_reference_and_domain():
     [
         (MissingLibraryError("no library", "install it"), "install it"),
         (MissingLibraryError(), ""),
-        (XenLibraryError("xencall_open", "/dev/xen/privcmd", errno.EACCES), "run it as root"),
-        (XenLibraryError("xc_version", "the hypervisor", errno.EPERM), "run it as root"),
+        (
+            XenLibraryError("xencall_open", "/dev/xen/privcmd", errno.EACCES),
+            "run this program as root",
+        ),
+        (XenLibraryError("xc_version", "the hypervisor", errno.EPERM), "run this program as root"),
         (
             XenLibraryError("xc_interface_open", "/dev/xen/privcmd", errno.EACCES),
-            "run it as root",
+            "run this program as root",
         ),
         (
             XenLibraryError("xc_physinfo", "the hypervisor", errno.EACCES),

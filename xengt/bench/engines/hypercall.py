@@ -70,7 +70,7 @@ class HypercallEngine:
             raise FailedError(
                 f"Xen refused to unmap {len(refused)} of {len(statuses)} held mappings: "
                 f"{status_text(refused[0])}",
-                "another program in dom0 perhaps unmaps these handles: "
+                "another program in dom0 may have unmapped them: "
                 "`xengt usage --from-console` lists the remaining mappings",
             )
         journal.clear_held()

@@ -56,8 +56,8 @@ class EmptyDomains:
         if not machine.pv:
             raise UnmetError(
                 "this Xen was built without support for PV domains, which empty domains are",
-                "use --granter guest; without it, `xengt serve` cannot probe (probe.enabled = "
-                "false); a Xen that is built with CONFIG_PV=y supports them",
+                "with `xengt bench`, use --granter guest; with `xengt serve`, set probe.enabled = "
+                "false; or boot a Xen that is built with CONFIG_PV=y",
             )
         if count > (free := machine.free_pages):
             raise UnmetError(

@@ -115,8 +115,8 @@ def _tls(content: object, directory: Path) -> TlsOptions | None:
     client_ca = _optional(table, name, "client_ca_file", file, None)
     if (verify == ssl.CERT_NONE) != (client_ca is None):
         raise ValueError(
-            f"{name}.client_ca_file and a client_auth_type that verifies certificates require "
-            "each other"
+            f"{name}.client_ca_file and a client_auth_type that verifies certificates must be set "
+            "together"
         )
     sans = _optional(table, name, "client_allowed_sans", _strings, ())
     if sans and verify != ssl.CERT_REQUIRED:

@@ -82,7 +82,7 @@ TLS = "tls_server_config: {cert_file: crt, key_file: key, "
         (TLS + "min_version: TLS10}", "min_version must be one of TLS12, TLS13, not 'TLS10'"),
         (TLS + "client_auth_type: RequireAnyClientCert}", "must be one of NoClientCert, Verify"),
         (TLS + "client_ca_file: ca}", "client_ca_file and a client_auth_type that verifies"),
-        (TLS + "client_auth_type: VerifyClientCertIfGiven}", "require each other"),
+        (TLS + "client_auth_type: VerifyClientCertIfGiven}", "must be set together"),
         (TLS + "client_allowed_sans: [x]}", "client_allowed_sans requires client_auth_type"),
         (TLS + "client_allowed_sans: x}", "client_allowed_sans must be a list"),
         (TLS + "cert_file: 3}", "cert_file must be a non-empty string, not 3"),
