@@ -27,8 +27,8 @@ def run(domains: Iterable[DomainInfo]) -> Check:
     if vendor not in _VENDORS:
         return ok(
             NAME,
-            f"cacheable: the CPU's vendor is {vendor}, and only on AMD's CPUs an HVM guest's "
-            "memory type counts",
+            f"not affected: on this CPU ({vendor}), Xen overrides the guest's memory type; only "
+            "AMD and Hygon CPUs are affected",
         )
     try:
         with XenStore() as store:

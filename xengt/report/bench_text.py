@@ -16,8 +16,9 @@ COLUMNS = ("overhead", *(title for title, _ in PERCENTILES), "throughput", "outl
 
 EXPLANATION = (
     "Latency is per operation: the duration of a call divided by its batch size. Overhead is the "
-    "measurement overhead: the latency per operation of a call that is rejected at once. Outliers "
-    "are samples beyond p75 + 3 IQR; all figures include them."
+    "measurement overhead: the latency per operation of a call that is rejected at once, or, for "
+    "the engine persistent, which makes no call, of reading the clock. Outliers are samples beyond "
+    "p75 + 3 IQR; all figures include them."
 )
 
 

@@ -15,10 +15,10 @@ NAMES = tuple(name for name in DECLARED if name not in ("engine", "bytes"))
 """The dimensions of a row: its title has the engine, and it has several numbers of bytes."""
 
 EXPLANATION = (
-    "Costs are medians per page, measurement overhead excluded: of the map, the touch and the "
-    "unmap together, and of one copy. A size is the number of bytes that are copied or touched, "
-    "and its column has the cost of copying divided by that of mapping: mapping is cheaper where "
-    "it is above 1. Between measured sizes, the break-even is interpolated."
+    "Costs are per page. Mapping cost: the sum of the medians of map, touch and unmap. Copying "
+    "cost: the median of one copy. Both exclude the measurement overhead. The column of a size "
+    "(bytes that are copied or touched) shows copying cost divided by mapping cost; above 1, "
+    "mapping is cheaper. Between measured sizes, the break-even is interpolated."
 )
 
 
@@ -51,7 +51,10 @@ def notes(document: BreakEvenDocument) -> list[str]:
         )
     hosts = {(run.document.host["cpu"], run.document.host["xen_build_id"]) for run in document.runs}
     if len(hosts) > 1:
-        found.append("the runs are from different hosts or hypervisors: compare those one by one")
+        found.append(
+            "the runs are from different hosts or hypervisors: analyse the runs of each host and "
+            "hypervisor separately"
+        )
     return found
 
 

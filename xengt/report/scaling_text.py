@@ -31,13 +31,13 @@ def notes(document: ScalingDocument) -> list[str]:
     found = []
     if any(row.law.coherency is None for row in document.rows):
         found.append(
-            "two numbers of threads do not determine the coherency, which the contention then "
-            "includes: measure three or more"
+            "coherency cannot be fitted from two numbers of threads, and the contention includes "
+            "it: measure three or more"
         )
     if any(row.law.contention.low is None for row in document.rows):
         found.append(
-            "with as many coefficients as throughputs there are no confidence intervals: measure "
-            "more numbers of threads, or give the documents of several runs"
+            "there are too few measurements for confidence intervals: measure more numbers of "
+            "threads, or give the documents of several runs"
         )
     if any(run.document.host["emulated"] for run in document.runs):
         found.append(
@@ -45,7 +45,10 @@ def notes(document: ScalingDocument) -> list[str]:
         )
     hosts = {(run.document.host["cpu"], run.document.host["xen_build_id"]) for run in document.runs}
     if len(hosts) > 1:
-        found.append("the runs are from different hosts or hypervisors: fit those one by one")
+        found.append(
+            "the runs are from different hosts or hypervisors: analyse the runs of each host and "
+            "hypervisor separately"
+        )
     return found
 
 

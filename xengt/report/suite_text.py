@@ -6,6 +6,7 @@ from textwrap import wrap
 from xengt.bench.case import Setup
 from xengt.bench.document import BenchDocument
 from xengt.bench.engines.names import COPYING
+from xengt.bench.noise import RUNS
 from xengt.bench.result import Result
 from xengt.break_even import find_break_evens
 from xengt.compare.overhead import subtract_overhead
@@ -37,13 +38,14 @@ def render(document: BenchDocument) -> str:
         _host_section(document),
         _section("Mapping, per page", _mapping_rows(setups, clock)),
         _section("Copying, per page", _copying_rows(setups, clock)),
-        _section("Mapping is cheaper than copying", _break_even_rows(document)),
+        _section("Copy size from which mapping is cheaper", _break_even_rows(document)),
         _section("Scaling over threads", _scaling_rows(document) if clock == "time" else iter(())),
         _left_out_section(document),
         [
             *_wrapped(
-                "Medians without the measurement overhead (the same call, rejected at once), "
-                f"which is in its own column. {_unit(clock)}"
+                "Latencies are medians minus the measurement overhead (the same call, rejected at "
+                "once; for the engine persistent, no call), which has its own column. Throughputs "
+                f"are not corrected. {_unit(clock)}"
             )
         ],
     ]
@@ -71,7 +73,10 @@ def _host_section(document: BenchDocument) -> list[str]:
         f"command line: {host['xen_commandline']}",
     ]
     if "noise_ratio" in host:
-        lines.append(f"medians of equal measurements differ by {host['noise_ratio']:.1%}")
+        lines.append(
+            f"noise: medians of {RUNS} repeated measurements differ by up to "
+            f"{100 * host['noise_ratio']:.1f} %"
+        )
     return [each for line in lines for each in _wrapped(line)]
 
 
@@ -148,7 +153,7 @@ def _break_even_rows(document: BenchDocument) -> Iterator[_Row]:
 
 
 def _scaling_rows(document: BenchDocument) -> Iterator[_Row]:
-    yield ("engine", "batch", "1 thread", "most", "contention", "coherency", "peak")
+    yield ("engine", "batch", "1 thread", "max threads", "contention", "coherency", "peak")
     for row in find_laws([document]):
         most = max(row.means)
         yield (

@@ -91,7 +91,7 @@ def test_the_text_has_the_width_of_a_mail():
     assert max(len(line) for line in text.splitlines()) <= 72
     for part in ("Mapping, per page", "Copying, per page", "Scaling over threads", "2 NUMA nodes"):
         assert part in text
-    assert "medians of equal measurements differ by 1.2%" in text
+    assert "noise: medians of 5 repeated measurements differ by up to 1.2 %" in text
     # A copy of 2,300 bytes costs 2,600 ns, as much as a map and an unmap of 1,300 ns each.
     rows = [line.split() for line in text.splitlines()]
     assert ["hypercall", "copy", "1", "none", "2,300", "B", "2,300", "B"] in rows

@@ -79,7 +79,7 @@ def test_each_domain_has_a_row_with_all_figures(run):
     head, zero, seven, *flushes, note = done.stdout.splitlines()
     assert re.split(r" {2,}", head) == [
         *("domid", "name", "grant frames", "limit", "maptrack frames", "limit"),
-        *("fast active", "fast total", "slow active", "slow total"),
+        *("fast now", "fast since creation", "slow now", "slow since creation"),
     ]
     assert zero.split() == [
         *("0", "Domain-0", "1", "64", "2", "1,024", "30", "4,000,000,000,000", "4", "500")
@@ -111,8 +111,9 @@ def test_missing_figures_are_a_dash_and_one_line_gives_the_reason(run):
     assert which.startswith("maptrack: stock: ")
     assert why.startswith(
         "not available: maptrack frames, limit of maptrack frames, "
-        "fast active, fast total, slow active, slow total, TLB flushes, skipped TLB flushes:"
-        " this Xen's hypfs has no /gnttab: boot the patched hypervisor"
+        "fast now, fast since creation, slow now, slow since creation, TLB flushes, "
+        "skipped TLB flushes (this Xen's hypfs has no /gnttab). To get them, boot the patched "
+        "hypervisor"
     )
     assert default == (
         "default maptrack limit of a domain without one in its configuration: 1,024 frames (hypfs)"
@@ -123,7 +124,7 @@ def test_an_unreachable_xenstore_is_a_dash_in_the_column_of_names(run, monkeypat
     monkeypatch.setattr("xengt.xen.xenstore.PATHS", (tmp_path / "none",))
     _, zero, *_, why = run().stdout.splitlines()
     assert zero.split()[:3] == ["0", "-", "1"]
-    assert why.startswith("not available: name: XenStore does not exist here")
+    assert why.startswith("not available: name (XenStore does not exist here")
 
 
 def test_every_figure_has_a_column_title():

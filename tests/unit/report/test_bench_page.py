@@ -120,7 +120,7 @@ def test_both_colour_schemes_have_sufficient_contrast(
 def test_markup_in_host_facts_is_text(pages: dict[str, str], tmp_path: Path) -> None:
     page = pages["hostile"].encode("utf-8", "replace").decode()
     probe = render_in_browser(page, tmp_path).probe
-    assert probe["title"].startswith("Grant map and unmap")
+    assert probe["title"].startswith("Grant operations on Xen")
     assert '</dd><script>document.title="owned"</script>' in probe["text"]
 
 

@@ -41,8 +41,8 @@ _METHOD = (
     (
         "The measurement overhead is the latency per operation of the same loop with operations "
         "that the hypervisor rejects at once: it includes entering the hypervisor, copying the "
-        "arguments and returning, but no work on grants. For the engine persistent, whose copies "
-        "are no calls, it is that of the clock readings. The net cost of an operation is its "
+        "arguments and returning, but no work on grants. The engine persistent makes no call, "
+        "so its overhead is the cost of reading the clock. The net cost of an operation is its "
         "latency minus the measurement overhead."
     ),
     (
@@ -60,7 +60,7 @@ def render(document: BenchDocument) -> str:
     Args:
         document: the run.
     """
-    title = f"Grant map and unmap on Xen {document.host['xen_version']}"
+    title = f"Grant operations on Xen {document.host['xen_version']}"
     results = document.results
     drawn = _representative(results) if "suite" in document.plan else results
     clock = clock_of(document.host)

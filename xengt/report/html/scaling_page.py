@@ -77,7 +77,7 @@ def table_of(rows: Sequence[Row]) -> Element:
         EXPLANATION,
         el(
             "tr",
-            el("th", "setup", scope="col", class_="text"),
+            el("th", "case", scope="col", class_="text"),
             *(el("th", title, scope="col") for title in _COLUMNS),
         ),
         [

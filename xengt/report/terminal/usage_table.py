@@ -16,10 +16,10 @@ TITLES = {
     "max_grant_frames": "limit",
     "maptrack_frames": "maptrack frames",
     "max_maptrack_frames": "limit",
-    "fast_live": "fast active",
-    "fast_maps": "fast total",
-    "slow_live": "slow active",
-    "slow_maps": "slow total",
+    "fast_live": "fast now",
+    "fast_maps": "fast since creation",
+    "slow_live": "slow now",
+    "slow_maps": "slow since creation",
 }
 """The column title of each key of `DomainUsage` in the table of domains."""
 FLUSH_TITLES = {
@@ -137,7 +137,8 @@ def notes(usage: Usage) -> Iterator[str]:
     """
     yield f"maptrack: {DESCRIPTIONS[usage.maptrack]}"
     for missing in usage.missing:
-        yield f"not available: {_column_names(missing)}: {missing.why}: {missing.remedy}"
+        remedy = f". To get them, {missing.remedy}" if missing.remedy else ""
+        yield f"not available: {_column_names(missing)} ({missing.why}){remedy}"
     if any("max_maptrack_frames" in missing.keys for missing in usage.missing):
         limit = usage.default_max_maptrack_frames
         yield (
