@@ -41,7 +41,7 @@ class Setup:
     engine: Annotated[
         EngineName,
         Dimension(
-            "Who makes the calls, and which: hypercall (GNTTABOP_map_grant_ref and "
+            "Interface to measure: hypercall (GNTTABOP_map_grant_ref and "
             "GNTTABOP_unmap_grant_ref through libxencall, device maps), gntdev "
             "(libxengnttab, like user-space backends), copy (GNTTABOP_copy through libxencall), "
             "gntdev-copy (xengnttab_grant_copy), persistent (memory copies from and to pages that "
@@ -120,7 +120,7 @@ class Setup:
     hold: Annotated[
         int,
         Dimension(
-            "Number of mappings of further references that are held during the measurement.",
+            "Number of additional references, not timed, that stay mapped during the measurement.",
             integer(0),
             {"type": "integer", "minimum": 0},
             default=("0",),

@@ -1,4 +1,4 @@
-"""Break-even: from how many bytes on mapping a granted page is cheaper than copying them."""
+"""Break-even: the copy size from which mapping a granted page is cheaper."""
 
 from xengt.break_even.document import BreakEvenDocument, compare_alternatives, find_break_evens
 from xengt.break_even.row import Crossing, Row, SizeCosts

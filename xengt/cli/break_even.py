@@ -1,4 +1,4 @@
-"""`xengt break-even`: from how many bytes on mapping is cheaper than copying."""
+"""`xengt break-even`: the copy size from which mapping is cheaper."""
 
 from typing import Annotated
 
@@ -31,7 +31,7 @@ def break_even(
         ),
     ] = None,
 ) -> None:
-    """Report from how many bytes on mapping a granted page is cheaper than copying them.
+    """Report the copy size from which mapping a granted page is cheaper.
 
     The costs of a map, a touch and an unmap are compared with that of a copy:
     by hypercall (engines hypercall and copy), from user space (gntdev and

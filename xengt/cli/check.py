@@ -28,8 +28,8 @@ def check(
         typer.Option(
             "--for",
             show_default=", ".join(DOM0_COMMANDS),
-            help="The command to run; can be repeated. What prevents only other commands is a "
-            "warning.",
+            help="Command that you want to use; can be repeated. A problem that affects only other "
+            "commands is reported as a warning.",
         ),
     ] = None,
     as_json: JsonTarget = None,

@@ -65,7 +65,7 @@ def plan(
         typer.Option(
             min=1,
             show_default=False,
-            help="vCPUs per domain, with --preset: Linux uses no more queues than these.",
+            help="vCPUs per domain, used with --preset: Linux creates at most one queue per vCPU.",
         ),
     ] = None,
     ring_pages: Annotated[
@@ -96,7 +96,7 @@ def plan(
         typer.Option(
             min=0,
             show_default=False,
-            help="vifs, and vbds, per domain that may be added while it runs (default: 0).",
+            help="Number of vifs, and of vbds, to reserve per domain for hotplug (default: 0).",
         ),
     ] = None,
     pages: Annotated[
@@ -134,8 +134,8 @@ def plan(
         list[Backend] | None,
         typer.Option(
             show_default=False,
-            help="The backends of these devices are in a driver domain instead of dom0; can be "
-            "given for both, which are then two driver domains.",
+            help="The backends of these devices are in a driver domain instead of dom0. Repeat the "
+            "option to put vifs and vbds into two separate driver domains.",
         ),
     ] = None,
     driver_vcpus: Annotated[int, typer.Option(min=1, help="vCPUs of each driver domain.")] = 1,

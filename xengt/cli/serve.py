@@ -30,12 +30,12 @@ def serve(
 ) -> None:
     """Serve metrics of grant tables and of a latency probe to Prometheus.
 
-    By default the agent listens on 127.0.0.1:9805, path /metrics, and prints its
-    address then; xengt-serve.toml(5) describes all configuration keys. Each scrape reads the
-    state of all domains' grant tables from Xen. A probe maps and unmaps
-    references of an empty domain that it creates, within a CPU budget. SIGHUP
-    reloads the configuration. SIGINT (Ctrl-C) and SIGTERM stop the agent, which
-    removes the domain and all mappings. With --dry-run the command needs neither
+    By default the agent listens on 127.0.0.1:9805; it prints the address once it
+    listens. Metrics are at /metrics. xengt-serve.toml(5) describes all configuration
+    keys. Each scrape reads the state of all domains' grant tables from Xen. A probe
+    maps and unmaps references of an empty domain that it creates, within a CPU
+    budget. SIGHUP reloads the configuration. SIGINT (Ctrl-C) and SIGTERM stop the
+    agent, which removes the domain and all mappings. With --dry-run the command needs neither
     Xen nor a free port: it validates the configuration, the files that it names,
     the dates of the certificate, and that this host has the listening address.
 
