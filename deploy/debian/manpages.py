@@ -36,8 +36,8 @@ EXIT_STATUS = {
     Exit.UNMET: "An option or the configuration is invalid, or a prerequisite is missing.",
     Exit.FAILED: "The command failed while running. An unexpected exception, which is a defect, is"
     " named in one line; `XENGT_TRACEBACK=1` in the environment prints its traceback.",
-    Exit.HANGUP: "SIGHUP interrupted the command, which cleaned up. `serve` reads its file again"
-    " instead.",
+    Exit.HANGUP: "SIGHUP interrupted the command, which cleaned up. `share`, `map --wait` and"
+    " `usage --watch` exit with 0, and `serve` reads its file again instead.",
     Exit.INTERRUPTED: "Ctrl-C (SIGINT) interrupted the command, which cleaned up. Commands that run"
     " until a signal, such as `serve`, exit with 0.",
     Exit.OUTPUT_CLOSED: "The reader of standard output closed it, as head(1) does.",
