@@ -28,7 +28,8 @@ class Engine(Protocol):
 
     Attributes:
         loop: the C loop that times the operations.
-        overhead_loop: the same loop over operations that are rejected at once.
+        overhead_loop: the same loop over operations that are rejected at once; an empty loop for
+            an engine that makes no calls.
         operations: the names in the results of its map and its unmap, or of its copies.
     """
 

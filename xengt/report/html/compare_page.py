@@ -29,11 +29,12 @@ _METHOD = (
         "prove that there is none. About one interval in twenty excludes 1 by chance."
     ),
     (
-        "The measurement overhead is the latency of an operation that is rejected at once, at the "
-        "same batch size. A figure from which it is excluded is the median latency minus the "
-        "measurement overhead: the cost of the operation itself. It has a ratio only if every run "
-        "of both sides is above the measurement overhead and the mean over the runs exceeds it by "
-        "more than its noise. A pair is one map and one unmap."
+        "The measurement overhead is the latency of an operation that is rejected at once (for the "
+        "engine persistent, which makes no call, of reading the clock), at the same batch size. A "
+        "figure from which it is excluded is the median latency minus the measurement overhead: "
+        "the cost of the operation itself. It has a ratio only if every run of both sides is above "
+        "the measurement overhead and the mean over the runs exceeds it by more than its noise. A "
+        "pair is one map and one unmap."
     ),
 )
 
