@@ -11,13 +11,13 @@ import xenlib_cffi
 #: from the bottom to the top; the packages of one line do not import each other
 LAYERS = (
     {"errors"},
-    {"documents"},
+    {"documents", "statistics"},
     {"xen"},
     {"sharing"},
     {"recovery"},
     {"bench", "plan", "usage"},
-    {"compare"},
-    {"break_even", "scaling"},
+    {"runs"},
+    {"compare", "break_even", "scaling"},
     {"report", "serve"},
     {"check"},
     {"cli"},

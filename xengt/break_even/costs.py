@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from xengt.bench.case import Setup
 from xengt.bench.engines.names import COPYING
 from xengt.bench.result import Result
-from xengt.compare.overhead import subtract_overhead
+from xengt.runs.overhead import subtract_overhead
 
 USE = "use"
 """Stands for all operations of a mapping: the map, the touch and the unmap."""

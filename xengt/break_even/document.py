@@ -14,9 +14,9 @@ from xengt.bench.document import BenchDocument
 from xengt.bench.engines.names import COPYING, EngineName
 from xengt.break_even.costs import USE, costs_of
 from xengt.break_even.row import Row, SizeCosts
-from xengt.compare.ratio import CONFIDENCE
-from xengt.compare.run_file import RunFile, common_clock, load_runs
 from xengt.errors import UnmetError
+from xengt.runs.run_file import RunFile, common_clock, load_runs
+from xengt.statistics.confidence import CONFIDENCE
 from xengt.xen.kernel import Clock
 from xenlib_cffi.library import PAGE_SIZE
 
@@ -75,7 +75,7 @@ def compare_alternatives(paths: Sequence[str]) -> BreakEvenDocument:
         UnmetError: a file is not a bench document, or no run has both a setup that maps and one
             that copies in its place.
     """
-    runs = load_runs(paths, "benchmark")
+    runs = load_runs(paths)
     rows = tuple(find_break_evens([run.document for run in runs]))
     if not rows:
         raise UnmetError(

@@ -9,8 +9,7 @@ from typing import Any
 
 from xengt.bench.case import Setup
 from xengt.bench.engines.names import EngineName
-from xengt.compare.ratio import CONFIDENCE
-from xengt.compare.student_t import quantile
+from xengt.statistics.confidence import interval_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,7 @@ class SizeCosts:
         saved = [c - m for m, c in zip(self.mapping_ns, self.copying_ns, strict=True)]
         if len(saved) == 1:
             return None
-        half = quantile((1 + CONFIDENCE) / 2, len(saved) - 1)
-        return half * stdev(saved) / sqrt(len(saved))
+        return interval_factor(len(saved) - 1) * stdev(saved) / sqrt(len(saved))
 
     def to_json(self) -> dict[str, Any]:
         """Return the costs as an entry of `sizes` in `break-even.schema.json`."""

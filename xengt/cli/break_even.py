@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from xengt.break_even import compare_alternatives
-from xengt.cli.compare import spare_runs
 from xengt.cli.json_option import JsonTarget
 from xengt.cli.outputs import Outputs
 from xengt.documents.write import json_text
@@ -44,7 +43,7 @@ def break_even(
     Example: xengt break-even run-*.json --html break-even.html
     """
     outputs = Outputs({"--json": as_json, "--html": html})
-    spare_runs(outputs)
+    outputs.spare_runs()
     document = compare_alternatives(files)
     try:
         outputs.write(

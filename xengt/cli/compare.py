@@ -1,7 +1,6 @@
 """`xengt compare`: compare two sets of benchmark runs."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +9,6 @@ from xengt.cli.json_option import DocumentFileCommand, JsonTarget
 from xengt.cli.outputs import Outputs
 from xengt.compare import compare_runs
 from xengt.compare.row import BELOW_OVERHEAD
-from xengt.compare.run_file import is_run
 from xengt.documents.write import json_text
 from xengt.errors import Exit, UnmetError
 from xengt.report.html import compare_page
@@ -82,7 +80,7 @@ def compare(
     Example: xengt compare stock-*.json -- patched-*.json --at-most 0.80 --html compare.html
     """
     outputs = Outputs({"--json": as_json, "--html": html})
-    spare_runs(outputs)
+    outputs.spare_runs()
     base, new = _split_sides(files)
     comparison = compare_runs(base, new)
     try:
@@ -104,25 +102,6 @@ def compare(
             _complain(inconclusive, f"{BELOW_OVERHEAD}; raise --batch or --samples of xengt bench")
         if above or inconclusive:
             raise typer.Exit(Exit.BEYOND_BOUND)
-
-
-def spare_runs(outputs: Outputs) -> None:
-    """Refuse to overwrite a run, whose measurement may have taken hours.
-
-    The deprecated `--json FILE` takes the run that follows `--json` for FILE.
-
-    Args:
-        outputs: the files that a command is going to write.
-
-    Raises:
-        UnmetError: one of them is a bench document.
-    """
-    for option, target in outputs.targets.items():
-        if Path(target).is_file() and is_run(target):
-            raise UnmetError(
-                f"{option} would overwrite the run {target}",
-                "name another file; to print the document, put `--json` at the end",
-            )
 
 
 def _complain(count: int, problem: str) -> None:

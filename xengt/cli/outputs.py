@@ -9,6 +9,7 @@ from rich.console import Console
 from xengt.documents.write import STANDARD_OUTPUT, require_writable, write_json, write_text
 from xengt.errors import UnmetError, XengtError
 from xengt.report.terminal.console import console_on
+from xengt.runs.run_file import is_run
 
 
 class Outputs:
@@ -45,6 +46,21 @@ class Outputs:
     def console(self) -> Console:
         """The console for the report: standard error if standard output has a document."""
         return console_on(sys.stderr if self.on_standard_output else sys.stdout)
+
+    def spare_runs(self) -> None:
+        """Refuse to overwrite a run, whose measurement may have taken hours.
+
+        The deprecated `--json FILE` takes the run that follows `--json` for FILE.
+
+        Raises:
+            UnmetError: a target is a bench document.
+        """
+        for option, target in self.targets.items():
+            if Path(target).is_file() and is_run(target):
+                raise UnmetError(
+                    f"{option} would overwrite the run {target}",
+                    "name another file; to print the document, put `--json` at the end",
+                )
 
     def write_document(self, document: Mapping[str, object]) -> None:
         """Write a document if `--json` is given; a further one is appended to the same file.

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from xengt.cli.compare import spare_runs
 from xengt.cli.json_option import JsonTarget
 from xengt.cli.outputs import Outputs
 from xengt.documents.write import json_text
@@ -41,7 +40,7 @@ def scaling(
     Example: xengt scaling run-*.json --html scaling.html
     """
     outputs = Outputs({"--json": as_json, "--html": html})
-    spare_runs(outputs)
+    outputs.spare_runs()
     document = fit_runs(files)
     try:
         outputs.write(

@@ -13,10 +13,11 @@ from xengt.bench.case import Case
 from xengt.bench.dimensions import phrase, varying
 from xengt.compare.figures import Metric, collect_figures
 from xengt.compare.notes import find_limitations
-from xengt.compare.ratio import CONFIDENCE, METHOD
+from xengt.compare.ratio import METHOD
 from xengt.compare.row import Row, build_rows
-from xengt.compare.run_file import RunFile, common_clock, load_runs
 from xengt.errors import UnmetError
+from xengt.runs.run_file import RunFile, common_clock, load_runs
+from xengt.statistics.confidence import CONFIDENCE
 from xengt.xen.kernel import Clock
 
 SCHEMA = "xengt.compare/2"
@@ -105,7 +106,7 @@ def compare_runs(base: Sequence[str], new: Sequence[str]) -> Comparison:
         UnmetError: a side has no file, a file is not a bench document, a document contains a case
             twice, or the two sides have no case in common.
     """
-    base_runs, new_runs = load_runs(base, "base"), load_runs(new, "new")
+    base_runs, new_runs = _load_side("base", base), _load_side("new", new)
     clock = common_clock([*base_runs, *new_runs])
     rows = tuple(build_rows(collect_figures(base_runs), collect_figures(new_runs), clock))
     if not rows:
@@ -122,6 +123,15 @@ def compare_runs(base: Sequence[str], new: Sequence[str]) -> Comparison:
         only_new=tuple(case for case in new_cases if case not in base_cases),
         notes=tuple(find_limitations(base_runs, new_runs)),
     )
+
+
+def _load_side(side: str, paths: Sequence[str]) -> tuple[RunFile, ...]:
+    if not paths:
+        raise UnmetError(
+            f"no {side} runs are given",
+            "name the files of both sides: xengt compare BASE.json... -- NEW.json...",
+        )
+    return load_runs(paths)
 
 
 def _cases(runs: Sequence[RunFile]) -> list[Case]:

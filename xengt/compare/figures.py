@@ -6,8 +6,8 @@ from enum import Enum
 
 from xengt.bench.case import Case
 from xengt.bench.result import Result
-from xengt.compare.overhead import Figure, subtract_overhead
-from xengt.compare.run_file import RunFile
+from xengt.runs.overhead import Figure, subtract_overhead
+from xengt.runs.run_file import RunFile
 
 PAIR_OPERATION = "map + unmap"
 """The operation of a case that stands for one map and one unmap."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from xengt.bench.dimensions import DIMENSIONS, phrase
-from xengt.compare.run_file import RunFile, common_clock
+from xengt.runs.run_file import RunFile, common_clock
 
 _RECOMMENDED_RUNS = 5
 """Runs per side. With fewer, the intervals are correct but wide."""

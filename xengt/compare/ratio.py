@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
-from xengt.compare.student_t import quantile
+from xengt.statistics.confidence import interval_factor
+from xengt.statistics.student_t import quantile
 
-CONFIDENCE = 0.95
 METHOD = "Student's t on logarithms"
 POWER = 0.8
 """The probability with which `runs_needed` runs detect an existing difference."""
@@ -59,7 +59,7 @@ def estimate_ratio(base: Sequence[float], new: Sequence[float]) -> Ratio:
         return Ratio(exp(difference), None, None)
     freedom = len(base) + len(new) - 2
     error = _pooled_deviation(log_base, log_new) * sqrt(1 / len(base) + 1 / len(new))
-    half_width = quantile((1 + CONFIDENCE) / 2, freedom) * error
+    half_width = interval_factor(freedom) * error
     return Ratio(exp(difference), exp(difference - half_width), exp(difference + half_width))
 
 
@@ -80,7 +80,7 @@ def runs_needed(base: Sequence[float], new: Sequence[float], target_ratio: float
     deviation = _pooled_deviation(_logarithms(base), _logarithms(new))
     for runs in range(2, _MOST_RUNS + 1):
         freedom = 2 * runs - 2
-        factor = quantile((1 + CONFIDENCE) / 2, freedom) + quantile(POWER, freedom)
+        factor = interval_factor(freedom) + quantile(POWER, freedom)
         if factor * deviation * sqrt(2 / runs) <= abs(log(target_ratio)):
             return runs
     return None

@@ -7,8 +7,8 @@ from typing import Any
 
 from xengt.bench.case import Case
 from xengt.compare.figures import FiguresByCase, Metric
-from xengt.compare.overhead import Figure, is_above_overhead
 from xengt.compare.ratio import Ratio, estimate_ratio, geometric_mean, runs_needed
+from xengt.runs.overhead import Figure, is_above_overhead
 from xengt.xen.kernel import Clock
 
 BELOW_OVERHEAD = "inconclusive: below the measurement overhead"

@@ -6,10 +6,7 @@ from xengt.bench.case import DECLARED
 from xengt.bench.dimensions import constants, phrase, varying
 from xengt.bench.engines.names import EngineName
 from xengt.break_even import BreakEvenDocument, Crossing, Row
-from xengt.compare.ratio import CONFIDENCE
 from xengt.report.quantity import NO_VALUE
-
-PERCENT_CONFIDENCE = f"{100 * CONFIDENCE:g} %"
 
 NAMES = tuple(name for name in DECLARED if name not in ("engine", "bytes"))
 """The dimensions of a row: its title has the engine, and it has several numbers of bytes."""

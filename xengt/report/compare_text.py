@@ -1,11 +1,12 @@
 """Texts and columns that the HTML page and the terminal tables of a comparison have in common."""
 
+from collections.abc import Sequence
+
 from xengt.compare import Metric, Row
-from xengt.compare.ratio import CONFIDENCE
-from xengt.report.quantity import NO_VALUE, duration, interval, rate
+from xengt.report.quantity import NO_VALUE, PERCENT_CONFIDENCE, duration, interval, rate
+from xengt.runs.run_file import RunFile
 from xengt.xen.kernel import Clock
 
-PERCENT_CONFIDENCE = f"{100 * CONFIDENCE:g} %"
 COLUMNS = ("base", "new", "ratio", f"{PERCENT_CONFIDENCE} interval")
 """The titles of the columns of figures."""
 
@@ -15,6 +16,16 @@ EXPLANATION = (
     f"{PERCENT_CONFIDENCE} confidence intervals is a run. About one interval in twenty excludes 1 "
     "by chance."
 )
+
+
+def side_title(side: str, runs: Sequence[RunFile]) -> str:
+    """Return a side's name and the maptrack variants of its hypervisors: "base, stock maptrack".
+
+    Args:
+        side: `base` or `new`.
+        runs: the runs of the side. A run that does not record its maptrack adds nothing.
+    """
+    return ", ".join([side, *dict.fromkeys(run.maptrack for run in runs if run.maptrack)])
 
 
 def format_columns(row: Row, clock: Clock) -> tuple[str, str, str, str]:

@@ -1,9 +1,12 @@
 """Formatting of durations, rates and ratios with a suitable unit."""
 
+from xengt.statistics.confidence import CONFIDENCE
 from xengt.xen.kernel import Clock
 
 NO_VALUE = "-"
 """Stands in a table for a figure that does not exist or is not available."""
+PERCENT_CONFIDENCE = f"{100 * CONFIDENCE:g} %"
+"""The confidence level of all intervals, in words."""
 
 _TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _COUNT_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 
 from xengt.bench.case import DECLARED
 from xengt.bench.dimensions import constants, phrase, varying
-from xengt.compare.ratio import CONFIDENCE
-from xengt.report.quantity import NO_VALUE
+from xengt.report.quantity import NO_VALUE, PERCENT_CONFIDENCE
 from xengt.scaling import Coefficient, Row, ScalingDocument
-
-PERCENT_CONFIDENCE = f"{100 * CONFIDENCE:g} %"
 
 NAMES = tuple(name for name in DECLARED if name != "threads")
 """The dimensions of a row, which has several numbers of threads."""

@@ -9,11 +9,11 @@ from xengt.bench.engines.names import COPYING
 from xengt.bench.noise import RUNS
 from xengt.bench.result import Result
 from xengt.break_even import find_break_evens
-from xengt.compare.overhead import subtract_overhead
 from xengt.report.bench_text import clock_of, describe_iommu, on_pcpus
 from xengt.report.break_even_text import format_crossing
 from xengt.report.quantity import NO_VALUE, duration, rate
 from xengt.report.scaling_text import format_coefficient, format_peak
+from xengt.runs.overhead import subtract_overhead
 from xengt.scaling import find_laws
 from xengt.xen.host import Host
 from xengt.xen.kernel import Clock

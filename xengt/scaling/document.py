@@ -13,10 +13,10 @@ from typing import Any
 import xengt
 from xengt.bench.case import Setup
 from xengt.bench.document import BenchDocument
-from xengt.compare.ratio import CONFIDENCE
-from xengt.compare.run_file import RunFile, load_runs
 from xengt.errors import UnmetError
+from xengt.runs.run_file import RunFile, load_runs
 from xengt.scaling.law import Coefficient, ScalingLaw, fit_law
+from xengt.statistics.confidence import CONFIDENCE
 
 SCHEMA = "xengt.scaling/1"
 METHOD = "least squares of logarithms, Student's t by the delta method"
@@ -102,7 +102,7 @@ def fit_runs(paths: Sequence[str]) -> ScalingDocument:
         UnmetError: a file is not a bench document, its clock counts instructions, or no setup was
             measured with several numbers of threads.
     """
-    runs = load_runs(paths, "benchmark")
+    runs = load_runs(paths)
     for run in runs:
         if run.clock == "instructions":
             raise UnmetError(

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from math import inf, isfinite, log, sqrt
 from statistics import fmean, geometric_mean
 
-from xengt.compare.ratio import CONFIDENCE
-from xengt.compare.student_t import quantile
-from xengt.scaling.least_squares import Columns, combine, solve_non_negative, standard_error
+from xengt.statistics.confidence import interval_factor
+from xengt.statistics.least_squares import Columns, combine, solve_non_negative, standard_error
 
 _PRECISION = 1e-10
 """The relative precision of the modelled values."""
@@ -188,7 +187,7 @@ def _with_intervals(
         return [Coefficient(value, None, None) for value in values]
     modelled = combine(columns, coefficients)
     deviation = sqrt(_squared_logarithms(times, modelled) / freedom)
-    factor = quantile((1 + CONFIDENCE) / 2, freedom) * deviation
+    factor = interval_factor(freedom) * deviation
     relative = _divide(columns, modelled)
     found = []
     for number, value in enumerate(values):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from typer.testing import CliRunner
 from tests.unit.made_documents import document
 from xengt.cli import app
 from xengt.compare import Comparison, Metric, Row, compare_runs
-from xengt.compare.overhead import Figure, is_above_overhead, subtract_overhead
 from xengt.documents.write import write_json
 from xengt.errors import UnmetError
 from xengt.report.html.compare_page import render
@@ -328,22 +326,6 @@ def test_a_row_without_a_ratio_has_no_mark_and_does_not_extend_the_axis() -> Non
     ticks = [float(tick) for tick in re.findall(r'class="tick x-label"[^>]*>([^<]*)<', axis)]
     assert min(ticks) >= 0
     assert 1 < max(ticks) <= 2  # not -0.542, the quotient of the means of batch 1
-
-
-@pytest.mark.parametrize(("p90", "above"), [(1_000, True), (20_000, False)])
-def test_a_single_run_is_compared_with_the_noise_within_it(p90: float, above: bool) -> None:
-    # 400 samples with a median of 900 ns and an overhead of 850 ns: the net median is 50 ns.
-    made = document(engines=("hypercall",), batches=(1,), threads=(1,)).results[0]
-    latency = replace(made.latency_ns, p50=900, p90=p90)
-    net = subtract_overhead(replace(made, latency_ns=latency, floor_ns=850, samples=400))
-    assert net is not None
-    assert is_above_overhead([net]) is above
-
-
-def test_runs_scattered_around_the_overhead_are_not_above_it() -> None:
-    assert is_above_overhead([Figure(10, 0), Figure(11, 0), Figure(12, 0)])
-    assert not is_above_overhead([Figure(1, 0), Figure(2, 0), Figure(30, 0)])
-    assert not is_above_overhead([Figure(10, 0), Figure(11, 0), Figure(-1, 0)])
 
 
 def test_a_bound_prints_the_number_of_runs_needed(runs: Runs, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from xengt.compare.ratio import Ratio, estimate_ratio, runs_needed
-from xengt.compare.student_t import quantile
 
 SIMULATIONS = 4_000
 TRUE = 0.85
@@ -80,20 +79,6 @@ def test_outlying_boots_make_the_interval_too_wide_not_too_narrow(
     found = coverage(spikes, *runs)
     print(f"spikes, {runs[0]} and {runs[1]} runs: {found:.1%}")
     assert found >= 0.93
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 8, 21, 38, 399])
-@pytest.mark.parametrize("probability", [0.6, 0.8, 0.95, 0.975, 0.999])
-def test_quantiles_equal_those_of_scipy(probability: float, freedom: int) -> None:
-    assert quantile(probability, freedom) == pytest.approx(
-        stats.t.ppf(probability, freedom), rel=1e-9
-    )
-
-
-@pytest.mark.parametrize(("probability", "freedom"), [(0.5, 3), (1, 3), (0.9, 0)])
-def test_arguments_out_of_range_are_rejected(probability: float, freedom: int) -> None:
-    with pytest.raises(ValueError, match="no t quantile"):
-        quantile(probability, freedom)
 
 
 def test_the_interval_equals_that_of_scipy() -> None:

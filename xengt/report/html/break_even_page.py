@@ -6,7 +6,6 @@ from xml.etree.ElementTree import Element
 from xengt.break_even import BreakEvenDocument, Row
 from xengt.report.break_even_text import (
     EXPLANATION,
-    PERCENT_CONFIDENCE,
     format_crossing,
     format_interval,
     format_quotient,
@@ -16,6 +15,7 @@ from xengt.report.break_even_text import (
 )
 from xengt.report.html.elements import el, page, table
 from xengt.report.html.host_facts import host_facts
+from xengt.report.quantity import PERCENT_CONFIDENCE
 from xengt.report.svg.break_even import draw_break_evens
 
 _TITLE = "Mapping or copying: break-even"

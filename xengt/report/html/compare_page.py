@@ -6,16 +6,17 @@ from xml.etree.ElementTree import Element
 
 from xengt.bench.dimensions import constants, phrase, varying
 from xengt.compare import Comparison, Metric, Row
-from xengt.compare.run_file import RunFile, side_title
 from xengt.report.compare_text import (
     COLUMNS,
     EXPLANATION,
-    PERCENT_CONFIDENCE,
     format_columns,
+    side_title,
 )
 from xengt.report.html.elements import el, page, table
 from xengt.report.html.host_facts import host_facts
+from xengt.report.quantity import PERCENT_CONFIDENCE
 from xengt.report.svg.ratio_plot import draw_ratio_plot
+from xengt.runs.run_file import RunFile
 from xengt.xen.kernel import Clock
 
 _TITLE = "Grant map and unmap: comparison of new with base"

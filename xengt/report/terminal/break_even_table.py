@@ -8,7 +8,6 @@ from xengt.bench.dimensions import WORDS, word
 from xengt.break_even import BreakEvenDocument
 from xengt.report.break_even_text import (
     EXPLANATION,
-    PERCENT_CONFIDENCE,
     format_crossing,
     format_interval,
     format_quotient,
@@ -16,6 +15,7 @@ from xengt.report.break_even_text import (
     shared_values,
     varying_dimensions,
 )
+from xengt.report.quantity import PERCENT_CONFIDENCE
 from xengt.report.terminal.console import print_lines, print_table
 
 

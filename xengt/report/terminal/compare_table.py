@@ -9,8 +9,7 @@ from rich.text import Text
 from xengt.bench.dimensions import WORDS, constants, phrase, varying, word
 from xengt.compare import Comparison, Metric, Row
 from xengt.compare.ratio import POWER
-from xengt.compare.run_file import side_title
-from xengt.report.compare_text import COLUMNS, EXPLANATION, format_columns
+from xengt.report.compare_text import COLUMNS, EXPLANATION, format_columns, side_title
 from xengt.report.terminal.console import print_lines, print_table
 from xengt.xen.kernel import Clock
 

@@ -6,8 +6,8 @@ from math import sqrt
 from statistics import NormalDist, stdev
 
 from xengt.bench.result import Result
-from xengt.compare.ratio import CONFIDENCE
-from xengt.compare.student_t import quantile
+from xengt.statistics.confidence import CONFIDENCE
+from xengt.statistics.student_t import quantile
 
 _NORMAL_P90 = NormalDist().inv_cdf(0.9)
 _MEDIAN_TO_MEAN_ERROR = 1.2533

@@ -38,7 +38,7 @@ class RunFile:
         return SHORT_NAMES.get(self.document.host.get("maptrack"), "")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the run as an entry of `base` or `new` in `compare.schema.json`."""
+        """Return the run as an entry of a document that reports several runs."""
         return {
             "file": self.path,
             "created": self.document.created,
@@ -59,22 +59,18 @@ def is_run(path: str) -> bool:
     return True
 
 
-def load_runs(paths: Sequence[str], side: str) -> tuple[RunFile, ...]:
-    """Read the runs of one side.
+def load_runs(paths: Sequence[str]) -> tuple[RunFile, ...]:
+    """Read several runs.
 
     Args:
         paths: bench documents, one for each run.
-        side: `base` or `new`, for the error message.
 
     Raises:
         UnmetError: no file is named, a file is not a bench document, or a document contains a
             case twice.
     """
     if not paths:
-        raise UnmetError(
-            f"no {side} runs are given",
-            "name the files of both sides: xengt compare BASE.json... -- NEW.json...",
-        )
+        raise UnmetError("no runs are given", "name files that `xengt bench --json=FILE` wrote")
     runs = tuple(RunFile(path, read(path)) for path in paths)
     for run in runs:
         results = run.document.results
@@ -90,16 +86,6 @@ def common_clock(runs: Sequence[RunFile]) -> Clock:
     """Return `instructions` if every run counts instructions, else `time`.
 
     Args:
-        runs: the runs of both sides.
+        runs: the runs that are compared or reported together.
     """
     return "instructions" if {run.clock for run in runs} == {"instructions"} else "time"
-
-
-def side_title(side: str, runs: Sequence[RunFile]) -> str:
-    """Return a side's name and the maptrack variants of its hypervisors: "base, stock maptrack".
-
-    Args:
-        side: `base` or `new`.
-        runs: the runs of the side. A run that does not record its maptrack adds nothing.
-    """
-    return ", ".join([side, *dict.fromkeys(run.maptrack for run in runs if run.maptrack)])

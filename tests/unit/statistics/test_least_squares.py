@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from xengt.scaling.least_squares import solve, solve_non_negative, standard_error
+from xengt.statistics.least_squares import solve, solve_non_negative, standard_error
 
 
 def random_columns(seed: int) -> tuple[list[list[float]], list[float]]:
