@@ -15,12 +15,12 @@ from tests.unit import stand_in
 from tests.unit.exposition import samples, samples_of
 from tests.unit.fake_hypervisor import FakeCtrl, xen
 from tests.unit.waiting import wait_until
-from xengt.serve import probe, service
+from xengt.serve import agent, probe, service
 from xengt.serve.config import ProbeOptions
 from xengt.serve.metrics import console_metrics
 from xengt.serve.metrics.host_metrics import HostMetrics
 from xengt.serve.probe import Probe
-from xengt.xen import host, preflight
+from xengt.xen import host
 from xenlib_cffi.histogram import Histogram
 
 __all__ = ["xen"]  # fixtures
@@ -147,7 +147,7 @@ def run_agent(host_samples, xen, tmp_path, monkeypatch):
     the agent's.
     """
     assert host_samples(0)["xengt_domains",] == 2
-    monkeypatch.setattr(preflight, "require_dom0", lambda _engines: None)
+    monkeypatch.setattr(agent, "require_dom0", lambda _engines: None)
     monkeypatch.setattr(host, "Ctrl", lambda: FakeCtrl(xen))
     monkeypatch.setattr(console_metrics, "Ctrl", lambda: FakeCtrl(xen))
     addresses = []

@@ -9,7 +9,7 @@ from xengt.bench import document
 from xengt.bench.case import DECLARED, Setup
 from xengt.bench.dimensions import phrase, varying
 from xengt.bench.document import BenchDocument
-from xengt.bench.engines.names import EngineName
+from xengt.bench.engines import EngineName, require_dom0
 from xengt.bench.noise import QUIET, measure_noise
 from xengt.bench.partial import find_incomplete
 from xengt.bench.result import Result
@@ -20,7 +20,6 @@ from xengt.errors import UnmetError
 from xengt.recovery.journal import Journal
 from xengt.sharing import gntalloc
 from xengt.xen.host import gather_host
-from xengt.xen.preflight import require_dom0
 
 Show = Callable[[Progress], None]
 Say = Callable[[str], None]

@@ -11,6 +11,7 @@ from xengt.bench import document
 from xengt.bench.case import DECLARED
 from xengt.bench.dimension import Dimension
 from xengt.bench.document import BenchDocument
+from xengt.bench.engines import require_dom0
 from xengt.bench.partial import forget_partial
 from xengt.bench.plan import BenchPlan, with_defaults
 from xengt.bench.run import run_plan
@@ -27,7 +28,6 @@ from xengt.report.html import bench_page
 from xengt.report.terminal import bench_table
 from xengt.report.terminal.console import print_lines
 from xengt.xen.host import gather_host
-from xengt.xen.preflight import require_dom0
 
 SAMPLES = 10_000
 """Calls to time in each case, unless --samples or --duration is given."""

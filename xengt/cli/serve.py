@@ -57,5 +57,5 @@ def serve(
             print(f"listening on {address}", flush=True)
 
     with logs.errors_logged(), preflight.library_errors_explained():
-        preflight.require_dom0([])
+        preflight.require_control_domain()
         service.serve(config, announce)

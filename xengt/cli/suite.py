@@ -13,7 +13,7 @@ from xengt.bench.suite_run import measure_suite
 from xengt.cli.clean_journal import clean_journal
 from xengt.cli.progress import progress_display
 from xengt.errors import UnmetError
-from xengt.xen.preflight import require_dom0
+from xengt.xen.preflight import require_control_domain
 
 
 def run_suite(
@@ -38,7 +38,7 @@ def run_suite(
         FailedError: as `measure_suite`.
     """
     granter = _granter(values, samples)
-    require_dom0([])
+    require_control_domain()
     file = partial_file(target)
     if file is None:
         _say(

@@ -87,7 +87,7 @@ def usage(
             "--from-console cannot be repeated: Xen stops the domains' grant operations to print",
             "omit --watch or --from-console",
         )
-    preflight.require_dom0([])
+    preflight.require_control_domain()
     with preflight.library_errors_explained():
         if watch is None:
             reading = read_usage(from_console=from_console)

@@ -14,7 +14,7 @@ from threading import Thread
 from prometheus_client import ProcessCollector
 
 import xengt
-from xengt.bench.engines.names import EngineName
+from xengt.bench.engines import EngineName, require_dom0
 from xengt.errors import FailedError, UnmetError, XengtError
 from xengt.serve.config import Config, PassiveOptions, ProbeOptions
 from xengt.serve.domain_names import DomainNames
@@ -29,7 +29,7 @@ from xengt.serve.metrics.reload_metrics import ReloadMetrics
 from xengt.serve.page import Page
 from xengt.serve.passive.kernel_metrics import KernelMetrics, collecting
 from xengt.serve.probe import Probe
-from xengt.xen import host, preflight
+from xengt.xen import host
 from xenlib_cffi.errors import BindingError
 
 log = logging.getLogger(__name__)
@@ -255,7 +255,7 @@ def _create_probe(options: ProbeOptions) -> Probe | None:
     engines: dict[EngineName, bool] = {}
     for engine in options.engines:
         try:
-            preflight.require_dom0([engine])
+            require_dom0([engine])
         except UnmetError as error:
             log.warning(
                 "the probe cannot use the %s engine: %s; %s", engine, error.what, error.remedy

@@ -1,27 +1,22 @@
-"""Checks before a command starts: that this is a dom0 in which its engines can run."""
+"""Checks before a command starts: that this is a dom0, and that it has a device."""
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from xengt.errors import FailedError, UnmetError
 from xengt.xen import kernel
 from xengt.xen.device_access import open_error
-from xenlib_cffi import device_paths
 from xenlib_cffi.call import Call
 from xenlib_cffi.errors import BindingError, MissingLibraryError
 
 
-def require_dom0(engines: Sequence[str]) -> None:
-    """Check that Xen answers and that the engines can run here.
-
-    Args:
-        engines: the names of the engines that the command uses.
+def require_control_domain() -> None:
+    """Check that this is a dom0 and that Xen answers.
 
     Raises:
-        UnmetError: this is not a Xen dom0, a device cannot be opened, or Xen rejects
-            an engine's mappings in this kind of dom0.
+        UnmetError: this is not a Xen dom0, or Xen cannot be queried.
     """
     if not kernel.is_control_domain():
         raise _not_dom0()
@@ -30,24 +25,6 @@ def require_dom0(engines: Sequence[str]) -> None:
             call.xen_version()
     except BindingError as error:
         raise UnmetError(f"Xen cannot be queried: {error}", error.remedy) from error
-    if {"gntdev", "gntdev-copy", "persistent"} & set(engines):
-        _require_device(Path(device_paths.GNTDEV), "xen-gntdev")
-    if "copy" in engines:
-        _require_device(Path(device_paths.GNTALLOC), "xen-gntalloc")
-    kind = kernel.dom0_kind()
-    if "copy" in engines and kind not in {"PV", None} and not kernel.sees_page_frames():
-        raise UnmetError(
-            f"dom0 is {kind}, and Linux hides from this process the frames of its own pages, which "
-            "the engine copy needs",
-            "run xengt as root with CAP_SYS_ADMIN, which the agent does not have, or use another "
-            "engine",
-        )
-    if "hypercall" in engines and kind not in {"PV", None}:
-        raise UnmetError(
-            f"dom0 is {kind}, in which Xen rejects the device maps of the hypercall engine",
-            "use the engine gntdev (bench: --engine gntdev; serve: probe.engines), or boot a PV "
-            "dom0 (dom0=pv on Xen's command line)",
-        )
 
 
 def _not_dom0() -> UnmetError:
@@ -69,7 +46,16 @@ def _not_dom0() -> UnmetError:
     )
 
 
-def _require_device(path: Path, module: str) -> None:
+def require_device(path: Path, module: str) -> None:
+    """Check that a device can be opened.
+
+    Args:
+        path: the device.
+        module: the kernel module that creates it.
+
+    Raises:
+        UnmetError: it cannot be opened.
+    """
     error = open_error(path)
     if error is not None:
         raise UnmetError(

@@ -29,7 +29,7 @@ FIGURES = (1, 64, 2, 1024, 30, 4_000_000_000_000, 4, 500, 60, 7)
 @pytest.fixture
 def run(xen, monkeypatch):
     """The command in dom0 of a host with two domains; `run.xen` is its hypervisor."""
-    monkeypatch.setattr(preflight, "require_dom0", lambda engines: None if engines == [] else 1 / 0)
+    monkeypatch.setattr(preflight, "require_control_domain", lambda: None)
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))
 
@@ -218,7 +218,7 @@ from xengt import cli
 from xengt.cli import usage
 from xengt.xen import preflight
 from xengt.usage.document import DefaultLimit, Usage
-preflight.require_dom0 = lambda engines: None
+preflight.require_control_domain = lambda: None
 usage.read_usage = lambda: Usage("now", "hypfs", "fast", DefaultLimit(1, "x"), (), ())
 cli.main()
 """

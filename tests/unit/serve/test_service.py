@@ -35,7 +35,6 @@ from xengt.errors import FailedError, UnmetError
 from xengt.serve import agent, sd_notify, service
 from xengt.serve.http import endpoint
 from xengt.serve.http.listener import AddressUnavailableError
-from xengt.xen import preflight
 
 __all__ = [  # fixtures
     "certificates",
@@ -104,7 +103,7 @@ def test_an_engine_that_this_dom0_cannot_run_is_left_out(run_agent, monkeypatch,
         if "hypercall" in engines:
             raise UnmetError("dom0 is PVH", "measure with gntdev")
 
-    monkeypatch.setattr(preflight, "require_dom0", require)
+    monkeypatch.setattr(agent, "require_dom0", require)
     page = scrape(run_agent("[probe]\ninterval_s = 60"))
     assert 'xengt_probe_up{engine="gntdev"} 1\n' in page
     assert 'xengt_probe_up{engine="hypercall"} 0\n' in page
@@ -262,7 +261,7 @@ def test_the_command_prints_the_listening_address(tmp_path):
         "from xengt import cli\n"
         "from xengt.xen import preflight\n"
         "from xengt.serve.metrics import host_metrics\n"
-        "preflight.require_dom0 = lambda engines: None\n"
+        "preflight.require_control_domain = lambda: None\n"
         "host_metrics.TableReader = lambda: 1 / 0\n"
         "cli.main()\n"
     )

@@ -194,7 +194,7 @@ def test_a_watchdog_that_a_serial_console_would_trigger_prevents_it(stock, comma
 def run(stock, monkeypatch):
     """The command on stock Xen."""
     assert stock.tables is None
-    monkeypatch.setattr(preflight, "require_dom0", lambda _engines: None)
+    monkeypatch.setattr(preflight, "require_control_domain", lambda: None)
     return lambda *options: CliRunner().invoke(cli.app, ["usage", "--from-console", *options])
 
 

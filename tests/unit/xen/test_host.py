@@ -103,7 +103,7 @@ def test_the_reason_why_this_is_not_known_to_be_a_dom0_is_given(
         function = getattr(kernel, name)
         monkeypatch.setattr(kernel, name, lambda root=tmp_path, function=function: function(root))
     with pytest.raises(UnmetError) as caught:
-        preflight.require_dom0([])
+        preflight.require_control_domain()
     assert what in caught.value.what
     assert remedy in caught.value.remedy
 
@@ -331,3 +331,14 @@ def test_mappings_at_machine_addresses_in_the_iommu_are_not_fast(changed, fast):
 )
 def test_mitigations_are_those_that_xen_prints(console, expected):
     assert host.read_mitigations(console) == expected
+
+
+@pytest.mark.parametrize(
+    ("effective", "sees"),
+    [("000001ffffffffff", True), ("0000000000200000", True), ("0000000000000002", False)],
+)
+def test_linux_shows_frames_to_cap_sys_admin(tmp_path, effective, sees):
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc/self/status").write_text(f"Name:\txengt\nCapEff:\t{effective}\n")
+    assert kernel.sees_page_frames(tmp_path) is sees
+    assert not kernel.sees_page_frames(tmp_path / "proc")

@@ -6,7 +6,7 @@ module with one class, whose C functions are in xenlib_cffi/csrc; .github/CONTRI
 places to change for a new engine.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from xengt.bench.engines.copy import CopyEngine
@@ -19,6 +19,7 @@ from xengt.bench.engines.persistent import PersistentEngine
 from xengt.errors import XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
+from xengt.xen import preflight
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.loop import LoopEngine, ThreadShare
 
@@ -36,6 +37,17 @@ class Engine(Protocol):
     loop: LoopEngine
     overhead_loop: LoopEngine
     operations: tuple[str, str]
+
+    def __init__(self, readonly: bool) -> None:
+        """Prepare nothing that needs the references."""
+
+    @staticmethod
+    def require() -> None:
+        """Check that this dom0 has what the engine needs.
+
+        Raises:
+            UnmetError: something is missing; names what to change.
+        """
 
     def prepare(
         self,
@@ -69,7 +81,7 @@ class Engine(Protocol):
         """
 
 
-_CLASSES: Mapping[EngineName, Callable[[bool], Engine]] = {
+_CLASSES: Mapping[EngineName, type[Engine]] = {
     EngineName.HYPERCALL: HypercallEngine,
     EngineName.GNTDEV: GntdevEngine,
     EngineName.COPY: CopyEngine,
@@ -89,4 +101,18 @@ def create_engine(name: EngineName, *, readonly: bool) -> Engine:
     return _CLASSES[name](readonly)
 
 
-__all__ = ["Engine", "EngineName", "create_engine"]
+def require_dom0(engines: Iterable[EngineName]) -> None:
+    """Check that this is a dom0 in which engines can run.
+
+    Args:
+        engines: the engines that the command uses.
+
+    Raises:
+        UnmetError: this is not a Xen dom0, or it lacks what one of the engines needs.
+    """
+    preflight.require_control_domain()
+    for name in engines:
+        _CLASSES[name].require()
+
+
+__all__ = ["Engine", "EngineName", "create_engine", "require_dom0"]

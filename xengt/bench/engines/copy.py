@@ -6,13 +6,17 @@ known: they are pages of gntalloc, which dom0 shares with itself.
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from xengt.bench.engines.copying import CopyingEngine
 from xengt.bench.engines.own_frames import find_frames
+from xengt.errors import UnmetError
 from xengt.recovery.journal import Journal
 from xengt.sharing.gntalloc import granted_pages
 from xengt.sharing.references import Reference
+from xengt.xen import kernel, preflight
 from xengt.xen.handle import DOM0
+from xenlib_cffi import device_paths
 from xenlib_cffi.loop import LocalPages, LoopEngine, ThreadShare
 
 
@@ -21,6 +25,19 @@ class CopyEngine(CopyingEngine):
 
     loop = LoopEngine.COPY
     overhead_loop = LoopEngine.REFUSED_COPY
+
+    @staticmethod
+    def require() -> None:
+        """Check that gntalloc can be opened, and that the frames of its pages are visible."""
+        preflight.require_device(Path(device_paths.GNTALLOC), "xen-gntalloc")
+        kind = kernel.dom0_kind()
+        if kind not in {"PV", None} and not kernel.sees_page_frames():
+            raise UnmetError(
+                f"dom0 is {kind}, and Linux hides from this process the frames of its own pages, "
+                "which the engine copy needs",
+                "run xengt as root with CAP_SYS_ADMIN, which the agent does not have, or use "
+                "another engine",
+            )
 
     def __init__(self, readonly: bool) -> None:
         """Allocate nothing yet."""

@@ -5,11 +5,14 @@ the time of an unmap is the caller's; the name of the operation says so.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from xengt.errors import XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
 from xengt.sharing.refusal import explain_gntdev_error
+from xengt.xen import preflight
+from xenlib_cffi import device_paths
 from xenlib_cffi.call import MAX_BATCH
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.gnttab import GrantMapper
@@ -27,6 +30,11 @@ class GntdevEngine:
     loop = LoopEngine.GNTDEV
     overhead_loop = LoopEngine.REFUSED_GNTDEV
     operations = ("map", "unmap (asynchronous)")
+
+    @staticmethod
+    def require() -> None:
+        """Check that gntdev can be opened."""
+        preflight.require_device(Path(device_paths.GNTDEV), "xen-gntdev")
 
     def __init__(self, readonly: bool) -> None:
         """Open /dev/xen/gntdev."""

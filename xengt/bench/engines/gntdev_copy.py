@@ -1,6 +1,10 @@
 """Engine `gntdev-copy`: xengnttab_grant_copy, as user-space backends copy that do not map."""
 
+from pathlib import Path
+
 from xengt.bench.engines.copying import CopyingEngine
+from xengt.xen import preflight
+from xenlib_cffi import device_paths
 from xenlib_cffi.loop import LoopEngine
 
 
@@ -9,3 +13,8 @@ class GntdevCopyEngine(CopyingEngine):
 
     loop = LoopEngine.GNTDEV_COPY
     overhead_loop = LoopEngine.REFUSED_GNTDEV_COPY
+
+    @staticmethod
+    def require() -> None:
+        """Check that gntdev can be opened."""
+        preflight.require_device(Path(device_paths.GNTDEV), "xen-gntdev")

@@ -7,10 +7,11 @@ know of them, so the times are those of the grant table's own code.
 import struct
 from collections.abc import Sequence
 
-from xengt.errors import FailedError, XengtError
+from xengt.errors import FailedError, UnmetError, XengtError
 from xengt.recovery.journal import Journal, Writer
 from xengt.sharing.references import Reference
 from xengt.sharing.refusal import explain_refusal
+from xengt.xen import kernel
 from xenlib_cffi.call import MAX_BATCH, Call, GrantMapping
 from xenlib_cffi.errors import GrantError, GrantStatus, XenLibraryError, status_text
 from xenlib_cffi.loop import LoopEngine, ThreadShare
@@ -26,6 +27,17 @@ class HypercallEngine:
     loop = LoopEngine.HYPERCALL
     overhead_loop = LoopEngine.REFUSED_HYPERCALL
     operations = ("map", "unmap")
+
+    @staticmethod
+    def require() -> None:
+        """Check that Xen accepts device maps of this kind of dom0."""
+        kind = kernel.dom0_kind()
+        if kind not in {"PV", None}:
+            raise UnmetError(
+                f"dom0 is {kind}, in which Xen rejects the device maps of the hypercall engine",
+                "use the engine gntdev (bench: --engine gntdev; serve: probe.engines), or boot a "
+                "PV dom0 (dom0=pv on Xen's command line)",
+            )
 
     def __init__(self, readonly: bool) -> None:
         """Open /dev/xen/privcmd."""

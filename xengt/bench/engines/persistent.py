@@ -1,12 +1,15 @@
 """Engine `persistent`: copies from and to pages that stay mapped, as with persistent grants."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from xengt.bench.engines.copying import CopyingEngine
 from xengt.errors import XengtError
 from xengt.recovery.journal import Journal
 from xengt.sharing.references import Reference
 from xengt.sharing.refusal import explain_gntdev_error
+from xengt.xen import preflight
+from xenlib_cffi import device_paths
 from xenlib_cffi.errors import GrantError, XenLibraryError
 from xenlib_cffi.loop import LoopEngine, ThreadShare
 
@@ -16,6 +19,11 @@ class PersistentEngine(CopyingEngine):
 
     loop = LoopEngine.PERSISTENT
     overhead_loop = LoopEngine.EMPTY
+
+    @staticmethod
+    def require() -> None:
+        """Check that gntdev can be opened."""
+        preflight.require_device(Path(device_paths.GNTDEV), "xen-gntdev")
 
     def prepare(
         self,

@@ -17,7 +17,7 @@ from tests.unit.serve.soak.shared_hypervisor import SharedCtrl, SharedHypervisor
 from xengt import cli
 from xengt.bench.granters import empty_domains, toolstack
 from xengt.recovery import domain_owner, journal, sweep
-from xengt.serve import probe
+from xengt.serve import agent, probe
 from xengt.serve.metrics import console_metrics
 from xengt.sharing.references import Reference
 from xengt.usage import reading
@@ -45,7 +45,8 @@ def install(patch, directory):
     patch.setattr("xengt.usage.hypfs.HypFsNumbers", partial(FakeHypFsNumbers, xen))
     patch.setattr(empty_domains, "ForeignMemory", stand_in.Handle)
     patch.setattr(probe, "EmptyDomains", EmptyDomains)
-    patch.setattr(preflight, "require_dom0", lambda _engines: None)
+    patch.setattr(preflight, "require_control_domain", lambda: None)
+    patch.setattr(agent, "require_dom0", lambda _engines: None)
     patch.setattr("xengt.xen.xenstore.PATHS", (directory / "xenstored",))
     open_journal = partial(journal.open_journal, directory / "mappings")
     patch.setattr(probe.journal, "open_journal", open_journal)

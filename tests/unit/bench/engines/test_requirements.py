@@ -1,10 +1,11 @@
-"""The checks before a command: devices of each engine, and what a kind of dom0 lacks."""
+"""What engines need: devices, and a kind of dom0."""
 
 import errno
 
 import pytest
 
 from tests.unit import stand_in
+from xengt.bench import engines
 from xengt.errors import UnmetError
 from xengt.xen import kernel, preflight
 
@@ -43,36 +44,25 @@ def dom0(monkeypatch):
 )
 def test_an_engine_needs_its_device(dom0, engine, device, module):
     dom0("PV")
-    preflight.require_dom0([engine])
+    engines.require_dom0([engine])
     dom0.missing.add(device)
     with pytest.raises(UnmetError, match=f"/dev/xen/{device} cannot be opened") as error:
-        preflight.require_dom0([engine])
+        engines.require_dom0([engine])
     assert error.value.remedy == f"load the driver: modprobe {module}"
-    preflight.require_dom0(["hypercall", "foreign"])
+    engines.require_dom0(["hypercall", "foreign"])
 
 
 def test_a_pvh_dom0_makes_no_device_maps(dom0):
     dom0("PVH")
     with pytest.raises(UnmetError, match="rejects the device maps of the hypercall engine"):
-        preflight.require_dom0(["hypercall"])
-    preflight.require_dom0(["gntdev", "foreign", "copy"])
+        engines.require_dom0(["hypercall"])
+    engines.require_dom0(["gntdev", "foreign", "copy"])
 
 
 def test_own_frames_of_a_pvh_dom0_can_be_hidden(dom0):
     dom0("PVH", sees_frames=False)
     with pytest.raises(UnmetError, match="Linux hides from this process the frames") as error:
-        preflight.require_dom0(["copy"])
+        engines.require_dom0(["copy"])
     assert "CAP_SYS_ADMIN" in error.value.remedy
     dom0("PV", sees_frames=False)
-    preflight.require_dom0(["copy"])
-
-
-@pytest.mark.parametrize(
-    ("effective", "sees"),
-    [("000001ffffffffff", True), ("0000000000200000", True), ("0000000000000002", False)],
-)
-def test_linux_shows_frames_to_cap_sys_admin(tmp_path, effective, sees):
-    (tmp_path / "proc" / "self").mkdir(parents=True)
-    (tmp_path / "proc/self/status").write_text(f"Name:\txengt\nCapEff:\t{effective}\n")
-    assert kernel.sees_page_frames(tmp_path) is sees
-    assert not kernel.sees_page_frames(tmp_path / "proc")
+    engines.require_dom0(["copy"])
