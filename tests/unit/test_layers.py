@@ -1,6 +1,7 @@
 """The order of the packages of xengt: each imports only those below it."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,31 @@ def test_a_module_imports_only_what_is_below_its_package(module):
         return
     above = {other for other in imported(module) - {package} if LEVEL[other] >= LEVEL[package]}
     assert not above
+
+
+def children(package: Path) -> dict[str, set[str]]:
+    """Return the modules and packages in a package, and which of them each imports."""
+    name = ".".join(package.relative_to(Path(xengt.__file__).parents[1]).parts)
+    graph = {}
+    for module in package.rglob("*.py"):
+        child = module.relative_to(package).parts[0].removesuffix(".py")
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and child != "__init__":
+                names = [f"{node.module}.{each.name}" for each in node.names]
+                found = {each.removeprefix(f"{name}.").split(".")[0] for each in names
+                         if each.startswith(f"{name}.")}  # fmt: skip
+                graph.setdefault(child, set()).update(found - {child})
+    return graph
+
+
+@pytest.mark.parametrize(
+    "package",
+    sorted(path.parent for path in modules(xengt) if path.name == "__init__.py"),
+    ids=lambda path: path.name,
+)
+def test_what_is_in_a_package_does_not_import_each_other_in_a_circle(package):
+    TopologicalSorter(children(package)).prepare()  # raises CycleError
 
 
 def test_the_bindings_do_not_import_xengt():

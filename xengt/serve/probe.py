@@ -22,8 +22,8 @@ from xengt.errors import XengtError
 from xengt.recovery import journal, sweep
 from xengt.recovery.journal import Journal
 from xengt.recovery.lock import BusyError
+from xengt.serve.buckets import Buckets
 from xengt.serve.config import ProbeOptions
-from xengt.serve.metrics.buckets import Buckets
 from xengt.sharing.references import Reference
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE
 from xenlib_cffi.errors import BindingError, GrantError, GrantStatus

@@ -7,7 +7,8 @@ from boardlib.panel import Panel
 from boardlib.prometheus_api import query_range
 from boardlib.svg import QueryResult, draw_panel
 from boardlib.variables import interpolate
-from xengt.report.html.elements import el, page
+from xengt.report.elements import el
+from xengt.report.html.page import page
 
 _POINTS_PER_LINE = 120
 #: Grafana's $__rate_interval is four scrape intervals at least.

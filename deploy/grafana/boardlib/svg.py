@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from boardlib.panel import Panel
 from boardlib.prometheus_api import Series
-from xengt.report.html.elements import el
+from xengt.report.elements import el
 from xengt.report.quantity import duration_tick, rate_tick
 from xengt.report.svg import plot
 from xengt.report.svg.plot import (

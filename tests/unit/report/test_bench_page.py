@@ -17,8 +17,8 @@ from xengt.bench.suite import plan_suite
 from xengt.break_even import compare_alternatives
 from xengt.compare import compare_runs
 from xengt.documents.write import write_json, write_text
+from xengt.report.elements import el
 from xengt.report.html import bench_page, break_even_page, compare_page
-from xengt.report.html.elements import el
 from xengt.report.svg.scale import Scale, linear_ticks, log_range, log_ticks
 
 HOSTILE = '</dd><script>document.title="owned"</script><img src=x> & "quoted" \ud800'

@@ -17,9 +17,10 @@ from xengt.report.bench_text import (
     format_outliers,
     format_overhead,
 )
+from xengt.report.elements import el
 from xengt.report.html import break_even_page, scaling_page
-from xengt.report.html.elements import el, page, table
 from xengt.report.html.host_facts import host_facts
+from xengt.report.html.page import page, table
 from xengt.report.quantity import duration, rate
 from xengt.report.svg.break_even import draw_break_evens
 from xengt.report.svg.latency import draw_latency_distributions

@@ -13,8 +13,9 @@ from xengt.report.break_even_text import (
     shared_values,
     title_of,
 )
-from xengt.report.html.elements import el, page, table
+from xengt.report.elements import el
 from xengt.report.html.host_facts import host_facts
+from xengt.report.html.page import page, table
 from xengt.report.quantity import PERCENT_CONFIDENCE
 from xengt.report.svg.break_even import draw_break_evens
 

@@ -12,8 +12,9 @@ from xengt.report.compare_text import (
     format_columns,
     side_title,
 )
-from xengt.report.html.elements import el, page, table
+from xengt.report.elements import el
 from xengt.report.html.host_facts import host_facts
+from xengt.report.html.page import page, table
 from xengt.report.quantity import PERCENT_CONFIDENCE
 from xengt.report.svg.ratio_plot import draw_ratio_plot
 from xengt.runs.run_file import RunFile

@@ -3,7 +3,7 @@
 from xml.etree.ElementTree import Element
 
 from xengt.report.bench_text import clock_of, describe_iommu, on_pcpus
-from xengt.report.html.elements import el
+from xengt.report.elements import el
 from xengt.xen.host import Host
 
 _CLOCKS = {"time": "time", "instructions": "instruction count: 1 ns is one instruction"}

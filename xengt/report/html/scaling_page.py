@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element
 
-from xengt.report.html.elements import el, page, table
+from xengt.report.elements import el
 from xengt.report.html.host_facts import host_facts
+from xengt.report.html.page import page, table
 from xengt.report.quantity import rate
 from xengt.report.scaling_text import (
     EXPLANATION,

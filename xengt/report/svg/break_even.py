@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from xengt.break_even import Row
 from xengt.report.break_even_text import title_of
-from xengt.report.html.elements import el
+from xengt.report.elements import el
 from xengt.report.quantity import duration, duration_tick
 from xengt.report.svg.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Curve, draw_panel
 from xengt.report.svg.scale import Scale, linear_ticks

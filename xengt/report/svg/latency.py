@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from xengt.bench.result import Result
-from xengt.report.html.elements import el
+from xengt.report.elements import el
 from xengt.report.panels import group_into_panels, operation_class, operation_label
 from xengt.report.quantity import duration, duration_tick
 from xengt.report.svg.plot import (

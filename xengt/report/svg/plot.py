@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from xengt.report.html.elements import el
+from xengt.report.elements import el
 from xengt.report.svg.scale import Scale
 
 WIDTH, HEIGHT = 360.0, 246.0

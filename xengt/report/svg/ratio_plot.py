@@ -5,7 +5,7 @@ from xml.etree.ElementTree import Element
 
 from xengt.bench.dimensions import DIMENSIONS, phrase, varying
 from xengt.compare import Metric, Row
-from xengt.report.html.elements import el
+from xengt.report.elements import el
 from xengt.report.svg.scale import Scale, linear_ticks
 
 _HEIGHT = 30

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from xengt.report.html.elements import el
+from xengt.report.elements import el
 from xengt.report.quantity import rate, rate_tick
 from xengt.report.scaling_text import title_of
 from xengt.report.svg.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Curve, draw_panel

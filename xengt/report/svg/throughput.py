@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from xengt.bench.dimensions import phrase, varying, word
 from xengt.bench.result import Result
-from xengt.report.html.elements import el
+from xengt.report.elements import el
 from xengt.report.panels import group_into_panels, operation_class, operation_label
 from xengt.report.quantity import rate, rate_tick
 from xengt.report.svg.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Curve, draw_panel

@@ -4,5 +4,6 @@
 - `metric_families`: the series of a metric at one scrape
 - `build_metrics`, `reload_metrics`, `host_metrics`, `console_metrics`, `probe_metrics`: sources;
   two more are `xengt.serve.domain_names` and `xengt.serve.passive.kernel_metrics`
-- `buckets`, `native_histogram`: the two forms of a latency histogram
+- `native_histogram`: the native form of a latency histogram, whose other form is
+  `xengt.serve.buckets`
 """

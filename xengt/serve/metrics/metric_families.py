@@ -15,8 +15,8 @@ from prometheus_client.core import (
     Metric,
 )
 
+from xengt.serve.buckets import Buckets
 from xengt.serve.metrics import native_histogram
-from xengt.serve.metrics.buckets import Buckets
 from xengt.serve.metrics.definition import MetricDefinition
 
 _ValueT = TypeVar("_ValueT")

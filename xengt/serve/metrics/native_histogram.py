@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from xengt.serve.metrics.buckets import SCHEMA, Buckets
+from xengt.serve.buckets import SCHEMA, Buckets
 
 try:
     from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST_2_0

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from xengt.serve.buckets import LEAN_PLACES
 from xengt.serve.metrics import definitions
-from xengt.serve.metrics.buckets import LEAN_PLACES
 from xengt.serve.metrics.metric_families import MetricFamily, family, histogram, single
 from xengt.serve.probe import Probe
 

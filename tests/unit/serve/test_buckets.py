@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xengt.serve.metrics.buckets import BOUNDS_S, LEAN_PLACES, Buckets
+from xengt.serve.buckets import BOUNDS_S, LEAN_PLACES, Buckets
 from xenlib_cffi.histogram import Histogram
 
 
