@@ -43,7 +43,7 @@ class Progress:
     done: float
 
 
-class Plan(Protocol):
+class RunPlan(Protocol):
     """What to measure, and for how long."""
 
     @property
@@ -63,7 +63,7 @@ class Plan(Protocol):
 
 
 def run_plan(
-    plan: Plan,
+    plan: RunPlan,
     journal: Journal,
     show: Callable[[Progress], None],
     *,
@@ -109,7 +109,7 @@ def run_plan(
 
 
 def _measure(
-    plan: Plan,
+    plan: RunPlan,
     references: Sequence[Reference],
     journal: Journal,
     progress: Progress,

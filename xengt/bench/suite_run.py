@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xengt.bench import document
 from xengt.bench.case import DECLARED, Setup
-from xengt.bench.dimensions import phrase, varying
+from xengt.bench.case_text import phrase, varying
 from xengt.bench.document import BenchDocument
 from xengt.bench.engines import EngineName, require_dom0
 from xengt.bench.noise import QUIET, measure_noise

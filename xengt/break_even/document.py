@@ -13,7 +13,7 @@ from xengt.bench.case import Setup
 from xengt.bench.document import BenchDocument
 from xengt.bench.engines.names import COPYING, EngineName
 from xengt.break_even.costs import USE, costs_of
-from xengt.break_even.row import Row, SizeCosts
+from xengt.break_even.row import BreakEvenRow, SizeCosts
 from xengt.errors import UnmetError
 from xengt.runs.run_file import RunFile, common_clock, load_runs
 from xengt.statistics.confidence import CONFIDENCE
@@ -44,7 +44,7 @@ class BreakEvenDocument:
     """
 
     runs: tuple[RunFile, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BreakEvenRow, ...]
 
     @property
     def clock(self) -> Clock:
@@ -87,7 +87,7 @@ def compare_alternatives(paths: Sequence[str]) -> BreakEvenDocument:
     return BreakEvenDocument(runs, rows)
 
 
-def find_break_evens(documents: Sequence[BenchDocument]) -> Iterator[Row]:
+def find_break_evens(documents: Sequence[BenchDocument]) -> Iterator[BreakEvenRow]:
     """Yield a row for each setup that maps, each way to copy in its place, and each direction.
 
     Args:
@@ -117,7 +117,7 @@ def find_break_evens(documents: Sequence[BenchDocument]) -> Iterator[Row]:
                     for size in sorted(copies.keys() & mappings.keys())
                 )
                 if sizes:
-                    yield Row(setup, copying, direction, sizes)
+                    yield BreakEvenRow(setup, copying, direction, sizes)
 
 
 def _by_bytes(costs: _Costs) -> dict[tuple[Setup, str], dict[int, tuple[float, ...]]]:

@@ -71,7 +71,7 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BreakEvenRow:
     """The costs of one way to map and of one way to copy, and their break-even.
 
     Args:

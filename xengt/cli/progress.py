@@ -9,7 +9,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
 
 from xengt.bench.case import DECLARED, FIELD_DEFAULTS, Setup
-from xengt.bench.dimensions import phrase
+from xengt.bench.case_text import phrase
 from xengt.bench.run import Progress
 
 

@@ -1,7 +1,7 @@
 """Comparison of two sets of benchmark runs: ratios with confidence intervals."""
 
-from xengt.compare.comparison import Comparison, compare_runs
+from xengt.compare.document import Comparison, compare_runs
 from xengt.compare.figures import Metric
-from xengt.compare.row import Row
+from xengt.compare.row import RatioRow
 
-__all__ = ["Comparison", "Metric", "Row", "compare_runs"]
+__all__ = ["Comparison", "Metric", "RatioRow", "compare_runs"]

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from xengt.bench.dimensions import DIMENSIONS, phrase
+from xengt.bench.case_text import DIMENSIONS, phrase
 from xengt.runs.run_file import RunFile, common_clock
 
 _RECOMMENDED_RUNS = 5

@@ -22,7 +22,7 @@ _THROUGHPUT_INCREASE_DECREASE = ("higher", "lower")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RatioRow:
     """One metric of one case on both sides.
 
     Args:
@@ -99,7 +99,7 @@ class Row:
         }
 
 
-def build_rows(base: FiguresByCase, new: FiguresByCase, clock: Clock) -> Iterator[Row]:
+def build_rows(base: FiguresByCase, new: FiguresByCase, clock: Clock) -> Iterator[RatioRow]:
     """Pair the figures that both sides have.
 
     Args:
@@ -121,9 +121,9 @@ def build_rows(base: FiguresByCase, new: FiguresByCase, clock: Clock) -> Iterato
 
 def _build_row(
     metric: Metric, case: Case, base: Sequence[Figure], new: Sequence[Figure], clock: Clock
-) -> Row:
+) -> RatioRow:
     base_values = tuple(figure.value for figure in base)
     new_values = tuple(figure.value for figure in new)
     has_ratio = not metric.excludes_overhead or (is_above_overhead(base) and is_above_overhead(new))
     ratio = estimate_ratio(base_values, new_values) if has_ratio else None
-    return Row(case, metric, base_values, new_values, ratio, clock)
+    return RatioRow(case, metric, base_values, new_values, ratio, clock)

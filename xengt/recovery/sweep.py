@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from xengt.errors import FailedError, XengtError
 from xengt.recovery import domain_nodes, domain_owner
-from xengt.recovery.empty_domains import destroy_domains
+from xengt.recovery.domain_destruction import destroy_domains
 from xengt.recovery.journal import Journal, Writer
 from xengt.sharing.references import Reference
 from xengt.xen.bus_addresses import has_bus_addresses

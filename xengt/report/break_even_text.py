@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from xengt.bench.case import DECLARED
-from xengt.bench.dimensions import constants, phrase, varying
+from xengt.bench.case_text import constants, phrase, varying
 from xengt.bench.engines.names import EngineName
-from xengt.break_even import BreakEvenDocument, Crossing, Row
+from xengt.break_even import BreakEvenDocument, BreakEvenRow, Crossing
 from xengt.report.quantity import NO_VALUE
 
 NAMES = tuple(name for name in DECLARED if name not in ("engine", "bytes"))
@@ -55,7 +55,7 @@ def notes(document: BreakEvenDocument) -> list[str]:
     return found
 
 
-def varying_dimensions(rows: Sequence[Row]) -> tuple[str, ...]:
+def varying_dimensions(rows: Sequence[BreakEvenRow]) -> tuple[str, ...]:
     """Return the dimensions of `NAMES` in which the mappings of the rows differ.
 
     Args:
@@ -64,7 +64,7 @@ def varying_dimensions(rows: Sequence[Row]) -> tuple[str, ...]:
     return varying((row.setup for row in rows), NAMES)
 
 
-def title_of(row: Row, rows: Sequence[Row]) -> str:
+def title_of(row: BreakEvenRow, rows: Sequence[BreakEvenRow]) -> str:
     """Return what distinguishes a row's setup from those of the other rows, with both engines.
 
     Args:
@@ -75,7 +75,7 @@ def title_of(row: Row, rows: Sequence[Row]) -> str:
     return " · ".join(filter(None, [engines, phrase(row.setup, varying_dimensions(rows))]))
 
 
-def shared_values(rows: Sequence[Row]) -> str:
+def shared_values(rows: Sequence[BreakEvenRow]) -> str:
     """Write what the mappings of all rows have in common: `granter empty · batch 1`.
 
     Args:
@@ -96,7 +96,7 @@ def format_crossing(crossing: Crossing, largest: int) -> str:
     return f"{'≤ ' if crossing.is_smallest else ''}{crossing.bytes:,.0f}"
 
 
-def format_interval(row: Row) -> str:
+def format_interval(row: BreakEvenRow) -> str:
     """Write the confidence interval of a row's break-even; `-` without one.
 
     Args:
@@ -108,7 +108,7 @@ def format_interval(row: Row) -> str:
     return f"[{low}, {high}]"
 
 
-def format_quotient(row: Row, size: int) -> str:
+def format_quotient(row: BreakEvenRow, size: int) -> str:
     """Write the cost of copying divided by that of mapping; `-` if one is not positive.
 
     Args:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from xengt.compare import Metric, Row
+from xengt.compare import Metric, RatioRow
 from xengt.report.quantity import NO_VALUE, PERCENT_CONFIDENCE, duration, interval, rate
 from xengt.runs.run_file import RunFile
 from xengt.xen.kernel import Clock
@@ -28,7 +28,7 @@ def side_title(side: str, runs: Sequence[RunFile]) -> str:
     return ", ".join([side, *dict.fromkeys(run.maptrack for run in runs if run.maptrack)])
 
 
-def format_columns(row: Row, clock: Clock) -> tuple[str, str, str, str]:
+def format_columns(row: RatioRow, clock: Clock) -> tuple[str, str, str, str]:
     """Write the figures of a row, in the order of `COLUMNS`.
 
     Args:

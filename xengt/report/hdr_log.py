@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from io import StringIO
 
-from xengt.bench.dimensions import phrase, varying
+from xengt.bench.case_text import phrase, varying
 from xengt.bench.document import BenchDocument
 from xengt.bench.result import Result
 from xenlib_cffi.histogram import Histogram, write_log

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from xengt.bench.case import Case
-from xengt.bench.dimensions import DIMENSIONS, phrase, varying
+from xengt.bench.case_text import DIMENSIONS, phrase, varying
 from xengt.bench.result import Result
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from xengt.bench.case import DECLARED
-from xengt.bench.dimensions import constants, phrase, varying
+from xengt.bench.case_text import constants, phrase, varying
 from xengt.report.quantity import NO_VALUE, PERCENT_CONFIDENCE
-from xengt.scaling import Coefficient, Row, ScalingDocument
+from xengt.scaling import Coefficient, ScalingDocument, ScalingRow
 
 NAMES = tuple(name for name in DECLARED if name != "threads")
 """The dimensions of a row, which has several numbers of threads."""
@@ -49,7 +49,7 @@ def notes(document: ScalingDocument) -> list[str]:
     return found
 
 
-def varying_dimensions(rows: Sequence[Row]) -> tuple[str, ...]:
+def varying_dimensions(rows: Sequence[ScalingRow]) -> tuple[str, ...]:
     """Return the dimensions of `NAMES` in which the setups of the rows differ.
 
     Args:
@@ -58,7 +58,7 @@ def varying_dimensions(rows: Sequence[Row]) -> tuple[str, ...]:
     return varying((row.setup for row in rows), NAMES)
 
 
-def title_of(row: Row, rows: Sequence[Row]) -> str:
+def title_of(row: ScalingRow, rows: Sequence[ScalingRow]) -> str:
     """Return what distinguishes a row's setup from those of the other rows.
 
     Args:
@@ -68,7 +68,7 @@ def title_of(row: Row, rows: Sequence[Row]) -> str:
     return phrase(row.setup, varying_dimensions(rows) or ("engine", "batch"))
 
 
-def shared_values(rows: Sequence[Row]) -> str:
+def shared_values(rows: Sequence[ScalingRow]) -> str:
     """Write what the setups of all rows have in common: `granter empty · batch 1`.
 
     Args:
@@ -91,7 +91,7 @@ def format_coefficient(coefficient: Coefficient | None) -> str:
     return f"{value} [{coefficient.low:.3g}, {coefficient.high:.3g}]"
 
 
-def format_peak(row: Row) -> str:
+def format_peak(row: ScalingRow) -> str:
     """Write the number of threads with the highest throughput.
 
     Args:
@@ -107,7 +107,7 @@ def format_peak(row: Row) -> str:
     return f"{peak:,.0f}"
 
 
-def format_residual(row: Row) -> str:
+def format_residual(row: ScalingRow) -> str:
     """Write the relative difference between measured and modelled throughputs.
 
     Args:

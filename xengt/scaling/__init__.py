@@ -1,13 +1,13 @@
 """Scaling: throughput over threads, described by the universal scalability law."""
 
-from xengt.scaling.document import Row, ScalingDocument, find_laws, fit_runs
+from xengt.scaling.document import ScalingDocument, ScalingRow, find_laws, fit_runs
 from xengt.scaling.law import Coefficient, ScalingLaw, fit_law
 
 __all__ = [
     "Coefficient",
-    "Row",
     "ScalingDocument",
     "ScalingLaw",
+    "ScalingRow",
     "find_laws",
     "fit_law",
     "fit_runs",

@@ -23,7 +23,7 @@ METHOD = "least squares of logarithms, Student's t by the delta method"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScalingRow:
     """The scaling of one setup.
 
     Args:
@@ -78,7 +78,7 @@ class ScalingDocument:
     """
 
     runs: tuple[RunFile, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ScalingRow, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as `scaling.schema.json` describes it."""
@@ -119,7 +119,7 @@ def fit_runs(paths: Sequence[str]) -> ScalingDocument:
     return ScalingDocument(runs, rows)
 
 
-def find_laws(documents: Sequence[BenchDocument]) -> Iterator[Row]:
+def find_laws(documents: Sequence[BenchDocument]) -> Iterator[ScalingRow]:
     """Yield a row for each setup whose throughputs determine a law.
 
     Those of a setup need several numbers of threads. Without one thread among them, they may not
@@ -140,7 +140,7 @@ def find_laws(documents: Sequence[BenchDocument]) -> Iterator[Row]:
     for setup, throughputs in groups.items():
         points = tuple((threads, value) for (threads, _), value in sorted(throughputs.items()))
         with suppress(ValueError):
-            yield Row(setup, points, fit_law(points))
+            yield ScalingRow(setup, points, fit_law(points))
 
 
 def _coefficient(coefficient: Coefficient) -> dict[str, float | None]:

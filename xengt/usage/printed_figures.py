@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from xengt.sharing.references import format_grefs
-from xengt.usage import console
+from xengt.usage import debug_key
 from xengt.usage.document import COUNTS, DomainUsage, Missing, Source
 
 #: for counters of mappings, which stock Xen does not have
@@ -13,7 +13,7 @@ _PRINTED = ("maptrack_frames", "max_maptrack_frames")
 
 
 def add(
-    printed: console.Printed, source: Source, domains: list[DomainUsage], missing: list[Missing]
+    printed: debug_key.Printed, source: Source, domains: list[DomainUsage], missing: list[Missing]
 ) -> tuple[Source, list[DomainUsage], list[Missing]]:
     """Add the sizes of maptrack tables that are not known, and who maps which reference.
 
@@ -34,7 +34,7 @@ def add(
             if each.max_maptrack_frames is None:
                 usage = replace(usage, **{key: getattr(table, key) for key in _PRINTED})
             if table.complete:
-                usage = replace(usage, mapped_by=console.mapped_by(table.entries))
+                usage = replace(usage, mapped_by=debug_key.mapped_by(table.entries))
             else:
                 garbled.append(each.domid)
         result.append(usage)

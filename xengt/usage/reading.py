@@ -9,7 +9,7 @@ from typing import Self
 
 from xengt.errors import XengtError
 from xengt.recovery import domain_owner
-from xengt.usage import console, hypfs, printed_figures
+from xengt.usage import debug_key, hypfs, printed_figures
 from xengt.usage.document import COUNTS, DefaultLimit, DomainUsage, Missing, Source, Usage
 from xengt.xen import limits, maptrack
 from xengt.xen.xenstore import XenStore
@@ -40,7 +40,7 @@ def read_usage(*, names: bool = True, from_console: bool = False) -> Usage:
             who maps which reference and, on stock Xen, the sizes of maptrack tables.
 
     Raises:
-        UnmetError: Xen must not print so much (see `console.require_fast_console`).
+        UnmetError: Xen must not print so much (see `debug_key.require_fast_console`).
         FailedError: Xen does not print the grant tables.
         MissingLibraryError: Xen's libraries are not installed.
         XenLibraryError: Xen does not answer, or rejects this user.
@@ -49,8 +49,8 @@ def read_usage(*, names: bool = True, from_console: bool = False) -> Usage:
     with TableReader() as reader:
         printed = None
         if from_console:
-            console.require_fast_console(reader.version.commandline)
-            printed = console.print_tables(reader.xen)
+            debug_key.require_fast_console(reader.version.commandline)
+            printed = debug_key.print_tables(reader.xen)
         # Listed afterwards: a domain that was not printed was created meanwhile.
         source = reader.source
         domains, missing = reader.read()

@@ -49,7 +49,7 @@ def test_empty_domains_are_destroyed(ctrl):
 
 
 def test_an_empty_domain_that_is_still_mapped_is_reported(ctrl, call, monkeypatch):
-    monkeypatch.setattr("xengt.recovery.empty_domains.DESTROY_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("xengt.recovery.domain_destruction.DESTROY_TIMEOUT_S", 1.0)
     with pytest.raises(FailedError, match="still mapped"), create_granter("empty", 1) as source:
         (reference,) = source.references(1)
         held = call.map_device([(reference.domid, reference.gref)])

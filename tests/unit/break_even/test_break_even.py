@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.unit.break_even.simulated_runs import SIZES, write_run
 from xengt.bench.case import Setup
 from xengt.bench.engines.names import COPYING, EngineName
-from xengt.break_even import Crossing, Row, SizeCosts, compare_alternatives
+from xengt.break_even import BreakEvenRow, Crossing, SizeCosts, compare_alternatives
 from xengt.break_even.document import ALTERNATIVES
 from xengt.break_even.schema import break_even_schema
 from xengt.cli import app
@@ -23,9 +23,9 @@ VALIDATOR = jsonschema.Draft202012Validator(
 SETUP = Setup(EngineName.GNTDEV, "empty", 1)
 
 
-def row(*sizes: tuple[int, list[float], list[float]]) -> Row:
+def row(*sizes: tuple[int, list[float], list[float]]) -> BreakEvenRow:
     costs = tuple(SizeCosts(size, tuple(maps), tuple(copies)) for size, maps, copies in sizes)
-    return Row(SETUP, EngineName.GNTDEV_COPY, "copy from granter", costs)
+    return BreakEvenRow(SETUP, EngineName.GNTDEV_COPY, "copy from granter", costs)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_cost_that_is_not_above_the_overhead_has_no_quotient():
     assert [format_quotient(found, size) for size in (64, 512, 4096)] == ["-", "2.5", "-"]
 
 
-def by_key(document: Any) -> dict[tuple[str, ...], Row]:
+def by_key(document: Any) -> dict[tuple[str, ...], BreakEvenRow]:
     return {
         (each.setup.engine, each.copying, each.operation.split()[1], each.setup.touch): each
         for each in document.rows

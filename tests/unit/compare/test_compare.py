@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.unit.made_documents import document
 from xengt.cli import app
-from xengt.compare import Comparison, Metric, Row, compare_runs
+from xengt.compare import Comparison, Metric, RatioRow, compare_runs
 from xengt.documents.write import write_json
 from xengt.errors import UnmetError
 from xengt.report.html.compare_page import render
@@ -49,7 +49,7 @@ def runs(tmp_path: Path) -> Runs:
     return write
 
 
-def row(comparison: Comparison, metric: Metric, operation: str) -> Row:
+def row(comparison: Comparison, metric: Metric, operation: str) -> RatioRow:
     (found,) = (
         each
         for each in comparison.rows

@@ -15,7 +15,7 @@ from tests.unit.schemas import undescribed
 from xengt.bench.case import DECLARED, Case
 from xengt.cli import app
 from xengt.compare import Metric
-from xengt.compare.comparison import SCHEMA as SCHEMA_ID
+from xengt.compare.document import SCHEMA as SCHEMA_ID
 from xengt.compare.schema import compare_schema
 from xengt.documents.write import write_json
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit import stand_in
 from tests.unit.xenstored import FakeXenstored
-from xengt.recovery import empty_domains, journal, sweep
+from xengt.recovery import domain_destruction, journal, sweep
 from xenlib_cffi.errors import XenLibraryError
 
 # The mappings of a killed run in tests/c/fake_xen.h, and the granter's table that shows them.
@@ -265,7 +265,7 @@ class OtherCtrl(stand_in.Handle):
 def test_a_xen_of_another_version_has_no_abandoned_domains():
     ctrl = OtherCtrl(errno.EACCES)
     assert sweep.abandoned_domains(ctrl) == []
-    empty_domains.destroy_domains(ctrl, [])
+    domain_destruction.destroy_domains(ctrl, [])
 
 
 def test_a_rejection_for_lack_of_privileges_is_an_error():

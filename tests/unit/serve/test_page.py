@@ -19,7 +19,7 @@ from xengt.serve import page as page_module
 from xengt.serve.buckets import Buckets
 from xengt.serve.http.compression import join
 from xengt.serve.metrics import native_histogram
-from xengt.serve.metrics.definition import Label, MetricDefinition
+from xengt.serve.metrics.metric_definition import Label, MetricDefinition
 from xengt.serve.metrics.metric_families import family, histogram, single
 from xengt.serve.page import Page
 from xenlib_cffi.histogram import Histogram

@@ -12,7 +12,7 @@ from typing import Self
 from xengt.bench.granters.toolstack import ToolstackAnswers
 from xengt.errors import UnmetError
 from xengt.recovery import domain_owner
-from xengt.recovery.empty_domains import destroy_domains
+from xengt.recovery.domain_destruction import destroy_domains
 from xengt.sharing.references import Reference, pattern, stamp
 from xengt.xen.grant_table import FIRST_GREF
 from xengt.xen.handle import DOM0

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from xengt.bench.case_text import DIMENSIONS, WORDS, varying, word
 from xengt.bench.dimension import value_text
-from xengt.bench.dimensions import DIMENSIONS, WORDS, varying, word
 from xengt.bench.document import BenchDocument, PlanRecord
 from xengt.bench.result import Result
 from xengt.break_even import find_break_evens

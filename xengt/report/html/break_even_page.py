@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element
 
-from xengt.break_even import BreakEvenDocument, Row
+from xengt.break_even import BreakEvenDocument, BreakEvenRow
 from xengt.report.break_even_text import (
     EXPLANATION,
     format_crossing,
@@ -80,7 +80,7 @@ def _notes_section(document: BreakEvenDocument) -> Iterable[Element]:
         yield el("ul", *(el("li", text) for text in texts))
 
 
-def table_of(rows: Sequence[Row]) -> Element:
+def table_of(rows: Sequence[BreakEvenRow]) -> Element:
     """Return the table of the rows of a document.
 
     Args:

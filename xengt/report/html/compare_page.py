@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from xml.etree.ElementTree import Element
 
-from xengt.bench.dimensions import constants, phrase, varying
-from xengt.compare import Comparison, Metric, Row
+from xengt.bench.case_text import constants, phrase, varying
+from xengt.compare import Comparison, Metric, RatioRow
 from xengt.report.compare_text import (
     COLUMNS,
     EXPLANATION,
@@ -86,7 +86,7 @@ def _list_section(title: str, texts: Sequence[str]) -> Iterable[Element]:
         yield el("ul", *(el("li", text) for text in texts))
 
 
-def _ratio_section(metric: Metric, rows: Sequence[Row]) -> Iterable[Element]:
+def _ratio_section(metric: Metric, rows: Sequence[RatioRow]) -> Iterable[Element]:
     yield el("h2", metric.title[0].upper() + metric.title[1:])
     shared = constants(row.case for row in rows)
     yield el(
@@ -97,7 +97,7 @@ def _ratio_section(metric: Metric, rows: Sequence[Row]) -> Iterable[Element]:
     yield draw_ratio_plot(rows)
 
 
-def _figures_section(rows: Sequence[Row], clock: Clock) -> Iterable[Element]:
+def _figures_section(rows: Sequence[RatioRow], clock: Clock) -> Iterable[Element]:
     yield el("h2", "Figures")
     differing = varying(row.case for row in rows)
     yield table(

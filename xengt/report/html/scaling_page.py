@@ -17,7 +17,7 @@ from xengt.report.scaling_text import (
     title_of,
 )
 from xengt.report.svg.scaling import draw_scaling
-from xengt.scaling import Row, ScalingDocument
+from xengt.scaling import ScalingDocument, ScalingRow
 
 _TITLE = "Throughput over threads"
 _METHOD = (
@@ -68,7 +68,7 @@ def _notes_section(document: ScalingDocument) -> Iterable[Element]:
         yield el("ul", *(el("li", text) for text in texts))
 
 
-def table_of(rows: Sequence[Row]) -> Element:
+def table_of(rows: Sequence[ScalingRow]) -> Element:
     """Return the table of the rows of a document.
 
     Args:

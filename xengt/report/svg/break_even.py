@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from xml.etree.ElementTree import Element
 
-from xengt.break_even import Row
+from xengt.break_even import BreakEvenRow
 from xengt.report.break_even_text import title_of
 from xengt.report.elements import el
 from xengt.report.quantity import duration, duration_tick
@@ -18,7 +18,7 @@ _COPIES = {"copy from granter": ("from", "unmap"), "copy to granter": ("to", "to
 """The label and the CSS class of the curve of each direction."""
 
 
-def draw_break_evens(rows: Sequence[Row], clock: Clock) -> Element:
+def draw_break_evens(rows: Sequence[BreakEvenRow], clock: Clock) -> Element:
     """Draw a panel for each setup that maps and each way to copy in its place.
 
     Args:
@@ -46,7 +46,7 @@ def draw_break_evens(rows: Sequence[Row], clock: Clock) -> Element:
     )
 
 
-def _axes(panel: Sequence[Row], clock: Clock) -> tuple[Axis, Axis]:
+def _axes(panel: Sequence[BreakEvenRow], clock: Clock) -> tuple[Axis, Axis]:
     sizes = sorted({each.bytes for row in panel for each in row.sizes})
     costs = [cost for row in panel for each in row.sizes for cost in each.means]
     scale = Scale(0, sizes[-1], LEFT, RIGHT)
@@ -65,7 +65,7 @@ def _axes(panel: Sequence[Row], clock: Clock) -> tuple[Axis, Axis]:
     )
 
 
-def _curves(panel: Sequence[Row]) -> list[Curve]:
+def _curves(panel: Sequence[BreakEvenRow]) -> list[Curve]:
     mapping = [(float(each.bytes), each.means[0]) for each in panel[0].sizes]
     curves = [Curve("map", "map", mapping, dots=True)]
     for row in panel:
@@ -75,7 +75,7 @@ def _curves(panel: Sequence[Row]) -> list[Curve]:
     return curves
 
 
-def _describe(panel: Sequence[Row], clock: Clock) -> str:
+def _describe(panel: Sequence[BreakEvenRow], clock: Clock) -> str:
     return " ".join(
         f"{row.operation}, {each.bytes} bytes: mapping {duration(each.means[0], clock)}, copying "
         f"{duration(each.means[1], clock)}."

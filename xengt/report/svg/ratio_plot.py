@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from xengt.bench.dimensions import DIMENSIONS, phrase, varying
-from xengt.compare import Metric, Row
+from xengt.bench.case_text import DIMENSIONS, phrase, varying
+from xengt.compare import Metric, RatioRow
 from xengt.report.elements import el
 from xengt.report.svg.scale import Scale, linear_ticks
 
@@ -17,7 +17,7 @@ _SMALLEST_RANGE = 1e-6
 _DEFAULT_TICKS = (0.9, 1.0, 1.1)
 
 
-def draw_ratio_plot(rows: Sequence[Row]) -> Element:
+def draw_ratio_plot(rows: Sequence[RatioRow]) -> Element:
     """Draw the ratios of one metric on one axis, with a line at 1.
 
     Args:
@@ -62,7 +62,7 @@ def _draw_tick_labels(ticks: Sequence[float], scale: Scale) -> Element:
     )
 
 
-def _draw_ratio(row: Row, ticks: Sequence[float], scale: Scale, number: int) -> Element:
+def _draw_ratio(row: RatioRow, ticks: Sequence[float], scale: Scale, number: int) -> Element:
     title_id = f"{row.metric.value}-{number}"
     elements = [_vertical_line(_percent(scale, tick), "grid") for tick in ticks]
     elements.append(_vertical_line(_percent(scale, 1), "ratio-one"))
@@ -90,7 +90,7 @@ def _percent(scale: Scale, value: float) -> str:
     return f"{scale(value):.2f}%"
 
 
-def _verdict_class(row: Row) -> str:
+def _verdict_class(row: RatioRow) -> str:
     """Return the CSS class of a ratio's colour."""
     if row.ratio is None or not row.ratio.differs:
         return "no-difference"
@@ -98,5 +98,5 @@ def _verdict_class(row: Row) -> str:
     return "better" if is_better else "worse"
 
 
-def _describe(row: Row) -> str:
+def _describe(row: RatioRow) -> str:
     return f"{row.ratio.value:.3f} · {row.verdict}" if row.ratio else row.verdict

@@ -8,13 +8,13 @@ from xengt.report.quantity import rate, rate_tick
 from xengt.report.scaling_text import title_of
 from xengt.report.svg.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Curve, draw_panel
 from xengt.report.svg.scale import Scale, linear_ticks
-from xengt.scaling import Row
+from xengt.scaling import ScalingRow
 
 _POINTS = 60
 """The number of points of the curve of a law."""
 
 
-def draw_scaling(rows: Sequence[Row]) -> Element:
+def draw_scaling(rows: Sequence[ScalingRow]) -> Element:
     """Draw a panel for each setup, all with the same horizontal axis.
 
     Args:
@@ -41,7 +41,7 @@ def draw_scaling(rows: Sequence[Row]) -> Element:
     )
 
 
-def _axes(row: Row, most: int) -> tuple[Axis, Axis]:
+def _axes(row: ScalingRow, most: int) -> tuple[Axis, Axis]:
     threads = [float(round(tick)) for tick in linear_ticks(0, most) if tick == round(tick)]
     throughputs = linear_ticks(0, max(value for _, value in row.points))
     return (
@@ -58,7 +58,7 @@ def _axes(row: Row, most: int) -> tuple[Axis, Axis]:
     )
 
 
-def _curves(row: Row) -> list[Curve]:
+def _curves(row: ScalingRow) -> list[Curve]:
     means = row.means
     last = max(means)
     steps = [1 + (last - 1) * step / _POINTS for step in range(_POINTS + 1)]
@@ -67,7 +67,7 @@ def _curves(row: Row) -> list[Curve]:
     return [Curve("law", "unmap", modelled), Curve("mean", "map", measured, dots=True)]
 
 
-def _describe(row: Row) -> str:
+def _describe(row: ScalingRow) -> str:
     return " ".join(
         f"{threads} threads: measured {rate(mean)}, law {rate(row.law.throughput_per_s(threads))}."
         for threads, mean in row.means.items()

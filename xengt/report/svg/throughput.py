@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from xml.etree.ElementTree import Element
 
-from xengt.bench.dimensions import phrase, varying, word
+from xengt.bench.case_text import phrase, varying, word
 from xengt.bench.result import Result
 from xengt.report.elements import el
 from xengt.report.panels import group_into_panels, operation_class, operation_label

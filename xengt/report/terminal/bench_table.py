@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xengt.bench.dimensions import WORDS, constants, varying, word
+from xengt.bench.case_text import WORDS, constants, varying, word
 from xengt.bench.document import BenchDocument
 from xengt.bench.result import Result
 from xengt.report.bench_text import (

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xengt.bench.dimensions import WORDS, word
+from xengt.bench.case_text import WORDS, word
 from xengt.break_even import BreakEvenDocument
 from xengt.report.break_even_text import (
     EXPLANATION,

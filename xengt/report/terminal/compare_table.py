@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xengt.bench.dimensions import WORDS, constants, phrase, varying, word
-from xengt.compare import Comparison, Metric, Row
+from xengt.bench.case_text import WORDS, constants, phrase, varying, word
+from xengt.compare import Comparison, Metric, RatioRow
 from xengt.compare.ratio import POWER
 from xengt.report.compare_text import COLUMNS, EXPLANATION, format_columns, side_title
 from xengt.report.terminal.console import print_lines, print_table
@@ -59,7 +59,7 @@ def _describe_runs_needed(comparison: Comparison, target_ratio: float) -> list[s
     ]
 
 
-def _build_table(rows: Sequence[Row], clock: Clock) -> Table:
+def _build_table(rows: Sequence[RatioRow], clock: Clock) -> Table:
     differing = varying(row.case for row in rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in differing:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xengt.bench.dimensions import WORDS, word
+from xengt.bench.case_text import WORDS, word
 from xengt.report.quantity import NO_VALUE, rate
 from xengt.report.scaling_text import (
     EXPLANATION,

@@ -4,7 +4,7 @@ The sources of series (`host_metrics`, `probe_metrics`, ...) take their metrics 
 and deploy/prometheus/metrics_reference writes METRICS.md from here.
 """
 
-from xengt.serve.metrics.definition import Label, MetricDefinition, MetricGroup
+from xengt.serve.metrics.metric_definition import Label, MetricDefinition, MetricGroup
 
 #: unit of a metric whose value is always 1 and whose labels carry the information
 INFO = "constant 1"

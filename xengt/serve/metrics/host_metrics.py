@@ -8,7 +8,7 @@ from operator import attrgetter
 from xengt.errors import XengtError
 from xengt.recovery import domain_nodes
 from xengt.serve.metrics import definitions
-from xengt.serve.metrics.definition import MetricDefinition
+from xengt.serve.metrics.metric_definition import MetricDefinition
 from xengt.serve.metrics.metric_families import MetricFamily, columns, family, single
 from xengt.usage import DomainUsage, Missing, TableReader
 from xengt.xen import maptrack

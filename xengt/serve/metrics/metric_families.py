@@ -17,7 +17,7 @@ from prometheus_client.core import (
 
 from xengt.serve.buckets import Buckets
 from xengt.serve.metrics import native_histogram
-from xengt.serve.metrics.definition import MetricDefinition
+from xengt.serve.metrics.metric_definition import MetricDefinition
 
 _ValueT = TypeVar("_ValueT")
 #: the label values of a series, and its number

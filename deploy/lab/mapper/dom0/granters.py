@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from xengt.recovery import domain_owner
-from xengt.recovery.empty_domains import destroy_domains
+from xengt.recovery.domain_destruction import destroy_domains
 from xenlib_cffi.ctrl import Ctrl
 from xenlib_cffi.foreignmemory import ENTRIES_PER_FRAME, ForeignMemory, GrantTable
 

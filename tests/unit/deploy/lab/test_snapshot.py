@@ -159,5 +159,5 @@ def test_the_image_depends_only_on_the_modules_that_run_in_the_guest():
         for path in image.imported_files(places.TREE, image.GRANTER)
     }
     assert {"xengt/cli/share.py", "xengt/sharing/gntalloc.py", "xenlib_cffi/gnttab.py"} <= found
-    assert not found & {"xengt/cli/bench.py", "xengt/compare/comparison.py", "xenlib_cffi/loop.py"}
+    assert not found & {"xengt/cli/bench.py", "xengt/compare/document.py", "xenlib_cffi/loop.py"}
     assert found < {str(path.relative_to(places.TREE)) for path in package.files(places.TREE)}

@@ -10,11 +10,11 @@ from typing import Any
 
 import xengt
 from xengt.bench.case import Case
-from xengt.bench.dimensions import phrase, varying
+from xengt.bench.case_text import phrase, varying
 from xengt.compare.figures import Metric, collect_figures
 from xengt.compare.notes import find_limitations
 from xengt.compare.ratio import METHOD
-from xengt.compare.row import Row, build_rows
+from xengt.compare.row import RatioRow, build_rows
 from xengt.errors import UnmetError
 from xengt.runs.run_file import RunFile, common_clock, load_runs
 from xengt.statistics.confidence import CONFIDENCE
@@ -38,7 +38,7 @@ class Comparison:
 
     base: tuple[RunFile, ...]
     new: tuple[RunFile, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[RatioRow, ...]
     only_base: tuple[Case, ...]
     only_new: tuple[Case, ...]
     notes: tuple[str, ...]
@@ -49,7 +49,7 @@ class Comparison:
         return common_clock([*self.base, *self.new])
 
     @property
-    def pairs(self) -> tuple[Row, ...]:
+    def pairs(self) -> tuple[RatioRow, ...]:
         """The rows of map/unmap pairs, measurement overhead excluded.
 
         Raises:

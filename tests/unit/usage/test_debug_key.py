@@ -9,8 +9,8 @@ from tests.unit import schemas
 from tests.unit.fake_hypervisor import FakeCtrl, xen
 from xengt import cli
 from xengt.errors import FailedError, UnmetError
-from xengt.usage import COUNTS, console, document, read_usage
-from xengt.usage.console import parse
+from xengt.usage import COUNTS, debug_key, document, read_usage
+from xengt.usage.debug_key import parse
 from xengt.xen import preflight
 
 __all__ = ["xen"]  # a fixture
@@ -142,7 +142,7 @@ def test_a_domain_whose_table_is_incomplete_has_a_reason(monkeypatch):
     def garbled(output):
         return whole(output.replace("0x00000201 ", "0x0000 [0x"))
 
-    monkeypatch.setattr(console, "parse", garbled)
+    monkeypatch.setattr(debug_key, "parse", garbled)
     usage = read()
     assert usage.domains[1].mapped_by is None
     assert usage.domains[1].maptrack_frames == 3
@@ -164,7 +164,7 @@ def test_a_domain_created_after_the_output_has_a_reason(stock):
 def test_an_output_without_an_end_is_an_error(stock, monkeypatch):
     monkeypatch.setattr(stock, "print_tables", lambda: None)
     with pytest.raises(FailedError, match="debug key g does not end"):
-        console.print_tables(FakeCtrl(stock), timeout_s=0.2)
+        debug_key.print_tables(FakeCtrl(stock), timeout_s=0.2)
 
 
 @pytest.mark.parametrize(
