@@ -4,7 +4,6 @@ The command's options, the plan, the document with its schema, the progress
 line and the reports are derived from these declarations.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from random import Random
@@ -16,12 +15,14 @@ from xengt.bench.engines.names import COPYING, TOUCHING, EngineName
 from xengt.documents.shape import Positive
 from xengt.errors import UnmetError
 from xengt.sharing.references import Reference
+from xengt.xen import kernel
 from xengt.xen.domain_name import typed
 from xengt.xen.handle import MAPPINGS_PER_FAST_HANDLE
 from xenlib_cffi.call import MAX_BATCH
 from xenlib_cffi.library import PAGE_SIZE
 
 EMPTY_GRANTER = "empty"
+SELF_GRANTER = "self"
 MAX_MAPPINGS = MAPPINGS_PER_FAST_HANDLE + 1
 """Simultaneous mappings of a reference: those with its fast handle, and a slow one."""
 MIN_BYTES = 64
@@ -29,7 +30,9 @@ MIN_BYTES = 64
 
 
 def _granter(word: str) -> str:
-    if word in {EMPTY_GRANTER, "self", "guest"} or (word.startswith("guest:") and word != "guest:"):
+    if word in {EMPTY_GRANTER, SELF_GRANTER, "guest"} or (
+        word.startswith("guest:") and word != "guest:"
+    ):
         return typed(word)
     raise ValueError("expected empty, self, guest, guest:NAME, guest:DOMID or guest:UUID")
 
@@ -213,7 +216,7 @@ class Setup:
         Raises:
             UnmetError: it cannot; names the option to change.
         """
-        vcpus = os.cpu_count() or 1
+        vcpus = kernel.online_vcpus()
         if self.threads > vcpus:
             raise UnmetError(
                 f"{self.threads} threads need one vCPU each, and dom0 has {vcpus}",
@@ -224,7 +227,9 @@ class Setup:
                 "pages that are mapped read-only cannot be written",
                 "use another value of --touch, or --readonly no",
             )
-        if self.engine == EngineName.FOREIGN and (self.granters > 1 or self.granter == "self"):
+        if self.engine == EngineName.FOREIGN and (
+            self.granters > 1 or self.granter == SELF_GRANTER
+        ):
             raise UnmetError(
                 "the engine foreign maps pages of one other domain at a time",
                 "use one granter (--granters 1) that is not dom0 (--granter empty or guest)",

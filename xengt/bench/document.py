@@ -6,7 +6,6 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, make_dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, NotRequired, TypedDict, cast, get_type_hints
@@ -15,6 +14,7 @@ import xengt
 from xengt.bench.case import DECLARED, Setup
 from xengt.bench.result import Result, absent_filled
 from xengt.documents.shape import Positive, ShapeError, check_shape
+from xengt.documents.timestamp import timestamp
 from xengt.errors import UnmetError
 from xengt.xen.host import Host
 
@@ -136,7 +136,7 @@ def build(
     """
     return BenchDocument(
         xengt=xengt.__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        created=timestamp(),
         host=_checked_host(host),
         plan=_checked_plan(plan),
         results=tuple(results),

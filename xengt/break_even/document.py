@@ -5,7 +5,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import xengt
@@ -14,6 +13,7 @@ from xengt.bench.document import BenchDocument
 from xengt.bench.engines.names import COPYING, EngineName
 from xengt.break_even.costs import USE, costs_of
 from xengt.break_even.row import BreakEvenRow, SizeCosts
+from xengt.documents.timestamp import timestamp
 from xengt.errors import UnmetError
 from xengt.runs.run_file import RunFile, common_clock, load_runs
 from xengt.statistics.confidence import CONFIDENCE
@@ -56,7 +56,7 @@ class BreakEvenDocument:
         return {
             "schema": SCHEMA,
             "xengt": xengt.__version__,
-            "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "created": timestamp(),
             "interval": {"method": METHOD, "confidence": CONFIDENCE},
             "clock": self.clock,
             "runs": [run.to_json() for run in self.runs],

@@ -5,7 +5,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import xengt
@@ -15,6 +14,7 @@ from xengt.compare.figures import Metric, collect_figures
 from xengt.compare.notes import find_limitations
 from xengt.compare.ratio import METHOD
 from xengt.compare.row import RatioRow, build_rows
+from xengt.documents.timestamp import timestamp
 from xengt.errors import UnmetError
 from xengt.runs.run_file import RunFile, common_clock, load_runs
 from xengt.statistics.confidence import CONFIDENCE
@@ -82,7 +82,7 @@ class Comparison:
         return {
             "schema": SCHEMA,
             "xengt": xengt.__version__,
-            "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "created": timestamp(),
             "interval": {"method": METHOD, "confidence": CONFIDENCE},
             "wanted": target_ratio,
             "clock": self.clock,

@@ -6,13 +6,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any
 
 import xengt
 from xengt.bench.case import Setup
 from xengt.bench.document import BenchDocument
+from xengt.documents.timestamp import timestamp
 from xengt.errors import UnmetError
 from xengt.runs.run_file import RunFile, load_runs
 from xengt.scaling.law import Coefficient, ScalingLaw, fit_law
@@ -85,7 +85,7 @@ class ScalingDocument:
         return {
             "schema": SCHEMA,
             "xengt": xengt.__version__,
-            "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "created": timestamp(),
             "interval": {"method": METHOD, "confidence": CONFIDENCE},
             "runs": [run.to_json() for run in self.runs],
             "results": [row.to_json() for row in self.rows],

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from xengt.bench import run
-from xengt.bench.case import Setup
+from xengt.bench.case import EMPTY_GRANTER, Setup
 from xengt.bench.engines import EngineName, create_engine
 from xengt.bench.engines.names import COPYING
 from xengt.bench.granters.empty_domains import EmptyDomains
@@ -64,7 +64,7 @@ class ProbeCase:
         """The same case for `bench`: one batch of references, one thread."""
         return Setup(
             engine=self.engine,
-            granter="empty",
+            granter=EMPTY_GRANTER,
             batch=self.batch,
             references=self.batch,
             mappings=max(self.mappings, 1),

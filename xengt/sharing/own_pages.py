@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from xengt.errors import UnmetError, XengtError
 from xengt.sharing.gntalloc import own_domid
 from xengt.xen import kernel
+from xengt.xen.handle import DOM0
 from xengt.xen.xenstore import XenStore
-
-DOM0 = 0
 
 
 def require_other_domains(granters: Iterable[int]) -> None:

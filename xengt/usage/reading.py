@@ -4,9 +4,9 @@ import errno
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Self
 
+from xengt.documents.timestamp import timestamp
 from xengt.errors import XengtError
 from xengt.recovery import domain_owner
 from xengt.usage import debug_key, hypfs, printed_figures
@@ -45,7 +45,7 @@ def read_usage(*, names: bool = True, from_console: bool = False) -> Usage:
         MissingLibraryError: Xen's libraries are not installed.
         XenLibraryError: Xen does not answer, or rejects this user.
     """
-    created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    created = timestamp("milliseconds")
     with TableReader() as reader:
         printed = None
         if from_console:

@@ -7,8 +7,6 @@ Upstream has not assigned that feature bit: another Xen that sets it means somet
 from typing import Literal
 
 from xengt.xen import command_line, kernel, maptrack
-from xenlib_cffi.ctrl import Ctrl
-from xenlib_cffi.errors import BindingError
 
 #: `foreign`: the bit is set by a Xen without the series
 BusAddresses = Literal["none", "own", "foreign"]
@@ -20,18 +18,11 @@ def detect() -> BusAddresses:
         return "none"
     patched = maptrack.is_patched()
     if patched is None:  # a Xen without hypfs: the series sets the bit with this option only
-        patched = bool(command_line.read_boolean(_commandline(), "gnttab", "bus-region"))
+        words = command_line.of_running_xen()
+        patched = bool(command_line.read_boolean(words, "gnttab", "bus-region"))
     return "own" if patched else "foreign"
 
 
 def has_bus_addresses() -> bool:
     """Return whether each mapping has its own bus address."""
     return detect() == "own"
-
-
-def _commandline() -> str:
-    try:
-        with Ctrl() as ctrl:
-            return ctrl.version().commandline
-    except BindingError:
-        return ""

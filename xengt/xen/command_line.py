@@ -1,12 +1,24 @@
-"""Parses Xen's command line by the rules of Xen itself (xen/common/kernel.c)."""
+"""Xen's command line, parsed by the rules of Xen itself (xen/common/kernel.c)."""
 
 import re
 from collections.abc import Mapping
+
+from xenlib_cffi.ctrl import Ctrl
+from xenlib_cffi.errors import BindingError
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+", re.ASCII)
 _INT_MAX = (1 << 31) - 1
 _NO = {"no", "off", "false", "disable", "0"}
 _YES = {"yes", "on", "true", "enable", "1"}
+
+
+def of_running_xen() -> str:
+    """Return the command line of the running Xen; empty if it cannot be read."""
+    try:
+        with Ctrl() as ctrl:
+            return ctrl.version().commandline
+    except BindingError:
+        return ""
 
 
 def read_number(commandline: str, option: str) -> int | None:

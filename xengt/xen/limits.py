@@ -84,7 +84,7 @@ def maptrack_handles() -> int:
 
 def _boot_limit(option: str, commandline: str | None) -> Limit:
     """Return the limit that Xen had at boot, when it created dom0."""
-    words = _commandline() if commandline is None else commandline
+    words = command_line.of_running_xen() if commandline is None else commandline
     frames = command_line.read_number(words, option)
     if frames is not None:
         return Limit(frames, "Xen's command line")
@@ -98,12 +98,3 @@ def _hypfs_number(path: str) -> int | None:
             return int(hypfs.read(path))
     except (BindingError, ValueError):
         return None
-
-
-def _commandline() -> str:
-    """Request Xen's command line; empty if it cannot be read."""
-    try:
-        with Ctrl() as ctrl:
-            return ctrl.version().commandline
-    except BindingError:
-        return ""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit import stand_in
 from xengt.sharing import refusal
-from xengt.xen import limits
+from xengt.xen import command_line, limits
 from xenlib_cffi.errors import GrantError, GrantStatus
 
 
@@ -26,6 +26,7 @@ def granter(monkeypatch):
     )
     monkeypatch.setattr(refusal, "Ctrl", lambda: ctrl)
     monkeypatch.setattr(limits, "Ctrl", lambda: ctrl)
+    monkeypatch.setattr(command_line, "Ctrl", lambda: ctrl)
     return made
 
 

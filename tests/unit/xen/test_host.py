@@ -12,7 +12,7 @@ from xengt.bench import document
 from xengt.bench.schema import bench_schema
 from xengt.errors import Exit, UnmetError
 from xengt.report.terminal import bench_table
-from xengt.xen import bus_addresses, host, kernel, maptrack, preflight
+from xengt.xen import bus_addresses, command_line, host, kernel, maptrack, preflight
 from xenlib_cffi.ctrl_results import PhysInfo, XenVersion
 from xenlib_cffi.errors import MissingLibraryError, XenLibraryError
 
@@ -58,7 +58,7 @@ def test_the_feature_bit_of_another_xen_is_not_ours(monkeypatch, patched, comman
         def version(self):
             return XenVersion(4, 25, ".0", "", "", commandline, "", "", "")
 
-    monkeypatch.setattr(bus_addresses, "Ctrl", Ctrl)
+    monkeypatch.setattr(command_line, "Ctrl", Ctrl)
     monkeypatch.setattr(maptrack, "is_patched", lambda: patched)
     monkeypatch.setattr(kernel, "has_bus_address_bit", lambda: True)
     assert bus_addresses.detect() == expected

@@ -105,6 +105,7 @@ def test_the_maptrack_limit_falls_back_to_command_line_and_default(
 ):
     monkeypatch.setattr(limits, "HypFs", HypFs(hypfs))
     monkeypatch.setattr(limits, "Ctrl", Ctrl(words))
+    monkeypatch.setattr(command_line, "Ctrl", Ctrl(words))
     assert limits.limit(limits.MAX_MAPTRACK_FRAMES) == limits.Limit(frames, source)
 
 
@@ -121,6 +122,7 @@ def test_a_parameter_that_is_lowered_at_run_time_does_not_change_dom0s_limit(
 ):
     monkeypatch.setattr(limits, "HypFs", HypFs(current))
     monkeypatch.setattr(limits, "Ctrl", Ctrl(words))
+    monkeypatch.setattr(command_line, "Ctrl", Ctrl(words))
     assert limits.dom0_limit(limits.MAX_MAPTRACK_FRAMES) == limits.Limit(frames, source)
     assert limits.limit(limits.MAX_MAPTRACK_FRAMES).frames == int(current)
     assert limits.maptrack_handles() == frames * 256
@@ -130,6 +132,7 @@ def test_a_parameter_that_is_raised_raises_the_bound_of_handles_only(monkeypatch
     """Xen does not report whether it was raised, or is the default of a vendor's Xen."""
     monkeypatch.setattr(limits, "HypFs", HypFs("4096"))
     monkeypatch.setattr(limits, "Ctrl", Ctrl("console=com1"))
+    monkeypatch.setattr(command_line, "Ctrl", Ctrl("console=com1"))
     assert limits.dom0_limit(limits.MAX_MAPTRACK_FRAMES).frames == 1024
     assert limits.maptrack_handles() == 4096 * 256
 
@@ -137,6 +140,7 @@ def test_a_parameter_that_is_raised_raises_the_bound_of_handles_only(monkeypatch
 def test_the_patched_hypervisor_reports_dom0s_limit(monkeypatch):
     monkeypatch.setattr(limits, "HypFs", HypFs("4096", dom0="77"))
     monkeypatch.setattr(limits, "Ctrl", Ctrl("gnttab_max_maptrack_frames=9"))
+    monkeypatch.setattr(command_line, "Ctrl", Ctrl("gnttab_max_maptrack_frames=9"))
     source = "/gnttab/0/max-maptrack-frames"
     assert limits.dom0_limit(limits.MAX_MAPTRACK_FRAMES) == limits.Limit(77, source)
     assert limits.maptrack_handles() == 77 * 256
@@ -145,8 +149,10 @@ def test_the_patched_hypervisor_reports_dom0s_limit(monkeypatch):
 def test_dom0s_grant_frames_are_queried_from_xen(monkeypatch):
     monkeypatch.setattr(limits, "HypFs", HypFs("9"))
     monkeypatch.setattr(limits, "Ctrl", Ctrl("gnttab_max_frames=8", frames=32))
+    monkeypatch.setattr(command_line, "Ctrl", Ctrl("gnttab_max_frames=8", frames=32))
     assert limits.dom0_limit(limits.MAX_FRAMES) == limits.Limit(32, "GNTTABOP_query_size")
     monkeypatch.setattr(limits, "Ctrl", Ctrl(XenLibraryError("xc_interface_open", "x", 13)))
+    monkeypatch.setattr(command_line, "Ctrl", Ctrl(XenLibraryError("xc_interface_open", "x", 13)))
     assert limits.dom0_limit(limits.MAX_FRAMES, "gnttab_max_frames=8").frames == 8
     assert limits.dom0_limit(limits.MAX_FRAMES, "").frames == 64
 
@@ -154,6 +160,7 @@ def test_dom0s_grant_frames_are_queried_from_xen(monkeypatch):
 def test_a_given_command_line_is_not_requested_from_xen(monkeypatch):
     monkeypatch.setattr(limits, "HypFs", HypFs(NO_HYPFS))
     monkeypatch.setattr(limits, "Ctrl", None)
+    monkeypatch.setattr(command_line, "Ctrl", None)
     assert limits.limit(limits.MAX_MAPTRACK_FRAMES, "gnttab_max_maptrack_frames=5").frames == 5
     assert limits.limit(limits.MAX_FRAMES, "").frames == 64
     assert limits.dom0_limit(limits.MAX_MAPTRACK_FRAMES, "").frames == 1024
@@ -162,4 +169,5 @@ def test_a_given_command_line_is_not_requested_from_xen(monkeypatch):
 def test_the_number_of_slow_handles_is_bounded_by_bit_31(monkeypatch):
     monkeypatch.setattr(limits, "HypFs", HypFs(str((1 << 31) - 1)))
     monkeypatch.setattr(limits, "Ctrl", Ctrl(""))
+    monkeypatch.setattr(command_line, "Ctrl", Ctrl(""))
     assert limits.maptrack_handles() == 1 << 31

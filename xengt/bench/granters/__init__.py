@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from xengt.bench.case import EMPTY_GRANTER, SELF_GRANTER
 from xengt.bench.granters.dom0_pages import Dom0Pages
 from xengt.bench.granters.empty_domains import EmptyDomains
 from xengt.bench.granters.guest import GuestGranter
@@ -57,9 +58,9 @@ def create_granter(spec: str, domains: int) -> Granter:
         spec: `empty`, `self`, `guest`, `guest:NAME`, `guest:DOMID` or `guest:UUID`.
         domains: number of empty domains.
     """
-    if spec == "empty":
+    if spec == EMPTY_GRANTER:
         return EmptyDomains(domains)
-    if spec == "self":
+    if spec == SELF_GRANTER:
         return Dom0Pages()
     return GuestGranter(spec)
 

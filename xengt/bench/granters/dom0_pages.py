@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Self
 
+from xengt.bench.case import SELF_GRANTER
 from xengt.sharing.gntalloc import shared_pages
 from xengt.sharing.references import Reference
 from xengt.xen.handle import DOM0
@@ -12,7 +13,7 @@ from xengt.xen.handle import DOM0
 class Dom0Pages:
     """Grants pages of dom0 to dom0."""
 
-    name = "self"
+    name = SELF_GRANTER
     writable = True
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Self
 
+from xengt.bench.case import EMPTY_GRANTER
 from xengt.bench.granters.toolstack import ToolstackAnswers
 from xengt.errors import UnmetError
 from xengt.recovery import domain_owner
@@ -31,7 +32,7 @@ class EmptyDomains:
         count: number of domains.
     """
 
-    name = "empty"
+    name = EMPTY_GRANTER
     writable = True
 
     def __init__(self, count: int) -> None:

@@ -1,6 +1,6 @@
 """The break-even of mapping and copying as a self-contained HTML page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from xengt.break_even import BreakEvenDocument, BreakEvenRow
@@ -15,7 +15,7 @@ from xengt.report.break_even_text import (
 )
 from xengt.report.elements import el
 from xengt.report.html.host_facts import host_facts
-from xengt.report.html.page import page, table
+from xengt.report.html.page import list_section, page, table
 from xengt.report.quantity import PERCENT_CONFIDENCE
 from xengt.report.svg.break_even import draw_break_evens
 
@@ -56,7 +56,7 @@ def render(document: BreakEvenDocument) -> str:
             el("h1", _TITLE),
             host_facts(run.document.host, ("Runs", files)),
         ),
-        *_notes_section(document),
+        *list_section("Limitations", notes(document)),
         el("h2", "Costs"),
         el(
             "p",
@@ -71,13 +71,6 @@ def render(document: BreakEvenDocument) -> str:
         el("h2", "Method"),
         *(el("p", paragraph) for paragraph in _METHOD),
     )
-
-
-def _notes_section(document: BreakEvenDocument) -> Iterable[Element]:
-    texts = notes(document)
-    if texts:
-        yield el("h2", "Limitations")
-        yield el("ul", *(el("li", text) for text in texts))
 
 
 def table_of(rows: Sequence[BreakEvenRow]) -> Element:

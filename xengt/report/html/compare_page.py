@@ -14,7 +14,7 @@ from xengt.report.compare_text import (
 )
 from xengt.report.elements import el
 from xengt.report.html.host_facts import host_facts
-from xengt.report.html.page import page, table
+from xengt.report.html.page import list_section, page, table
 from xengt.report.quantity import PERCENT_CONFIDENCE
 from xengt.report.svg.ratio_plot import draw_ratio_plot
 from xengt.runs.run_file import RunFile
@@ -60,9 +60,9 @@ def render(comparison: Comparison) -> str:
             el("h1", _TITLE),
             el("p", f"base: {_count(comparison.base)}, new: {_count(comparison.new)}"),
         ),
-        *_list_section("Limitations", comparison.notes),
+        *list_section("Limitations", comparison.notes),
         *ratio_sections,
-        *_list_section("Cases on one side only", comparison.unmatched),
+        *list_section("Cases on one side only", comparison.unmatched),
         *_figures_section(comparison.rows, comparison.clock),
         *_side_section("Base", comparison.base),
         *_side_section("New", comparison.new),
@@ -78,12 +78,6 @@ def _side_section(name: str, runs: Sequence[RunFile]) -> Iterable[Element]:
 
 def _count(runs: Sequence[RunFile]) -> str:
     return f"{len(runs)} run{'s' * (len(runs) > 1)}"
-
-
-def _list_section(title: str, texts: Sequence[str]) -> Iterable[Element]:
-    if texts:
-        yield el("h2", title)
-        yield el("ul", *(el("li", text) for text in texts))
 
 
 def _ratio_section(metric: Metric, rows: Sequence[RatioRow]) -> Iterable[Element]:

@@ -1,6 +1,6 @@
 """Pages and tables of HTML. All text is escaped when a page is written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element, tostring
 
 from xengt.report.elements import el
@@ -45,3 +45,15 @@ def table(caption: str, head: Element, rows: Sequence[Element]) -> Element:
         aria_label=caption,
     )
     return el("div", el("p", caption, class_="note"), scrolling_table)
+
+
+def list_section(title: str, texts: Sequence[str]) -> Iterator[Element]:
+    """Yield a heading and a list, or nothing if the list is empty.
+
+    Args:
+        title: the heading.
+        texts: the items of the list.
+    """
+    if texts:
+        yield el("h2", title)
+        yield el("ul", *(el("li", text) for text in texts))

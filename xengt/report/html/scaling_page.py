@@ -1,11 +1,11 @@
 """Scalability laws as a self-contained HTML page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from xengt.report.elements import el
 from xengt.report.html.host_facts import host_facts
-from xengt.report.html.page import page, table
+from xengt.report.html.page import list_section, page, table
 from xengt.report.quantity import rate
 from xengt.report.scaling_text import (
     EXPLANATION,
@@ -45,7 +45,7 @@ def render(document: ScalingDocument) -> str:
             el("h1", _TITLE),
             host_facts(document.runs[0].document.host, ("Runs", files)),
         ),
-        *_notes_section(document),
+        *list_section("Limitations", notes(document)),
         el("h2", "Throughput"),
         el(
             "p",
@@ -59,13 +59,6 @@ def render(document: ScalingDocument) -> str:
         el("h2", "Method"),
         el("p", _METHOD),
     )
-
-
-def _notes_section(document: ScalingDocument) -> Iterable[Element]:
-    texts = notes(document)
-    if texts:
-        yield el("h2", "Limitations")
-        yield el("ul", *(el("li", text) for text in texts))
 
 
 def table_of(rows: Sequence[ScalingRow]) -> Element:
