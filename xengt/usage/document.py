@@ -83,10 +83,12 @@ class DomainUsage:
     skipped_tlb_flushes: int | None = None
 
 
-#: the other facts about a domain
-_FACTS = {"domid", "name", "uuid", "own", "dying", "mapped_by"}
-#: The figures of a domain.
-COUNTS = tuple(key for key in DomainUsage.__slots__ if key not in _FACTS)
+#: The keys of a domain's figures, in the order of the fields of `DomainUsage`.
+GRANT_SIZES = ("grant_frames", "max_grant_frames")
+MAPTRACK_SIZES = ("maptrack_frames", "max_maptrack_frames")
+MAPPINGS = ("fast_live", "fast_maps", "slow_live", "slow_maps")
+FLUSHES = ("tlb_flushes", "skipped_tlb_flushes")
+COUNTS = (*GRANT_SIZES, *MAPTRACK_SIZES, *MAPPINGS, *FLUSHES)
 
 
 @dataclass(frozen=True, slots=True)

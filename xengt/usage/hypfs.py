@@ -13,7 +13,7 @@ Each domain with a grant table has a directory, named by its domid:
 from collections.abc import Sequence
 from typing import Any
 
-from xengt.usage.document import COUNTS
+from xengt.usage.document import COUNTS, FLUSHES
 from xengt.xen.maptrack import HYPFS_DIRECTORY
 from xenlib_cffi.hypfs import HypFs, HypFsNumbers
 
@@ -33,7 +33,7 @@ ENTRIES = {
 #: Figures that are read only for domains that have made mappings, as few have, because each figure
 #: makes a scrape of the agent take longer. For the others they are given as 0: only unmaps that Xen
 #: rejects can have made Xen's own value larger.
-_OF_MAPPERS = ("tlb_flushes", "skipped_tlb_flushes")
+_OF_MAPPERS = FLUSHES
 _OF_ALL = tuple(key for key in COUNTS if key not in _OF_MAPPERS)
 _FAST_MAPS, _SLOW_MAPS = _OF_ALL.index("fast_maps"), _OF_ALL.index("slow_maps")
 _SIGN_BIT = 1 << 63

@@ -1,15 +1,14 @@
 """Adds what Xen printed on its console to the figures of domains, and reports what is missing."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from xengt.sharing.references import format_grefs
 from xengt.usage import debug_key
-from xengt.usage.document import COUNTS, DomainUsage, Missing, Source
+from xengt.usage.document import MAPTRACK_SIZES, DomainUsage, Missing, Source
 
 #: for counters of mappings, which stock Xen does not have
 PATCHED_REMEDY = "boot the patched hypervisor, built with hypfs (patches/README.md)"
-#: figures that debug key g prints for every domain
-_PRINTED = ("maptrack_frames", "max_maptrack_frames")
 
 
 def add(
@@ -32,18 +31,34 @@ def add(
         usage = each
         if table is not None:
             if each.max_maptrack_frames is None:
-                usage = replace(usage, **{key: getattr(table, key) for key in _PRINTED})
+                usage = replace(usage, **{key: getattr(table, key) for key in MAPTRACK_SIZES})
             if table.complete:
                 usage = replace(usage, mapped_by=debug_key.mapped_by(table.entries))
             else:
                 garbled.append(each.domid)
         result.append(usage)
-    stock = source == "query_size"
-    if stock:
-        counters = COUNTS[2 + len(_PRINTED) :]
-        missing = [replace(missing[0], keys=counters, remedy=PATCHED_REMEDY), *missing[1:]]
-    keys = (*_PRINTED, "mapped_by") if stock else ("mapped_by",)
-    absent = [each.domid for each in domains if each.domid not in printed.tables]
+    of_all: tuple[str, ...] = ("mapped_by",)
+    if source == "query_size":
+        first, *others = missing
+        counters = tuple(key for key in first.keys if key not in MAPTRACK_SIZES)
+        missing = [replace(first, keys=counters, remedy=PATCHED_REMEDY), *others]
+        source, of_all = "console", (*MAPTRACK_SIZES, *of_all)
+    missing += _missing_domains(printed, [each.domid for each in domains], of_all, garbled)
+    return source, result, missing
+
+
+def _missing_domains(
+    printed: debug_key.Printed, domids: Sequence[int], keys: tuple[str, ...], garbled: Sequence[int]
+) -> Iterator[Missing]:
+    """Yield the figures of domains that could not be read from the output.
+
+    Args:
+        printed: what Xen printed.
+        domids: the domains, listed after Xen had printed.
+        keys: the figures that are read from the output.
+        garbled: the domains whose entries could not be read.
+    """
+    absent = [domid for domid in domids if domid not in printed.tables]
     first = min(printed.tables, default=None)
     lost = [d for d in absent if not printed.from_start and (first is None or d < first)]
     reasons = (
@@ -54,9 +69,6 @@ def add(
         (("mapped_by",), garbled, "another message interrupts the output of debug key g",
          "repeat the command"),
     )  # fmt: skip
-    missing += [
-        Missing(names, f"domains {format_grefs(domids)}: {why}", remedy)
-        for names, domids, why, remedy in reasons
-        if domids
-    ]
-    return "console" if stock else source, result, missing
+    for names, of_reason, why, remedy in reasons:
+        if of_reason:
+            yield Missing(names, f"domains {format_grefs(of_reason)}: {why}", remedy)

@@ -10,7 +10,15 @@ from xengt.documents.timestamp import timestamp
 from xengt.errors import XengtError
 from xengt.recovery import domain_owner
 from xengt.usage import debug_key, hypfs, printed_figures
-from xengt.usage.document import COUNTS, DefaultLimit, DomainUsage, Missing, Source, Usage
+from xengt.usage.document import (
+    COUNTS,
+    GRANT_SIZES,
+    DefaultLimit,
+    DomainUsage,
+    Missing,
+    Source,
+    Usage,
+)
 from xengt.xen import limits, maptrack
 from xengt.xen.xenstore import XenStore
 from xenlib_cffi.ctrl import Ctrl
@@ -22,6 +30,7 @@ from xenlib_cffi.hypfs import HypFs
 NAMES_TIMEOUT_S = 1.0
 #: errno of a Xen that was built without hypfs; others pass, and the figures are there then
 _NO_HYPFS = {errno.ENOSYS, errno.EOPNOTSUPP}
+_NOT_IN_QUERY_SIZE = tuple(key for key in COUNTS if key not in GRANT_SIZES)
 _STOCK_REMEDY = (
     f"{printed_figures.PATCHED_REMEDY}; on stock Xen, `xengt usage --from-console` reads maptrack "
     "frames and who maps which reference"
@@ -167,7 +176,7 @@ def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]
         xen: an open handle of libxenctrl.
         why: why the other figures are not available.
     """
-    domains, missing = [], [Missing(COUNTS[2:], why, _STOCK_REMEDY)]
+    domains, missing = [], [Missing(_NOT_IN_QUERY_SIZE, why, _STOCK_REMEDY)]
     for each in xen.domains():
         try:
             frames, limit = xen.grant_size(each.domid)
@@ -176,7 +185,9 @@ def _query_sizes(xen: Ctrl, why: str) -> tuple[list[DomainUsage], list[Missing]]
                 continue
             missing.append(
                 Missing(
-                    COUNTS[:2], str(error), "see `xl dmesg`; an XSM policy may forbid the operation"
+                    GRANT_SIZES,
+                    str(error),
+                    "see `xl dmesg`; an XSM policy may forbid the operation",
                 )
             )
             domains.append(DomainUsage(*_facts(each)))

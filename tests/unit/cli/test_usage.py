@@ -16,7 +16,7 @@ from tests.unit.fake_hypervisor import xen
 from xengt import cli
 from xengt.cli import usage
 from xengt.report.terminal import usage_table
-from xengt.usage import read_usage
+from xengt.usage import COUNTS, read_usage
 from xengt.xen import preflight
 from xenlib_cffi.errors import XenLibraryError
 
@@ -128,7 +128,7 @@ def test_an_unreachable_xenstore_is_a_dash_in_the_column_of_names(run, monkeypat
 
 
 def test_every_figure_has_a_column_title():
-    assert (*usage_table.TITLES, *usage_table.FLUSH_TITLES) == usage_table.COUNTS
+    assert (*usage_table.TITLES, *usage_table.FLUSH_TITLES) == COUNTS
 
 
 def test_json_output_is_one_document(run):

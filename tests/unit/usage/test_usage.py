@@ -24,6 +24,12 @@ def rows(usage):
     return {each.domid: tuple(getattr(each, key) for key in COUNTS) for each in usage.domains}
 
 
+def test_the_keys_of_figures_are_the_last_fields_of_a_domain():
+    assert tuple(DomainUsage.__slots__)[-len(COUNTS) :] == COUNTS
+    facts = set(DomainUsage.__slots__) - set(COUNTS)
+    assert facts == {"domid", "name", "uuid", "own", "dying", "mapped_by"}
+
+
 def test_the_patched_hypervisor_reports_all_figures_in_hypfs(xen):
     xen.have(0, *FIGURES)
     xen.have(7, *(figure + 1 for figure in FIGURES))

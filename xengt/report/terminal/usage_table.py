@@ -8,7 +8,7 @@ from rich.text import Text
 
 from xengt.report.quantity import NO_VALUE
 from xengt.report.terminal.console import print_lines, print_table
-from xengt.usage import COUNTS, DomainUsage, Missing, Usage
+from xengt.usage import DomainUsage, Missing, Usage
 from xengt.xen.maptrack import DESCRIPTIONS
 
 TITLES = {
@@ -155,7 +155,7 @@ def _format_name(domain: DomainUsage, *, names_missing: bool) -> str:
 def _column_names(missing: Missing) -> str:
     """Return the titles of columns, the two columns called limit with what they limit."""
     names = (
-        f"limit of {TITLES[COUNTS[COUNTS.index(key) - 1]]}" if key.startswith("max_") else
+        f"limit of {TITLES[key.removeprefix('max_')]}" if key.startswith("max_") else
         (TITLES | FLUSH_TITLES).get(key, key.replace("_", " "))
         for key in missing.keys
     )  # fmt: skip
