@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lablib import places
 from lablib.artifacts.roots import ENVIRONMENT, release_root
+from lablib.build_process import as_root
 from lablib.cache import Cache, remove
-from lablib.commands import as_root
 
 from tests.patience import patient
 

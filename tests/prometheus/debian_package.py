@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 from lablib import places
+from lablib.build_process import as_root
 from lablib.cache import Cache, key
-from lablib.commands import as_root
 
 #: Package names, also those of the programs. Since Debian 13, promtool is a separate package that
 #: prometheus depends on.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lablib.commands import as_root
+from lablib.build_process import as_root
 
 MAX_ENTRIES = 3
 """Number of entries of a kind; the least recently used are removed. A Debian root takes half a

@@ -178,6 +178,103 @@ def _command_options(parser: argparse.ArgumentParser, more: str = "") -> None:
     )
 
 
+def _build_options(parser: argparse.ArgumentParser) -> None:
+    _machine_options(parser)
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="first remove old cache entries, and select the versions of the sources again",
+    )
+    parser.add_argument("--json", action="store_true", help="print the paths as a JSON document")
+
+
+def _source_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        f"{parser.description} The exit code is {EXIT_NO_SOURCE} if no archive has a version that"
+        " the patch series applies to."
+    )
+    parser.add_argument(
+        "--xen-source",
+        type=Path,
+        metavar="PATH",
+        help="use this source directory or tarball instead of Debian's source",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print version and directory as a JSON document"
+    )
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        f"{parser.description} Output appears while the command runs, and `lab run` exits with its"
+        " exit code."
+    )
+    _start_options(parser)
+    parser.add_argument(
+        "--put",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"file or directory to copy to {remote.HOME} of dom0 before the command runs;"
+        " may be repeated",
+    )
+    parser.add_argument(
+        "--get",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="file or directory to copy out of dom0 after the command, relative to"
+        f" {remote.HOME}; may be repeated",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="directory for the files of --get (default: the current directory)",
+    )
+    _command_options(parser)
+
+
+def _up_options(parser: argparse.ArgumentParser) -> None:
+    _start_options(parser)
+    parser.add_argument(
+        "--grub",
+        action="store_true",
+        help="boot Debian's Xen through GRUB on one vCPU and keep the disk across `lab reboot`,"
+        " until `lab down`; of the other options only --boot-timeout applies",
+    )
+
+
+def _put_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="file or directory to copy"
+    )
+    parser.add_argument(
+        "--to",
+        default=remote.HOME,
+        metavar="DIR",
+        help=f"target directory in dom0, made if missing (default: {remote.HOME})",
+    )
+
+
+def _get_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help=f"file or directory in dom0 to copy, relative to {remote.HOME}",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="target directory on this machine, made if missing (default: the current directory)",
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
@@ -203,70 +300,17 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--name", default="lab", help="name of the lab (default: lab)")
 
     sub = command(build, "lab build --hypervisor stock")
-    _machine_options(sub)
-    sub.add_argument(
-        "--prune",
-        action="store_true",
-        help="first remove old cache entries, and select the versions of the sources again",
-    )
-    sub.add_argument("--json", action="store_true", help="print the paths as a JSON document")
+    _build_options(sub)
 
     sub = command(source, "lab source --json")
-    sub.description = (
-        f"{sub.description} The exit code is {EXIT_NO_SOURCE} if no archive has a version that the"
-        " patch series applies to."
-    )
-    sub.add_argument(
-        "--xen-source",
-        type=Path,
-        metavar="PATH",
-        help="use this source directory or tarball instead of Debian's source",
-    )
-    sub.add_argument(
-        "--json", action="store_true", help="print version and directory as a JSON document"
-    )
+    _source_options(sub)
 
     sub = command(run, "lab run --guest -- xengt check")
-    sub.description = (
-        f"{sub.description} Output appears while the command runs, and `lab run` exits with its"
-        " exit code."
-    )
-    _start_options(sub)
-    sub.add_argument(
-        "--put",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help=f"file or directory to copy to {remote.HOME} of dom0 before the command runs;"
-        " may be repeated",
-    )
-    sub.add_argument(
-        "--get",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="file or directory to copy out of dom0 after the command, relative to"
-        f" {remote.HOME}; may be repeated",
-    )
-    sub.add_argument(
-        "--to",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="directory for the files of --get (default: the current directory)",
-    )
-    _command_options(sub)
+    _run_options(sub)
 
     sub = command(up, "lab up --exact --guest --name exact")
     named(sub)
-    _start_options(sub)
-    sub.add_argument(
-        "--grub",
-        action="store_true",
-        help="boot Debian's Xen through GRUB on one vCPU and keep the disk across `lab reboot`,"
-        " until `lab down`; of the other options only --boot-timeout applies",
-    )
+    _up_options(sub)
 
     sub = command(reboot, "lab up --grub && lab reboot")
     named(sub)
@@ -278,31 +322,11 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command(put, "lab put tests --to /root/tree")
     named(sub)
-    sub.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="file or directory to copy"
-    )
-    sub.add_argument(
-        "--to",
-        default=remote.HOME,
-        metavar="DIR",
-        help=f"target directory in dom0, made if missing (default: {remote.HOME})",
-    )
+    _put_options(sub)
 
     sub = command(get, "lab get bench.json --to results")
     named(sub)
-    sub.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE",
-        help=f"file or directory in dom0 to copy, relative to {remote.HOME}",
-    )
-    sub.add_argument(
-        "--to",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="target directory on this machine, made if missing (default: the current directory)",
-    )
+    _get_options(sub)
 
     sub = command(trace, "lab trace --batch 32 --by source")
     _hypervisor_options(sub)

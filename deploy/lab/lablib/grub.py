@@ -12,8 +12,8 @@ from pathlib import Path
 from lablib import boot, places, qemu, remote, session
 from lablib.artifacts import image
 from lablib.artifacts.roots import dom0_root
+from lablib.build_process import as_root, run
 from lablib.cache import Cache, key, remove
-from lablib.commands import as_root, run
 from lablib.console import Console
 from lablib.output import step
 from lablib.record import Record, directory, process_start

@@ -14,8 +14,8 @@ from pathlib import Path
 from lablib import places
 from lablib.artifacts import initramfs
 from lablib.artifacts.roots import dom0_root, run_in_root
+from lablib.build_process import as_root, run
 from lablib.cache import Cache, key, remove, tree_parts
-from lablib.commands import as_root, run
 from lablib.output import step
 
 SIZE = 2 << 30

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lablib import places
 from lablib.artifacts.roots import Workbench, kernel_root
+from lablib.build_process import as_root, run
 from lablib.cache import Cache, key
-from lablib.commands import as_root, run
 from lablib.errors import LabError
 from lablib.output import step
 from lablib.source.bases import LINUX, base

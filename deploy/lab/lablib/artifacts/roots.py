@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from lablib import places
+from lablib.build_process import as_root, run
 from lablib.cache import Cache, key, remove
-from lablib.commands import as_root, run
 from lablib.output import step
 from lablib.source import apt
 

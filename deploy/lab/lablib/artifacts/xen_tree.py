@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lablib.artifacts.roots import Workbench
+from lablib.build_process import as_root, run
 from lablib.cache import key, remove
-from lablib.commands import as_root, run
 from lablib.errors import LabError
 from lablib.source.bases import Base
 from lablib.source.series import Patch, first_problem

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from lablib.build_process import run
 from lablib.cache import Cache, key, tree_parts
-from lablib.commands import run
 from lablib.errors import EXIT_USAGE, LabError
 from lablib.output import step
 from lablib.source.download import File, download, sha256

@@ -5,7 +5,7 @@ from lablib import places
 from lablib.artifacts import roots
 from lablib.artifacts.hypervisor import BUILT, label, series
 from lablib.artifacts.xen_tree import STOCK, Label, Tree
-from lablib.commands import run
+from lablib.build_process import run
 from lablib.errors import LabError
 from lablib.source.bases import Base
 from lablib.source.series import Patch, changeset, first_problem, kernel_patches, patches
