@@ -310,7 +310,7 @@ def test_an_interrupted_suite_is_continued_after_its_last_setup(suite, monkeypat
 def command(monkeypatch, tmp_path):
     """Runs `xengt bench --suite`; `command.measure` stands in for the measurement."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_suite, "require_dom0", lambda _: None)
+    monkeypatch.setattr(cli_suite, "require_control_domain", lambda: None)
     monkeypatch.setattr(cli_suite, "clean_journal", nullcontext)
     monkeypatch.setattr(cli_suite, "measure_suite", lambda *_, **options: run.measure(options))
 

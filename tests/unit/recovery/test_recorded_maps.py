@@ -166,7 +166,7 @@ def test_map_reports_what_is_known_while_another_process_holds_the_journal(path,
     assert call.requests == []
     assert done.exit_code == 3
     assert "EINVAL" in done.stderr
-    assert "the rejected reference is not known: another xengt process has" in done.stderr
+    assert "the rejected reference is not known: another xengt process holds" in done.stderr
     assert "then repeat the command to find the reference, or see `dmesg`" in done.stderr
 
 
