@@ -269,7 +269,10 @@ def _local(cache: Cache, package: Package, path: Path) -> Base:
     patches = min(results, key=lambda patches: order.index(results[patches].fit))
     result = results[patches]
     if result.fit is Fit.FAILS:
-        print_message(f"{result.patch} does not apply to {path}: {result.hunk}")
+        print_message(
+            f"{path}: only builds without patches are possible, as {result.patch} does not apply: "
+            f"{result.hunk}"
+        )
     elif result.fit is Fit.OFFSETS or patches != package.patches:
         print_message(f"{path}: the series {patches.name} applies {result.fit.value}")
     return Base(directory, str(path), result.fit is Fit.OFFSETS, patches)

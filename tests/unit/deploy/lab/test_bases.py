@@ -283,6 +283,16 @@ def test_a_local_source_is_used_in_its_current_state(choose, archive, tree):
         assert (grant_table(found), found.offsets, lines) == (SOURCE, False, [])
 
 
+def test_a_local_source_that_no_series_applies_to_can_be_built_without_patches(choose, tmp_path):
+    """As after a patch of the series has been applied by hand, to measure it alone."""
+    path = tmp_path / "xen-x"
+    (path / "xen/common").mkdir(parents=True)
+    (path / "xen/common/grant_table.c").write_text(REWRITTEN)
+    found, (line,) = choose(path)
+    assert grant_table(found) == REWRITTEN
+    assert line.startswith(f"{path}: only builds without patches are possible, as {PATCH_NAME}")
+
+
 def test_the_series_that_fits_a_local_source_best_is_used(choose, archive, tree):
     """A release has a series of its own if the patches need another context there."""
     for name, change in [
