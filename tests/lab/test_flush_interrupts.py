@@ -17,10 +17,14 @@ WRITES = ("apic_mem_writel", "apic_register_write")
 FLUSH = re.compile(
     r"(?:apic_mem_writel 0x300|apic_register_write register (?:0x)?30) = (?:0x)?[0-9a-f]*fd\b"
 )
-#: map and unmap hypercalls of two runs, whose difference excludes what starts and ends a mapper
-FEW, MORE = 100, 600
+#: map and unmap hypercalls of two runs, whose difference excludes most of what starts and ends a
+#: mapper
+FEW, MORE = 100, 4100
 #: flushes by dom0 and its kernel during a run, relative to the hypercalls
 OTHERS = 0.1
+#: least part of the flushes that interrupt a CPU: while dom0 runs on that of the second vCPU, its
+#: TLB has nothing of the mapper
+SHARE = 0.6
 
 
 def interrupts(labs: LabPool, variant: str, kind: str, vcpus: int, batch: int) -> float:
@@ -42,5 +46,6 @@ def test_interrupts_of_an_unmap_hypercall(labs: LabPool, variant, kind, batch):
     flushes = batch if (variant, kind) == ("stock", "pvh") else 1
     counted = {vcpus: interrupts(labs, variant, kind, vcpus, batch) for vcpus in (1, 2)}
     print(f"{variant}, {kind}, batch {batch}: {counted} interrupts per unmap hypercall, by vCPUs")
-    assert counted == pytest.approx({1: 0, 2: flushes}, abs=OTHERS)
+    assert abs(counted[1]) <= OTHERS
+    assert SHARE * flushes <= counted[2] <= flushes + OTHERS
     assert leftovers(labs.get(variant)) == ""
