@@ -87,13 +87,26 @@ class BreakEvenRow:
     sizes: tuple[SizeCosts, ...]
 
     @property
-    def value(self) -> Crossing:
-        """The break-even."""
+    def is_determined(self) -> bool:
+        """Whether the cost of mapping is above the overhead that was subtracted.
+
+        The patched Xen flushes TLBs after rejected unmaps, which measure the overhead, and not
+        after completed unmaps of device mappings, so the overhead can be larger than the latency.
+        """
+        return min(cost for each in self.sizes for cost in each.mapping_ns) > 0
+
+    @property
+    def value(self) -> Crossing | None:
+        """The break-even; None if it is not determined."""
+        if not self.is_determined:
+            return None
         return self._crossing([each.saved_ns for each in self.sizes])
 
     @property
     def interval(self) -> tuple[Crossing, Crossing] | None:
-        """The ends of the break-even's confidence interval; None if there is only one run.
+        """The ends of the break-even's confidence interval.
+
+        None if there is no break-even, or only one run.
 
         They are the break-evens of the lower and the upper ends of the intervals of what mapping
         saves.
@@ -104,7 +117,7 @@ class BreakEvenRow:
             for each, error in zip(self.sizes, errors, strict=True)
             if error is not None
         ]
-        if len(bounds) < len(self.sizes):
+        if self.value is None or len(bounds) < len(self.sizes):
             return None
         return (
             self._crossing([high for _, high in bounds]),
@@ -114,12 +127,14 @@ class BreakEvenRow:
     @property
     def verdict(self) -> str:
         """The break-even in words."""
-        largest = self.sizes[-1].bytes
-        if self.value.bytes is None:
+        largest, value = self.sizes[-1].bytes, self.value
+        if value is None:
+            return "not determined: the measurement overhead exceeds the latency of mapping"
+        if value.bytes is None:
             return f"copying is cheaper at {largest:,} bytes"
-        if self.value.is_smallest:
-            return f"mapping is cheaper from {self.value.bytes:,.0f} bytes on, or fewer"
-        return f"mapping is cheaper from {self.value.bytes:,.0f} bytes on"
+        if value.is_smallest:
+            return f"mapping is cheaper from {value.bytes:,.0f} bytes on, or fewer"
+        return f"mapping is cheaper from {value.bytes:,.0f} bytes on"
 
     def _crossing(self, saved: Sequence[float]) -> Crossing:
         """Return the number of bytes from which on mapping saves something at all measured sizes.
@@ -137,7 +152,7 @@ class BreakEvenRow:
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as an entry of `results` in `break-even.schema.json`."""
-        ends = self.interval
+        value, ends = self.value, self.interval
         low, high = (None, None) if ends is None else (end.bytes for end in ends)
         setup = {name: value for name, value in asdict(self.setup).items() if name != "bytes"}
         return {
@@ -145,8 +160,8 @@ class BreakEvenRow:
             "copying": self.copying,
             "operation": self.operation,
             "sizes": [each.to_json() for each in self.sizes],
-            "break_even_bytes": self.value.bytes,
-            "is_smallest": self.value.is_smallest,
+            "break_even_bytes": value.bytes if value else None,
+            "is_smallest": value is not None and value.is_smallest,
             "low": low,
             "high": high,
             "has_interval": ends is not None,

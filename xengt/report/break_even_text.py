@@ -31,6 +31,12 @@ def notes(document: BreakEvenDocument) -> list[str]:
             "Linux may complete gntdev's unmap after the call has returned: mapping with gntdev "
             "costs more than is shown"
         )
+    if not all(row.is_determined for row in document.rows):
+        found.append(
+            "a break-even is not determined (-) if the measurement overhead, which is that of a "
+            "rejected call, exceeds the latency of mapping: the patched Xen flushes TLBs after "
+            "rejected unmaps, and not after unmaps of device mappings"
+        )
     if len(document.runs) == 1 and document.clock != "instructions":
         found.append(
             "the break-evens have no confidence interval, because there is only one run: reboot "
@@ -84,13 +90,15 @@ def shared_values(rows: Sequence[BreakEvenRow]) -> str:
     return constants((row.setup for row in rows), NAMES)
 
 
-def format_crossing(crossing: Crossing, largest: int) -> str:
-    """Write a break-even: `1,234`, `≤ 64` or `> 4,096`.
+def format_crossing(crossing: Crossing | None, largest: int) -> str:
+    """Write a break-even: `1,234`, `≤ 64` or `> 4,096`; `-` if there is none.
 
     Args:
         crossing: the break-even.
         largest: the largest measured number of bytes.
     """
+    if crossing is None:
+        return NO_VALUE
     if crossing.bytes is None:
         return f"> {largest:,}"
     return f"{'≤ ' if crossing.is_smallest else ''}{crossing.bytes:,.0f}"

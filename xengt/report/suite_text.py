@@ -147,9 +147,10 @@ def _break_even_rows(document: BenchDocument) -> Iterator[_Row]:
         if (row.setup.threads, row.setup.mappings) != (1, 1):
             continue
         key = (row.setup.engine, row.copying, row.setup.batch, row.setup.touch)
-        found.setdefault(key, []).append(format_crossing(row.value, row.sizes[-1].bytes))
+        size = format_crossing(row.value, row.sizes[-1].bytes)
+        found.setdefault(key, []).append(size if row.value is None else f"{size} B")
     for (engine, copying, batch, touch), (first, last) in found.items():
-        yield (engine, copying, f"{batch}", touch, f"{first} B", f"{last} B")
+        yield (engine, copying, f"{batch}", touch, first, last)
 
 
 def _scaling_rows(document: BenchDocument) -> Iterator[_Row]:

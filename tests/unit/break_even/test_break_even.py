@@ -10,12 +10,18 @@ from typer.testing import CliRunner
 from tests.unit.break_even.simulated_runs import SIZES, write_run
 from xengt.bench.case import Setup
 from xengt.bench.engines.names import COPYING, EngineName
-from xengt.break_even import BreakEvenRow, Crossing, SizeCosts, compare_alternatives
+from xengt.break_even import (
+    BreakEvenDocument,
+    BreakEvenRow,
+    Crossing,
+    SizeCosts,
+    compare_alternatives,
+)
 from xengt.break_even.document import ALTERNATIVES
 from xengt.break_even.schema import break_even_schema
 from xengt.cli import app
 from xengt.errors import UnmetError
-from xengt.report.break_even_text import format_crossing, format_interval, format_quotient
+from xengt.report.break_even_text import format_crossing, format_interval, format_quotient, notes
 
 VALIDATOR = jsonschema.Draft202012Validator(
     break_even_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
@@ -86,6 +92,21 @@ def test_a_break_even_beyond_the_measured_sizes_has_a_sign(crossing, text):
 def test_a_cost_that_is_not_above_the_overhead_has_no_quotient():
     found = row((64, [100.0], [-1.0]), (512, [100.0], [250.0]))
     assert [format_quotient(found, size) for size in (64, 512, 4096)] == ["-", "2.5", "-"]
+
+
+def test_a_mapping_that_is_not_above_the_overhead_has_no_break_even():
+    """As measured with the patched Xen on two vCPUs, where the rejected unmap flushes TLBs."""
+    found = row((64, [-30.0, 5.0], [9.0, 9.0]), (512, [-30.0, 5.0], [10.0, 10.0]))
+    assert (found.value, found.interval) == (None, None)
+    assert format_crossing(found.value, 512) == format_interval(found) == "-"
+    made = found.to_json()
+    assert made["break_even_bytes"] is None
+    assert not made["is_smallest"]
+    assert not made["has_interval"]
+    assert made["verdict"].startswith("not determined")
+    determined = row((64, [5.0], [9.0]), (512, [5.0], [10.0]))
+    documents = [BreakEvenDocument((), rows) for rows in ((determined,), (determined, found))]
+    assert ["not determined" in " ".join(notes(each)) for each in documents] == [False, True]
 
 
 def by_key(document: Any) -> dict[tuple[str, ...], BreakEvenRow]:
