@@ -45,11 +45,22 @@ def render(document: BenchDocument) -> str:
             *_wrapped(
                 "Latencies are medians minus the measurement overhead (the same call, rejected at "
                 "once; for the engine persistent, no call), which has its own column. Throughputs "
-                f"are not corrected. {_unit(clock)}"
+                f"are not corrected. {_negative(document.results)}{_unit(clock)}"
             )
         ],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def _negative(results: Sequence[Result]) -> str:
+    """Explain negative latencies, if there are any."""
+    nets = [subtract_overhead(result) for result in results]
+    if all(net is None or net.value >= 0 for net in nets):
+        return ""
+    return (
+        "A negative latency means that the rejected call takes longer: the patched Xen flushes "
+        "TLBs after rejected unmaps, and not after unmaps of device mappings. "
+    )
 
 
 def _unit(clock: Clock) -> str:
