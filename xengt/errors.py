@@ -39,7 +39,7 @@ class XengtError(Exception):
 
 
 class UnmetError(XengtError):
-    """The command cannot start: an option is invalid, or the host lacks a prerequisite."""
+    """An option is invalid, or the host or a granter lacks a prerequisite."""
 
     exit_code = Exit.UNMET
 

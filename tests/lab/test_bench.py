@@ -123,7 +123,7 @@ def test_table_json_and_html(dom0):
     )
     assert run.returncode == 0, run.stderr
     assert re.search(r"\bmap +1 ", run.stdout)
-    assert "case 1 of 2: hypercall · granter empty · batch 1" in run.stderr
+    assert "setup 1 of 2: hypercall · granter empty · batch 1" in run.stderr
     assert "<svg" in dom0.check_output("cat", "/tmp/run.html")
     again = dom0.run("xengt", "compare", "/tmp/run.json", "--", "/tmp/run.json")
     assert again.returncode == 0, again.stderr

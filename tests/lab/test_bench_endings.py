@@ -30,7 +30,7 @@ def background(dom0):
         started.append(running)
         pid = running.stdout.readline().strip()
         # The run prints the case before it measures it.
-        assert "case 1 of" in running.stderr.readline()
+        assert "setup 1 of" in running.stderr.readline()
         time.sleep(3)
         return running, pid
 

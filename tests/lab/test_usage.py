@@ -123,7 +123,7 @@ def test_mappings_of_a_killed_run_are_counted_until_cleaned_up(labs, variant, gr
     dom0.check_output(
         f"xengt bench --granter {granter} --batch 32 --references 32 --hold 96 --duration 60"
         " > /tmp/killed.log 2>&1 < /dev/null & pid=$!; "
-        "until grep -q 'case 1 of' /tmp/killed.log; do sleep 0.2; done; sleep 3; "
+        "until grep -q 'setup 1 of' /tmp/killed.log; do sleep 0.2; done; sleep 3; "
         "kill -9 $pid; wait $pid; test $? = 137"
     )
     fast, slow = live_mappings(dom0)

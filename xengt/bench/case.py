@@ -39,7 +39,7 @@ def _granter(word: str) -> str:
 
 @dataclass(frozen=True)
 class Setup:
-    """One combination of all dimensions; measuring it gives a case for each operation."""
+    """One value of each dimension; measuring it gives a case for each operation."""
 
     engine: Annotated[
         EngineName,

@@ -23,7 +23,7 @@ READABLE_SCHEMAS = ("xengt.bench/1", "xengt.bench/2", SCHEMA)
 """Version 1 has the warnings of a result as sentences."""
 
 PlanRecord = Mapping[str, Any]
-"""The plan as the document holds it: the values of each dimension, and how long a case takes."""
+"""The plan as the document holds it: the values of each dimension, and how long a setup takes."""
 
 
 class _PlanKeys(TypedDict):
@@ -60,7 +60,7 @@ class BenchDocument:
         created: the end of the run, as ISO 8601 in UTC.
         host: the machine, its hypervisor and its boot.
         plan: the values that were asked for.
-        results: one for each case and operation.
+        results: one for each operation of each setup.
     """
 
     xengt: str
@@ -71,7 +71,7 @@ class BenchDocument:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The engines and cases that a suite could not measure, each with the reason."""
+        """The engines and setups that a suite could not measure, each with the reason."""
         return tuple(self.plan.get("left_out", ()))
 
     def to_json(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def build(
     Args:
         host: the keys of `Host`.
         plan: the plan as its `to_json` returns it.
-        results: one for each case and operation.
+        results: one for each operation of each setup.
 
     Raises:
         ShapeError: the host or the plan lacks a key, or has one of the wrong type.

@@ -16,7 +16,7 @@ QUIET = 0.05
 def measure_noise(
     engine: str, granter: str, journal: Journal, show: Callable[[Progress], None]
 ) -> float:
-    """Measure one case several times, and return the relative spread of its medians.
+    """Measure one setup several times, and return the relative spread of its medians.
 
     Args:
         engine: the name of the engine.

@@ -15,12 +15,12 @@ REFERENCES = 256
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """The values of each dimension, and how long each case is measured.
+    """The values of each dimension, and how long each setup is measured.
 
     Args:
         values: for each dimension, in any order, the values to measure.
-        samples: calls to time in each case; None with a duration.
-        duration_s: seconds to measure each case; None with a number of samples.
+        samples: calls to time in each setup; None with a duration.
+        duration_s: seconds to measure each setup; None with a number of samples.
         digits: significant digits of the histograms.
     """
 
@@ -61,7 +61,7 @@ class BenchPlan:
             changed = [each for each in self.values[name] if each != FIELD_DEFAULTS[name]]
             if changed and all(name in unused for unused in others):
                 raise UnmetError(
-                    f"--{name} {value_text(changed[0])} has no effect on any case of this run",
+                    f"--{name} {value_text(changed[0])} has no effect on any setup of this run",
                     f"leave out --{name}, or {remedy}",
                 )
 

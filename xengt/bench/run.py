@@ -30,15 +30,15 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        index: of the case that is being measured, from 0.
-        cases: number of all cases.
+        index: of the setup that is being measured, from 0.
+        setups: number of all setups.
         setup: what is being measured.
-        done: the part of this case that is done, 0 to 1; always 0 where a
+        done: the part of this setup that is done, 0 to 1; always 0 where a
             duration was asked for.
     """
 
     index: int
-    cases: int
+    setups: int
     setup: Setup
     done: float
 
@@ -48,11 +48,11 @@ class RunPlan(Protocol):
 
     @property
     def samples(self) -> int | None:
-        """Calls to time in each case; None with a duration."""
+        """Calls to time in each setup; None with a duration."""
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds to measure each case; None with a number of samples."""
+        """Seconds to measure each setup; None with a number of samples."""
 
     @property
     def digits(self) -> int:
@@ -80,7 +80,7 @@ def run_plan(
         measured: setups to leave out.
 
     Raises:
-        UnmetError: a case cannot be measured, or a granter lacks what the case needs.
+        UnmetError: a setup cannot be measured, or a granter lacks what the setup needs.
         FailedError: the measurement failed.
     """
     setups = plan.setups()
@@ -180,7 +180,7 @@ def _check_clock(overhead: Loop) -> None:
 def holding(
     engine: Engine, journal: Journal, setup: Setup, references: Sequence[Reference]
 ) -> Iterator[list[ThreadShare]]:
-    """Hold the mappings of a case, and yield each thread's share of the timed references.
+    """Hold the mappings of a setup, and yield each thread's share of the timed references.
 
     Args:
         engine: maps and unmaps.

@@ -1,4 +1,4 @@
-"""The suite: a fixed selection of cases that shows what mapping and copying cost on a host."""
+"""The suite: a fixed selection of setups that shows what mapping and copying cost on a host."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from xengt.bench.plan import REFERENCES, BenchPlan, with_defaults
 BATCHES = (1, 4, 16, 32, 64, 256)
 SIZES = (64, 512, 1500, 4096)
 TOTAL_S = 600.0
-"""Seconds that all cases of the suite take together."""
+"""Seconds that all setups of the suite take together."""
 _SINGLE, _BATCH = 1, 32
 
 

@@ -79,7 +79,7 @@ def compare_alternatives(paths: Sequence[str]) -> BreakEvenDocument:
     rows = tuple(find_break_evens([run.document for run in runs]))
     if not rows:
         raise UnmetError(
-            "the runs contain no pair of cases that map and copy with the same granter, batch and "
+            "the runs contain no pair of setups that map and copy with the same granter, batch and "
             "threads (and, with --touch, the same --bytes)",
             "measure both with `xengt bench --engine gntdev,gntdev-copy --touch none,copy "
             "--bytes 64,512,1500,4096`, or with `--engine hypercall,copy`",

@@ -61,13 +61,13 @@ DEVICES = (
     Device(
         device_paths.GNTDEV,
         "xen-gntdev",
-        "used by the gntdev engine and `xengt map`",
+        "used by the engines gntdev, gntdev-copy and persistent, and by `xengt map`",
         (Command.MAP,),
     ),
     Device(
         device_paths.GNTALLOC,
         "xen-gntalloc",
-        "used only by `xengt share` and `xengt bench --granter self`",
+        "used only by `xengt share`, `xengt bench --granter self` and the engine copy",
         (Command.SHARE,),
     ),
     # Whether XenStore answers, over this device or over the daemon's socket, is a check of its own.

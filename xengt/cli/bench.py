@@ -30,7 +30,7 @@ from xengt.report.terminal.console import print_lines
 from xengt.xen.host import gather_host
 
 SAMPLES = 10_000
-"""Calls to time in each case, unless --samples or --duration is given."""
+"""Calls to time in each setup, unless --samples or --duration is given."""
 
 
 def _option(declared: Dimension) -> OptionInfo:
@@ -65,10 +65,10 @@ def bench(
     *,
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Calls to time in each case.", show_default=f"{SAMPLES:,}"),
+        typer.Option(min=1, help="Calls to time in each setup.", show_default=f"{SAMPLES:,}"),
     ] = None,
     duration: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds per case, instead of --samples.")
+        float | None, typer.Option(min=0.001, help="Seconds per setup, instead of --samples.")
     ] = None,
     digits: Annotated[
         int, typer.Option(min=2, max=3, help="Significant digits of the histograms.")
@@ -84,9 +84,9 @@ def bench(
         bool,
         typer.Option(
             "--suite",
-            help="Measure a selection of cases that describes a host, in about ten minutes: maps "
+            help="Measure a selection of setups that describes a host, in about ten minutes: maps "
             "and copies by batch, size and threads. It can be combined with --granter, --duration "
-            "(seconds per case), --digits and the output options. Repeat the same command in the "
+            "(seconds per setup), --digits and the output options. Repeat the same command in the "
             "same boot to continue an interrupted suite; this requires --json=FILE, and the "
             "results so far are in FILE.partial.",
         ),
@@ -101,7 +101,7 @@ def bench(
 ) -> None:
     """Measure the mapping and unmapping of grant references, and the copying of their pages.
 
-    All combinations of the given values are measured. An option that accepts
+    Each combination of the given values, a setup, is measured. An option that accepts
     several values can be repeated, or given values separated by commas. If the
     document is printed (--json), the table goes to standard error.
 

@@ -1,4 +1,4 @@
-"""The progress of a benchmark: a bar on a terminal, a line for each case elsewhere."""
+"""The progress of a benchmark: a bar on a terminal, a line for each setup elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def progress_display() -> Iterator[Callable[[Progress], None]]:
             bar.update(
                 task,
                 description=_description(progress),
-                completed=(progress.index + progress.done) / progress.cases,
+                completed=(progress.index + progress.done) / progress.setups,
                 refresh=True,
             )
 
@@ -67,4 +67,4 @@ def _description(progress: Progress) -> str:
         if name not in FIELD_DEFAULTS
         or (getattr(setup, name) != FIELD_DEFAULTS[name] and DECLARED[name].default)
     ]
-    return f"case {progress.index + 1} of {progress.cases}: {phrase(setup, names)}"
+    return f"setup {progress.index + 1} of {progress.setups}: {phrase(setup, names)}"

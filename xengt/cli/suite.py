@@ -64,7 +64,7 @@ def _granter(values: Mapping[str, Sequence[Any]], samples: int | None) -> str:
         ignored.append("--samples")
     if ignored:
         raise UnmetError(
-            f"{ignored[0]} has no effect with --suite, which selects the cases",
+            f"{ignored[0]} has no effect with --suite, which selects the setups",
             f"leave out {ignored[0]}, or --suite",
         )
     granters = values.get("granter", [EMPTY_GRANTER])

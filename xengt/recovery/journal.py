@@ -1,6 +1,6 @@
 """Records the mappings that a run makes by hypercall, so that the next run can undo them.
 
-Linux does not track mappings made through privcmd, so they outlive their process.
+Linux does not track mappings that a process makes by a hypercall of its own, so they outlive it.
 Every run therefore records in a file below /run which references it maps, the
 handles of the mappings that it holds, and a cursor to the batch that each thread
 maps. After a killed run, `sweep` reads the file. The lock on the file also prevents
@@ -222,8 +222,8 @@ def open_journal(path: Path = PATH, *, timeout_s: float = 0.0) -> Iterator[Journ
         UnmetError: the file cannot be opened.
     """
     busy = (
-        f"another xengt process holds the lock on {path}: a benchmark, the agent's probe or "
-        "`xengt check`"
+        f"another xengt process holds the lock on {path}: a benchmark, the agent's probe, "
+        "`xengt map` or `xengt check`"
     )
     with file_lock(path, timeout_s=timeout_s, busy=busy) as descriptor:
         yield Journal(descriptor)

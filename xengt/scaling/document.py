@@ -112,8 +112,8 @@ def fit_runs(paths: Sequence[str]) -> ScalingDocument:
     rows = tuple(find_laws([run.document for run in runs]))
     if not rows:
         raise UnmetError(
-            "no case was measured with one thread and with at least one other number of threads "
-            "(cases with --rate do not count)",
+            "no setup was measured with one thread and with at least one other number of threads "
+            "(setups with --rate do not count)",
             "measure with `xengt bench --threads 1,2,4,...`",
         )
     return ScalingDocument(runs, rows)

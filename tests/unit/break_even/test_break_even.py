@@ -175,7 +175,7 @@ def test_cases_that_not_every_run_has_are_left_out(tmp_path):
 @pytest.mark.parametrize("engines", [("hypercall", "gntdev"), ("copy", "persistent")])
 def test_runs_without_an_alternative_are_refused(tmp_path, engines):
     run = write_run(tmp_path / "run.json", engines=engines, touches=("none",), sizes=(4096,))
-    with pytest.raises(UnmetError, match="no pair of cases that map and copy") as error:
+    with pytest.raises(UnmetError, match="no pair of setups that map and copy") as error:
         compare_alternatives([run])
     assert "gntdev-copy" in error.value.remedy
 

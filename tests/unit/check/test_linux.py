@@ -73,7 +73,9 @@ def test_a_device_that_does_not_exist_names_its_module(dom0, device):
 def test_without_gntalloc_the_commands_that_use_it_are_named(dom0):
     (dom0 / "dev/xen/gntalloc").unlink()
     what = found(dom0)["device gntalloc"].what
-    assert what.endswith("used only by `xengt share` and `xengt bench --granter self`")
+    assert what.endswith(
+        "used only by `xengt share`, `xengt bench --granter self` and the engine copy"
+    )
 
 
 def test_a_pvh_dom0_cannot_measure_without_gntdev(dom0):

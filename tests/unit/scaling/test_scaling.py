@@ -95,7 +95,7 @@ def test_two_numbers_of_threads_give_a_contention_only(write_run):
 
 
 def test_a_rate_is_not_a_throughput(write_run):
-    with pytest.raises(UnmetError, match="cases with --rate do not count"):
+    with pytest.raises(UnmetError, match="setups with --rate do not count"):
         fit_runs([write_run("a", rate=[1000.0])])
 
 

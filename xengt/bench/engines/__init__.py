@@ -25,7 +25,7 @@ from xenlib_cffi.loop import LoopEngine, ThreadShare
 
 
 class Engine(Protocol):
-    """Maps and unmaps references for one case, or copies their pages.
+    """Maps and unmaps references for one setup, or copies their pages.
 
     Attributes:
         loop: the C loop that times the operations.

@@ -110,7 +110,7 @@ def _describe_plan(plan: PlanRecord) -> str:
         if plan["samples"] is not None
         else f"{plan['duration_s']:g} seconds"
     )
-    return " · ".join([*options, f"{length} per case and operation"])
+    return " · ".join([*options, f"{length} per setup and operation"])
 
 
 def _by_engine(results: Iterable[Result]) -> dict[str, list[Result]]:

@@ -28,7 +28,8 @@ _ENGINE = Label(
 _OPERATION = Label("operation", "`map` or `unmap`.")
 _PROBE_OPERATION = Label(
     "operation",
-    "`map` or `unmap`; with the engine copy, `copy_from` the granter or `copy_to` the granter.",
+    "`map` or `unmap` (with the engine gntdev, Linux may complete an unmap after the call that is "
+    "timed); with the engine copy, `copy_from` the granter or `copy_to` the granter.",
 )
 _PROBE_CASE = (
     _ENGINE,

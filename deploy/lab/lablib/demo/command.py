@@ -52,7 +52,7 @@ class Demo:
 
     Attributes:
         out: the directory for the documents and the HTML page.
-        samples: timed calls per case.
+        samples: timed calls per setup.
         boots: boots of each hypervisor with the wall clock; 0: one lab per hypervisor, with the
             instruction clock.
         threads: one host thread per vCPU, and cases with one and two threads.
@@ -275,7 +275,7 @@ def parser() -> argparse.ArgumentParser:
         type=_positive,
         metavar="SAMPLES",
         default=200,
-        help="timed calls per case (default: 200)",
+        help="timed calls per setup (default: 200)",
     )
     top.add_argument(
         "--wall-clock",
