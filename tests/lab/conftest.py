@@ -60,6 +60,7 @@ def labs(request) -> Iterator[LabPool]:
     found = LabPool(
         keep_running=config.getoption("--up", default=False),
         prefix=config.getoption("--lab-prefix", default=""),
+        exact=config.getoption("--labs", default=None) != "timed",
         patched=config.getoption("--patched-xen", default=None),
     )
     try:

@@ -127,18 +127,30 @@ class LabPool:
     Args:
         keep_running: use labs that are already running, and leave them running.
         prefix: prefix of their names, so that two test runs can work in parallel.
+        exact: whether labs may be exact. They may not beside labs with a wall clock, because an
+            idle exact lab occupies a CPU.
         patched: image to boot instead of building the hypervisor `patched`.
     """
 
     keep_running: bool
     prefix: str = ""
+    exact: bool = True
     patched: Path | None = None
     up: dict[str, Dom0] = field(default_factory=dict)
     complaints: dict[str, list[str]] = field(default_factory=dict)
     crashed: dict[str, set[int]] = field(default_factory=dict)
 
     def get(self, variant: str) -> Dom0:
-        """Return the lab of a variant; boots it if necessary and stops another one for it."""
+        """Return the lab of a variant; boots it if necessary and stops another one for it.
+
+        Raises:
+            LookupError: a test selected with `--labs timed` needs an exact lab.
+        """
+        if LABS[variant].exact and not self.exact:
+            raise LookupError(
+                f"the lab {variant} is exact: get it from a fixture or from a parameter `variant`, "
+                "so that `--labs` assigns the test to the other session"
+            )
         if variant not in self.up:
             for other in [known for known in self.up if ALWAYS_UP not in {known, variant}]:
                 self.down(other)

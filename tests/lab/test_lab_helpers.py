@@ -68,3 +68,10 @@ def test_a_given_image_replaces_only_the_patched_hypervisor(tmp_path):
     )
     debug = ("--hypervisor", "patched-debug")
     assert labs.with_image(debug) == debug
+
+
+def test_no_exact_lab_starts_beside_labs_with_a_wall_clock():
+    labs = LabPool(keep_running=True, exact=False)
+    with pytest.raises(LookupError, match="the lab patched-exact is exact: get it from a fixture"):
+        labs.get("patched-exact")
+    assert not labs.up

@@ -103,8 +103,8 @@ def test_flushes_of_a_guest_that_maps(labs, variant, mapper):
     assert leftovers(lab) == ""
 
 
-def test_a_trace_destroys_the_mapper_of_a_killed_load(labs):
-    lab = labs.get("patched-exact")
+def test_a_trace_destroys_the_mapper_of_a_killed_load(patched_exact):
+    lab = patched_exact
     trace(lab, "--mapper", "pvh")  # copies the load into dom0
     lab.check_output("python3", "/root/dom0/kill_trace_load.py")
     assert leftovers(lab, within=0).count("domain ") == 2  # the mapper and its granter
