@@ -57,10 +57,13 @@ def pytest_collection_modifyitems(config, items):
 def labs(request) -> Iterator[LabPool]:
     """The labs; each boots when a test first needs it."""
     config = request.config
+    clock = config.getoption("--labs", default=None)
+    # Each of two sessions side by side has a stock lab of its own.
+    session = "beside-" if clock == "exact" else ""
     found = LabPool(
         keep_running=config.getoption("--up", default=False),
-        prefix=config.getoption("--lab-prefix", default=""),
-        exact=config.getoption("--labs", default=None) != "timed",
+        prefix=config.getoption("--lab-prefix", default="") + session,
+        exact=clock != "timed",
         patched=config.getoption("--patched-xen", default=None),
     )
     try:

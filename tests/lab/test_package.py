@@ -12,7 +12,7 @@ from lablib.cache import Cache
 from tests.lab.lab_dom0 import leftovers
 from tests.lab.service import CONFIG, UNIT, Service, wait_until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.untimed]
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -qy -o Dpkg::Options::=--force-confold"
 #: a configuration changed by the administrator

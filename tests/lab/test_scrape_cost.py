@@ -41,6 +41,7 @@ def test_cost_of_a_scrape_with_64_domains(
 
 
 @pytest.mark.long
+@pytest.mark.untimed
 def test_memory_is_constant_over_10_000_scrapes(dom0):
     report = scrape_costs(dom0, 0, 10_000, 5_000, timeout=7200)
     first, last = report["rss"]
