@@ -48,10 +48,11 @@ enum loop_touch { TOUCH_NONE, TOUCH_READ, TOUCH_WRITE, TOUCH_COPY };
 /*
  * The functions of an engine. A worker calls open and close once, close also if open has failed,
  * and the others once for each batch, in this order; check_first also before a touch that writes.
- * After a failed `first`, all but touch are still called, so that what was mapped is unmapped. Those
- * that return bool return false after they have called worker_fail(). `first` maps, or copies from the granter; `second` unmaps, or copies
- * to the granter. `touch` is called if `first` was successful and loop->touch asks for it; it is
- * NULL for an engine whose pages have no address in this process.
+ * After a failed `first`, all but touch are still called, so that what was mapped is unmapped.
+ * Those that return bool return false after they have called worker_fail(). `first` maps, or copies
+ * from the granter; `second` unmaps, or copies to the granter. `touch` is called if `first` was
+ * successful and loop->touch asks for it; it is NULL for an engine whose pages have no address in
+ * this process.
  */
 struct engine {
     bool (*open)(struct worker *w);
