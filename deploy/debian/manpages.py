@@ -94,7 +94,9 @@ def _xengt() -> Iterator[str]:
         "Most commands run as root in a Xen dom0; `xengt check` reports missing prerequisites."
         " `xengt bench` and `xengt serve` map only pages that they create or that `xengt share`"
         " grants; `xengt map` maps the references that it is given. After a killed run, the next"
-        " `xengt bench` or round of the agent's probe removes its domains and mappings."
+        " `xengt bench` or round of the agent's probe removes its domains and mappings; only some"
+        " mappings whose grant was revoked meanwhile or that have a bus address of their own cannot"
+        " be found."
     )
     yield ".SH OPTIONS"
     for option in program.params:

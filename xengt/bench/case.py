@@ -48,7 +48,7 @@ class Setup:
             "GNTTABOP_unmap_grant_ref through libxencall, device maps), gntdev "
             "(libxengnttab, like user-space backends), copy (GNTTABOP_copy through libxencall), "
             "gntdev-copy (xengnttab_grant_copy), persistent (memory copies from and to pages that "
-            "stay mapped) or foreign (libxenforeignmemory, which needs no grants).",
+            "stay mapped) or foreign (libxenforeignmemory: the same pages, mapped by frame).",
             EngineName.parse,
             {"enum": [str(name) for name in EngineName]},
             default=(EngineName.HYPERCALL,),

@@ -18,7 +18,7 @@ class Dimension:
             ValueError says which words are valid.
         schema: the JSON Schema of one value.
         default: the words that are measured when the option is not given; empty
-            where the plan computes the values.
+            where the plan computes the values, or measures the field's default only.
         default_text: what the help shows as the default, in place of those words.
         outermost: whether it varies least often within a run, because changing
             it means creating other granters.

@@ -21,7 +21,7 @@ from xenlib_cffi.loop import Loop, LoopEngine, ThreadShare, Touch
 
 #: Rounds that each thread runs before it records any: they fill caches and maptrack's free list.
 WARMUP_ROUNDS = 100
-#: The measurement overhead is the median of at most so many rejected calls.
+#: The measurement overhead is the median of at most so many rejected calls of each thread.
 OVERHEAD_SAMPLES = 5_000
 
 

@@ -22,7 +22,7 @@ def progress_display() -> Iterator[Callable[[Progress], None]]:
     """
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield _line_per_case()
+        yield _line_per_setup()
         return
     # No automatic refresh: its thread would wake up during the measurement.
     with ProgressBar(
@@ -46,7 +46,7 @@ def progress_display() -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def _line_per_case() -> Callable[[Progress], None]:
+def _line_per_setup() -> Callable[[Progress], None]:
     last: Setup | None = None
 
     def show(progress: Progress) -> None:
@@ -65,6 +65,6 @@ def _description(progress: Progress) -> str:
         name
         for name in DECLARED
         if name not in FIELD_DEFAULTS
-        or (getattr(setup, name) != FIELD_DEFAULTS[name] and DECLARED[name].default)
+        or (name != "references" and getattr(setup, name) != FIELD_DEFAULTS[name])
     ]
     return f"setup {progress.index + 1} of {progress.setups}: {phrase(setup, names)}"

@@ -67,12 +67,13 @@ def usage(
     Tables are counted in frames of 4 KiB, with their limits. Mappings are those that
     the domain made of other domains' references, at present and since its creation:
     fast mappings are recorded in the granters' tables, slow ones in the mapper's
-    maptrack table. A second table counts, per mapping domain, unmap batches with and
-    without a TLB flush. Only the patched hypervisor reports all figures; stock Xen
-    reports grant frames, and the other columns show a dash. With --from-console,
-    maptrack frames and the mappers of all references are read from Xen's console,
-    as far as they fit into its ring (conring_size on Xen's command line). With --watch,
-    --json writes one document per reading.
+    maptrack table. A second table counts, per mapping domain, TLB flushes for unmaps,
+    and batches of unmaps that needed none because of gnttab=skip-flush. Only the
+    patched hypervisor reports all figures; stock Xen reports grant frames, and the
+    other columns show a dash. With --from-console, maptrack frames and the mappers of
+    all references are read from Xen's console, as far as they fit into its ring
+    (conring_size on Xen's command line). With --watch, --json writes one document per
+    reading.
 
     Example: xengt usage --watch 5
     """

@@ -129,7 +129,8 @@ class Probe(threading.Thread):
         latencies: by case.
         errors: failed rounds by Xen's name of the grant status; `none`: not a grant status.
         rounds: completed rounds.
-        rounds_skipped: rounds skipped because a benchmark was running.
+        rounds_skipped: rounds skipped because another process, such as a benchmark, held the
+            journal.
         cpu_s: CPU time of all rounds in seconds.
         round_s: duration of the last round in seconds.
         failing: whether the last round failed.

@@ -6,8 +6,8 @@ Each domain with a grant table has a directory, named by its domid:
     maptrack-frames, max-maptrack-frames    frames of its maptrack table, and their limit
     fast-live, slow-live                    mappings that the domain has made and not unmapped
     fast-maps, slow-maps                    mappings that the domain has made since its creation
-    flushes, skipped-flushes                batches of mappings that it has unmapped with and
-                                            without a TLB flush
+    flushes                                 TLB flushes for batches of its unmaps
+    skipped-flushes                         batches of its unmaps that gnttab=skip-flush spared one
 """
 
 from collections.abc import Sequence

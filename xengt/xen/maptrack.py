@@ -10,7 +10,10 @@ from xenlib_cffi.hypfs import HypFs
 Maptrack = Literal["stock", "fast", "no-fast", "unknown"]
 DESCRIPTIONS: dict[Maptrack, str] = {
     "stock": "stock: every mapping has an entry in the mapper's maptrack table",
-    "fast": "fast: the first two mappings of a reference are recorded in the granter's table",
+    "fast": (
+        "fast: the first two mappings of a reference are recorded in the granter's table (with a "
+        "strict IOMMU, those of a PV dom0 only with gnttab=bus-region)"
+    ),
     "no-fast": "patched, with fast entries off (Xen's command line: gnttab=no-fast-maptrack)",
     "unknown": "unknown: this Xen has no hypfs, which would report it",
 }

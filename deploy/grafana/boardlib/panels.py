@@ -243,7 +243,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     "Probe and agent": (
         Panel(
             "Probe rounds",
-            "Probe rounds per minute: completed, skipped because a benchmark was running, and "
+            "Probe rounds per minute: completed, skipped while another xengt process measured, and "
             "failed, by Xen's status. XengtProbeFailing fires after 25 minutes without a completed "
             "round.",
             "opm",

@@ -12,6 +12,7 @@ _RECORDED = (
     "by where the hypervisor records them (fast: the granter's active entry, "
     "slow: the domain's maptrack table)"
 )
+_GNTDEV = "gntdev makes two for each page in a PV dom0."
 
 
 _DOMID = Label("domid", "Domain ID.")
@@ -41,7 +42,8 @@ _PROBE_CASE = (
     ),
     Label(
         "path",
-        f"{_RECORDS}; `unknown` without hypfs; `none` for the engine copy, which maps nothing.",
+        f"{_RECORDS}, as calculated from the number of mappings and the host's configuration; "
+        "`unknown` without hypfs; `none` for the engine copy, which maps nothing.",
     ),
     _PROBE_OPERATION,
 )
@@ -82,8 +84,8 @@ HYPERVISOR_INFO = MetricDefinition(
         Label("build_id", "Build ID of the hypervisor in hexadecimal."),
         Label(
             "maptrack",
-            "`stock`, `fast` (patched), `no-fast` (patched, booted with gnttab=no-fast-maptrack), "
-            "or `unknown` without hypfs.",
+            "What the hypervisor can do: `stock`, `fast` (patched), `no-fast` (patched, booted "
+            "with gnttab=no-fast-maptrack), or `unknown` without hypfs.",
         ),
         Label("version", "Version of Xen."),
     ),
@@ -153,31 +155,33 @@ MAPPINGS = MetricDefinition(
     "xengt_mappings",
     "gauge",
     "mappings",
-    f"Grant mappings that the domain holds as the mapper, {_RECORDED}.",
+    f"Grant mappings that the domain holds as the mapper, {_RECORDED}. {_GNTDEV}",
     (_DOMID, _RECORD),
 )
 MAPPINGS_MADE = MetricDefinition(
     "xengt_mappings_made_total",
     "counter",
     "mappings",
-    f"Grant mappings that the domain has made as the mapper since its creation, {_RECORDED}.",
+    f"Grant mappings that the domain has made as the mapper since its creation, {_RECORDED}. "
+    f"{_GNTDEV}",
     (_DOMID, _RECORD),
 )
 TLB_FLUSHES = MetricDefinition(
     "xengt_tlb_flushes_total",
     "counter",
     "flushes",
-    "TLB flushes for batches of grant mappings that the domain has unmapped since its creation. "
-    "Also counts flushes after batches in which Xen rejected every unmap; the agent's probe causes "
-    "these in dom0.",
+    "TLB flushes that Xen has made since the domain's creation for its unmaps of grants, one for "
+    "up to 32 unmaps of a hypercall. In a PV domain these include flushes for unmaps that Xen "
+    "rejected, as those of the agent's probe. Flushes for single unmaps (gnttab=no-batch-flush, "
+    "shadow paging) are not counted.",
     (_DOMID,),
 )
 SKIPPED_TLB_FLUSHES = MetricDefinition(
     "xengt_skipped_tlb_flushes_total",
     "counter",
     "batches",
-    "Batches of grant mappings that the domain has unmapped since its creation without a TLB "
-    "flush, because no CPU had accessed their pages (gnttab=skip-flush).",
+    "Batches of up to 32 unmaps of a hypercall that Xen has completed since the domain's creation "
+    "without a TLB flush, because no CPU had accessed their pages (gnttab=skip-flush).",
     (_DOMID,),
 )
 UNAVAILABLE = MetricDefinition(
@@ -304,7 +308,8 @@ PROBE_ROUNDS_SKIPPED = MetricDefinition(
     "xengt_probe_rounds_skipped_total",
     "counter",
     "rounds",
-    "Probe rounds that were skipped because a benchmark was running.",
+    "Probe rounds that were skipped because another xengt process, such as a benchmark, held the "
+    "lock on /run/xengt/mappings.",
 )
 PROBE_CPU_SECONDS = MetricDefinition(
     "xengt_probe_cpu_seconds_total",
